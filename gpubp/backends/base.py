@@ -1,0 +1,76 @@
+"""What a backend offers: one machine's arrays, transfers and memory.
+
+A backend is passed explicitly to whatever computes. `backend.xp` is the array namespace (the NumPy-compatible
+module), so reference kernels read like NumPy code and run on either machine.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpubp.errors import SettingsError
+
+Array = Any
+"""An array of the backend at hand: `numpy.ndarray` or `cupy.ndarray`."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of the memory that the backend's arrays live in."""
+
+    free: int
+    total: int
+
+
+class Backend(Protocol):
+    """One machine that arrays live on."""
+
+    name: str
+    reason: str  # why this backend was taken, in a few words
+    xp: Any  # the array namespace: the module numpy or cupy
+
+    def to_device(self, array: Array, dtype: Any = None) -> Array:
+        """Copy a host array (or pass through an array that is here already), C-contiguous."""
+        ...
+
+    def to_host(self, array: Array) -> np.ndarray:
+        """The array's values as a NumPy array; waits for the device."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait until everything asked of the device is done."""
+        ...
+
+    def memory(self) -> Memory: ...
+
+    def device(self) -> str:
+        """The device in words, for people."""
+        ...
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """Within it, overflow and invalid operations give inf and NaN without a warning."""
+        ...
+
+    def take_rows(self, array: Array, indices: Array, out: Array) -> None:
+        """out[...] = array[indices] along the first axis; the indices are known to be in range."""
+        ...
+
+    def erf(self, array: Array, out: Array) -> None:
+        """The error function, which neither array namespace has."""
+        ...
+
+
+def float_dtype(dtype: Any) -> np.dtype[Any]:
+    """The dtype policy: float32 (the default everywhere) or float64, and nothing else."""
+    try:
+        # NumPy reads None as float64, also where it compares dtypes
+        name = "None" if dtype is None else np.dtype(dtype).name
+    except TypeError:
+        name = "unknown"
+    if name not in ("float32", "float64"):
+        raise SettingsError(f"dtype {dtype!r} is not supported: choose 'float32' or 'float64'.")
+    return np.dtype(name)

@@ -1,0 +1,101 @@
+"""The CUDA backend: CuPy. The only module that imports cupy, and only when a CuPy backend is built."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from gpubp.backends.base import Memory
+from gpubp.errors import BackendError
+
+INSTALL = "Install it with: pip install 'gpubp[cuda13]' (or 'gpubp[cuda12]' for a CUDA 12 driver)."
+NO_DRIVER = (
+    "CuPy is installed, but there is no usable NVIDIA driver (none, or one too old for this CuPy). "
+    "Install or update the driver (`nvidia-smi` shows it), or choose --backend numpy."
+)
+NO_DEVICE = (
+    "CuPy and a driver are installed, but no CUDA device is visible. Check `nvidia-smi` and "
+    "CUDA_VISIBLE_DEVICES, or choose --backend numpy."
+)
+
+
+class CupyBackend:
+    """Arrays in a CUDA device's memory (the current device of CuPy)."""
+
+    name = "cupy"
+
+    def __init__(self, reason: str = "asked for") -> None:
+        self.reason = reason
+        self.xp = cupy = _import_cupy()
+        _require_device(cupy)
+
+    def to_device(self, array: Any, dtype: Any = None) -> Any:
+        if isinstance(array, self.xp.ndarray):
+            return self.xp.ascontiguousarray(array, dtype=dtype)
+        # Convert on the host first, so that only what is needed travels, and travels as one block.
+        return self.xp.asarray(np.asarray(array, dtype=dtype, order="C"))
+
+    def to_host(self, array: Any) -> np.ndarray:
+        return self.xp.asnumpy(array)
+
+    def synchronize(self) -> None:
+        self.xp.cuda.get_current_stream().synchronize()
+
+    def memory(self) -> Memory:
+        free, total = self.xp.cuda.runtime.memGetInfo()
+        return Memory(free=free, total=total)
+
+    def device(self) -> str:
+        properties = self.xp.cuda.runtime.getDeviceProperties(self.xp.cuda.runtime.getDevice())
+        name = properties["name"].decode()
+        return f"{name}, compute capability {properties['major']}.{properties['minor']}"
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        return nullcontext()  # a device raises no floating-point warnings
+
+    def take_rows(self, array: Any, indices: Any, out: Any) -> None:
+        self.xp.take(array, indices, axis=0, out=out)
+
+    def erf(self, array: Any, out: Any) -> None:
+        from cupyx.scipy.special import erf
+
+        erf(array, out)
+
+
+def _import_cupy() -> Any:
+    try:
+        import cupy
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+            raise BackendError(f"CuPy is not installed. {INSTALL}") from error
+        cause = error.__cause__ or error  # CuPy's own ImportError is a banner of many lines around its cause
+        reason = " ".join(str(cause).split()) or type(cause).__name__
+        raise BackendError(
+            f"CuPy is installed, but cannot be imported ({reason}). Uninstall every cupy package. {INSTALL}"
+        ) from error
+    return cupy
+
+
+def _require_device(cupy: Any) -> None:
+    """Tell a missing driver from a missing device; both leave `import cupy` working."""
+    runtime = cupy.cuda.runtime
+    try:
+        if runtime.getDeviceCount() == 0:
+            raise BackendError(NO_DEVICE)
+    except runtime.CUDARuntimeError as error:
+        if "NoDevice" in str(error):
+            raise BackendError(NO_DEVICE) from error
+        if "InsufficientDriver" in str(error):
+            raise BackendError(NO_DRIVER) from error
+        raise BackendError(
+            f"CuPy cannot reach a CUDA device: {error}. Check `nvidia-smi`, or choose --backend numpy."
+        ) from error
+    try:
+        runtime.memGetInfo()
+    except runtime.CUDARuntimeError as error:
+        raise BackendError(
+            f"The CUDA device has no memory to give ({error}). Free it (`nvidia-smi` shows by whom it is "
+            "used), or choose --backend numpy."
+        ) from error

@@ -1,0 +1,66 @@
+"""The CPU backend: NumPy."""
+
+from __future__ import annotations
+
+import os
+import platform
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpubp.backends.base import Memory
+
+
+class NumpyBackend:
+    """Arrays in the host's memory; transfers are no copies unless the dtype changes."""
+
+    name = "numpy"
+    xp: Any = np
+
+    def __init__(self, reason: str = "asked for") -> None:
+        self.reason = reason
+
+    def to_device(self, array: Any, dtype: Any = None) -> np.ndarray:
+        return np.asarray(array, dtype=dtype, order="C")  # np.ascontiguousarray would make 0-d arrays 1-d
+
+    def to_host(self, array: Any) -> np.ndarray:
+        return np.asarray(array)
+
+    def synchronize(self) -> None:
+        """NumPy is always done."""
+
+    def memory(self) -> Memory:
+        page = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+        if not page:  # Windows has no sysconf
+            return Memory(free=0, total=0)
+        return Memory(
+            free=page * os.sysconf("SC_AVPHYS_PAGES") if "SC_AVPHYS_PAGES" in os.sysconf_names else 0,
+            total=page * os.sysconf("SC_PHYS_PAGES"),
+        )
+
+    def device(self) -> str:
+        return f"{_processor_name()}, {os.cpu_count()} logical cores"
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        return np.errstate(all="ignore")
+
+    def take_rows(self, array: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
+        # mode="clip" writes straight into `out`; the default mode would go through a buffer
+        np.take(array, indices, axis=0, out=out, mode="clip")
+
+    def erf(self, array: np.ndarray, out: np.ndarray) -> None:
+        from scipy.special import erf
+
+        erf(array, out=out)
+
+
+def _processor_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
