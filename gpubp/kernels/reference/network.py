@@ -1,0 +1,145 @@
+"""Whole networks: the forward pass, the backward pass, and the gradient of the mean loss over one batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gpubp.backends import Array, Backend
+from gpubp.kernels.architecture import Architecture
+from gpubp.kernels.reference.dense import dense_backward, dense_forward
+from gpubp.kernels.reference.losses import Loss
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Named views into a flat (P, K) array: W (P, I, O) and b (P, O) of each layer."""
+
+    W: list[Array]
+    b: list[Array]
+
+    @classmethod
+    def of(cls, architecture: Architecture, flat: Array) -> Layers:
+        layers = range(architecture.n_layers)
+        return cls([architecture.weights(flat, i) for i in layers], [architecture.biases(flat, i) for i in layers])
+
+
+class Tape:
+    """What the forward pass leaves for the backward pass: one buffer (P, B, O) for each layer's values.
+
+    Z[i] (pre-activations) is H[i] itself unless the activation's derivative needs both. The gradients dH get buffers
+    of their own only where `gradients` asks for them.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        architecture: Architecture,
+        n_networks: int,
+        n_rows: int,
+        dtype: Any,
+        gradients: bool = True,
+    ) -> None:
+        def buffer(layer: int) -> Array:
+            return backend.xp.empty((n_networks, n_rows, architecture.sizes[layer + 1]), dtype=dtype)
+
+        layers = range(architecture.n_layers)
+        self.H = [buffer(i) for i in layers]
+        self.Z = [buffer(i) if gradients and architecture.activation(i).needs_input else self.H[i] for i in layers]
+        self.dH = [buffer(i) for i in layers] if gradients else []
+        self.loss = backend.xp.empty((n_networks, n_rows), dtype=dtype)
+
+
+def forward(
+    backend: Backend, architecture: Architecture, layers: Layers, X: Array, tape: Tape, link: bool = True
+) -> Array:
+    """The outputs (P, B, O) for X (B, I) or (P, B, I); without `link`, the last layer's pre-activations."""
+    last = architecture.n_layers - 1
+    H = X
+    for i in range(architecture.n_layers):
+        dense_forward(backend, H, layers.W[i], layers.b[i], out=tape.Z[i])
+        if i == last and not link:
+            return tape.Z[i]
+        architecture.activation(i).forward(backend, tape.Z[i], tape.H[i])
+        H = tape.H[i]
+    return H
+
+
+def backward(
+    backend: Backend,
+    architecture: Architecture,
+    dZ: Array,
+    layers: Layers,
+    X: Array,
+    tape: Tape,
+    d_layers: Layers,
+) -> None:
+    """From dZ (P, B, O), the gradient at the last pre-activations, to the gradients of all parameters."""
+    for i in reversed(range(architecture.n_layers)):
+        if i == 0:
+            dense_backward(backend, dZ, X, layers.W[0], None, d_layers.W[0], d_layers.b[0])
+            return
+        below = tape.dH[i - 1]
+        dense_backward(backend, dZ, tape.H[i - 1], layers.W[i], below, d_layers.W[i], d_layers.b[i])
+        architecture.activation(i - 1).backward(backend, below, tape.Z[i - 1], tape.H[i - 1], below)
+        dZ = below
+
+
+def loss_and_gradient(
+    backend: Backend,
+    architecture: Architecture,
+    loss: Loss,
+    layers: Layers,
+    X: Array,
+    T: Array,
+    scale: Array | float,
+    tape: Tape,
+    d_layers: Layers,
+    row_losses: Array,
+) -> None:
+    """One forward and backward pass over a batch.
+
+    T (P, B, O) or (B, O); scale: what each row's gradient is multiplied by, 1 / B for the mean, or (P, B, 1).
+    row_losses (P, B) gets each row's loss, unscaled; d_layers the gradients.
+    """
+    Y, dY = tape.H[-1], tape.dH[-1]
+    if loss.link is None:
+        forward(backend, architecture, layers, X, tape)
+        loss.evaluate(backend, Y, T, Y, dY, row_losses)
+        architecture.activation(architecture.n_layers - 1).backward(backend, dY, tape.Z[-1], Y, dY)
+    else:
+        Z = forward(backend, architecture, layers, X, tape, link=False)
+        loss.evaluate(backend, Z, T, Y, dY, row_losses)
+    if not (isinstance(scale, float) and scale == 1.0):
+        dY *= scale
+    backward(backend, architecture, dY, layers, X, tape, d_layers)
+
+
+def row_losses_and_outputs(
+    backend: Backend, architecture: Architecture, loss: Loss, layers: Layers, X: Array, T: Array, tape: Tape
+) -> tuple[Array, Array]:
+    """The forward pass alone: each row's loss (P, B) and the predictions (P, B, O), in the tape's buffers."""
+    Z = forward(backend, architecture, layers, X, tape, link=loss.link is None)
+    loss.evaluate(backend, Z, T, tape.H[-1], tape.dH[-1], tape.loss)
+    return tape.loss, tape.H[-1]
+
+
+def predict(
+    backend: Backend, architecture: Architecture, flat: Array, X: Array, rows_at_once: int | None = None
+) -> Array:
+    """The outputs (P, N, O) for flat parameters (P, K) and X (N, I) or (P, N, I).
+
+    Long tables go in pieces, so that the hidden layers' buffers stay within about 64 MiB.
+    """
+    xp = backend.xp
+    n_networks, n_rows = flat.shape[0], X.shape[-2]
+    if rows_at_once is None:
+        row_bytes = n_networks * sum(architecture.sizes[1:]) * flat.dtype.itemsize
+        rows_at_once = max(1, (64 << 20) // row_bytes)
+    layers = Layers.of(architecture, flat)
+    out = xp.empty((n_networks, n_rows, architecture.n_outputs), dtype=flat.dtype)
+    for start in range(0, n_rows, rows_at_once):
+        piece = X[..., start : start + rows_at_once, :]
+        tape = Tape(backend, architecture, n_networks, piece.shape[-2], flat.dtype, gradients=False)
+        out[:, start : start + rows_at_once] = forward(backend, architecture, layers, piece, tape)
+    return out

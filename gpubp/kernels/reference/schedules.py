@@ -1,0 +1,71 @@
+"""Learning-rate schedules: the factor by which the base rate is multiplied at a moment of the training.
+
+factor(xp, epoch, n_rows, n_epochs, options): `epoch` counts epochs from 0 with its fraction within the epoch, as a
+float64 array (…, P); n_rows (P,) training rows of each network; n_epochs: the length that the training was given.
+Pure functions of the moment, so a resumed training needs no schedule state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from gpubp.backends import Array
+
+Factor = Callable[[ModuleType, Array, Array, int, Mapping[str, float]], Array]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    name: str
+    factor: Factor
+    options: Mapping[str, float] = field(default_factory=dict)  # with their defaults
+
+
+def constant(xp: ModuleType, epoch: Array, n_rows: Array, n_epochs: int, options: Mapping[str, float]) -> Array:
+    return xp.ones_like(epoch)
+
+
+def inverse_scaling(xp: ModuleType, epoch: Array, n_rows: Array, n_epochs: int, options: Mapping[str, float]) -> Array:
+    """1 / (1 + r)^power, r the rows seen before this epoch, as scikit-learn's "invscaling"; the same all epoch long."""
+    rows_seen = xp.floor(epoch) * n_rows
+    factor = (rows_seen + 1.0) ** -options["power"]
+    return xp.where(rows_seen == 0, 1.0, factor)
+
+
+def step(xp: ModuleType, epoch: Array, n_rows: Array, n_epochs: int, options: Mapping[str, float]) -> Array:
+    """factor^⌊epoch / every⌋."""
+    return options["factor"] ** xp.floor(epoch / options["every"])
+
+
+def cosine(xp: ModuleType, epoch: Array, n_rows: Array, n_epochs: int, options: Mapping[str, float]) -> Array:
+    """From 1 down to `floor` along half a cosine (Loshchilov and Hutter 2017, equation 5, without restarts)."""
+    floor = options["floor"]
+    return floor + (1.0 - floor) * 0.5 * (1.0 + xp.cos(math.pi * xp.minimum(epoch / n_epochs, 1.0)))
+
+
+def one_cycle(xp: ModuleType, epoch: Array, n_rows: Array, n_epochs: int, options: Mapping[str, float]) -> Array:
+    """Up from `start` to 1 in the first `warmup` share of the training, then down to `floor`; half cosines both.
+
+    (Smith and Topin 2018.) The base rate is the peak.
+    """
+    progress = xp.minimum(epoch / n_epochs, 1.0)
+    warmup, start, floor = options["warmup"], options["start"], options["floor"]
+    rising = start + (1.0 - start) * 0.5 * (1.0 - xp.cos(math.pi * xp.minimum(progress / warmup, 1.0)))
+    falling_share = xp.maximum(progress - warmup, 0.0) / (1.0 - warmup)
+    falling = floor + (1.0 - floor) * 0.5 * (1.0 + xp.cos(math.pi * falling_share))
+    return xp.where(progress < warmup, rising, falling)
+
+
+SCHEDULES: dict[str, Schedule] = {
+    schedule.name: schedule
+    for schedule in (
+        Schedule("constant", constant),
+        Schedule("inverse_scaling", inverse_scaling, {"power": 0.5}),
+        Schedule("step", step, {"every": 10.0, "factor": 0.5}),
+        Schedule("cosine", cosine, {"floor": 0.0}),
+        Schedule("one_cycle", one_cycle, {"warmup": 0.3, "start": 0.04, "floor": 1e-4}),
+    )
+}
