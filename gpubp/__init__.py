@@ -1,0 +1,57 @@
+"""gpubp: populations of multilayer perceptrons, trained by hand-written backpropagation on NumPy or CuPy.
+
+`import gpubp` is light: the parts below are loaded when first used, and CuPy, scikit-learn and polars only by the
+parts that need them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Architecture": "gpubp.kernels.architecture",
+    "EarlyStopping": "gpubp.training",
+    "GpubpError": "gpubp.errors",
+    "History": "gpubp.training",
+    "Model": "gpubp.model",
+    "Population": "gpubp.population",
+    "Settings": "gpubp.training",
+    "cross_validate": "gpubp.cross_validation",
+    "get_backend": "gpubp.backends",
+    "network_seeds": "gpubp.population",
+    "read_table": "gpubp.tables",
+    "train": "gpubp.training",
+    "Recipe": "gpubp.recipe",
+    "train_model": "gpubp.fitting",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+if TYPE_CHECKING:
+    from gpubp.backends import get_backend as get_backend
+    from gpubp.cross_validation import cross_validate as cross_validate
+    from gpubp.errors import GpubpError as GpubpError
+    from gpubp.fitting import train_model as train_model
+    from gpubp.kernels.architecture import Architecture as Architecture
+    from gpubp.model import Model as Model
+    from gpubp.population import Population as Population
+    from gpubp.population import network_seeds as network_seeds
+    from gpubp.recipe import Recipe as Recipe
+    from gpubp.tables import read_table as read_table
+    from gpubp.training import EarlyStopping as EarlyStopping
+    from gpubp.training import History as History
+    from gpubp.training import Settings as Settings
+    from gpubp.training import train as train
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'gpubp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,134 @@
+"""One update of a slice of the population: gradient of the mean loss, L2, clipping, optimizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpubp.backends import Array, Backend
+from gpubp.kernels.architecture import Architecture
+from gpubp.kernels.reference.network import Layers, Tape, loss_and_gradient
+from gpubp.kernels.reference.optimizers import Hyperparameters, decay_weights
+from gpubp.kernels.reference.regularization import clip_by_global_norm, l2_penalty
+from gpubp.training.batches import Batch
+from gpubp.training.settings import Settings, per_network
+
+
+class Learner:
+    """The arrays that a training changes, for the networks still in it: parameters, optimizer slots, loss sums.
+
+    All are (P, K) or (P, …) on the device; `compact` drops the networks that have stopped.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        architecture: Architecture,
+        params: Array,
+        settings: Settings,
+        order: np.ndarray,
+    ) -> None:
+        """params (P, K) is trained in place; order (P,): the population's places of these networks."""
+        xp, n_networks, dtype = backend.xp, len(order), np.dtype(params.dtype)
+        self.backend, self.architecture, self.settings = backend, architecture, settings
+        self.params = params
+        self.grads = xp.empty_like(params)
+        self.scratch = xp.empty_like(params)
+        self.slots = [
+            xp.zeros((n_networks, 1), dtype=np.float64) if name == "steps" else xp.zeros_like(params)
+            for name in settings.optimizer_rule.slots
+        ]
+        named = settings.all_optimizer_options() | {"rate": settings.learning_rate, "l2": settings.l2}
+        named["clip_norm"] = np.inf if settings.clip_norm is None else settings.clip_norm
+        values = {name: per_network(name, value, n_networks)[order] for name, value in named.items()}
+        self.has_l2 = bool(np.any(values["l2"]))
+        self.hyper = Hyperparameters(backend, values, dtype)
+        self.loss_sum = xp.zeros(n_networks, dtype=np.float64)
+        self._slices: dict[tuple[int, int, int], Slice] = {}
+
+    def compact(self, keep: Array) -> None:
+        """Go on with the networks at the places `keep` (a device array of int64) alone."""
+        self.params = self.params[keep]
+        self.grads, self.scratch = (
+            self.backend.xp.empty_like(self.params),
+            self.backend.xp.empty_like(self.params),
+        )
+        self.slots = [slot[keep] for slot in self.slots]
+        self.hyper = self.hyper.networks(keep)
+        self.loss_sum = self.loss_sum[keep]
+        self._slices.clear()
+
+    def begin_epoch(self) -> None:
+        self.loss_sum[...] = 0.0
+
+    def update(self, batch: Batch, rate: Array) -> None:
+        """rate (P, 1), of all networks in the learner."""
+        step = batch.step
+        key = (step.first, step.last, step.size)
+        part = self._slices.get(key)
+        if part is None:
+            part = self._slices[key] = Slice(self, *key)
+        part.update(batch, rate if part.whole else rate[step.first : step.last])
+
+
+class Slice:
+    """Views of a learner's arrays for networks first … last−1, and the buffers for batches of `size` rows."""
+
+    def __init__(self, learner: Learner, first: int, last: int, size: int) -> None:
+        self.backend, self.architecture = learner.backend, learner.architecture
+        self.settings, self.learner = learner.settings, learner
+        self.whole = first == 0 and last == learner.params.shape[0]
+        part = slice(first, last)
+        self.params, self.grads = learner.params[part], learner.grads[part]
+        self.scratch = learner.scratch[part]
+        self.slots = [slot[part] for slot in learner.slots]
+        self.hyper = learner.hyper if self.whole else learner.hyper.networks(part)
+        self.loss_sum = learner.loss_sum[part]
+        self.layers = Layers.of(self.architecture, self.params)
+        self.d_layers = Layers.of(self.architecture, self.grads)
+        self.tape = Tape(self.backend, self.architecture, last - first, size, self.params.dtype)
+        self.mean = 1.0 / size
+        self.n_rows = float(size)
+        self.clips = self.settings.clip_norm is not None
+        self.optimizer = self.settings.optimizer_rule
+        self.loss = self.settings.loss_function
+
+    def update(self, batch: Batch, rate: Array) -> None:
+        row_losses = self.tape.loss
+        scale: Any = self.mean
+        rows: Any = self.n_rows
+        if batch.weights is not None:
+            rows, scale = self._weighted(batch.weights)
+        loss_and_gradient(
+            self.backend,
+            self.architecture,
+            self.loss,
+            self.layers,
+            batch.X,
+            batch.T,
+            scale,
+            self.tape,
+            self.d_layers,
+            row_losses,
+        )
+        if batch.weights is not None:
+            row_losses *= batch.weights
+        if row_losses.shape[1] == 1:
+            self.loss_sum += row_losses[:, 0]
+        else:
+            self.loss_sum += row_losses.sum(axis=1)
+        if self.learner.has_l2:
+            l2_penalty(self.backend, self.layers.W, self.d_layers.W, self.hyper.l2[:, :, None], rows, self.loss_sum)
+        if self.clips:
+            clip_by_global_norm(self.backend, self.grads, self.hyper.clip_norm)
+        if self.optimizer.decoupled_decay:
+            decay_weights(self.layers.W, (rate * self.hyper.weight_decay)[:, :, None])
+        self.optimizer.update(self.backend, self.params, self.grads, self.slots, self.hyper, rate, self.scratch)
+
+    def _weighted(self, weights: Array) -> tuple[Array, Array]:
+        """The batch's total weight (P, 1, 1) and each row's share of it (P, B, 1); no weight at all is no gradient."""
+        xp = self.backend.xp
+        total = weights.sum(axis=1, keepdims=True)
+        total = xp.where(total > 0, total, 1.0).astype(weights.dtype)
+        return total[:, :, None], (weights / total)[:, :, None]
