@@ -1,0 +1,145 @@
+"""Cross-validation: every fold of every repeat is a network, and all of them are ONE population."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpubp.backends import Backend, get_backend
+from gpubp.baselines import zero_rule
+from gpubp.fitting import class_index, fit_target, refuse_divergence
+from gpubp.model import score, to_prediction
+from gpubp.population import Population, network_seeds
+from gpubp.preprocessing import Preprocessing, Target, describe_columns
+from gpubp.recipe import Recipe
+from gpubp.sampling import check_folds, cross_validation_folds, validation_split
+from gpubp.tables import Table, find_column
+from gpubp.training import Callback, History, train
+
+HEADLINE = {"classification": "accuracy", "regression": "r2"}
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """fold_scores: the metrics on the test rows of each fold, repeat after repeat; baseline_scores: those of a
+    prediction without learning (the most common class of the training rows, or their mean), on the same folds.
+    """
+
+    task: str
+    fold_scores: list[dict[str, Any]]
+    baseline_scores: list[dict[str, Any]]
+    history: History
+    folds: int
+    repeats: int
+    rows: int
+    notes: tuple[str, ...]
+
+    @property
+    def metric(self) -> str:
+        """accuracy or r2."""
+        return HEADLINE[self.task]
+
+    def values(self, metric: str | None = None) -> np.ndarray:
+        """(folds · repeats,) float64."""
+        return np.array([scores[metric or self.metric] for scores in self.fold_scores])
+
+    def baseline_values(self, metric: str | None = None) -> np.ndarray:
+        return np.array([scores[metric or self.metric] for scores in self.baseline_scores])
+
+
+def cross_validate(
+    table: Table,
+    target: str | int | None = None,
+    recipe: Recipe | None = None,
+    *,
+    task: str | None = None,
+    folds: int = 5,
+    repeats: int = 1,
+    backend: Backend | str | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = False,
+) -> CrossValidation:
+    """Folds are shuffled, and stratified for classification. Everything fitted (medians, scales, early stopping's
+    validation rows) comes from a fold's training rows alone; what inputs there are comes from the whole table.
+
+    Raises as `train_model` does.
+    """
+    recipe, chosen = recipe or Recipe(), get_backend(backend)
+    table.require_rows(2, "cross-validation")
+    name = find_column(table, target)
+    columns = describe_columns(table, exclude=(name,))
+    whole = Target.fit(table, name, task)
+    labels = class_index(table, whole)
+    if labels is not None:
+        check_folds(folds, dict(zip(whole.labels, np.bincount(labels).tolist(), strict=True)))
+    test_rows = cross_validation_folds(labels, table.rows, folds, repeats, recipe.seed)
+    parts = [
+        _Part.of(table, columns, name, whole.task, recipe, np.setdiff1d(np.arange(table.rows), test))
+        for test in test_rows
+    ]
+    n_inputs, n_outputs = parts[0].X.shape[1], whole.outputs
+    architecture = recipe.architecture(n_inputs, n_outputs, whole.task)
+    seeds = network_seeds(recipe.seed, len(parts))
+    population = Population.initialize(architecture, seeds, chosen, initializer=recipe.initializer, dtype=recipe.dtype)
+
+    # Each fold has a copy of the table, scaled its own way; the copies are stacked, and a fold's rows are numbered on.
+    training, validation = [], []
+    for fold, part in enumerate(parts):
+        rows, held = part.training, None
+        if recipe.early_stopping:
+            picked = None if labels is None else labels[rows]
+            kept, held = validation_split(picked, len(rows), recipe.validation_share or 0.2, recipe.seed)
+            rows, held = rows[kept], rows[held]
+            validation.append(fold * table.rows + held)
+        training.append(fold * table.rows + rows)
+    history = train(
+        population,
+        np.concatenate([part.X for part in parts]),
+        np.concatenate([part.T for part in parts]),
+        recipe.settings(whole.task),
+        rows=training,
+        validation_rows=validation or None,
+        callbacks=callbacks,
+        progress=progress,
+    )
+    refuse_divergence(history, [f"fold {f % folds + 1} of repeat {f // folds + 1}" for f in range(len(parts))])
+    fold_scores, baseline_scores = [], []
+    for fold, (part, test) in enumerate(zip(parts, test_rows, strict=True)):
+        held_out = Table(table.frame[test], table.source, table.has_header)
+        outputs = chosen.to_host(population.take([fold]).predict(part.X[test]))[0].astype(np.float64)
+        fold_scores.append(score(to_prediction(outputs, part.target, ()), part.target, held_out))
+        constant = np.tile(_constant_output(part, labels), (len(test), 1))
+        baseline_scores.append(score(to_prediction(constant, part.target, ()), part.target, held_out))
+    return CrossValidation(
+        whole.task, fold_scores, baseline_scores, history, folds, repeats, table.rows, parts[0].notes
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One fold's view of the table: preprocessing and target fitted on its training rows."""
+
+    training: np.ndarray
+    target: Target
+    X: np.ndarray
+    T: np.ndarray
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, table: Table, columns: Sequence[Any], name: str, task: str, recipe: Recipe, training: np.ndarray
+    ) -> _Part:
+        target = fit_target(table, name, task, recipe, training)
+        preprocessing = Preprocessing.fit(table, columns, scale=recipe.scale, rows=training, target=name)
+        encoded = preprocessing.transform(table)
+        return cls(training, target, encoded.X, target.encode(table), encoded.notes)
+
+
+def _constant_output(part: _Part, labels: np.ndarray | None) -> np.ndarray:
+    """(O,): what a network would put out that has learned nothing but the training rows' targets."""
+    if labels is None:
+        return part.T[part.training].mean(axis=0)
+    return np.eye(part.target.outputs)[zero_rule(labels[part.training])]

@@ -1,0 +1,148 @@
+"""From a table and a recipe to a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpubp.backends import Backend, get_backend
+from gpubp.errors import DivergenceError
+from gpubp.model import Model, score, to_prediction
+from gpubp.population import Population
+from gpubp.preprocessing import Preprocessing, Target, describe_columns
+from gpubp.recipe import Recipe
+from gpubp.sampling import validation_split
+from gpubp.tables import Table, find_column
+from gpubp.training import Callback, History, train
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A trained model and how it came about.
+
+    validation: the metrics on the validation rows (None without any); notes: what was done to the table's values.
+    """
+
+    model: Model
+    history: History
+    validation: dict[str, Any] | None
+    n_training: int
+    n_validation: int
+    notes: tuple[str, ...]
+
+
+def train_model(
+    table: Table,
+    target: str | int | None = None,
+    recipe: Recipe | None = None,
+    *,
+    task: str | None = None,
+    backend: Backend | str | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = False,
+) -> Fit:
+    """Train one network on a table.
+
+    target: a column's name or position, None for the last. task: "classification", "regression" or None, which goes
+    by the rule of `Target.fit`. Preprocessing is fitted on the training rows alone.
+
+    Raises DataError or SettingsError for what cannot be trained, DivergenceError where the training left the finite
+    numbers; there is no model then.
+    """
+    recipe, chosen = recipe or Recipe(), get_backend(backend)
+    table.require_rows(2)
+    name = find_column(table, target)
+    columns = describe_columns(table, exclude=(name,))
+    whole = Target.fit(table, name, task)
+    training, validation = _split(table, whole, recipe)
+    goal = fit_target(table, name, whole.task, recipe, training)
+    preprocessing = Preprocessing.fit(table, columns, scale=recipe.scale, rows=training, target=name)
+    X, T = preprocessing.transform(table).X, goal.encode(table)
+    architecture = recipe.architecture(X.shape[1], goal.outputs, goal.task)
+    population = Population.initialize(
+        architecture, recipe.seed, chosen, initializer=recipe.initializer, dtype=recipe.dtype
+    )
+    history = train(
+        population,
+        X,
+        T,
+        recipe.settings(goal.task),
+        rows=training,
+        validation_rows=validation,
+        callbacks=callbacks,
+        progress=progress,
+    )
+    refuse_divergence(history, ["the network"])
+    report = None
+    if validation is not None:
+        outputs = chosen.to_host(population.predict(X[validation]))[0].astype(np.float64)
+        held_out = Table(table.frame[validation], table.source, table.has_header)
+        report = score(to_prediction(outputs, goal, ()), goal, held_out)
+    model = Model(
+        architecture,
+        population.state()["params"][0],
+        preprocessing,
+        goal,
+        _description(table, recipe, history, report, len(training)),
+    )
+    n_validation = 0 if validation is None else len(validation)
+    return Fit(model, history, report, len(training), n_validation, preprocessing.notes)
+
+
+def fit_target(table: Table, name: str, task: str, recipe: Recipe, rows: np.ndarray) -> Target:
+    """The target, fitted on the training rows; counts (the loss poisson) are not standardised."""
+    return Target.fit(table, name, task, rows, standardise=recipe.loss_for(task) != "poisson")
+
+
+def class_index(table: Table, target: Target) -> np.ndarray | None:
+    return target.class_index(table) if target.task == "classification" else None
+
+
+def _split(table: Table, target: Target, recipe: Recipe) -> tuple[np.ndarray, np.ndarray | None]:
+    share = recipe.validation_share
+    if share is None:
+        return np.arange(table.rows), None
+    return validation_split(class_index(table, target), table.rows, share, recipe.seed)
+
+
+def refuse_divergence(history: History, names: Sequence[str]) -> None:
+    """DivergenceError if any network left the finite numbers and has no good weights to fall back on."""
+    lost = history.diverged & (history.best_epoch < 0)
+    if lost.any():
+        p = int(np.flatnonzero(lost)[0])
+        raise DivergenceError(
+            f"Training diverged: the loss of {names[p]} stopped being a finite number in epoch "
+            f"{history.diverged_epoch[p] + 1}. Try a smaller --learning-rate (a tenth), --clip-norm 1, or --scale "
+            "standard. No model was written."
+        )
+
+
+def _description(
+    table: Table, recipe: Recipe, history: History, report: dict[str, Any] | None, n_training: int
+) -> dict[str, Any]:
+    from gpubp import __version__
+
+    kept = int(history.best_epoch[0]) if history.best_epoch[0] >= 0 else int(history.epochs[0]) - 1
+    return {
+        "gpubp": __version__,
+        "source": table.source,
+        "rows": n_training,
+        "recipe": recipe.to_dict(),
+        "epochs": int(history.epochs[0]),
+        "kept_epoch": kept + 1,
+        "interrupted": history.interrupted,
+        "training_loss": _number(history.training_loss, kept),
+        "validation": report,
+        "seconds": history.seconds,
+        "backend": history.backend,
+        "engine": history.engine,
+    }
+
+
+def _number(losses: np.ndarray, epoch: int) -> float | None:
+    if not 0 <= epoch < len(losses) or not np.isfinite(losses[epoch, 0]):
+        return None
+    return float(losses[epoch, 0])

@@ -1,0 +1,179 @@
+"""A trained model: preprocessing, network, labels. It predicts on tables, and lives in one safe file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpubp.backends import Backend
+from gpubp.errors import DataError, GpubpError, ModelFileError, SettingsError
+from gpubp.files import write_whole
+from gpubp.kernels.architecture import Architecture
+from gpubp.metrics import classification_report, regression_report
+from gpubp.population import Population
+from gpubp.preprocessing import Preprocessing, Target
+from gpubp.tables import Table
+
+FORMAT = "gpubp model"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """For N rows. values (N,): class labels, or numbers in the target's units.
+
+    probabilities (N, C) float64, rows summing to 1, for classification, else None. notes: what had to be replaced or
+    was not recognised in the table.
+    """
+
+    values: np.ndarray
+    probabilities: np.ndarray | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """params (K,): the network's flat parameters, on the host. training: how it was trained, as JSON values."""
+
+    architecture: Architecture
+    params: np.ndarray
+    preprocessing: Preprocessing
+    target: Target
+    training: Mapping[str, Any]
+
+    @property
+    def task(self) -> str:
+        return self.target.task
+
+    def predict(self, table: Table, backend: Backend) -> Prediction:
+        """Raises DataError where the table's columns are not those of the training."""
+        encoded = self.preprocessing.transform(table)
+        population = Population.from_host(self.architecture, self.params[None, :], np.zeros(1), backend)
+        outputs = backend.to_host(population.predict(encoded.X))[0].astype(np.float64)
+        return to_prediction(outputs, self.target, encoded.notes)
+
+    def evaluate(self, table: Table, backend: Backend) -> dict[str, Any]:
+        """The metrics (see gpubp.metrics) of the predictions on a table that has the target, with the notes."""
+        prediction = self.predict(table, backend)
+        return score(prediction, self.target, table) | {"rows": table.rows, "notes": list(prediction.notes)}
+
+    def save(self, path: str | Path) -> None:
+        """Write the model as safetensors with JSON metadata: whole, or not at all."""
+        from safetensors.numpy import save
+
+        tensors = self.preprocessing.to_arrays() | self.target.to_arrays()
+        for i in range(self.architecture.n_layers):
+            tensors[f"layers.{i}.weights"] = self.architecture.weights(self.params[None, :], i)[0]
+            tensors[f"layers.{i}.biases"] = self.architecture.biases(self.params[None, :], i)[0]
+        metadata = {
+            "format": FORMAT,
+            "version": VERSION,
+            "architecture": self.architecture.to_dict(),
+            "preprocessing": self.preprocessing.to_metadata(),
+            "target": self.target.to_metadata(),
+            "training": dict(self.training),
+        }
+        contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+        content = save(contiguous, {"gpubp": json.dumps(metadata, allow_nan=False)})
+        try:
+            write_whole(path, content)
+        except DataError as error:
+            raise ModelFileError(str(error)) from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> Model:
+        """Read a model file. It holds arrays and JSON only; nothing in it is ever executed.
+
+        Raises ModelFileError, with the reason, for anything that is not a whole model of this version.
+        """
+        tensors, metadata = _read(Path(path))
+        try:
+            return _assemble(tensors, metadata)
+        except GpubpError as error:
+            raise ModelFileError(f"{path}: {error}") from error
+
+
+def to_prediction(outputs: np.ndarray, target: Target, notes: tuple[str, ...]) -> Prediction:
+    """From a network's outputs (N, O) in float64."""
+    if not np.isfinite(outputs).all():
+        row = int(np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0])
+        raise DataError(
+            f"The network's output for row {row + 1} is not a finite number: the row's values lie too far from those "
+            "of the training."
+        )
+    if target.task == "regression":
+        return Prediction(target.decode(outputs), None, notes)
+    total = outputs.sum(axis=1, keepdims=True)  # 1 for softmax outputs; logistic ones are scaled to it
+    even = np.full_like(outputs, 1.0 / outputs.shape[1])
+    probabilities = np.where(total > 0, outputs / np.where(total > 0, total, 1.0), even)
+    return Prediction(target.decode(probabilities), probabilities, notes)
+
+
+def score(prediction: Prediction, target: Target, table: Table) -> dict[str, Any]:
+    if prediction.probabilities is not None:
+        return classification_report(target.class_index(table), prediction.probabilities, target.labels)
+    return regression_report(target.values(table), prediction.values)
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    if path.is_dir():
+        raise ModelFileError(f"{path} is a folder: name a model file written by `gpubp train`.")
+    try:
+        with safe_open(str(path), framework="np") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except FileNotFoundError as error:
+        raise ModelFileError(f"There is no model file {path}.") from error
+    except OSError as error:
+        raise ModelFileError(f"Cannot read the model file {path}: {error.strerror or error}.") from error
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise ModelFileError(
+            f"{path} is not a model file of gpubp, or it is cut short or damaged ({error}). Train it again, or copy it again."
+        ) from error
+    try:
+        described = json.loads(metadata["gpubp"])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path} is a safetensors file, but not a model of gpubp.") from error
+    if not isinstance(described, dict) or described.get("format") != FORMAT:
+        raise ModelFileError(f"{path} is not a model of gpubp.")
+    if described.get("version") != VERSION:
+        raise ModelFileError(
+            f"{path} has the model format version {described.get('version')!r:.40}; this gpubp reads version {VERSION}. "
+            "Use the gpubp that wrote it, or train again."
+        )
+    return tensors, described
+
+
+def _assemble(tensors: dict[str, np.ndarray], described: dict[str, Any]) -> Model:
+    try:
+        architecture = Architecture.from_dict(described["architecture"])
+        training = described["training"]
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError, AttributeError) as error:
+        raise SettingsError(f"the description of the network is damaged ({type(error).__name__}).") from error
+    if not isinstance(training, dict):
+        raise SettingsError("the description of the training is damaged.")
+    pieces = []
+    for i in range(architecture.n_layers):
+        fan_in, fan_out = architecture.sizes[i : i + 2]
+        for name, shape in ((f"layers.{i}.weights", (fan_in, fan_out)), (f"layers.{i}.biases", (fan_out,))):
+            tensor = tensors.get(name)
+            if tensor is None or tensor.shape != shape or tensor.dtype not in (np.float32, np.float64):
+                raise DataError(f"the array {name} is missing or has another shape than {shape}.")
+            if not np.isfinite(tensor).all():
+                raise DataError(f"the array {name} holds numbers that are not finite.")
+            pieces.append(tensor.ravel())
+    preprocessing = Preprocessing.from_parts(described.get("preprocessing"), tensors)
+    target = Target.from_parts(described.get("target"), tensors)
+    if len(preprocessing.input_names) != architecture.n_inputs or target.outputs != architecture.n_outputs:
+        raise DataError(
+            f"the network {architecture} does not fit {len(preprocessing.input_names)} inputs and {target.outputs} "
+            "outputs."
+        )
+    return Model(architecture, np.concatenate(pieces), preprocessing, target, training)
