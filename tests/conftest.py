@@ -1,0 +1,74 @@
+"""Fixtures that several test files share: backends, and an environment that tests cannot leak into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+import standin
+
+from gpubp.backends import Backend, NumpyBackend
+from gpubp.backends.cupy_backend import CupyBackend
+from gpubp.errors import BackendError
+
+# Reproducible anywhere: the same examples in every run, and none that fails because a machine is busy. The
+# backend fixture is as good for the hundredth example as for the first.
+hypothesis.settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)
+hypothesis.settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's choice of a backend does not steer the tests; compiled kernels get a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("GPUBP_BACKEND", raising=False)
+        patch.setenv("GPUBP_CACHE_DIR", str(tmp_path_factory.mktemp("gpubp-cache")))
+        yield
+
+
+@pytest.fixture(params=["numpy", "cupy-standin", pytest.param("cupy", marks=pytest.mark.gpu)])
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """Each backend in turn: NumPy, the strict stand-in for CuPy, and CuPy itself where there is a device."""
+    if request.param == "numpy":
+        yield NumpyBackend()
+    elif request.param == "cupy-standin":
+        with standin.installed():
+            yield CupyBackend()
+    else:
+        yield real_cupy()
+
+
+@pytest.fixture
+def numpy_backend() -> NumpyBackend:
+    return NumpyBackend()
+
+
+@pytest.fixture(name="standin")
+def standin_backend() -> Iterator[CupyBackend]:
+    """The CuPy backend on the stand-in; `standin.xp.counters` has counted nothing yet."""
+    with standin.installed() as cupy:
+        backend = CupyBackend()
+        cupy.counters.reset()
+        yield backend
+
+
+def real_cupy() -> CupyBackend:
+    """CuPy itself, or a skip that says why not."""
+    try:
+        backend = CupyBackend()
+    except BackendError as error:
+        pytest.skip(str(error))
+    if standin.is_standin(backend.xp):
+        pytest.fail("the stand-in is installed: ask for the fixture `backend` or `standin`, not for both")
+    return backend

@@ -1,0 +1,89 @@
+"""What the stand-in pretends to be, and what it counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+MIB = 1 << 20
+
+NO_DRIVER_TEXT = "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
+NO_DEVICE_TEXT = "cudaErrorNoDevice: no CUDA-capable device is detected"
+NO_MEMORY_TEXT = "cudaErrorMemoryAllocation: out of memory"
+
+
+class CUDARuntimeError(RuntimeError):
+    """`cupy.cuda.runtime.CUDARuntimeError`: the text is "<name>: <words>", the number is `status`."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.status = {NO_MEMORY_TEXT: 2, NO_DRIVER_TEXT: 35, NO_DEVICE_TEXT: 100}.get(text, 999)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine that CuPy finds: what is installed, and what its driver answers."""
+
+    importable: bool = True  # False: CuPy is not installed
+    import_error: str = ""  # CuPy is installed, but its import fails for this reason
+    driver_error: str = ""  # the text of the CUDARuntimeError that every call to the driver raises
+    memory_error: str = ""  # the text of the CUDARuntimeError that asking for memory raises
+    devices: int = 1
+    free: int = 8192 * MIB  # bytes
+    total: int = 81920 * MIB  # bytes
+
+
+READY = Machine()
+NOT_INSTALLED = Machine(importable=False)
+BROKEN_IMPORT = Machine(import_error="libcudart.so.13: cannot open shared object file: No such file or directory")
+NO_DRIVER = Machine(driver_error=NO_DRIVER_TEXT)
+NO_DEVICE = Machine(driver_error=NO_DEVICE_TEXT)
+ZERO_DEVICES = Machine(devices=0)
+NO_MEMORY = Machine(memory_error=NO_MEMORY_TEXT)
+LITTLE_MEMORY = Machine(free=8 * MIB)
+
+
+@dataclass
+class Counters:
+    """What crossed between host and device, and how often the host waited, since the last `reset`."""
+
+    to_device: int = 0
+    to_host: int = 0
+    synchronize: int = 0
+    bytes_to_device: int = 0
+    bytes_to_host: int = 0
+
+    def reset(self) -> None:
+        for field in fields(self):
+            setattr(self, field.name, 0)
+
+    def count_to_device(self, nbytes: int) -> None:
+        self.to_device += 1
+        self.bytes_to_device += nbytes
+
+    def count_to_host(self, nbytes: int) -> None:
+        """A transfer to the host also waits for the device."""
+        self.to_host += 1
+        self.bytes_to_host += nbytes
+        self.synchronize += 1
+
+
+class State:
+    """The machine and the counters of the stand-in that is installed now."""
+
+    def __init__(self) -> None:
+        self.machine = READY
+        self.counters = Counters()
+
+    def require_driver(self) -> None:
+        if self.machine.driver_error:
+            raise CUDARuntimeError(self.machine.driver_error)
+
+    def require_memory(self) -> None:
+        self.require_driver()
+        if self.machine.devices == 0:
+            raise CUDARuntimeError(NO_DEVICE_TEXT)
+        if self.machine.memory_error:
+            raise CUDARuntimeError(self.machine.memory_error)
+
+
+STATE = State()
