@@ -1,0 +1,197 @@
+"""`Preprocessing`: the input columns of a table as the float64 matrix X (N, D) that networks read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpubp.errors import DataError, SettingsError
+from gpubp.preprocessing import stored
+from gpubp.preprocessing.columns import Column, canonical, numeric_values, suggest
+from gpubp.preprocessing.places import Places
+from gpubp.preprocessing.scaling import SCALES, negligible_span, offset_and_scale, scaled_values, selected
+
+if TYPE_CHECKING:
+    from gpubp.tables import Table
+
+WHAT = "stored preprocessing"
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """X (N, D) float64, finite and within ±1e30; notes: sentences on what was replaced or not recognised."""
+
+    X: np.ndarray
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocessing:
+    """x = (value or fill - offset) / scale per numeric column; 0 and 1 per category.
+
+    fill, offset, scale: (D,) float64 each; 0, 0 and 1 for the inputs of categorical columns. `constant` names
+    the numeric columns that had one value while fitting: their scale is 1, so that they become zeros (unless
+    `scaling` is "none"). `notes`: what the fit found, as sentences.
+    """
+
+    columns: tuple[Column, ...]
+    places: Places
+    scaling: str
+    fill: np.ndarray
+    offset: np.ndarray
+    scale: np.ndarray
+    constant: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(
+        cls,
+        table: Table,
+        columns: Sequence[Column],
+        *,
+        scale: str = "standard",
+        rows: np.ndarray | None = None,
+        target: str | None = None,
+    ) -> Preprocessing:
+        """Fit on `rows` (indices or mask (N,)) of `table` only; the others do not influence the result.
+
+        Missing numbers become the median of the column. Then scale "standard": mean 0, standard deviation 1
+        (divisor N); "minmax": [0, 1]; "none": as they are. `target` is only remembered, so that tables with
+        and without it can be predicted on.
+        """
+        if scale not in SCALES:
+            raise SettingsError(f"Unknown scale {scale!r}; choose one of {', '.join(SCALES)}.")
+        chosen = selected(rows, table)
+        width = sum(len(column.input_names) for column in columns)
+        fill, offset, divisor = np.zeros(width), np.zeros(width), np.ones(width)
+        constant, notes = [], []
+        d = 0
+        for column in columns:
+            name = column.name
+            if column.kind == "numeric":
+                values = numeric_values(table, name)[chosen]
+                known = values[~np.isnan(values)]
+                fill[d] = np.median(known) if len(known) else 0.0
+                filled = np.where(np.isnan(values), fill[d], values)
+                offset[d], divisor[d], is_constant = offset_and_scale(filled, scale)
+                if absent := len(values) - len(known):
+                    how = "the median" if len(known) else "for want of any value"
+                    notes.append(f"Column {name!r}: {absent} missing value(s) replaced by {fill[d]:g}, {how}.")
+                if is_constant:
+                    constant.append(name)
+                    notes.append(f"Column {name!r} always has the value {fill[d]:g}: it tells a network nothing.")
+            elif column.has_missing:
+                missing = int(table.frame[name].is_null().to_numpy()[chosen].sum())
+                notes.append(f"Column {name!r}: {missing} missing value(s) kept as a category of their own.")
+            d += len(column.input_names)
+        places = Places.of(table, [column.name for column in columns], target)
+        return cls(tuple(columns), places, scale, fill, offset, divisor, tuple(constant), tuple(notes))
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """(D,) what each input is: "length" for a number, "colour=red" for a category."""
+        return tuple(name for column in self.columns for name in column.input_names)
+
+    def transform(self, table: Table) -> Encoded:
+        """Encode every row. Columns are found as `Places` says; DataError where one cannot be, or holds text.
+
+        A category that was not there while fitting counts as missing: the input of missing values if the
+        column has one, all zeros if not.
+        """
+        names, notes = self.places.find(table)
+        X = np.zeros((table.rows, len(self.fill)))
+        d = 0
+        for column, name in zip(self.columns, names, strict=True):
+            inputs = len(column.input_names)
+            if column.kind == "numeric":
+                X[:, d] = self._numbers(column.name, d, table, name, notes)
+            else:
+                _one_hot(X[:, d : d + inputs], column, table, name, notes)
+            d += inputs
+        return Encoded(X, tuple(notes))
+
+    def _numbers(self, column: str, d: int, table: Table, name: str, notes: list[str]) -> np.ndarray:
+        values = numeric_values(table, name)
+        missing = np.isnan(values)
+        if missing.any():
+            notes.append(f"Column {name!r}: {missing.sum()} missing value(s) replaced by {self.fill[d]:g}.")
+            values = np.where(missing, self.fill[d], values)
+        if column in self.constant:
+            changed = np.abs(values - self.fill[d]) > negligible_span(self.fill[d])
+            if changed.any():
+                notes.append(
+                    f"Column {name!r}: {changed.sum()} value(s) differ from {self.fill[d]:g}, the only one "
+                    "in training; what a network makes of them is arbitrary."
+                )
+        return scaled_values(values, self.offset[d], self.scale[d], table, name)
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Everything but the arrays, as JSON-able values."""
+        return {
+            "columns": [
+                {
+                    "name": column.name,
+                    "kind": column.kind,
+                    "categories": list(column.categories),
+                    "has_missing": column.has_missing,
+                }
+                for column in self.columns
+            ],
+            "places": self.places.to_metadata(),
+            "scaling": self.scaling,
+            "constant": list(self.constant),
+            "notes": list(self.notes),
+        }
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return {f"preprocessing.{name}": getattr(self, name) for name in ("fill", "offset", "scale")}
+
+    @classmethod
+    def from_parts(cls, metadata: Any, arrays: Mapping[str, np.ndarray]) -> Preprocessing:
+        """The inverse of to_metadata and to_arrays (ignores other arrays); DataError for damaged parts."""
+        columns = []
+        for described in stored.entry(metadata, "columns", list, WHAT):
+            column = Column(
+                stored.entry(described, "name", str, WHAT),
+                stored.choice(described, "kind", ("numeric", "categorical"), WHAT),
+                stored.texts(described, "categories", WHAT),
+                stored.entry(described, "has_missing", bool, WHAT),
+            )
+            if column.kind == "numeric" and (column.categories or column.has_missing):
+                raise DataError(f"The {WHAT} is damaged: numeric column {column.name!r:.60} has categories.")
+            columns.append(column)
+        places = Places.from_metadata(stored.entry(metadata, "places", dict, WHAT), [c.name for c in columns])
+        width = sum(len(column.input_names) for column in columns)
+        notes = stored.entry(metadata, "notes", list, WHAT)
+        return cls(
+            tuple(columns),
+            places,
+            stored.choice(metadata, "scaling", SCALES, WHAT),
+            stored.array(arrays, "preprocessing.fill", width, WHAT),
+            stored.array(arrays, "preprocessing.offset", width, WHAT),
+            stored.array(arrays, "preprocessing.scale", width, WHAT, positive=True),
+            stored.texts(metadata, "constant", WHAT),
+            tuple(str(note) for note in notes),
+        )
+
+
+def _one_hot(X: np.ndarray, column: Column, table: Table, name: str, notes: list[str]) -> None:
+    """Write ones into X (N, categories [+ missing]), which holds zeros."""
+    index = {category: i for i, category in enumerate(column.categories)}
+    texts = canonical(table.frame[name]).to_list()
+    unknown = len(column.categories)
+    positions = np.array([index.get(text, unknown) for text in texts])
+    unseen = [text for text in texts if text is not None and text not in index]
+    missing = texts.count(None)
+    treatment = "count as missing" if column.has_missing else "become zeros"
+    if unseen:
+        notes.append(
+            f"Column {name!r}: {len(unseen)} value(s) not seen in training {treatment}: {suggest(sorted(set(unseen)))}."
+        )
+    if missing and not column.has_missing:
+        notes.append(f"Column {name!r}: {missing} missing value(s) become zeros; training had none.")
+    written = positions < X.shape[1]
+    X[np.flatnonzero(written), positions[written]] = 1.0

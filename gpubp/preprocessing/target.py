@@ -1,0 +1,167 @@
+"""`Target`: what is to be predicted, as the arrays that a network is trained on, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpubp.errors import DataError, SettingsError
+from gpubp.preprocessing import stored
+from gpubp.preprocessing.columns import (
+    CODES,
+    canonical,
+    numeric_values,
+    refuse_identifiers,
+    refuse_stray_text,
+    sorted_labels,
+    suggest,
+)
+from gpubp.preprocessing.places import Places
+from gpubp.preprocessing.scaling import offset_and_scale, scaled_values, selected
+
+if TYPE_CHECKING:
+    from gpubp.tables import Table
+
+TASKS = ("classification", "regression")
+WHAT = "stored target"
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Classification: C `labels`, mean 0, scale 1. Regression: no labels; y = (value - mean) / scale."""
+
+    name: str
+    places: Places
+    task: str
+    labels: tuple[str, ...] = ()
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @classmethod
+    def fit(
+        cls,
+        table: Table,
+        column: str,
+        task: str | None = None,
+        rows: np.ndarray | None = None,
+        *,
+        standardise: bool = True,
+    ) -> Target:
+        """Fit the target `column`. Labels come from the whole table; mean and scale from `rows` only.
+
+        Without a `task`: text and booleans are classification; so are whole numbers with at most 20 distinct
+        values that are fewer than half as many as the rows; everything else is regression. Labels are in
+        numeric order if all are numbers (shown as 1, not 1.0), in alphabetical order if not.
+
+        DataError: missing values, one class only, text for regression, a stray text among numbers.
+        """
+        if task is not None and task not in TASKS:
+            raise SettingsError(f"Unknown task {task!r}; choose one of {', '.join(TASKS)}.")
+        _refuse_missing(table, column)
+        if task != "classification":
+            refuse_stray_text(table, column)
+        places = Places.of(table, [column], None)
+        if (task or _task_of(table, column)) == "regression":
+            values = numeric_values(table, column)[selected(rows, table)]
+            mean, scale, _ = offset_and_scale(values, "standard") if standardise else (0.0, 1.0, False)
+            return cls(column, places, "regression", (), mean, scale)
+        labels = sorted_labels(canonical(table.frame[column]))
+        refuse_identifiers(table, column, len(labels))
+        if len(labels) < 2:
+            raise DataError(
+                f"{table.source}: the target column {column!r} has one class only, {labels[0]!r}; there "
+                "is nothing to tell apart. Is it the right column?"
+            )
+        return cls(column, places, "classification", labels)
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs a network has: C for classification, 1 for regression."""
+        return len(self.labels) if self.task == "classification" else 1
+
+    def encode(self, table: Table) -> np.ndarray:
+        """Classification: one-hot (N, C); regression: standardised (N, 1). float64."""
+        if self.task == "regression":
+            values = self.values(table)
+            return scaled_values(values, self.mean, self.scale, table, self._column_in(table))[:, None]
+        index = self.class_index(table)
+        one_hot = np.zeros((len(index), len(self.labels)))
+        one_hot[np.arange(len(index)), index] = 1.0
+        return one_hot
+
+    def class_index(self, table: Table) -> np.ndarray:
+        """The true classes, int64 (N,) indices into `labels`; DataError for one training did not have."""
+        name = self._column_in(table)
+        index = {label: i for i, label in enumerate(self.labels)}
+        texts = canonical(table.frame[name]).to_list()
+        unseen = [row for row, text in enumerate(texts) if text not in index]
+        if unseen:
+            raise DataError(
+                f"{table.at(unseen[0], name)}: found class {texts[unseen[0]]!r}, which training did not have "
+                f"({len(unseen)} such row(s)). The classes are {suggest(self.labels, 20)}."
+            )
+        return np.array([index[text] for text in texts], dtype=np.int64)
+
+    def values(self, table: Table) -> np.ndarray:
+        """The true values in their own units, float64 (N,). For regression."""
+        return numeric_values(table, self._column_in(table))
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Outputs (..., N, C) to labels (..., N), the first of equals; (..., N, 1) to values (..., N)."""
+        if outputs.shape[-1:] != (self.outputs,):
+            raise DataError(f"Found outputs of shape {outputs.shape}; expected (rows, {self.outputs}).")
+        if self.task == "regression":
+            return outputs[..., 0].astype(np.float64) * self.scale + self.mean
+        return np.array(self.labels)[outputs.argmax(axis=-1)]
+
+    def _column_in(self, table: Table) -> str:
+        (name,), _ = self.places.find(table)
+        _refuse_missing(table, name)
+        return name
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Everything but the arrays, as JSON-able values."""
+        return {
+            "name": self.name,
+            "places": self.places.to_metadata(),
+            "task": self.task,
+            "labels": list(self.labels),
+        }
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return {"target.mean": np.array([self.mean]), "target.scale": np.array([self.scale])}
+
+    @classmethod
+    def from_parts(cls, metadata: Any, arrays: Mapping[str, np.ndarray]) -> Target:
+        """The inverse of to_metadata and to_arrays (ignores other arrays); DataError for damaged parts."""
+        name = stored.entry(metadata, "name", str, WHAT)
+        task = stored.choice(metadata, "task", TASKS, WHAT)
+        labels = stored.texts(metadata, "labels", WHAT)
+        if (len(labels) >= 2) != (task == "classification") or len(labels) == 1:
+            raise DataError(f"The {WHAT} is damaged: {len(labels)} labels do not fit {task}.")
+        mean = stored.array(arrays, "target.mean", 1, WHAT)
+        scale = stored.array(arrays, "target.scale", 1, WHAT, positive=True)
+        places = Places.from_metadata(stored.entry(metadata, "places", dict, WHAT), [name])
+        return cls(name, places, task, labels, float(mean[0]), float(scale[0]))
+
+
+def _task_of(table: Table, column: str) -> str:
+    series = table.frame[column]
+    if not series.dtype.is_numeric():
+        return "classification"
+    distinct = series.n_unique()
+    whole = bool((series == series.round()).all()) if series.dtype.is_float() else True
+    return "classification" if whole and distinct <= CODES and 2 * distinct < table.rows else "regression"
+
+
+def _refuse_missing(table: Table, column: str) -> None:
+    missing = table.frame[column].is_null().arg_true().to_list()
+    if missing:
+        where = ", ".join(table.where(row) for row in missing[:8]) + (", ..." if len(missing) > 8 else "")
+        raise DataError(
+            f"{table.source}: the target column {column!r} has no value on {len(missing)} of {table.rows} "
+            f"rows ({where}). Fill them in or remove these rows."
+        )

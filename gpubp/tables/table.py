@@ -1,0 +1,201 @@
+"""`Table`: named columns of numbers or text that remember where they came from."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from gpubp.errors import DataError
+
+LARGEST = 1e30
+"""Numbers beyond ±1e30 are refused: sums of a few of them would leave the float32 range of training."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """N rows of named columns, each Int64, Float64 or String; a missing value is a null, never a NaN.
+
+    Numbers are finite and within ±1e30. Boolean columns are text: "true", "false". A column without any value
+    is Float64. At least one row and one column.
+
+    `source` names the table in messages. `has_header` is False when the names were made up (column_1, ...);
+    columns are then found by position instead of by name. `lines` (N,) int64 holds the line of the file on
+    which each row begins, counted from 1, line breaks inside quoted fields included; None where there are no
+    lines (Parquet, frames, arrays).
+    """
+
+    frame: pl.DataFrame
+    source: str
+    has_header: bool
+    lines: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.frame.width == 0 or self.frame.height == 0:
+            raise DataError(f"{self.source}: found no {'columns' if self.frame.width == 0 else 'rows'} of data.")
+        for name, dtype in self.frame.schema.items():
+            if dtype not in (pl.Int64, pl.Float64, pl.String):
+                raise DataError(f"{self.source}: column {name!r} has type {dtype}; use Table.from_frame.")
+            if dtype == pl.Float64:
+                self._refuse_huge(name)
+
+    def _refuse_huge(self, name: str) -> None:
+        bad = (~(self.frame[name].abs() <= LARGEST)).arg_true()
+        if len(bad):
+            row = bad[0]
+            raise DataError(
+                f"{self.at(row, name)}: found {self.frame[name][row]!r}; numbers must be finite and within "
+                "±1e30. Correct the value, or leave the field empty if it is unknown."
+            )
+
+    @property
+    def names(self) -> list[str]:
+        return self.frame.columns
+
+    @property
+    def rows(self) -> int:
+        return self.frame.height
+
+    def line(self, row: int) -> int | None:
+        """The line (from 1) of the file on which `row` (from 0) begins; None where there are no lines."""
+        return None if self.lines is None else int(self.lines[row])
+
+    def where(self, row: int) -> str:
+        """'line 12' of the file; 'row 11', counted from 1, where there are no lines."""
+        line = self.line(row)
+        return f"row {row + 1}" if line is None else f"line {line}"
+
+    def at(self, row: int, name: str) -> str:
+        """The beginning of a message about one value: source, line, column."""
+        return f"{self.source}, {self.where(row)}, column {name!r}"
+
+    def require_rows(self, minimum: int = 2, purpose: str = "training") -> None:
+        """DataError when there are too few rows for `purpose`; reading and predicting need only one."""
+        if self.rows < minimum:
+            raise DataError(f"{self.source}: found {self.rows} row(s); {purpose} needs at least {minimum}.")
+
+    @classmethod
+    def from_frame(cls, frame: Any, source: str = "the data frame") -> Table:
+        """A polars DataFrame, or anything like a pandas one (`.columns`, `frame[name]`).
+
+        The names count as a header. Types are taken as they are: text stays text even if it looks like
+        numbers, and only null, None and NaN are missing. Dates, lists and other types raise DataError.
+        """
+        names = [str(name) for name in frame.columns]
+        refuse_duplicates(names, source)
+        columns = [
+            frame[column] if isinstance(frame, pl.DataFrame) else _series(frame[column], name, source)
+            for column, name in zip(frame.columns, names, strict=True)
+        ]
+        return cls(pl.DataFrame([_normalised(column, source) for column in columns]), source, has_header=True)
+
+    @classmethod
+    def from_arrays(
+        cls, X: Any, y: Any = None, *, names: Sequence[str] | None = None, source: str = "the arrays"
+    ) -> Table:
+        """Inputs X (N, D) and optionally a target y (N,) as the last column, of numbers, text or objects."""
+        inputs = np.asarray(X)
+        if inputs.ndim != 2:
+            raise DataError(f"{source}: X has shape {inputs.shape}; expected (rows, columns).")
+        given = list(inputs.T)
+        if y is not None:
+            given.append(np.asarray(y))
+            if given[-1].shape != (len(inputs),):
+                raise DataError(f"{source}: y has shape {given[-1].shape}; expected ({len(inputs)},).")
+        used = automatic_names(len(given)) if names is None else [str(name) for name in names]
+        if len(used) != len(given):
+            raise DataError(f"{source}: found {len(used)} names for {len(given)} columns.")
+        refuse_duplicates(used, source)
+        columns = [_series(column, name, source) for column, name in zip(given, used, strict=True)]
+        return cls(pl.DataFrame([_normalised(column, source) for column in columns]), source, names is not None)
+
+
+def find_column(table: Table, name_or_position: str | int | None = None) -> str:
+    """The name of a column given by name or by position: 1 is the first, -1 the last, None the last.
+
+    Text that names no column but is a whole number ("8", "-1") counts as a position.
+    """
+    names = table.names
+    if name_or_position is None:
+        return names[-1]
+    if isinstance(name_or_position, str):
+        if name_or_position in names:
+            return name_or_position
+        try:
+            position = int(name_or_position)
+        except ValueError:
+            raise DataError(unknown_column(name_or_position, table)) from None
+    else:
+        position = name_or_position
+    if not 1 <= abs(position) <= len(names):
+        raise DataError(
+            f"{table.source}: there is no column {position}; the {len(names)} columns count from 1 (the "
+            f"first) to {len(names)}, or from -1 (the last) to -{len(names)}."
+        )
+    return names[position - 1 if position > 0 else position]
+
+
+def unknown_column(name: str, table: Table) -> str:
+    """A message that suggests the nearest name and lists the columns."""
+    near = difflib.get_close_matches(name, table.names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    shown = ", ".join(repr(each) for each in table.names[:30]) + (", ..." if len(table.names) > 30 else "")
+    return f"{table.source}: there is no column {name!r}.{hint} The columns are {shown}."
+
+
+def automatic_names(count: int) -> list[str]:
+    return [f"column_{i + 1}" for i in range(count)]
+
+
+def refuse_duplicates(names: Sequence[str], source: str) -> None:
+    seen: set[str] = set()
+    for i, name in enumerate(names):
+        if name in seen:
+            first = names.index(name)
+            raise DataError(
+                f"{source}: columns {first + 1} and {i + 1} are both named {name!r}; give each its own name."
+            )
+        seen.add(name)
+
+
+def _series(column: Any, name: str, source: str) -> pl.Series:
+    """A pandas-like column or an array, as polars; objects become numbers if all are, text otherwise."""
+    missing = np.asarray(column.isna()) if hasattr(column, "isna") else None
+    array = np.asarray(column)
+    if array.ndim != 1:
+        raise DataError(f"{source}: column {name!r} has shape {array.shape}; expected one value per row.")
+    if array.dtype.kind not in "biufUOMm":
+        raise DataError(f"{source}: column {name!r} has type {array.dtype}; turn it into numbers or text first.")
+    if missing is not None and array.dtype.kind == "O":
+        array = array.copy()
+        array[missing] = None
+    if array.dtype.kind != "O":
+        return pl.Series(name, array.tolist() if array.dtype.kind == "U" else array)
+    values = [None if v is None or (isinstance(v, float | np.floating) and v != v) else v for v in array]
+    known = [v for v in values if v is not None]
+    if known and all(isinstance(v, int | float | np.number) and not isinstance(v, bool) for v in known):
+        return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
+    texts = [str(v).lower() if isinstance(v, bool | np.bool_) else str(v) for v in known]
+    rest = iter(texts)
+    return pl.Series(name, [None if v is None else next(rest) for v in values], dtype=pl.String)
+
+
+def _normalised(column: pl.Series, source: str) -> pl.Series:
+    """One of Table's three types; DataError where the type has no meaning for a network's input."""
+    if column.null_count() == len(column):
+        return pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
+    if column.dtype.is_integer():
+        wide = column.cast(pl.Int64, strict=False)  # unsigned 64-bit integers may not fit
+        return wide if wide.null_count() == column.null_count() else column.cast(pl.Float64)
+    if column.dtype.is_float() or column.dtype.is_decimal():
+        return column.cast(pl.Float64).fill_nan(None)
+    if column.dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum):
+        return column.cast(pl.String)
+    raise DataError(
+        f"{source}: column {column.name!r} has type {column.dtype}; turn it into numbers or text first, "
+        "or leave it out."
+    )
