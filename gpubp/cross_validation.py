@@ -56,6 +56,7 @@ def cross_validate(
     recipe: Recipe | None = None,
     *,
     task: str | None = None,
+    categorical: Sequence[str] = (),
     folds: int = 5,
     repeats: int = 1,
     backend: Backend | str | None = None,
@@ -70,7 +71,7 @@ def cross_validate(
     recipe, chosen = recipe or Recipe(), get_backend(backend)
     table.require_rows(2, "cross-validation")
     name = find_column(table, target)
-    columns = describe_columns(table, exclude=(name,))
+    columns = describe_columns(table, exclude=(name,), categorical=categorical)
     whole = Target.fit(table, name, task)
     labels = class_index(table, whole)
     if labels is not None:

@@ -40,6 +40,7 @@ def train_model(
     recipe: Recipe | None = None,
     *,
     task: str | None = None,
+    categorical: Sequence[str] = (),
     backend: Backend | str | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
@@ -47,7 +48,8 @@ def train_model(
     """Train one network on a table.
 
     target: a column's name or position, None for the last. task: "classification", "regression" or None, which goes
-    by the rule of `Target.fit`. Preprocessing is fitted on the training rows alone.
+    by the rule of `Target.fit`. categorical: columns of numbers that are codes
+    of categories. Preprocessing is fitted on the training rows alone.
 
     Raises DataError or SettingsError for what cannot be trained, DivergenceError where the training left the finite
     numbers; there is no model then.
@@ -55,7 +57,7 @@ def train_model(
     recipe, chosen = recipe or Recipe(), get_backend(backend)
     table.require_rows(2)
     name = find_column(table, target)
-    columns = describe_columns(table, exclude=(name,))
+    columns = describe_columns(table, exclude=(name,), categorical=categorical)
     whole = Target.fit(table, name, task)
     training, validation = _split(table, whole, recipe)
     goal = fit_target(table, name, whole.task, recipe, training)

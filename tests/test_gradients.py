@@ -61,7 +61,12 @@ def objective(
 
 
 def check(
-    backend: Backend, architecture: Architecture, loss: str, weights: bool = False, l2: bool = False, shared: bool = False
+    backend: Backend,
+    architecture: Architecture,
+    loss: str,
+    weights: bool = False,
+    l2: bool = False,
+    shared: bool = False,
 ) -> None:
     random = np.random.default_rng(5)
     params = random.normal(size=(P, architecture.n_parameters)) * 0.7

@@ -38,7 +38,7 @@ class Backend(Protocol):
         ...
 
     def to_host(self, array: Array) -> np.ndarray:
-        """The array's values as a NumPy array; waits for the device."""
+        """The array's values as a NumPy array; waits for the device. On the host itself it may be the same memory."""
         ...
 
     def synchronize(self) -> None:

@@ -16,20 +16,24 @@ SECONDS_BETWEEN_LOOKS = 0.1
 
 @contextmanager
 def progress_bar(wanted: bool) -> Iterator[list[Callback]]:
-    """Callbacks that draw a bar on standard error; none if it is not wanted."""
+    """Callbacks that draw a bar on standard error; none if it is not wanted, or nobody could see it."""
     if not wanted:
         yield []
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield []
+        return
     with Progress(
         TextColumn("epoch"),
         MofNCompleteColumn(),
         BarColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
     ) as bar:
         yield [_Drawer(bar)]
