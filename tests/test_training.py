@@ -15,6 +15,7 @@ from gpubp.kernels.reference.optimizers import OPTIMIZERS
 from gpubp.kernels.reference.schedules import SCHEDULES
 from gpubp.population import Population, network_seeds
 from gpubp.training import EarlyStopping, EpochReport, History, Settings, train
+from gpubp.training.update import Learner
 
 RANDOM = np.random.default_rng(0)
 N, I, O = 60, 4, 3  # noqa: E741
@@ -322,7 +323,28 @@ def test_callbacks_hear_of_every_epoch_and_may_end_it(backend: Backend) -> None:
     assert not history.interrupted
 
 
-def test_ctrl_c_ends_between_two_updates(numpy_backend: Backend) -> None:
+def test_ctrl_c_ends_between_two_updates(numpy_backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the ninth update: six make an epoch, so one epoch is complete, and the ninth update is finished, and kept."""
+    updates = Learner.update
+
+    def interrupt(self: Learner, batch: Any, rate: Any) -> None:
+        taken.append(batch)
+        if len(taken) == 9:
+            signal.raise_signal(signal.SIGINT)
+        updates(self, batch, rate)
+
+    taken: list[Any] = []
+    monkeypatch.setattr(Learner, "update", interrupt)
+    settings = Settings(epochs=1000, batch_size=10, optimizer="sgd", shuffle=False)
+    one, shorter = population(numpy_backend, [1]), population(numpy_backend, [1])
+    history = train(one, X, T, settings, engine="array")
+    assert (history.interrupted, history.epochs[0], len(taken)) == (True, 1, 9)
+    rows = np.concatenate([np.arange(N), np.arange(30)])
+    train(shorter, X, T, Settings(epochs=1, batch_size=10, optimizer="sgd", shuffle=False), rows=rows, engine="array")
+    np.testing.assert_array_equal(one.params, shorter.params)
+
+
+def test_ctrl_c_between_two_epochs(numpy_backend: Backend) -> None:
     one, shorter = population(numpy_backend, [1]), population(numpy_backend, [1])
 
     def interrupt(report: EpochReport) -> None:
@@ -334,7 +356,7 @@ def test_ctrl_c_ends_between_two_updates(numpy_backend: Backend) -> None:
     assert history.interrupted
     assert history.epochs[0] == 5
     assert signal.getsignal(signal.SIGINT) is handler
-    train(shorter, X, T, Settings(epochs=6, batch_size=None))  # the update at hand is finished, and kept
+    train(shorter, X, T, Settings(epochs=5, batch_size=None))
     np.testing.assert_array_equal(one.params, shorter.params)
 
 

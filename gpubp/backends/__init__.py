@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from gpubp.backends.base import Array, Backend, Memory, float_dtype
+from gpubp.backends.base import Array, Backend, Memory, Program, float_dtype
 from gpubp.backends.numpy_backend import NumpyBackend
 from gpubp.errors import BackendError, SettingsError
 
-__all__ = ["BACKENDS", "Array", "Backend", "Memory", "float_dtype", "get_backend"]
+__all__ = ["BACKENDS", "Array", "Backend", "Memory", "Program", "float_dtype", "get_backend"]
 
 BACKENDS = ("auto", "numpy", "cupy")
 ENVIRONMENT_VARIABLE = "GPUBP_BACKEND"

@@ -6,6 +6,7 @@ module), so reference kernels read like NumPy code and run on either machine.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,6 +25,22 @@ class Memory:
 
     free: int
     total: int
+
+
+class Program(Protocol):
+    """A compiled kernel source, ready to run over ranges of networks."""
+
+    def pieces(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The ranges that networks first … last−1 are best cut into, one call for each."""
+        ...
+
+    def columns(self, first: int, last: int) -> int:
+        """How many networks' scratch memory the call for such a range needs at a time."""
+        ...
+
+    def launch(self, name: str, calls: Sequence[Sequence[Any]]) -> None:
+        """Run the kernel once for each argument list; the last two arguments are the range of networks."""
+        ...
 
 
 class Backend(Protocol):
@@ -57,6 +74,10 @@ class Backend(Protocol):
 
     def take_rows(self, array: Array, indices: Array, out: Array) -> None:
         """out[...] = array[indices] along the first axis; the indices are known to be in range."""
+        ...
+
+    def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
+        """Compile C++ of the kernels' dialect for this machine, or take it from the cache. May raise BackendError."""
         ...
 
     def erf(self, array: Array, out: Array) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gpubp.backends.base import Memory
+from gpubp.backends.base import Memory, Program
 
 
 class NumpyBackend:
@@ -49,6 +50,11 @@ class NumpyBackend:
     def take_rows(self, array: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
         # mode="clip" writes straight into `out`; the default mode would go through a buffer
         np.take(array, indices, axis=0, out=out, mode="clip")
+
+    def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
+        from gpubp.backends.host_program import HostProgram
+
+        return HostProgram(source, definitions)
 
     def erf(self, array: np.ndarray, out: np.ndarray) -> None:
         from scipy.special import erf

@@ -61,7 +61,7 @@ class Stopper:
         elif improved.any():
             backend.xp.copyto(self.best_params, params, where=backend.to_device(improved)[:, None])
 
-    def kept(self, params: Array, backend: Backend) -> Array:
+    def kept(self, params: Array) -> Array:
         """(P, K): the best weights where they are kept, else those at hand."""
         return params if self.best_params is None else self.best_params
 

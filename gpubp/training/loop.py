@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +14,16 @@ from gpubp.errors import DataError
 from gpubp.kernels.reference.losses import Loss, smooth_labels
 from gpubp.population import Population
 from gpubp.sampling import Rows, RowSets
-from gpubp.training.batches import Batches, Table
+from gpubp.training.choice import choose_engine
 from gpubp.training.early_stopping import Stopper
+from gpubp.training.engine import Work, hyperparameters, total_weights
 from gpubp.training.history import Callback, EpochReport, History
 from gpubp.training.interruption import Interruption
 from gpubp.training.progress import progress_bar
 from gpubp.training.settings import Settings
-from gpubp.training.update import Learner
-from gpubp.training.validation import Validation, is_classification, target_spread
+from gpubp.training.validation import is_classification, target_spread
 
-ENGINE = "array"
+LONGEST_CALL = 0.2  # seconds that one call of an engine may take, since Ctrl-C and the progress bar wait for it
 
 
 def train(
@@ -35,6 +35,7 @@ def train(
     rows: Rows = None,
     validation_rows: Rows = None,
     row_weights: np.ndarray | None = None,
+    engine: str = "auto",
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
 ) -> History:
@@ -44,16 +45,18 @@ def train(
     rows, validation_rows: None (all; no validation), an array of row numbers for all networks, or one array for each
     network. Rows may repeat (bagging). row_weights: (N,) or (P, N), not negative; they count in the loss, the mean
     being over the weights, and in the validation.
+    engine: "auto" (see `choose_engine`), "lane" or "array".
     callbacks are called after each epoch (see EpochReport); `progress` draws a bar on standard error.
 
-    Ctrl-C ends the training after the update at hand: the best weights so far are kept where early stopping keeps
-    them, else the latest. Networks whose numbers stop being finite are marked in the history and disturb no other.
+    Ctrl-C ends the training after the update at hand (of the array engine; after the call at hand of the others, about
+    0.2 s): the best weights so far are kept where early stopping keeps them, else the latest. Networks whose numbers
+    stop being finite are marked in the history and disturb no other.
 
-    Raises SettingsError and DataError before anything is changed.
+    Raises SettingsError, DataError and BackendError before anything is changed.
     """
-    run = _Run(population, X, T, settings, rows, validation_rows, row_weights)
+    run = _Run(population, X, T, settings, rows, validation_rows, row_weights, engine)
     with Interruption() as interruption, population.backend.quiet(), progress_bar(progress) as bar:
-        return run.train([*callbacks, *bar], interruption)
+        return run.train([*callbacks], [*bar], interruption)
 
 
 class _Run:
@@ -68,119 +71,57 @@ class _Run:
         rows: Rows,
         validation_rows: Rows,
         row_weights: np.ndarray | None,
+        engine: str,
     ) -> None:
-        settings.check_architecture(population.architecture)
-        data = check_data(population, X, T, settings.loss_function, row_weights)
-        n_networks = len(population)
-        row_sets = RowSets.of(rows, n_networks, len(data.X))
-        validation_sets = (
-            None if validation_rows is None else RowSets.of(validation_rows, n_networks, len(data.X), "validation")
-        )
+        work = prepare(population, X, T, settings, rows, validation_rows, row_weights)
         self.population, self.settings, self.backend = population, settings, population.backend
-        self.stopper = Stopper(settings.early_stopping, n_networks, validation_sets is not None)
+        self.stopper = Stopper(settings.early_stopping, len(population), work.held is not None)
+        self.validated = work.held is not None
+        choice = choose_engine(work, engine)
+        second = np.zeros(work.n_networks, dtype=np.int64) if work.held is None else work.held.count
+        self.order = np.lexsort((np.arange(work.n_networks), second, -work.rows.count))
+        self.in_place = bool(np.all(self.order == np.arange(work.n_networks)))
+        params = population.params if self.in_place else population.params[self.backend.to_device(self.order)]
+        self.engine = choice.build(work.networks(self.order), params)
 
-        second = validation_sets.count if validation_sets is not None else np.zeros(n_networks, dtype=np.int64)
-        self.order = np.lexsort((np.arange(n_networks), second, -row_sets.count))
-        self.in_place = bool(np.all(self.order == np.arange(n_networks)))
-        self.rows = row_sets.networks(self.order)
-        self.total_weight = _total_weights(data.weights, row_sets)[self.order]
-
-        T_training = smooth_labels(data.T, settings.label_smoothing) if settings.label_smoothing else data.T
-        weights = data.weights
-        if weights is not None and weights.ndim == 2:
-            weights = weights[self.order]
-        to_device = self.backend.to_device
-        self.table = Table(
-            to_device(data.X, population.dtype),
-            to_device(T_training, population.dtype),
-            None if weights is None else to_device(weights, population.dtype),
-        )
-        self.validation: Validation | None = None
-        if validation_sets is not None:
-            table = self.table
-            if settings.label_smoothing:  # validation is against the labels as they are
-                table = Table(table.X, to_device(data.T, population.dtype), table.weights)
-            sorted_sets = validation_sets.networks(self.order)
-            spread = None
-            if not is_classification(settings.loss_function):
-                spread = target_spread(data.T, weights, sorted_sets)
-            self.validation = Validation(
-                self.backend, population.architecture, settings.loss_function, table, sorted_sets, spread
-            )
-
-        params = population.params if self.in_place else population.params[to_device(self.order)]
-        self.learner = Learner(self.backend, population.architecture, params, settings, self.order)
-        self._lay_out()
-
-    def _lay_out(self) -> None:
-        """Everything that follows from which networks are in: batches, totals, rates."""
-        settings, backend = self.settings, self.backend
-        batch_size = settings.batch_size or int(self.rows.count[0])
-        seeds = self.population.seeds[self.order]
-        self.batches = Batches(backend, self.table, self.rows, seeds, batch_size, settings.shuffle)
-        self.denominator = backend.to_device(self.total_weight)
-        steps = -(-self.rows.count // batch_size)
-        self.steps_each = backend.to_device(steps.astype(np.float64)) if self._scheduled else None
-        self.count_each = backend.to_device(self.rows.count.astype(np.float64)) if self._scheduled else None
-
-    @property
-    def _scheduled(self) -> bool:
-        return self.settings.schedule != "constant"
-
-    def _rates(self, epoch: int) -> Array | None:
-        """(steps, P, 1): the learning rate of every update of this epoch, on the device; None where it is constant."""
-        if not self._scheduled:
-            return None
-        xp, settings = self.backend.xp, self.settings
-        step = xp.arange(self.batches.steps_per_epoch, dtype=np.float64)[:, None]
-        moment = epoch + xp.minimum(step / self.steps_each, 1.0)
-        factor = settings.schedule_rule.factor(
-            xp, moment, self.count_each, settings.epochs, settings.all_schedule_options()
-        )
-        return (factor[:, :, None] * self.learner.hyper.exact["rate"]).astype(self.learner.params.dtype)
-
-    def train(self, callbacks: Sequence[Callback], interruption: Interruption) -> History:
+    def train(
+        self, callbacks: Sequence[Callback], onlookers: Sequence[Callback], interruption: Interruption
+    ) -> History:
+        """onlookers: callbacks that cannot end the training, and need not hear of an epoch at once."""
         started = time.perf_counter()
         n_epochs, n_networks = self.settings.epochs, len(self.population)
-        watched = bool(callbacks) or self.stopper.active
-        log = _Log(self.backend, n_epochs, n_networks, on_host=self.stopper.active)
-        for epoch in range(n_epochs):
-            if not self._epoch(epoch, interruption):
-                break
-            metrics = self._metrics()
-            report = EpochReport(epoch, n_epochs, self.order, _fetch_once(self.backend, metrics))
-            log.add(epoch, self.order, report.fetch() if self.stopper.active else metrics)
-            if watched and self._after_epoch(report, callbacks):
-                break
-            if len(self.order) == 0:
-                break
-        interrupted = interruption.requested
+        log = _Log(self.backend, n_networks, on_host=self.stopper.active)
+        epoch, at_once, ends = 0, 1, False
+        step_by_step = self.stopper.active or bool(callbacks)
+        while epoch < n_epochs and not ends and not interruption.requested:
+            began = time.perf_counter()
+            count = min(at_once, n_epochs - epoch)
+            metrics, updates = self.engine.run(epoch, count, interruption)
+            count = metrics.shape[1]
+            fetched = _fetch_once(self.backend, metrics)
+            reports = [EpochReport(epoch + e, n_epochs, self.order, _column(fetched, e)) for e in range(count)]
+            log.add(epoch, self.order, fetched() if self.stopper.active else metrics)
+            for report in reports:
+                ends = self._after_epoch(report, [*callbacks, *onlookers]) or ends
+            epoch += count
+            ends = ends or bool(updates) or len(self.order) == 0
+            if not step_by_step:
+                at_once = self._epochs_at_once(count, began)
         self._finish()
-        return self._history(log, interrupted, time.perf_counter() - started)
+        return self._history(log, interruption.requested, time.perf_counter() - started)
 
-    def _epoch(self, epoch: int, interruption: Interruption) -> bool:
-        """One epoch; False if it was cut short by Ctrl-C."""
-        learner, constant_rate, rates = self.learner, self.learner.hyper.rate, self._rates(epoch)
-        learner.begin_epoch()
-        for batch in self.batches.epoch(epoch):
-            learner.update(batch, constant_rate if rates is None else rates[batch.step.number])
-            if interruption.requested:
-                return False
-        return True
-
-    def _metrics(self) -> Array:
-        """(3, P) float64 on the device: training loss, validation loss, validation score."""
-        xp, learner = self.backend.xp, self.learner
-        metrics = xp.full((3, len(self.order)), np.nan, dtype=np.float64)
-        metrics[0] = learner.loss_sum / self.denominator
-        if self.validation is not None:
-            metrics[1], metrics[2] = self.validation.evaluate(learner.params)
-        return metrics
+    def _epochs_at_once(self, count: int, began: float) -> int:
+        """How many epochs the next call may take, by the time that the last one took."""
+        if self.engine.name == "array":
+            return 1
+        self.engine.wait()
+        seconds = max(time.perf_counter() - began, 1e-6)
+        return max(1, min(int(count * LONGEST_CALL / seconds), 8 * count))
 
     def _after_epoch(self, report: EpochReport, callbacks: Sequence[Callback]) -> bool:
         """Tell the callbacks, stop networks; True ends the training."""
         if self.stopper.active:
-            stopped = self.stopper.look(report.epoch, self.order, report.fetch(), self.learner.params, self.backend)
+            stopped = self.stopper.look(report.epoch, self.order, report.fetch(), self.engine.params, self.backend)
         wishes = [callback(report) for callback in callbacks]  # every callback hears of every epoch
         if self.stopper.active and stopped.any():
             self._retire(stopped)
@@ -188,27 +129,18 @@ class _Run:
 
     def _retire(self, stopped: np.ndarray) -> None:
         """Write back the networks at these places, and go on without them."""
-        places = np.flatnonzero(stopped)
-        self._write_back(places)
+        self._write_back(np.flatnonzero(stopped))
         keep = np.flatnonzero(~stopped)
-        on_device = self.backend.to_device(keep)
         self.order = self.order[keep]
         self.in_place = False
-        if len(keep) == 0:
-            return
-        self.learner.compact(on_device)
-        self.stopper.compact(on_device)
-        self.rows = self.rows.networks(keep)
-        self.total_weight = self.total_weight[keep]
-        self.table = self.table.networks(on_device)
-        if self.validation is not None:
-            self.validation = self.validation.networks(keep)
-        self._lay_out()
+        if len(keep):
+            self.engine.compact(keep)
+            self.stopper.compact(self.backend.to_device(keep))
 
     def _write_back(self, places: np.ndarray) -> None:
         """The parameters of the networks at these places (of those still in) go to the population."""
         on_device = self.backend.to_device(places)
-        params = self.stopper.kept(self.learner.params, self.backend)[on_device]
+        params = self.stopper.kept(self.engine.params)[on_device]
         self.population.params[self.backend.to_device(self.order[places])] = params
 
     def _finish(self) -> None:
@@ -221,47 +153,88 @@ class _Run:
         finite = backend.to_host(backend.xp.isfinite(self.population.params).all(axis=1))
         epochs = log.epochs
         lost = ~np.isfinite(table[0]) & (np.arange(len(table[0]))[:, None] < epochs)
-        diverged = np.where(lost.any(axis=0), lost.argmax(axis=0), -1)
+        diverged = np.where(lost.any(axis=0), lost.argmax(axis=0) if len(lost) else -1, -1)
         diverged = np.where(~finite & (diverged < 0), np.maximum(epochs - 1, 0), diverged)
-        validated = self.validation is not None
         return History(
             training_loss=table[0],
-            validation_loss=table[1] if validated else None,
-            validation_score=table[2] if validated else None,
+            validation_loss=table[1] if self.validated else None,
+            validation_score=table[2] if self.validated else None,
             epochs=epochs,
             best_epoch=self.stopper.best_epoch,
             diverged_epoch=diverged,
             interrupted=interrupted,
             seconds=seconds,
             backend=backend.name,
-            engine=ENGINE,
+            engine=self.engine.name,
         )
 
 
 class _Log:
     """The metrics of every epoch: on the device until the end, unless early stopping has them on the host anyway."""
 
-    def __init__(self, backend: Backend, n_epochs: int, n_networks: int, on_host: bool) -> None:
+    def __init__(self, backend: Backend, n_networks: int, on_host: bool) -> None:
         self.backend, self.on_host, self.n_networks = backend, on_host, n_networks
-        self.rows: list[tuple[np.ndarray, Any]] = []
+        self.parts: list[tuple[np.ndarray, Any]] = []
         self.epochs = np.zeros(n_networks, dtype=np.int64)
 
     def add(self, epoch: int, order: np.ndarray, metrics: Any) -> None:
-        self.rows.append((order, metrics))
-        self.epochs[order] = epoch + 1
+        """metrics (3, epochs, networks), from `epoch` on, of the networks at the places `order`."""
+        self.parts.append((order, metrics))
+        self.epochs[order] = epoch + metrics.shape[1]
 
     def table(self) -> np.ndarray:
         """(3, E, P) float64 on the host, in one transfer."""
-        table = np.full((3, len(self.rows), self.n_networks), np.nan)
-        if not self.rows:
-            return table
-        if self.on_host:
-            for epoch, (order, metrics) in enumerate(self.rows):
-                table[:, epoch, order] = metrics
-        else:  # no network left, so all rows are of one order
-            stacked = self.backend.xp.stack([metrics for _, metrics in self.rows], axis=1)
-            table[:, :, self.rows[0][0]] = self.backend.to_host(stacked)
+        if not self.parts:
+            return np.full((3, 0, self.n_networks), np.nan)
+        if not self.on_host:  # no network left on the way, so all parts are of one order
+            order = self.parts[0][0]
+            joined = self.backend.xp.concatenate([metrics for _, metrics in self.parts], axis=1)
+            self.parts = [(order, self.backend.to_host(joined))]
+        table = np.full((3, sum(metrics.shape[1] for _, metrics in self.parts), self.n_networks), np.nan)
+        epoch = 0
+        for order, metrics in self.parts:
+            table[:, epoch : epoch + metrics.shape[1], order] = metrics
+            epoch += metrics.shape[1]
         return table
+
+
+def prepare(
+    population: Population,
+    X: np.ndarray,
+    T: np.ndarray,
+    settings: Settings,
+    rows: Rows = None,
+    validation_rows: Rows = None,
+    row_weights: np.ndarray | None = None,
+) -> Work:
+    """Everything checked, in the population's order: see `train` for the arguments and errors."""
+    settings.check_architecture(population.architecture)
+    n_networks = len(population)
+    data = check_data(population, X, T, settings.loss_function, row_weights)
+    training = RowSets.of(rows, n_networks, len(data.X))
+    held = None if validation_rows is None else RowSets.of(validation_rows, n_networks, len(data.X), "validation")
+    total = total_weights(data.weights, training)
+    if not (total > 0).all():
+        raise DataError(f"Network {int(np.argmin(total))} has training rows of weight 0 only.")
+    spread = None
+    if held is not None and not is_classification(settings.loss_function):
+        spread = target_spread(data.T, data.weights, held)
+    return Work(
+        backend=population.backend,
+        architecture=population.architecture,
+        settings=settings,
+        dtype=population.dtype,
+        X=data.X,
+        T=smooth_labels(data.T, settings.label_smoothing) if settings.label_smoothing else data.T,
+        T_held=data.T,
+        weights=data.weights,
+        seeds=population.seeds,
+        rows=training,
+        held=held,
+        total_weight=total,
+        spread=spread,
+        hyper=hyperparameters(settings, n_networks),
+    )
 
 
 @dataclass(frozen=True)
@@ -317,19 +290,6 @@ def _check_targets(T: np.ndarray, loss: Loss) -> None:
         raise DataError(f"T[{row}] is {T[row].tolist()}: the loss {loss.name} needs {rule}.")
 
 
-def _total_weights(weights: np.ndarray | None, rows: RowSets) -> np.ndarray:
-    """(P,) float64: the number of each network's rows, or the sum of their weights."""
-    if weights is None:
-        return rows.count.astype(np.float64)
-    totals = np.empty(len(rows.count))
-    for p, count in enumerate(rows.count):
-        chosen = rows.index[0 if rows.shared else p, :count]
-        totals[p] = (weights[p] if weights.ndim == 2 else weights)[chosen].sum()
-    if not (totals > 0).all():
-        raise DataError(f"Network {int(np.argmin(totals))} has training rows of weight 0 only.")
-    return totals
-
-
 def _fetch_once(backend: Backend, metrics: Array) -> Any:
     """A function that brings the metrics to the host when first called."""
     fetched: list[np.ndarray] = []
@@ -340,3 +300,7 @@ def _fetch_once(backend: Backend, metrics: Array) -> Any:
         return fetched[0]
 
     return fetch
+
+
+def _column(fetch: Callable[[], np.ndarray], epoch: int) -> Callable[[], np.ndarray]:
+    return lambda: fetch()[:, epoch]

@@ -12,7 +12,7 @@ from gpubp.kernels.reference.network import Layers, Tape, loss_and_gradient
 from gpubp.kernels.reference.optimizers import Hyperparameters, decay_weights
 from gpubp.kernels.reference.regularization import clip_by_global_norm, l2_penalty
 from gpubp.training.batches import Batch
-from gpubp.training.settings import Settings, per_network
+from gpubp.training.settings import Settings
 
 
 class Learner:
@@ -27,10 +27,10 @@ class Learner:
         architecture: Architecture,
         params: Array,
         settings: Settings,
-        order: np.ndarray,
+        hyper: dict[str, np.ndarray],
     ) -> None:
-        """params (P, K) is trained in place; order (P,): the population's places of these networks."""
-        xp, n_networks, dtype = backend.xp, len(order), np.dtype(params.dtype)
+        """params (P, K) is trained in place; hyper: (P,) float64 for each hyperparameter."""
+        xp, n_networks, dtype = backend.xp, len(params), np.dtype(params.dtype)
         self.backend, self.architecture, self.settings = backend, architecture, settings
         self.params = params
         self.grads = xp.empty_like(params)
@@ -39,11 +39,8 @@ class Learner:
             xp.zeros((n_networks, 1), dtype=np.float64) if name == "steps" else xp.zeros_like(params)
             for name in settings.optimizer_rule.slots
         ]
-        named = settings.all_optimizer_options() | {"rate": settings.learning_rate, "l2": settings.l2}
-        named["clip_norm"] = np.inf if settings.clip_norm is None else settings.clip_norm
-        values = {name: per_network(name, value, n_networks)[order] for name, value in named.items()}
-        self.has_l2 = bool(np.any(values["l2"]))
-        self.hyper = Hyperparameters(backend, values, dtype)
+        self.has_l2 = bool(np.any(hyper["l2"]))
+        self.hyper = Hyperparameters(backend, hyper, dtype)
         self.loss_sum = xp.zeros(n_networks, dtype=np.float64)
         self._slices: dict[tuple[int, int, int], Slice] = {}
 

@@ -1,0 +1,82 @@
+"""Compiled kernels on the CPU: a range of networks is cut into pieces, and threads call the C function for each."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from gpubp.backends.host_compiler import Isa, compile_library
+
+PIECES_PER_THREAD = 4  # so that a thread which is done early finds more to do
+
+
+class HostProgram:
+    """A compiled source. `lanes`: networks that the kernel trains at a time."""
+
+    def __init__(
+        self,
+        source: str,
+        definitions: Mapping[str, object],
+        *,
+        isa: Isa = "native",
+        extra: Sequence[str] = (),
+        threads: int | None = None,
+    ) -> None:
+        self.library = compile_library(source, definitions, include=(), isa=isa, extra=extra)
+        self.threads = threads or available_cores()
+        self.lanes: int = self.library.function("lane_count", (), ctypes.c_int)()
+
+    def pieces(self, first: int, last: int) -> list[tuple[int, int]]:
+        """Cut networks first … last−1 into ranges of whole lane groups, some for each thread."""
+        groups = -(-(last - first) // self.lanes)
+        size = self.lanes * max(1, groups // (self.threads * PIECES_PER_THREAD))
+        return [(start, min(start + size, last)) for start in range(first, last, size)]
+
+    def columns(self, first: int, last: int) -> int:
+        """How many networks' scratch memory a call for this piece needs at a time."""
+        return self.lanes
+
+    def launch(self, name: str, calls: Sequence[Sequence[Any]]) -> None:
+        """Call the function once for each argument list: arrays as pointers, None as a null pointer, ints.
+
+        The calls run side by side (ctypes lets go of the interpreter's lock); all are done on return.
+        """
+        if not calls:
+            return
+        function = self.library.function(name, [_ctype(argument) for argument in calls[0]])
+        bound = [[_value(argument) for argument in call] for call in calls]
+        if self.threads == 1 or len(bound) == 1:
+            for call in bound:
+                function(*call)
+        else:
+            list(_pool(self.threads).map(lambda call: function(*call), bound))
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="gpubp")
+
+
+def _ctype(argument: Any) -> Any:
+    return ctypes.c_void_p if argument is None or isinstance(argument, np.ndarray) else ctypes.c_int
+
+
+def _value(argument: Any) -> Any:
+    if isinstance(argument, np.ndarray):
+        if not argument.flags.c_contiguous:
+            raise ValueError("a kernel reads C-contiguous arrays only")
+        return argument.ctypes.data
+    return argument

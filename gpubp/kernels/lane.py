@@ -1,0 +1,105 @@
+"""The lane engine's kernel, seen from Python: how it is specialised, what it is given, and which networks it serves.
+
+Names of activations, losses and optimizers are the reference's, in capitals; the kernel's tables hold the same entries
+(tests/test_native_tables.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpubp.kernels.architecture import Architecture
+from gpubp.kernels.native import read_source
+from gpubp.kernels.reference.optimizers import OPTIMIZERS
+
+SOURCE = "lane.h"
+
+# A CPU lane keeps its network in the L1 and L2 caches: beyond this many numbers other engines are faster.
+LARGEST_ON_CPU = 8_000
+# A CUDA thread keeps its network in registers: beyond about this many numbers the compiler spills them.
+LARGEST_ON_CUDA = 170
+CUDA_THREADS = 64
+
+HYPERPARAMETERS = (  # the rows of the kernel's table, in the order of its enum
+    "rate", "l2", "clip_norm", "momentum", "beta1", "rest1", "log1", "beta2", "rest2", "log2", "epsilon", "decay",
+    "rest_decay", "weight_decay",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LaneKernel:
+    """What the kernel is compiled for."""
+
+    architecture: Architecture
+    dtype: str
+    loss: str
+    optimizer: str
+    online: bool  # updates of one row each
+    l2: bool
+    clip: bool
+    validation: bool
+    weights: int  # row weights: 0 none, 1 a column of the table, 2 one row of them for each network
+    shuffle: bool
+    shared_order: bool  # all networks take the same rows, in the same order if nothing is shuffled
+
+    def definitions(self) -> dict[str, object]:
+        """For the compiler."""
+        return {
+            "REAL": {"float32": "float", "float64": "double"}[self.dtype],
+            "SIZES": self.architecture.sizes,
+            "ACTIVATIONS": [name.upper() for name in self.architecture.activations],
+            "LOSS": self.loss.upper(),
+            "OPTIMIZER": self.optimizer.upper(),
+            "ONLINE": self.online,
+            "HAS_L2": self.l2,
+            "HAS_CLIP": self.clip,
+            "HAS_VALIDATION": self.validation,
+            "WEIGHTS": self.weights,
+            "SHUFFLE": self.shuffle,
+            "SHARED_ORDER": self.shared_order,
+            "THREADS": CUDA_THREADS,
+        }
+
+    @property
+    def source(self) -> str:
+        return read_source(SOURCE)
+
+    @property
+    def slots(self) -> int:
+        """Optimizer state arrays (P, K); Adam's count of steps follows from the epoch."""
+        return len([name for name in OPTIMIZERS[self.optimizer].slots if name != "steps"])
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a lane keeps: parameters, optimizer state, gradient."""
+        return self.architecture.n_parameters * (1 + self.slots + (self.clip or not self.online))
+
+    def refusal(self, backend_name: str) -> str | None:
+        """Why this backend's lanes cannot serve such networks; None if they can."""
+        limit = LARGEST_ON_CUDA if backend_name == "cupy" else LARGEST_ON_CPU
+        if self.numbers <= limit:
+            return None
+        place = "a CUDA thread's registers" if backend_name == "cupy" else "a CPU core's caches"
+        return f"a network of {self.numbers} numbers (parameters, optimizer state, gradient) is too large for {place}"
+
+
+def pack_hyperparameters(values: Mapping[str, np.ndarray], dtype: Any) -> np.ndarray:
+    """(len(HYPERPARAMETERS), P) from (P,) float64 values by name; 1 − beta and log(beta) are taken in float64."""
+    n_networks = len(values["rate"])
+    table = np.zeros((len(HYPERPARAMETERS), n_networks))
+    derived = dict(values)
+    for beta, rest, logarithm in (("beta1", "rest1", "log1"), ("beta2", "rest2", "log2")):
+        if beta in values:
+            derived[rest] = 1.0 - values[beta]
+            with np.errstate(divide="ignore"):
+                derived[logarithm] = np.maximum(np.log(values[beta]), -1e4)  # a beta of 0: no memory at all
+    if "decay" in values:
+        derived["rest_decay"] = 1.0 - values["decay"]
+    for i, name in enumerate(HYPERPARAMETERS):
+        if name in derived:
+            table[i] = derived[name]
+    return np.minimum(table, np.finfo(dtype).max).astype(dtype)

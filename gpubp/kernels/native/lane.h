@@ -1,0 +1,308 @@
+// The lane engine: whole trainings of tiny networks in one call, one network in each lane.
+//
+// Definitions (see gpubp/kernels/lane.py, which sets them): those of network.h, losses.h and optimizers.h, and
+//   ONLINE        updates of one row each: no gradient is stored
+//   HAS_L2, HAS_CLIP, HAS_VALIDATION
+//   WEIGHTS       row weights: 0 none, 1 a last column of the table, 2 a row of them for each network
+//   SHUFFLE       a new order in every epoch
+//   SHARED_ORDER  all networks take the same rows in the same order
+// All networks of one call have the same number of training rows, and of validation rows.
+#pragma once
+#include "losses.h"
+#include "optimizers.h"
+#include "passes.h"
+#include "random.h"
+
+#define K net::parameters
+#define I net::inputs
+#define O net::outputs
+
+constexpr bool stores_gradient = !ONLINE || HAS_CLIP;
+// Plain gradient descent is linear: the rate can be taken into the gradient where it begins.
+constexpr bool rate_in_gradient = OPTIMIZER == SGD && !HAS_L2 && !HAS_CLIP;
+
+struct Task {             // one call's arguments; arrays of real_t unless said otherwise
+  real_t* params;         // (P, K), trained in place
+  real_t *slot_a, *slot_b;  // (P, K) optimizer state, where the optimizer has it
+  const real_t* hyper;    // (HYPERPARAMETERS, P)
+  int n_networks;         // P
+  const real_t* table;    // (N, stride): inputs, targets and, with WEIGHTS 1, the weight of each row
+  int stride;
+  const real_t* weights;  // (P, weights_stride) with WEIGHTS 2
+  int weights_stride;
+  const int* order;       // (rows, order_stride): the training rows, networks side by side; stride 0: (rows,), shared
+  int order_stride;       // with networks side by side, 16 more may be read than there are
+  const unsigned *seed_low, *seed_high;  // (P,)
+  int* shuffled;          // (rows, shuffled_stride): room for an epoch's order of the networks at hand
+  int shuffled_stride;
+  int n_rows, batch, first_epoch, n_epochs;
+  const real_t* factors;  // (n_epochs, steps) by which the rate is multiplied
+  const int* held;        // as order: the validation rows
+  int held_stride, n_held;
+  const real_t* held_table;  // as table; another one where labels are smoothed for training
+  const real_t* spread;   // (P, O): see training/validation.py; unused where the loss classifies
+  real_t *losses, *held_losses, *held_scores;  // (n_epochs, P): sums over the rows; the score of a regression is R²
+};
+
+struct Sum {  // compensated (Kahan 1965): the loss of a long epoch keeps its digits
+  lane_t total, lost;
+  METHOD void clear() { total = lost = lane_set(0); }
+  METHOD void add(lane_t value) {
+    lane_t corrected = value - lost, next = total + corrected;
+    lost = (next - total) - corrected;
+    total = next;
+  }
+};
+
+struct Learner {
+  lane_t w[K], a[slots > 0 ? K : 1], b[slots > 1 ? K : 1], g[stores_gradient ? K : 1];
+  lane_t rate, l2, clip, weight_decay, l2_share, penalty;
+  Rule rule;
+  Trace trace;
+  lane_t t[O], d[net::neurons], row_weight;
+
+  METHOD lane_t operator()(int k) const { return w[k]; }
+
+  // ------------------------------------------------------------------ memory
+  METHOD void load(const Task& task, int first, int count) {
+    const real_t* p = task.params + (long long)first * K;
+    UNROLL for (int k = 0; k < K; k++) w[k] = lane_load_networks(p + k, K, count);
+    if constexpr (slots > 0) {
+      const real_t* q = task.slot_a + (long long)first * K;
+      UNROLL for (int k = 0; k < K; k++) a[k] = lane_load_networks(q + k, K, count);
+    }
+    if constexpr (slots > 1) {
+      const real_t* q = task.slot_b + (long long)first * K;
+      UNROLL for (int k = 0; k < K; k++) b[k] = lane_load_networks(q + k, K, count);
+    }
+#define LOAD_HYPER(row) lane_load_networks(task.hyper + (row) * (long long)task.n_networks + first, 1, count)
+    rate = LOAD_HYPER(H_RATE);
+    if constexpr (HAS_L2) l2 = LOAD_HYPER(H_L2);
+    if constexpr (HAS_CLIP) clip = LOAD_HYPER(H_CLIP_NORM);
+    if constexpr (OPTIMIZER == ADAMW) weight_decay = LOAD_HYPER(H_WEIGHT_DECAY);
+    rule.load(task.hyper, task.n_networks, first, count);
+  }
+  METHOD void store(const Task& task, int first, int count) {
+    real_t* p = task.params + (long long)first * K;
+    FORGET(p);
+    UNROLL for (int k = 0; k < K; k++) lane_store_networks(p + k, K, count, w[k]);
+    if constexpr (slots > 0) {
+      real_t* q = task.slot_a + (long long)first * K;
+      FORGET(q);
+      UNROLL for (int k = 0; k < K; k++) lane_store_networks(q + k, K, count, a[k]);
+    }
+    if constexpr (slots > 1) {
+      real_t* q = task.slot_b + (long long)first * K;
+      FORGET(q);
+      UNROLL for (int k = 0; k < K; k++) lane_store_networks(q + k, K, count, b[k]);
+    }
+  }
+
+  // ------------------------------------------------------------------ rows
+  METHOD lane_t weight_of(const Task& task, int first, int count, lane_index_t row) const {
+    if constexpr (WEIGHTS == 1) return lane_gather(task.table + I + O, task.stride, row);
+    else if constexpr (WEIGHTS == 2)
+      return lane_gather_own(task.weights + (long long)first * task.weights_stride, task.weights_stride, count, row);
+    else return one();
+  }
+  METHOD void take_row(const Task& task, int first, int count, const lane_t (&values)[I + O], lane_index_t row) {
+    UNROLL for (int i = 0; i < I; i++) trace.x[i] = values[i];
+    UNROLL for (int o = 0; o < O; o++) t[o] = values[I + o];
+    row_weight = weight_of(task, first, count, row);
+  }
+  // The row at a place of the epoch.
+  METHOD lane_index_t row_at(const Task& task, int first, int place) const {
+    if constexpr (SHUFFLE) return lane_load_index(task.shuffled + (long long)place * task.shuffled_stride);
+    else if constexpr (SHARED_ORDER) return lane_set_index(task.order[place]);
+    else return lane_load_index(task.order + (long long)place * task.order_stride + first);
+  }
+  METHOD void read(const Task& task, int first, int count, int place) {
+    lane_t values[I + O];
+    lane_index_t row = row_at(task, first, place);
+    if constexpr (SHARED_ORDER && !SHUFFLE) lane_shared_row(values, task.table, task.stride, task.order[place]);
+    else lane_gather_row(values, task.table, task.stride, row);
+    take_row(task, first, count, values, row);
+  }
+  METHOD void shuffle(const Task& task, int first, int count, int epoch) {
+    Shuffle order;
+    order.begin(lane_load_uint_networks(task.seed_low + first, count),
+                lane_load_uint_networks(task.seed_high + first, count), task.n_rows, epoch);
+    for (int place = 0; place < task.n_rows; place++) {
+      lane_index_t at = order.row(place), row;
+      if constexpr (SHARED_ORDER) row = lane_gather_index(task.order, at);
+      else row = lane_gather_own_index(task.order + first, task.order_stride, at);
+      lane_store_index(task.shuffled + (long long)place * task.shuffled_stride, row);
+    }
+  }
+
+  // One row forward; its loss, the predictions y, and the gradients at the last pre-activations in dz.
+  METHOD lane_t evaluate_row(lane_t (&y)[O], lane_t (&dz)[O]) {
+    forward_layers<0>(*this, trace);
+    lane_t z[O];
+    UNROLL for (int o = 0; o < O; o++) z[o] = trace.z[net::values(net::layers - 1) + o];
+    return evaluate(z, t, y, dz);
+  }
+
+  // ------------------------------------------------------------------ gradients, as backward_layers hands them over
+  METHOD void weight(int k, lane_t in, lane_t delta) { take<true>(k, in, delta); }
+  METHOD void bias(int k, lane_t delta) { take<false>(k, one(), delta); }
+  template <bool decays> METHOD void take(int k, lane_t in, lane_t delta) {
+    if constexpr (stores_gradient) g[k] = decays ? lane_fma(in, delta, g[k]) : g[k] + delta;
+    else if constexpr (rate_in_gradient) w[k] = decays ? lane_fma(-in, delta, w[k]) : w[k] - delta;
+    else change<decays>(k, decays ? in * delta : delta);
+  }
+  template <bool decays> METHOD void change(int k, lane_t gradient) {
+    if constexpr (HAS_L2 && decays && !HAS_CLIP) gradient = with_l2(k, gradient);
+    if constexpr (rate_in_gradient) w[k] = w[k] - gradient;
+    else rule.update<decays>(w[k], a[slots > 0 ? k : 0], b[slots > 1 ? k : 0], gradient);
+  }
+  METHOD lane_t with_l2(int k, lane_t gradient) {
+    penalty = lane_fma(l2 * lane_set((real_t)0.5) * w[k], w[k], penalty);
+    return lane_fma(l2_share, w[k], gradient);
+  }
+
+  // Goes over the parameters in order, telling weights from biases: each(k, true) for a weight.
+  template <int layer = 0, class Each> METHOD void for_parameters(Each each) {
+    UNROLL for (int k = net::weights(layer); k < net::biases(layer); k++) each.template operator()<true>(k);
+    UNROLL for (int k = net::biases(layer); k < net::weights(layer + 1); k++) each.template operator()<false>(k);
+    if constexpr (layer + 1 < net::layers) for_parameters<layer + 1>(each);
+  }
+  struct AddL2 {
+    Learner& learner;
+    template <bool decays> METHOD void operator()(int k) const {
+      if constexpr (decays) learner.g[k] = learner.with_l2(k, learner.g[k]);
+    }
+  };
+  struct Change {
+    Learner& learner;
+    template <bool decays> METHOD void operator()(int k) const { learner.change<decays>(k, learner.g[k]); }
+  };
+  METHOD void clip_gradient() {
+    lane_t squares = lane_set(0);
+    UNROLL for (int k = 0; k < K; k++) squares = lane_fma(g[k], g[k], squares);
+    lane_t norm = lane_sqrt(squares);
+    lane_t factor = lane_select(norm > clip, lane_div(clip, norm), one());
+    UNROLL for (int k = 0; k < K; k++) g[k] = g[k] * factor;
+  }
+
+  // ------------------------------------------------------------------ one update
+  // From place `start` of the epoch, `size` rows. Returns the sum of their losses, each times its weight, and the L2 term.
+  METHOD lane_t update(const Task& task, int first, int count, int start, int size, real_t factor, long long number) {
+    lane_t this_rate = rate * lane_set(factor), total = lane_set((real_t)size);
+    if constexpr (WEIGHTS) {
+      total = lane_set(0);
+      for (int r = 0; r < size; r++) total = total + weight_of(task, first, count, row_at(task, first, start + r));
+      total = where_positive(total, total, one());
+    }
+    lane_t share = lane_div(one(), total);
+    if constexpr (HAS_L2) l2_share = lane_div(l2, total), penalty = lane_set(0);
+    if constexpr (stores_gradient) { UNROLL for (int k = 0; k < K; k++) g[k] = lane_set(0); }
+    rule.begin(this_rate, weight_decay, number);
+
+    lane_t loss = lane_set(0);
+    for (int r = 0; r < size; r++) {
+      lane_t y[O], dz[O];
+      read(task, first, count, start + r);
+      lane_t row_loss = evaluate_row(y, dz);
+      loss = WEIGHTS ? lane_fma(row_loss, row_weight, loss) : loss + row_loss;
+      lane_t scale = WEIGHTS ? row_weight * share : share;
+      if constexpr (rate_in_gradient) scale = scale * this_rate;
+      UNROLL for (int o = 0; o < O; o++) d[net::values(net::layers - 1) + o] = dz[o] * scale;
+      backward_layers<net::layers - 1>(*this, trace, d, *this);
+    }
+    if constexpr (stores_gradient) {
+      if constexpr (HAS_L2 && HAS_CLIP) for_parameters(AddL2{*this});
+      if constexpr (HAS_CLIP) clip_gradient();
+      for_parameters(Change{*this});
+    }
+    return HAS_L2 ? loss + penalty : loss;
+  }
+
+  // ------------------------------------------------------------------ epochs
+  METHOD void train(const Task& task, int first, int count) {
+    load(task, first, count);
+    int steps = (task.n_rows + task.batch - 1) / task.batch;
+    for (int epoch = 0; epoch < task.n_epochs; epoch++) {
+      if constexpr (SHUFFLE) shuffle(task, first, count, task.first_epoch + epoch);
+      Sum loss;
+      loss.clear();
+      for (int step = 0; step < steps; step++) {
+        int start = step * task.batch, size = task.n_rows - start < task.batch ? task.n_rows - start : task.batch;
+        if constexpr (ONLINE) size = 1;
+        long long number = (long long)(task.first_epoch + epoch) * steps + step + 1;
+        real_t factor = task.factors[(long long)epoch * steps + step];
+        loss.add(update(task, first, count, start, size, factor, number));
+      }
+      long long at = (long long)epoch * task.n_networks + first;
+      lane_store_networks(task.losses + at, 1, count, loss.total);
+      if constexpr (HAS_VALIDATION) validate(task, first, count, at);
+    }
+    store(task, first, count);
+  }
+
+  METHOD void validate(const Task& task, int first, int count, long long at) {
+    Sum loss, right, residual[O];
+    loss.clear(), right.clear();
+    UNROLL for (int o = 0; o < O; o++) residual[o].clear();
+    for (int v = 0; v < task.n_held; v++) {
+      lane_t y[O], dz[O], values[I + O];
+      lane_index_t row = task.held_stride ? lane_load_index(task.held + (long long)v * task.held_stride + first)
+                                          : lane_set_index(task.held[v]);
+      lane_gather_row(values, task.held_table, task.stride, row);
+      take_row(task, first, count, values, row);
+      loss.add(evaluate_row(y, dz) * row_weight);
+      if constexpr (classifies) right.add(is_right(y, t) * row_weight);
+      else UNROLL for (int o = 0; o < O; o++) residual[o].add((y[o] - t[o]) * (y[o] - t[o]) * row_weight);
+    }
+    lane_store_networks(task.held_losses + at, 1, count, loss.total);
+    if constexpr (!classifies) {
+      lane_t sum = lane_set(0);
+      UNROLL for (int o = 0; o < O; o++) {
+        lane_t spread = lane_load_networks(task.spread + (long long)first * O + o, O, count);
+        lane_t exact = lane_select(residual[o].total == lane_set(0), one(), lane_set(0));
+        lane_t r2 = one() - lane_div(residual[o].total, where_positive(spread, spread, one()));
+        sum = sum + where_positive(spread, r2, exact);
+      }
+      right.total = lane_div(sum, lane_set(O));
+    }
+    lane_store_networks(task.held_scores + at, 1, count, right.total);
+  }
+};
+
+#define TRAIN_PARAMETERS \
+  real_t *RESTRICT params, real_t *RESTRICT slot_a, real_t *RESTRICT slot_b, const real_t *RESTRICT hyper, \
+      int n_networks, const real_t *RESTRICT table, int stride, const real_t *RESTRICT weights, int weights_stride, \
+      const int *RESTRICT order, int order_stride, const unsigned *RESTRICT seed_low, \
+      const unsigned *RESTRICT seed_high, int *shuffled, int shuffled_stride, int n_rows, int batch, int first_epoch, \
+      int n_epochs, const real_t *RESTRICT factors, const int *RESTRICT held, int held_stride, int n_held, \
+      const real_t *RESTRICT held_table,       const real_t *RESTRICT spread, real_t *RESTRICT losses, real_t *RESTRICT held_losses, \
+      real_t *RESTRICT held_scores, int first, int last
+#define TRAIN_TASK \
+  {params, slot_a, slot_b, hyper, n_networks, table, stride, weights, weights_stride, order, order_stride, seed_low, \
+   seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, n_epochs, factors, held, held_stride, n_held, \
+   held_table, spread, losses, held_losses, held_scores}
+
+#if TARGET_CUDA
+// A thread trains one of the networks first ... last-1; `shuffled` has a column for each of them.
+extern "C" __global__ void __launch_bounds__(THREADS) lane_train(TRAIN_PARAMETERS) {
+  int network = first + blockIdx.x * blockDim.x + threadIdx.x;
+  if (network >= last) return;  // no barrier follows
+  Task task = TRAIN_TASK;
+  task.shuffled += network - first;
+  Learner learner;
+  learner.train(task, network, 1);
+}
+#else
+// Trains the networks first ... last-1, LANES at a time; `shuffled` has LANES columns, and is this call's own.
+extern "C" void lane_train(TRAIN_PARAMETERS) {
+  Task task = TRAIN_TASK;
+  for (int network = first; network < last; network += LANES) {
+    Learner learner;
+    learner.train(task, network, last - network < LANES ? last - network : LANES);
+  }
+}
+extern "C" int lane_count() { return LANES; }
+#endif
+#undef K
+#undef I
+#undef O

@@ -1,0 +1,88 @@
+// Losses on lanes: losses.py says what they are. One row of each lane's network at a time.
+//
+// Definition: LOSS = one of the codes. evaluate(z, t, y, dz) takes the last layer's pre-activations and the targets, and
+// gives the predictions, the gradient at z (not divided by the batch) and, as its value, the row's loss.
+#pragma once
+#include "activations.h"
+#include "network.h"
+
+enum Loss { SQUARED_ERROR, CROSS_ENTROPY, BINARY_CROSS_ENTROPY, POISSON };
+
+#define O net::outputs
+#define OUTPUT_ACTIVATION net::activations[net::layers - 1]
+
+FN void softmax(const lane_t (&z)[O], lane_t (&y)[O], lane_t& largest, lane_t& sum) {
+  largest = z[0];
+  UNROLL for (int o = 1; o < O; o++) largest = lane_select(z[o] > largest, z[o], largest);
+  sum = lane_set(0);
+  UNROLL for (int o = 0; o < O; o++) {
+    y[o] = lane_exp(z[o] - largest);
+    sum = sum + y[o];
+  }
+  lane_t scale = lane_div(one(), sum);
+  UNROLL for (int o = 0; o < O; o++) y[o] = y[o] * scale;
+}
+
+FN void output(const lane_t (&z)[O], lane_t (&y)[O]) {
+  if constexpr (OUTPUT_ACTIVATION == SOFTMAX) {
+    lane_t largest, sum;
+    softmax(z, y, largest, sum);
+  } else {
+    UNROLL for (int o = 0; o < O; o++) y[o] = forward<OUTPUT_ACTIVATION>(z[o]);
+  }
+}
+
+#ifdef LOSS
+FN lane_t evaluate(const lane_t (&z)[O], const lane_t (&t)[O], lane_t (&y)[O], lane_t (&dz)[O]) {
+  lane_t loss = lane_set(0);
+  if constexpr (LOSS == CROSS_ENTROPY) {
+    lane_t largest, sum;
+    softmax(z, y, largest, sum);
+    UNROLL for (int o = 0; o < O; o++) {
+      loss = lane_fma(t[o], z[o] - largest, loss);
+      dz[o] = y[o] - t[o];
+    }
+    return lane_log(sum) - loss;
+  } else {
+    output(z, y);
+    UNROLL for (int o = 0; o < O; o++) {
+      lane_t residual = y[o] - t[o];
+      if constexpr (LOSS == SQUARED_ERROR) {
+        loss = lane_fma(residual * lane_set((real_t)0.5), residual, loss);
+        dz[o] = backward<OUTPUT_ACTIVATION>(residual, z[o], y[o]);
+      } else if constexpr (LOSS == BINARY_CROSS_ENTROPY) {
+        loss = loss + lane_fma(-t[o], z[o], lane_softplus(z[o]));
+        dz[o] = residual;
+      } else {  // POISSON: t log t - t z - t + exp(z), with 0 log 0 = 0
+        lane_t saturated = t[o] * (lane_log(where_positive(t[o], t[o], one())) - one());
+        loss = loss + (lane_fma(-t[o], z[o], y[o]) + saturated);
+        dz[o] = residual;
+      }
+    }
+    return loss;
+  }
+}
+
+// 1 where the prediction is right, else 0: the largest output, or every output on its target's side of one half
+constexpr bool classifies = LOSS == CROSS_ENTROPY || LOSS == BINARY_CROSS_ENTROPY;
+FN lane_t is_right(const lane_t (&y)[O], const lane_t (&t)[O]) {
+  lane_t right = one();
+  if constexpr (LOSS == CROSS_ENTROPY) {
+    lane_t best = y[0], its_target = t[0], largest_target = t[0];
+    UNROLL for (int o = 1; o < O; o++) {
+      its_target = lane_select(y[o] > best, t[o], its_target);
+      best = lane_select(y[o] > best, y[o], best);
+      largest_target = lane_select(t[o] > largest_target, t[o], largest_target);
+    }
+    right = lane_select(its_target < largest_target, lane_set(0), one());
+  } else {
+    UNROLL for (int o = 0; o < O; o++) {
+      lane_t predicted = lane_select(y[o] > lane_set((real_t)0.5), one(), lane_set(0));
+      lane_t wanted = lane_select(t[o] > lane_set((real_t)0.5), one(), lane_set(0));
+      right = lane_select(predicted != wanted, lane_set(0), right);
+    }
+  }
+  return right;
+}
+#endif
+#undef O

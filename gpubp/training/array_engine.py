@@ -1,0 +1,100 @@
+"""The array engine: the reference kernels, update by update, on whichever backend. It serves everything."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpubp.backends import Array
+from gpubp.training.batches import Batches, Table
+from gpubp.training.engine import Work
+from gpubp.training.interruption import Interruption
+from gpubp.training.update import Learner
+from gpubp.training.validation import Validation
+
+
+class ArrayEngine:
+    name = "array"
+
+    def __init__(self, work: Work, params: Array) -> None:
+        """params (P, K) is trained in place."""
+        self.backend, self.work = work.backend, work
+        to_device = self.backend.to_device
+        weights = None if work.weights is None else to_device(work.weights, work.dtype)
+        self.table = Table(to_device(work.X, work.dtype), to_device(work.T, work.dtype), weights)
+        self.held_table = self.table
+        if work.T_held is not work.T:
+            self.held_table = Table(self.table.X, to_device(work.T_held, work.dtype), weights)
+        self.learner = Learner(self.backend, work.architecture, params, work.settings, work.hyper)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Everything that follows from which networks are in: batches, totals, rates."""
+        work, backend = self.work, self.backend
+        self.batches = Batches(backend, self.table, work.rows, work.seeds, work.batch_size, work.settings.shuffle)
+        self.denominator = backend.to_device(work.total_weight)
+        self.validation: Validation | None = None
+        if work.held is not None:
+            self.validation = Validation(
+                backend, work.architecture, work.settings.loss_function, self.held_table, work.held, work.spread
+            )
+        self.scheduled = work.settings.schedule != "constant"
+        if self.scheduled:
+            self.steps = backend.to_device(work.steps.astype(np.float64))
+            self.count = backend.to_device(work.rows.count.astype(np.float64))
+
+    @property
+    def params(self) -> Array:
+        return self.learner.params
+
+    def run(self, epoch: int, n_epochs: int, interruption: Interruption) -> tuple[Array, int]:
+        done = []
+        for e in range(epoch, epoch + n_epochs):
+            updates = self._epoch(e, interruption)
+            if updates:
+                return self._stacked(done), updates
+            done.append(self._metrics())
+        return self._stacked(done), 0
+
+    def _stacked(self, metrics: list[Array]) -> Array:
+        if not metrics:
+            return self.backend.xp.empty((3, 0, self.work.n_networks), dtype=np.float64)
+        return self.backend.xp.stack(metrics, axis=1)
+
+    def _epoch(self, epoch: int, interruption: Interruption) -> int:
+        """One epoch; the number of its updates if it was cut short by Ctrl-C, else 0."""
+        learner, constant_rate, rates = self.learner, self.learner.hyper.rate, self._rates(epoch)
+        learner.begin_epoch()
+        for batch in self.batches.epoch(epoch):
+            learner.update(batch, constant_rate if rates is None else rates[batch.step.number])
+            if interruption.requested:
+                return batch.step.number + 1
+        return 0
+
+    def _rates(self, epoch: int) -> Array | None:
+        """(steps, P, 1): the learning rate of every update of this epoch, on the device; None where it is constant."""
+        if not self.scheduled:
+            return None
+        xp, settings = self.backend.xp, self.work.settings
+        step = xp.arange(self.batches.steps_per_epoch, dtype=np.float64)[:, None]
+        moment = epoch + xp.minimum(step / self.steps, 1.0)
+        factor = settings.schedule_rule.factor(xp, moment, self.count, settings.epochs, settings.all_schedule_options())
+        return (factor[:, :, None] * self.learner.hyper.exact["rate"]).astype(self.params.dtype)
+
+    def _metrics(self) -> Array:
+        """(3, P) float64 on the device: training loss, validation loss, validation score."""
+        metrics = self.backend.xp.full((3, self.work.n_networks), np.nan, dtype=np.float64)
+        metrics[0] = self.learner.loss_sum / self.denominator
+        if self.validation is not None:
+            metrics[1], metrics[2] = self.validation.evaluate(self.params)
+        return metrics
+
+    def compact(self, keep: np.ndarray) -> None:
+        on_device = self.backend.to_device(keep)
+        self.work = self.work.networks(keep)
+        self.learner.compact(on_device)
+        shared, self.table = self.table is self.held_table, self.table.networks(on_device)
+        self.held_table = self.table if shared else self.held_table.networks(on_device)
+        self._lay_out()
+
+    def wait(self) -> None:
+        self.backend.synchronize()

@@ -1,0 +1,107 @@
+"""What a training needs from an engine, and what it gives it: the networks, sorted, and their rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpubp.backends import Array, Backend
+from gpubp.kernels.architecture import Architecture
+from gpubp.sampling import RowSets
+from gpubp.training.interruption import Interruption
+from gpubp.training.settings import PerNetwork, Settings, per_network
+
+
+@dataclass(frozen=True)
+class Work:
+    """P networks, sorted so that those with equally many training and validation rows are neighbours. On the host.
+
+    T is what is trained on (labels smoothed), T_held what is validated on. hyper: (P,) float64 for each name.
+    total_weight (P,): the number of each network's training rows, or the sum of their weights. spread (P, O): the
+    denominator of R², where the loss is no classification.
+    """
+
+    backend: Backend
+    architecture: Architecture
+    settings: Settings
+    dtype: np.dtype[Any]
+    X: np.ndarray
+    T: np.ndarray
+    T_held: np.ndarray
+    weights: np.ndarray | None  # (N,) or (P, N)
+    seeds: np.ndarray
+    rows: RowSets
+    held: RowSets | None
+    total_weight: np.ndarray
+    spread: np.ndarray | None
+    hyper: dict[str, np.ndarray]
+
+    @property
+    def n_networks(self) -> int:
+        return len(self.seeds)
+
+    @property
+    def batch_size(self) -> int:
+        return self.settings.batch_size or int(self.rows.count[0])
+
+    @property
+    def steps(self) -> np.ndarray:
+        """(P,) updates of an epoch."""
+        return -(-self.rows.count // self.batch_size)
+
+    def networks(self, keep: np.ndarray) -> Work:
+        """The work of the networks at the places `keep` alone."""
+        return replace(
+            self,
+            weights=self.weights if self.weights is None or self.weights.ndim == 1 else self.weights[keep],
+            seeds=self.seeds[keep],
+            rows=self.rows.networks(keep),
+            held=None if self.held is None else self.held.networks(keep),
+            total_weight=self.total_weight[keep],
+            spread=None if self.spread is None else self.spread[keep],
+            hyper={name: values[keep] for name, values in self.hyper.items()},
+        )
+
+
+def total_weights(weights: np.ndarray | None, rows: RowSets) -> np.ndarray:
+    """(P,) float64: the number of each network's rows, or the sum of their weights."""
+    if weights is None:
+        return rows.count.astype(np.float64)
+    totals = np.empty(len(rows.count))
+    for p, count in enumerate(rows.count):
+        chosen = rows.index[0 if rows.shared else p, :count]
+        totals[p] = (weights[p] if weights.ndim == 2 else weights)[chosen].sum()
+    return totals
+
+
+def hyperparameters(settings: Settings, n_networks: int) -> dict[str, np.ndarray]:
+    """(P,) float64 for every hyperparameter of the settings, by name."""
+    named: dict[str, PerNetwork] = settings.all_optimizer_options()
+    named |= {"rate": settings.learning_rate, "l2": settings.l2}
+    named["clip_norm"] = np.inf if settings.clip_norm is None else settings.clip_norm
+    return {name: per_network(name, value, n_networks) for name, value in named.items()}
+
+
+class Engine(Protocol):
+    """Trains the networks of a Work. `params` (P, K) is theirs, on the device."""
+
+    name: str
+    params: Array
+
+    def run(self, epoch: int, n_epochs: int, interruption: Interruption) -> tuple[Array, int]:
+        """Train from `epoch` on, for `n_epochs` epochs.
+
+        Gives (3, epochs, P) float64 on the device: training loss, validation loss, validation score (see EpochReport);
+        and how many updates of a further epoch were taken before Ctrl-C cut it short: 0 if it did not.
+        """
+        ...
+
+    def compact(self, keep: np.ndarray) -> None:
+        """Go on with the networks at the places `keep` alone."""
+        ...
+
+    def wait(self) -> None:
+        """Until the device has done what it was asked for."""
+        ...
