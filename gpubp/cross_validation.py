@@ -60,6 +60,7 @@ def cross_validate(
     folds: int = 5,
     repeats: int = 1,
     backend: Backend | str | None = None,
+    engine: str = "auto",
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
 ) -> CrossValidation:
@@ -103,6 +104,7 @@ def cross_validate(
         recipe.settings(whole.task),
         rows=training,
         validation_rows=validation or None,
+        engine=engine,
         callbacks=callbacks,
         progress=progress,
     )

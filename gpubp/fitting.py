@@ -42,6 +42,7 @@ def train_model(
     task: str | None = None,
     categorical: Sequence[str] = (),
     backend: Backend | str | None = None,
+    engine: str = "auto",
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
 ) -> Fit:
@@ -74,6 +75,7 @@ def train_model(
         recipe.settings(goal.task),
         rows=training,
         validation_rows=validation,
+        engine=engine,
         callbacks=callbacks,
         progress=progress,
     )

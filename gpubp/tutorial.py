@@ -243,6 +243,7 @@ def case_study(
     path: str | Path | None = None,
     *,
     backend: Backend | str | None = None,
+    engine: str = "auto",
     n_folds: int = 5,
     n_hidden: int = 5,
     learning_rate: float = 0.3,
@@ -272,6 +273,7 @@ def case_study(
         one_hot(classes, len(names)),
         online_settings(learning_rate, n_epochs),
         rows=training_rows,
+        engine=engine,
         callbacks=callbacks,
         progress=progress,
     )

@@ -16,12 +16,12 @@ import gpubp.backends
 PACKAGE = Path(gpubp.backends.__file__).parents[1]
 
 FLOORS = (
-    {"errors", "datasets", "tables", "preprocessing", "metrics", "backends"},
+    {"errors", "files", "datasets", "tables", "preprocessing", "metrics", "backends"},
     {"kernels"},
     {"initializers", "population", "sampling"},
     {"training"},
-    {"model"},
-    {"estimators", "tutorial", "cross_validation", "sweep", "ensemble", "baselines"},
+    {"model", "recipe", "baselines"},
+    {"fitting", "estimators", "tutorial", "cross_validation", "sweep", "ensemble", "doctor"},
     {"cli", "__main__"},
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -76,6 +76,10 @@ class Backend(Protocol):
         """out[...] = array[indices] along the first axis; the indices are known to be in range."""
         ...
 
+    def compiler_missing(self) -> str | None:
+        """Why nothing can be compiled here, in words; None if it can."""
+        ...
+
     def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
         """Compile C++ of the kernels' dialect for this machine, or take it from the cache. May raise BackendError."""
         ...

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
-from gpubp.backends.base import Memory
+from gpubp.backends.base import Memory, Program
 from gpubp.errors import BackendError
 
 INSTALL = "Install it with: pip install 'gpubp[cuda13]' (or 'gpubp[cuda12]' for a CUDA 12 driver)."
@@ -57,6 +58,14 @@ class CupyBackend:
 
     def take_rows(self, array: Any, indices: Any, out: Any) -> None:
         self.xp.take(array, indices, axis=0, out=out)
+
+    def compiler_missing(self) -> str | None:
+        return None  # NVRTC comes with CUDA
+
+    def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
+        from gpubp.backends.cupy_program import CupyProgram
+
+        return CupyProgram(self.xp, source, definitions)
 
     def erf(self, array: Any, out: Any) -> None:
         from cupyx.scipy.special import erf

@@ -51,6 +51,11 @@ class NumpyBackend:
         # mode="clip" writes straight into `out`; the default mode would go through a buffer
         np.take(array, indices, axis=0, out=out, mode="clip")
 
+    def compiler_missing(self) -> str | None:
+        from gpubp.backends.host_compiler import find_compiler
+
+        return None if find_compiler() is not None else "no C++ compiler was found (c++, g++ or clang++ would do)"
+
     def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
         from gpubp.backends.host_program import HostProgram
 

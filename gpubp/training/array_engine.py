@@ -47,7 +47,7 @@ class ArrayEngine:
         return self.learner.params
 
     def run(self, epoch: int, n_epochs: int, interruption: Interruption) -> tuple[Array, int]:
-        done = []
+        done: list[Array] = []
         for e in range(epoch, epoch + n_epochs):
             updates = self._epoch(e, interruption)
             if updates:

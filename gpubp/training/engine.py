@@ -88,7 +88,9 @@ class Engine(Protocol):
     """Trains the networks of a Work. `params` (P, K) is theirs, on the device."""
 
     name: str
-    params: Array
+
+    @property
+    def params(self) -> Array: ...
 
     def run(self, epoch: int, n_epochs: int, interruption: Interruption) -> tuple[Array, int]:
         """Train from `epoch` on, for `n_epochs` epochs.

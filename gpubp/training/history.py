@@ -29,6 +29,7 @@ class History:
     seconds: float
     backend: str
     engine: str
+    engine_reason: str  # why this engine, in a few words
 
     @property
     def diverged(self) -> np.ndarray:

@@ -77,12 +77,12 @@ class _Run:
         self.population, self.settings, self.backend = population, settings, population.backend
         self.stopper = Stopper(settings.early_stopping, len(population), work.held is not None)
         self.validated = work.held is not None
-        choice = choose_engine(work, engine)
+        self.choice = choose_engine(work, engine)
         second = np.zeros(work.n_networks, dtype=np.int64) if work.held is None else work.held.count
         self.order = np.lexsort((np.arange(work.n_networks), second, -work.rows.count))
         self.in_place = bool(np.all(self.order == np.arange(work.n_networks)))
         params = population.params if self.in_place else population.params[self.backend.to_device(self.order)]
-        self.engine = choice.build(work.networks(self.order), params)
+        self.engine = self.choice.build(work.networks(self.order), params)
 
     def train(
         self, callbacks: Sequence[Callback], onlookers: Sequence[Callback], interruption: Interruption
@@ -166,6 +166,7 @@ class _Run:
             seconds=seconds,
             backend=backend.name,
             engine=self.engine.name,
+            engine_reason=self.choice.reason,
         )
 
 
