@@ -1,0 +1,170 @@
+"""The lane engine against the reference: the same training, to rounding, whatever the options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import covering
+import numpy as np
+import pytest
+
+from gpubp.backends import Backend
+from gpubp.backends.host_compiler import find_compiler
+from gpubp.errors import SettingsError
+from gpubp.kernels.architecture import Architecture
+from gpubp.kernels.reference.activations import ACTIVATIONS
+from gpubp.kernels.reference.losses import LOSSES
+from gpubp.kernels.reference.optimizers import OPTIMIZERS
+from gpubp.kernels.reference.schedules import SCHEDULES
+from gpubp.population import Population, network_seeds
+from gpubp.training import EarlyStopping, History, Settings, train
+
+pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
+
+N, I, P = 23, 3, 5  # noqa: E741
+RANDOM = np.random.default_rng(4)
+X = RANDOM.normal(size=(N, I))
+OUTPUTS = {"squared_error": 2, "cross_entropy": 3, "binary_cross_entropy": 2, "poisson": 1}
+TARGETS = {
+    "squared_error": RANDOM.normal(size=(N, 2)),
+    "cross_entropy": np.eye(3)[RANDOM.integers(0, 3, N)],
+    "binary_cross_entropy": RANDOM.integers(0, 2, size=(N, 2)).astype(float),
+    "poisson": RANDOM.poisson(1.5, size=(N, 1)).astype(float),
+}
+ROWS = {
+    "all": None,
+    "shared": RANDOM.permutation(N)[:17],
+    "ragged": [np.random.default_rng(p).permutation(N)[: 15 + p % 3] for p in range(P)],
+}
+WEIGHTS = {"none": None, "rows": RANDOM.uniform(0.2, 2, N), "each": RANDOM.uniform(0.2, 2, (P, N))}
+HELD = {"none": None, "shared": np.arange(7), "ragged": [np.arange(4 + p % 2) for p in range(P)]}
+RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "adam": 0.01, "adamw": 0.01, "rmsprop": 0.01}
+
+OPTIONS: dict[str, list[Any]] = {
+    "activation": [name for name, entry in ACTIVATIONS.items() if not entry.only_output],
+    "loss": list(LOSSES),
+    "optimizer": list(OPTIMIZERS),
+    "schedule": list(SCHEDULES),
+    "depth": [0, 1, 2, 3],
+    "batch_size": [1, 4, None],
+    "rows": list(ROWS),
+    "weights": list(WEIGHTS),
+    "held": list(HELD),
+    "shuffle": [True, False],
+    "l2": [0.0, 0.05],
+    "clip_norm": [None, 0.5],
+}
+CASES = covering.pairwise(OPTIONS)
+
+
+def run(backend: Backend, case: dict[str, Any], engine: str, dtype: str, **more: Any) -> tuple[np.ndarray, History]:
+    loss, optimizer = case["loss"], case["optimizer"]
+    output = LOSSES[loss].link or "tanh"
+    shape = Architecture(I, (4, 3, 2)[: case["depth"]], OUTPUTS[loss], case["activation"], output)
+    population = Population.initialize(shape, network_seeds(7, P), backend, dtype=dtype)
+    steps = N if case["batch_size"] == 1 else 5 if case["batch_size"] == 4 else 1
+    settings = Settings(
+        loss=loss,
+        optimizer=optimizer,
+        learning_rate=RATES[optimizer] * np.linspace(0.5, 1.5, P),
+        l2=case["l2"],
+        clip_norm=case["clip_norm"],
+        schedule=case["schedule"],
+        batch_size=case["batch_size"],
+        epochs=-(-50 // steps),
+        shuffle=case["shuffle"],
+        label_smoothing=0.1 if loss == "cross_entropy" else 0.0,
+        **more,
+    )
+    history = train(
+        population, X, TARGETS[loss], settings, rows=ROWS[case["rows"]], validation_rows=HELD[case["held"]],
+        row_weights=WEIGHTS[case["weights"]], engine=engine,
+    )  # fmt: skip
+    assert history.engine == engine
+    return backend.to_host(population.params), history
+
+
+@pytest.mark.parametrize("case", CASES, ids=covering.name)
+def test_fifty_steps_agree_with_the_reference(numpy_backend: Backend, case: dict[str, Any]) -> None:
+    expected, its_history = run(numpy_backend, case, "array", "float64")
+    found, history = run(numpy_backend, case, "lane", "float64")
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(history.training_loss, its_history.training_loss, rtol=1e-10, atol=1e-10)
+    if its_history.validation_loss is not None:
+        np.testing.assert_allclose(history.validation_loss, its_history.validation_loss, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(history.validation_score, its_history.validation_score, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("case", CASES[::4], ids=covering.name)
+def test_float32_stays_near_the_float64_reference(numpy_backend: Backend, case: dict[str, Any]) -> None:
+    """After 50 steps within 2e-3 of the largest parameter: a few thousand roundings of 6e-8, some of them amplified by
+    optimizers that divide by the root of a small gradient."""
+    expected, _ = run(numpy_backend, case, "array", "float64")
+    found, _ = run(numpy_backend, case, "lane", "float32")
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_the_covering_set_covers() -> None:
+    names = list(OPTIONS)
+    seen = {(a, case[a], b, case[b]) for case in CASES for a in names for b in names if a != b}
+    pairs = {(a, v, b, w) for a in names for b in names if a != b for v in OPTIONS[a] for w in OPTIONS[b]}
+    assert seen == pairs
+
+
+def test_early_stopping_network_by_network(numpy_backend: Backend) -> None:
+    case = {
+        "activation": "tanh", "loss": "cross_entropy", "optimizer": "adam", "schedule": "constant", "depth": 1,
+        "batch_size": 4, "rows": "ragged", "weights": "none", "held": "ragged", "shuffle": True, "l2": 0.0,
+        "clip_norm": None,
+    }  # fmt: skip
+    rule = EarlyStopping(patience=1, tolerance=0.01)
+    expected, its_history = run(numpy_backend, case, "array", "float64", early_stopping=rule)
+    found, history = run(numpy_backend, case, "lane", "float64", early_stopping=rule)
+    assert len(set(history.epochs.tolist())) > 1
+    np.testing.assert_array_equal(history.epochs, its_history.epochs)
+    np.testing.assert_array_equal(history.best_epoch, its_history.best_epoch)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_long_trainings_do_not_drift_away(numpy_backend: Backend) -> None:
+    """Ten thousand updates with Adam, whose bias corrections come from powers of beta: the loss curves coincide."""
+
+    def curve(engine: str, dtype: str) -> np.ndarray:
+        shape = Architecture(I, 4, 3, "tanh", "softmax")
+        population = Population.initialize(shape, [1, 2], numpy_backend, dtype=dtype)
+        settings = Settings(learning_rate=1e-3, batch_size=1, epochs=435)
+        return train(population, X, TARGETS["cross_entropy"], settings, engine=engine).training_loss
+
+    reference = curve("array", "float64")
+    np.testing.assert_allclose(curve("lane", "float64"), reference, rtol=1e-6)
+    np.testing.assert_allclose(curve("lane", "float32"), reference, rtol=2e-2, atol=2e-3)
+
+
+def test_memorised_rows_do_not_slow_down_or_break(numpy_backend: Backend) -> None:
+    """Vanishing gradients become zero instead of denormal numbers; nothing turns into NaN."""
+    shape = Architecture(I, 4, 2, "relu", "softmax")
+    population = Population.initialize(shape, [1, 2, 3], numpy_backend)
+    T = np.eye(2)[(X[:, 0] > 0).astype(int)]
+    history = train(population, X * 100, T, Settings(learning_rate=0.1, epochs=3000, batch_size=None), engine="lane")
+    assert np.isfinite(population.params).all()
+    assert history.training_loss[-1].max() < 1e-3
+
+
+def test_wide_rows_of_one_class(numpy_backend: Backend) -> None:
+    """One output, one class: softmax of one number is 1, its gradient 0."""
+    shape = Architecture(I, 3, 1, "relu", "softmax")
+    population = Population.initialize(shape, [1], numpy_backend)
+    before = population.params.copy()
+    history = train(population, X, np.ones((N, 1)), Settings(epochs=3), engine="lane", validation_rows=np.arange(3))
+    np.testing.assert_array_equal(population.params, before)
+    assert history.validation_score is not None
+    assert history.validation_score[-1, 0] == 1.0
+
+
+def test_a_network_too_large_is_refused(numpy_backend: Backend) -> None:
+    population = Population.initialize(Architecture(I, 4000, 3, "relu", "softmax"), 1, numpy_backend)
+    with pytest.raises(SettingsError, match="engine lane cannot be used: a network of"):
+        train(population, X, TARGETS["cross_entropy"], Settings(), engine="lane")
+    with pytest.raises(SettingsError, match="Unknown engine 'warp'"):
+        train(population, X, TARGETS["cross_entropy"], Settings(), engine="warp")
