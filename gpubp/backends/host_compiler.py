@@ -32,7 +32,7 @@ from gpubp.errors import BackendError
 Isa = Literal["native", "sse2", "avx2", "avx512"]
 
 CANDIDATES = ("c++", "g++", "clang++")
-FLAGS = ("-std=c++17", "-O2", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
+FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
 # an instruction set, the macros that a compiler defines where the CPU has it, and the flag that asks for it
 ISAS: dict[str, tuple[frozenset[str], str]] = {
     "sse2": (frozenset({"__SSE2__"}), "-march=x86-64"),
