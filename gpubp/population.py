@@ -10,6 +10,7 @@ import numpy as np
 from gpubp.backends import Array, Backend, float_dtype
 from gpubp.errors import DataError, SettingsError
 from gpubp.initializers import initial_parameters
+from gpubp.kernels import lane
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.reference.network import predict
 from gpubp.kernels.reference.philox import Stream, philox, seed_words
@@ -92,14 +93,23 @@ class Population:
         """A view b (P, O)."""
         return self.architecture.biases(self.params, layer)
 
-    def predict(self, X: Array) -> Array:
-        """Outputs (P, N, O), on the backend, for X (N, I) shared by all or (P, N, I), on the backend or the host."""
+    def predict(self, X: Array, engine: str = "array") -> Array:
+        """Outputs (P, N, O), on the backend, for X (N, I) shared by all or (P, N, I), on the backend or the host.
+
+        engine: "array", or "lane" (X shared): a compiled kernel, which pays for many rows through tiny networks.
+        """
         if X.ndim not in (2, 3) or X.shape[-1] != self.architecture.n_inputs:
             raise DataError(
                 f"Rows of shape {tuple(X.shape)}: this network takes {self.architecture.n_inputs} inputs a row."
             )
         with self.backend.quiet():
             on_device = self.backend.to_device(X, self.dtype)
+            if engine == "lane" and X.ndim == 2:
+                return lane.predict(self.backend, self.architecture, self.params, on_device)
+            if engine != "array":
+                raise SettingsError(
+                    f"Engine {engine!r} for X of {X.ndim} dimensions: choose array, or lane with X (rows, inputs)."
+                )
             return predict(self.backend, self.architecture, self.params, on_device)
 
     def copy(self) -> Population:

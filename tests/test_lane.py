@@ -168,3 +168,18 @@ def test_a_network_too_large_is_refused(numpy_backend: Backend) -> None:
         train(population, X, TARGETS["cross_entropy"], Settings(), engine="lane")
     with pytest.raises(SettingsError, match="Unknown engine 'warp'"):
         train(population, X, TARGETS["cross_entropy"], Settings(), engine="warp")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("output", ["softmax", "identity", "exponential", "logistic"])
+def test_prediction_agrees_with_the_reference(numpy_backend: Backend, output: str, dtype: str) -> None:
+    """One row in each lane, for numbers of rows that fill no whole group of lanes too."""
+    shape = Architecture(I, (9, 4), 3, ("gelu", "tanh"), output)
+    population = Population.initialize(shape, [1, 2, 3], numpy_backend, dtype=dtype)
+    for n_rows in (1, 16, 1003):
+        rows = np.random.default_rng(n_rows).normal(size=(n_rows, I))
+        found, expected = population.predict(rows, engine="lane"), population.predict(rows)
+        tolerance = 1e-12 if dtype == "float64" else 1e-5
+        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+    with pytest.raises(SettingsError, match="Engine 'lane' for X of 3 dimensions"):
+        population.predict(np.zeros((3, 2, I)), engine="lane")

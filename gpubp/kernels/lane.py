@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gpubp.backends import Array, Backend
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.native import read_source
 from gpubp.kernels.reference.optimizers import OPTIMIZERS
@@ -23,6 +24,7 @@ LARGEST_ON_CPU = 8_000
 # A CUDA thread keeps its network in registers: beyond about this many numbers the compiler spills them.
 LARGEST_ON_CUDA = 170
 CUDA_THREADS = 64
+REAL_NAMES = {"float32": "float", "float64": "double"}
 
 HYPERPARAMETERS = (  # the rows of the kernel's table, in the order of its enum
     "rate", "l2", "clip_norm", "momentum", "beta1", "rest1", "log1", "beta2", "rest2", "log2", "epsilon", "decay",
@@ -49,7 +51,7 @@ class LaneKernel:
     def definitions(self) -> dict[str, object]:
         """For the compiler."""
         return {
-            "REAL": {"float32": "float", "float64": "double"}[self.dtype],
+            "REAL": REAL_NAMES[self.dtype],
             "SIZES": self.architecture.sizes,
             "ACTIVATIONS": [name.upper() for name in self.architecture.activations],
             "LOSS": self.loss.upper(),
@@ -103,3 +105,18 @@ def pack_hyperparameters(values: Mapping[str, np.ndarray], dtype: Any) -> np.nda
         if name in derived:
             table[i] = derived[name]
     return np.minimum(table, np.finfo(dtype).max).astype(dtype)
+
+
+def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array) -> Array:
+    """Outputs (P, N, O) for flat parameters (P, K) and X (N, I), as reference.network.predict: a row in each lane."""
+    definitions = {
+        "REAL": REAL_NAMES[flat.dtype.name],
+        "SIZES": architecture.sizes,
+        "ACTIVATIONS": [name.upper() for name in architecture.activations],
+        "THREADS": CUDA_THREADS,
+    }
+    program = backend.compile(read_source("predict.h"), definitions)
+    n_networks, n_rows = flat.shape[0], X.shape[0]
+    out = backend.xp.empty((n_networks, n_rows, architecture.n_outputs), dtype=flat.dtype)
+    program.launch("lane_predict", [[flat, n_networks, X, out, n_rows, *piece] for piece in program.pieces(0, n_rows)])
+    return out

@@ -62,12 +62,16 @@ typedef int mask_element_t;
 #define UNROLL
 #define UNROLL_TILE
 #define FORGET(pointer)
+#define FORGET_VALUE(value)
 #else
 #define UNROLL _Pragma("unroll")       // loops over a layer: unrolled only here, arrays must become registers
 #define UNROLL_TILE _Pragma("unroll")  // loops over a register tile: unrolled on every target
 // Hides what is known of a pointer, so that addresses made before a long loop do not occupy registers during it.
-#define FORGET(pointer) asm volatile("" : "+l"(pointer))
+#define FORGET(pointer) asm volatile("" : "+l"(pointer) : : "memory")
+// The same for a 32-bit number: what follows from it is computed where it is needed, not kept over a loop.
+#define FORGET_VALUE(value) asm volatile("" : "+r"(value))
 #endif
+#define FEW_REGISTERS 1
 
 typedef real_t lane_t;
 typedef bits_t lane_bits_t;
@@ -149,6 +153,8 @@ FN lane_index_t lane_index_of(lane_uint_t a) { return (int)a; }
 #define UNROLL_TILE _Pragma("GCC unroll 64")
 #endif
 #define FORGET(pointer) asm volatile("" : "+r"(pointer))
+#define FORGET_VALUE(value)
+#define FEW_REGISTERS 0
 
 #define LANE_VECTOR(element) __attribute__((vector_size(LANES * sizeof(element))))
 typedef real_t lane_t LANE_VECTOR(real_t);

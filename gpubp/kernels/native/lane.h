@@ -20,6 +20,8 @@
 constexpr bool stores_gradient = !ONLINE || HAS_CLIP;
 // Plain gradient descent is linear: the rate can be taken into the gradient where it begins.
 constexpr bool rate_in_gradient = OPTIMIZER == SGD && !HAS_L2 && !HAS_CLIP;
+// A shuffle's numbers and a network do not fit into a CUDA thread's registers together: the network waits in memory.
+constexpr bool makes_room = SHUFFLE && FEW_REGISTERS;
 
 struct Task {             // one call's arguments; arrays of real_t unless said otherwise
   real_t* params;         // (P, K), trained in place
@@ -125,8 +127,11 @@ struct Learner {
   }
   METHOD void shuffle(const Task& task, int first, int count, int epoch) {
     Shuffle order;
-    order.begin(lane_load_uint_networks(task.seed_low + first, count),
-                lane_load_uint_networks(task.seed_high + first, count), task.n_rows, epoch);
+    lane_uint_t seed_low = lane_load_uint_networks(task.seed_low + first, count);
+    lane_uint_t seed_high = lane_load_uint_networks(task.seed_high + first, count);
+    FORGET_VALUE(seed_low);
+    FORGET_VALUE(seed_high);
+    order.begin(seed_low, seed_high, task.n_rows, epoch);
     for (int place = 0; place < task.n_rows; place++) {
       lane_index_t at = order.row(place), row;
       if constexpr (SHARED_ORDER) row = lane_gather_index(task.order, at);
@@ -220,10 +225,11 @@ struct Learner {
 
   // ------------------------------------------------------------------ epochs
   METHOD void train(const Task& task, int first, int count) {
-    load(task, first, count);
+    if constexpr (!makes_room) load(task, first, count);
     int steps = (task.n_rows + task.batch - 1) / task.batch;
     for (int epoch = 0; epoch < task.n_epochs; epoch++) {
       if constexpr (SHUFFLE) shuffle(task, first, count, task.first_epoch + epoch);
+      if constexpr (makes_room) load(task, first, count);
       Sum loss;
       loss.clear();
       for (int step = 0; step < steps; step++) {
@@ -236,8 +242,9 @@ struct Learner {
       long long at = (long long)epoch * task.n_networks + first;
       lane_store_networks(task.losses + at, 1, count, loss.total);
       if constexpr (HAS_VALIDATION) validate(task, first, count, at);
+      if constexpr (makes_room) store(task, first, count);
     }
-    store(task, first, count);
+    if constexpr (!makes_room) store(task, first, count);
   }
 
   METHOD void validate(const Task& task, int first, int count, long long at) {

@@ -3,8 +3,8 @@
 // All of them are branch-free, give the same bits on every target, give NaN for NaN, and are right at ±0, at
 // ±infinity and for denormal arguments. Results that would be denormal numbers may be zero (exp, logistic and
 // softplus: always), because each costs a CPU some hundred cycles. Maximum errors are in ulp, units in the last
-// place of the exact result, "float / double", as scripts/measure_ulp.py finds them over all floats and over
-// millions of doubles; tests/test_native_math.py asserts them.
+// place of the exact result, "float / double": for float the largest over all 2^32 arguments, for double over a
+// million, rounded up (scripts/measure_ulp.py). tests/test_native_math.py asserts them.
 #pragma once
 #include "polynomials.h"
 
@@ -59,7 +59,7 @@ FN lane_t exp_range(lane_t x, lane_t result) {
   return lane_select(x <= lane_set(EXP_OVERFLOW), result, x * lane_infinity());
 }
 
-// e^x. At most 3 / 3 ulp.
+// e^x. At most 0.92 / 0.95 ulp.
 FN lane_t lane_exp(lane_t x) {
   Reduced reduced = reduce_by_ln2(x);
   // adding to the exponent reaches 2^128 · 0.99, which multiplying by 2^n cannot
@@ -67,7 +67,7 @@ FN lane_t lane_exp(lane_t x) {
   return lane_select(x < lane_set(EXP_UNDERFLOW), lane_set(0), exp_range(x, result));
 }
 
-// e^x - 1, without cancellation for small x. At most 3 / 3 ulp.
+// e^x - 1, without cancellation for small x. At most 1.6 / 2.2 ulp.
 FN lane_t lane_expm1(lane_t x) {
   Reduced reduced = reduce_by_ln2(lane_at_least(x, EXPM1_IS_MINUS_ONE));
   lane_t half = lane_from_bits(reduced.exponent + lane_set_bits(HALF_BITS));  // 2^(n-1): 2^128 is no number
@@ -75,14 +75,14 @@ FN lane_t lane_expm1(lane_t x) {
   return exp_range(x, lane_copy_sign(result + result, x));
 }
 
-// 1 / (1 + e^-x), the sigmoid. At most 3 / 3 ulp.
+// 1 / (1 + e^-x), the sigmoid. At most 2.5 / 2.3 ulp.
 FN lane_t lane_logistic(lane_t x) {
   Reduced reduced = reduce_by_ln2(lane_at_most(lane_at_least(-x, EXP_UNDERFLOW), -EXP_UNDERFLOW));
   lane_t denominator = lane_fma(exp_of_reduced(reduced.r), power_of_two(reduced.exponent), lane_set(1));
   return lane_select(x < lane_set(EXP_UNDERFLOW), lane_set(0), lane_div(lane_set(1), denominator));
 }
 
-// (e^2a - 1) / (e^2a + 1) for a = |x|, the signs put back. At most 3 / 3 ulp.
+// (e^2a - 1) / (e^2a + 1) for a = |x|, the signs put back. At most 2.6 / 2.7 ulp.
 FN lane_t lane_tanh(lane_t x) {
   lane_t a = lane_at_most(lane_abs(x), TANH_IS_ONE);
   Reduced reduced = reduce_by_ln2(a + a);
@@ -94,7 +94,7 @@ FN lane_t lane_tanh(lane_t x) {
   return lane_copy_sign(lane_select(large, lane_set(1) - ratio, ratio), x);
 }
 
-// The error function: a polynomial for small |x|, else 1 - e^-g with a polynomial for g. At most 3 / 3 ulp.
+// The error function: a polynomial for small |x|, else 1 - e^-g with a polynomial for g. At most 1.2 / 1.2 ulp.
 FN lane_t lane_erf(lane_t x) {
   lane_t a = lane_at_most(lane_abs(x), ERF_IS_ONE);
   lane_t small = lane_fma(erf_polynomial(a * a), a, a);
@@ -129,7 +129,7 @@ FN lane_t log_from_parts(lane_t k, lane_t f, lane_t correction) {
   return lane_fma(k, lane_set(LN2_HIGH), f + bent);
 }
 
-// The natural logarithm: -infinity at ±0, NaN below. At most 3 / 3 ulp.
+// The natural logarithm: -infinity at ±0, NaN below. At most 0.85 / 0.85 ulp.
 FN lane_t lane_log(lane_t x) {
   const int shift = MANTISSA_BITS + 1;
   lane_mask_t denormal = x < lane_set(SMALLEST_NORMAL);
@@ -155,13 +155,13 @@ FN lane_t log1p_inside(lane_t x) {
   return lane_copy_sign(log_from_parts(split.k, f, correction), x);
 }
 
-// log(1 + x), without cancellation for small x: -infinity at -1, NaN below. At most 3 / 3 ulp.
+// log(1 + x), without cancellation for small x: -infinity at -1, NaN below. At most 0.9 / 0.85 ulp.
 FN lane_t lane_log1p(lane_t x) {
   lane_t result = lane_select(x < lane_infinity(), log1p_inside(x), x);
   return lane_select(x > lane_set(-1), result, lane_select(x == lane_set(-1), -lane_infinity(), lane_nan()));
 }
 
-// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). At most 3 / 3 ulp.
+// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). At most 1.7 / 1.7 ulp.
 FN lane_t lane_softplus(lane_t x) {
   lane_t a = -lane_abs(x);
   Reduced reduced = reduce_by_ln2(lane_at_least(a, EXP_UNDERFLOW));

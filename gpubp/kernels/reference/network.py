@@ -129,17 +129,19 @@ def predict(
 ) -> Array:
     """The outputs (P, N, O) for flat parameters (P, K) and X (N, I) or (P, N, I).
 
-    Long tables go in pieces, so that the hidden layers' buffers stay within about 64 MiB.
+    Long tables go in pieces, so that the layers' buffers stay in the caches: 256 KiB on a CPU (64 MiB on a GPU).
     """
     xp = backend.xp
     n_networks, n_rows = flat.shape[0], X.shape[-2]
     if rows_at_once is None:
         row_bytes = n_networks * sum(architecture.sizes[1:]) * flat.dtype.itemsize
-        rows_at_once = max(1, (64 << 20) // row_bytes)
+        rows_at_once = max(1, ((256 << 10) if backend.name == "numpy" else (64 << 20)) // row_bytes)
     layers = Layers.of(architecture, flat)
     out = xp.empty((n_networks, n_rows, architecture.n_outputs), dtype=flat.dtype)
+    tape: Tape | None = None
     for start in range(0, n_rows, rows_at_once):
         piece = X[..., start : start + rows_at_once, :]
-        tape = Tape(backend, architecture, n_networks, piece.shape[-2], flat.dtype, gradients=False)
+        if tape is None or piece.shape[-2] != tape.loss.shape[1]:
+            tape = Tape(backend, architecture, n_networks, piece.shape[-2], flat.dtype, gradients=False)
         out[:, start : start + rows_at_once] = forward(backend, architecture, layers, piece, tape)
     return out
