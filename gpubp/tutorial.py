@@ -149,10 +149,25 @@ def train_network(
     rows: inputs and, last, the class number. Returns each epoch's error: the sum over rows and outputs of
     (expected − output)², each taken before the row's update.
     """
-    table = np.array(rows, dtype=np.float64)
-    X, T = table[:, :-1], one_hot(table[:, -1].astype(np.int64), n_outputs)
+    X, classes = _rows_and_classes(rows, network.population.architecture.n_inputs, n_outputs)
+    T = one_hot(classes, n_outputs)
     history = train(network.population, X, T, online_settings(learning_rate, n_epochs))
     return (2.0 * len(rows) * history.training_loss[:, 0]).tolist()
+
+
+def _rows_and_classes(rows: Sequence[Row], n_inputs: int, n_outputs: int) -> tuple[np.ndarray, np.ndarray]:
+    for number, row in enumerate(rows):
+        if len(row) != n_inputs + 1:
+            raise DataError(f"rows[{number}] has {len(row)} values: expected {n_inputs} inputs and, last, the class.")
+        if row[-1] not in range(n_outputs):
+            raise DataError(f"rows[{number}] has the class {row[-1]!r}: expected a whole number, 0 to {n_outputs - 1}.")
+    if len(rows) == 0:
+        raise DataError("There are no rows to train on.")
+    try:
+        table = np.array(rows, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"The rows hold something that is not a number: {error}.") from error
+    return table[:, :-1], table[:, -1].astype(np.int64)
 
 
 def online_settings(learning_rate: float, n_epochs: int) -> Settings:

@@ -1,0 +1,111 @@
+"""gpubp and its peers, side by side on this machine: answers are checked first, then timed.
+
+    python scripts/benchmark.py                                  # everything, a few minutes
+    python scripts/benchmark.py --rows case-study --rows minibatch-small
+    python scripts/benchmark.py --quick --json benchmark.json
+
+PyTorch takes part where it is installed. Contenders take turns, and the medians are shown; the times of a busy machine
+are worth little, their ratios more. `taskset -c 0 python scripts/benchmark.py` keeps everybody to one core.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from benchmarks.case_study import case_study_row
+from benchmarks.contest import OURS, Outcome, Row, WrongAnswer, measure
+from benchmarks.machine import describe
+from benchmarks.minibatch import MINIBATCH_ROWS
+from benchmarks.online import ONLINE_ROWS
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from gpubp.backends import Backend, get_backend
+from gpubp.errors import GpubpError
+
+console = Console(highlight=False)
+notes = Console(stderr=True, highlight=False)
+
+# name: (backend, quick) -> Row. A new contender is no new row: it belongs into the rows' own modules.
+ROWS: dict[str, Callable[[Backend, bool], Row]] = {"case-study": case_study_row, **ONLINE_ROWS, **MINIBATCH_ROWS}
+REPEATS = 7
+
+
+def main(
+    rows: Annotated[list[str] | None, typer.Option(help=f"Only this row, of {', '.join(ROWS)}. Repeatable.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Little work, 2 repeats: to see that everything runs.")
+    ] = False,
+    repeats: Annotated[int | None, typer.Option(min=1, help=f"Of each contender; {REPEATS} by default.")] = None,
+    backend: Annotated[str | None, typer.Option(help="auto, numpy or cupy; else GPUBP_BACKEND decides.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Save machine, times and ratios here.")] = None,
+) -> None:
+    """Check and time gpubp against its peers."""
+    unknown = [name for name in rows or [] if name not in ROWS]
+    if unknown:
+        fail(f"Unknown row {unknown[0]!r}: choose from {', '.join(ROWS)}.")
+    try:
+        chosen = get_backend(backend)
+    except GpubpError as error:
+        fail(str(error))
+    machine = describe(chosen)
+    for what, found in machine.items():
+        console.print(f"{what + ':':<20} {found}", markup=False, soft_wrap=True)
+    outcomes = []
+    for name in rows or ROWS:
+        notes.print(f"[dim]{name} …[/]")
+        try:
+            outcomes.append(measure(ROWS[name](chosen, quick), repeats or (2 if quick else REPEATS)))
+        except WrongAnswer as error:
+            fail(f"{name}: wrong answer, so there is nothing to time. {error}.", code=1)
+    show(outcomes)
+    if json_file is not None:
+        saved = {"machine": machine, "quick": quick, "rows": {o.row.name: o.to_dict() for o in outcomes}}
+        json_file.write_text(json.dumps(saved, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        notes.print(f"Saved as {json_file}", markup=False)
+
+
+def show(outcomes: list[Outcome]) -> None:
+    """One line for each row, one column for each contender: the median, and how many times gpubp's best it is."""
+    contenders = list(dict.fromkeys(name for outcome in outcomes for name in outcome.times))
+    contenders.sort(key=lambda name: not name.startswith(OURS))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("median (× gpubp's best)")
+    table.add_column("unit")
+    for name in contenders:
+        table.add_column(name, justify="right")
+    for outcome in outcomes:
+        medians, ratios = outcome.medians(), outcome.ratios()
+        cells = [f"{number(medians[n])} (×{number(ratios[n])})" if n in medians else "–" for n in contenders]
+        table.add_row(outcome.row.title, outcome.row.unit, *cells)
+    if not console.is_terminal:
+        console.width = max(console.width, 60 + 22 * len(contenders))  # a file has room
+    console.print()
+    console.print(table)
+    for outcome in outcomes:
+        console.print(f"{outcome.row.title}: {outcome.checked}.", markup=False, soft_wrap=True)
+    absent: dict[tuple[str, str], list[str]] = {}
+    for outcome in outcomes:
+        for name, reason in outcome.row.missing.items():
+            absent.setdefault((name, reason), []).append(outcome.row.title)
+    for (name, reason), titles in absent.items():
+        console.print(f"No {name} for {'; '.join(titles)}: {reason}", markup=False, soft_wrap=True)
+
+
+def number(value: float) -> str:
+    """Three digits."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def fail(message: str, code: int = 2) -> None:
+    typer.echo(f"Error: {message}", err=True)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    typer.run(main)

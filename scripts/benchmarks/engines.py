@@ -1,0 +1,23 @@
+"""gpubp's engines as contenders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.contest import OURS
+from gpubp.errors import BackendError, SettingsError
+from gpubp.training.choice import ENGINES
+
+
+def served_by() -> list[tuple[str, str]]:
+    """(contender, engine) for each engine there is."""
+    return [(f"{OURS} {engine}", engine) for engine in ENGINES if engine != "auto"]
+
+
+def refusal(attempt: Callable[[], object]) -> str | None:
+    """Why an engine cannot do it here; None if it can."""
+    try:
+        attempt()
+    except (BackendError, SettingsError) as error:
+        return str(error)
+    return None

@@ -1,0 +1,180 @@
+"""The scripts, run as a user runs them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+FIXTURE = Path(__file__).parent / "fixtures" / "pytorch_training.json"
+
+
+def run(script: str, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPTS / script), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("script", "mentions"),
+    [("case_study.py", ["--backend", "--epochs"]), ("benchmark.py", ["--rows", "--quick", "--json", "case-study"])],
+)
+def test_help(script: str, mentions: list[str]) -> None:
+    done = run(script, "--help")
+    assert done.returncode == 0
+    assert [word for word in mentions if word not in done.stdout] == []
+
+
+def test_the_walk_through_the_tutorial(tmp_path: Path) -> None:
+    done = run("case_study.py", "--backend", "numpy", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    headings = ["The data", "The bar to clear", "1. Initialise", "2. Propagate forward", "3. Propagate the error back"]
+    headings += ["4. Train", "5. Predict", "6. The wheat seeds"]
+    places = [done.stdout.index(heading) for heading in headings]
+    assert places == sorted(places)
+    expected = [
+        "15.26       14.84",  # the first row
+        "70 of 1, 70 of 2, 70 of 3",
+        "28.095",  # the Zero Rule
+        "0.1344  0.8474   0.7638",  # weights and bias
+        "0.6630",  # an output
+        "(0.6630 − 0) · 0.6630 · 0.3370 = 0.1481",
+        "(0.2551 · 0.1481 + 0.4495 · −0.0547) · 0.7106 · 0.2894",
+        "epoch  1  error 6.350",
+        "epoch 20  error 1.132",
+        "10 of 10 are right",
+        "134.163   143.042   133.913   142.741   157.121",  # errors of the first epoch
+        "4.544     6.117     7.379     6.120     4.892",  # and of the last
+        "90.476   92.857   97.619   92.857   92.857   93.333",
+        "Mean accuracy 93.333 %",
+    ]
+    assert [text for text in expected if text not in done.stdout] == []
+    assert re.search(r"Trained in \d+\.\d\d s on\s+numpy", done.stdout)
+    assert "\x1b" not in done.stdout  # no colours in a file
+    assert max(len(line) for line in done.stdout.splitlines()) <= 100
+
+
+def test_the_walk_refuses_an_unknown_backend() -> None:
+    done = run("case_study.py", "--backend", "abacus")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Error: Unknown backend 'abacus'")
+
+
+def test_the_benchmark_in_short(tmp_path: Path) -> None:
+    saved = tmp_path / "times.json"
+    done = run("benchmark.py", "--quick", "--rows", "case-study", "--rows", "minibatch-small", "--backend", "numpy",
+               "--json", str(saved))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for text in (
+        "CPU:",
+        "BLAS:",
+        "numpy:",
+        "gpubp array",
+        "plain Python",
+        "scikit-learn",
+        "16-64-64-3, Adam, batch 32",
+    ):
+        assert text in done.stdout
+    told = json.loads(saved.read_text(encoding="utf-8"))
+    assert list(told["rows"]) == ["case-study", "minibatch-small"]
+    study = told["rows"]["case-study"]
+    assert study["checked"] == "the same fold accuracies, and every epoch error to 1e-06"
+    assert all(len(times) == 2 and min(times) > 0 for times in study["times"].values())
+    assert {"gpubp array", "plain Python"} <= set(study["times"])
+    fastest = min(value for name, value in study["medians"].items() if name.startswith("gpubp"))
+    for name, ratio in study["ratios"].items():
+        assert ratio == pytest.approx(study["medians"][name] / fastest)
+    small = told["rows"]["minibatch-small"]
+    assert set(small["missing"]) | set(small["times"]) == {"gpubp lane", "gpubp array", "scikit-learn", "PyTorch"}
+
+
+@pytest.mark.parametrize("name", ["online-1", "online-5"])
+def test_an_online_row_of_the_benchmark(name: str) -> None:
+    done = run("benchmark.py", "--quick", "--repeats", "1", "--rows", name, "--backend", "numpy")
+    assert done.returncode == 0, done.stderr
+    assert "7-5-3 online" in done.stdout
+    assert "epoch losses as plain Python's, to 0.0001" in done.stdout
+
+
+def test_the_benchmark_refuses_an_unknown_row() -> None:
+    done = run("benchmark.py", "--rows", "fastest")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Unknown row 'fastest': choose from case-study, online-1" in done.stderr
+
+
+@pytest.fixture
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The package of the benchmark's rows."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import benchmarks
+
+    yield benchmarks
+    for name in [name for name in sys.modules if name.split(".")[0] == "benchmarks"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("kind", ["accuracies", "errors", "nan"])
+def test_a_wrong_answer_is_not_timed(benchmarks: ModuleType, kind: str) -> None:
+    from benchmarks.case_study import Result, check
+    from benchmarks.contest import Row, WrongAnswer, measure
+
+    right = Result([0.9, 0.8], np.array([[5.0, 6.0], [3.0, 4.0]]), 1.0)
+    wrong = {
+        "accuracies": Result([0.9, 0.7], right.errors, 1.0),
+        "errors": Result(right.accuracies, right.errors * (1 + 1e-5), 1.0),
+        "nan": Result(right.accuracies, right.errors * np.nan, 1.0),
+    }[kind]
+    runs = {"gpubp array": lambda: wrong, "plain Python": lambda: right}
+    timed: list[float] = []
+    row = Row("r", "a row", "s", lambda: check(runs), {"gpubp array": lambda: timed.append(1.0) or 1.0})
+    with pytest.raises(WrongAnswer, match="gpubp array"):
+        measure(row, repeats=2)
+    assert timed == []
+
+
+def test_contenders_take_turns_after_a_warm_up(benchmarks: ModuleType) -> None:
+    from benchmarks.contest import Row, measure
+
+    calls: list[str] = []
+
+    def contender(name: str, seconds: list[float]) -> float:
+        calls.append(name)
+        return seconds[calls.count(name) - 1]
+
+    row = Row(
+        "r",
+        "a row",
+        "s",
+        lambda: "agreed",
+        {
+            "gpubp array": lambda: contender("gpubp array", [9.0, 2.0, 3.0, 1.0]),
+            "peer": lambda: contender("peer", [9.0, 8.0, 4.0, 6.0]),
+        },
+    )
+    outcome = measure(row, repeats=3)
+    assert calls == ["gpubp array", "peer"] * 4
+    assert outcome.medians() == {"gpubp array": 2.0, "peer": 6.0}
+    assert outcome.ratios() == {"gpubp array": 1.0, "peer": 3.0}
+
+
+def test_the_pytorch_fixture_is_what_its_script_writes(tmp_path: Path) -> None:
+    output = tmp_path / "fixture.json"
+    done = run("make_pytorch_fixture.py", "--output", str(output))
+    if importlib.util.find_spec("torch") is None:
+        assert done.returncode == 1
+        assert "needs PyTorch" in done.stderr
+        assert not output.exists()
+        return
+    assert done.returncode == 0, done.stderr
+    written, committed = (json.loads(path.read_text(encoding="utf-8")) for path in (output, FIXTURE))
+    assert [case["name"] for case in written["cases"]] == [case["name"] for case in committed["cases"]]
+    for ours, theirs in zip(written["cases"], committed["cases"], strict=True):
+        np.testing.assert_allclose(ours["losses"], theirs["losses"], rtol=1e-9)
