@@ -88,6 +88,10 @@ class Backend(Protocol):
         """The error function, which neither array namespace has."""
         ...
 
+    def logistic(self, array: Array, out: Array) -> None:
+        """1 / (1 + exp(−x)), 0 and 1 where that is beyond the dtype; out may be the array itself."""
+        ...
+
 
 def float_dtype(dtype: Any) -> np.dtype[Any]:
     """The dtype policy: float32 (the default everywhere) or float64, and nothing else."""

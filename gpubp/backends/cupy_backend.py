@@ -72,6 +72,11 @@ class CupyBackend:
 
         erf(array, out)
 
+    def logistic(self, array: Any, out: Any) -> None:
+        from cupyx.scipy.special import expit
+
+        expit(array, out)
+
 
 def _import_cupy() -> Any:
     try:

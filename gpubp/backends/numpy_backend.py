@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gpubp.backends.base import Memory, Program
+
+FEW_NUMBERS = 256
 
 
 class NumpyBackend:
@@ -65,6 +68,25 @@ class NumpyBackend:
         from scipy.special import erf
 
         erf(array, out=out)
+
+    def logistic(self, array: np.ndarray, out: np.ndarray) -> None:
+        # SciPy's one call is five times as fast for the few numbers of a network's small batch, NumPy's vectorised
+        # exp three times as fast for many. The choice looks at one network's share (the first axis counts networks),
+        # so that its result does not depend on how many there are.
+        if array.size <= FEW_NUMBERS * len(array):
+            self._expit(array, out=out)
+        else:
+            np.negative(array, out=out)
+            with np.errstate(over="ignore"):  # 1 / (1 + inf) is the right 0
+                np.exp(out, out=out)
+            out += 1.0
+            np.reciprocal(out, out=out)
+
+    @cached_property
+    def _expit(self) -> Callable[..., Any]:
+        from scipy.special import expit
+
+        return expit
 
 
 def _processor_name() -> str:

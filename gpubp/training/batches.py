@@ -6,7 +6,7 @@ that fits one chunk, nothing is gathered after the first epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from gpubp.kernels.reference.permutation import permutation
 from gpubp.sampling import RowSets, Step, epoch_steps
 
 CHUNK_BYTES = 32 << 20
+MOST_RESIDENT_BATCHES = 4096  # views take memory too
 
 
 @dataclass(frozen=True)
@@ -72,27 +73,34 @@ class Batches:
             for start in range(0, self.n_rows, self.chunk_rows)
         ]
         self.steps_per_epoch = steps[-1].number + 1
-        self.resident: tuple[Array, Array, Array | None] | None = None  # the only chunk, gathered for good
+        self.stays = not shuffle and len(self.chunks) == 1 and len(steps) <= MOST_RESIDENT_BATCHES
+        self.resident: list[Batch] | None = None  # the batches of every epoch, where all are the same
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        for places, steps in self.chunks:
-            X, T, weights = self._chunk(places, epoch)
-            for step in steps:
-                first, last, a = step.first, step.last, step.start - places.start
-                b = a + step.size
-                if self.shared:
-                    yield Batch(step, X[a:b], T[a:b], None if weights is None else weights[None, a:b])
-                else:
-                    yield Batch(
-                        step,
-                        X[first:last, a:b],
-                        T[first:last, a:b],
-                        None if weights is None else weights[first:last, a:b],
-                    )
-
-    def _chunk(self, places: range, epoch: int) -> tuple[Array, Array, Array | None]:
         if self.resident is not None:
-            return self.resident
+            yield from self.resident
+            return
+        for places, steps in self.chunks:
+            batches = self._cut(places, steps, *self._gather(places, epoch))
+            if self.stays:
+                batches = self.resident = list(batches)
+            yield from batches
+
+    def _cut(self, places: range, steps: list[Step], X: Array, T: Array, weights: Array | None) -> Iterable[Batch]:
+        for step in steps:
+            first, last, a = step.first, step.last, step.start - places.start
+            b = a + step.size
+            if self.shared:
+                yield Batch(step, X[a:b], T[a:b], None if weights is None else weights[None, a:b])
+            else:
+                yield Batch(
+                    step,
+                    X[first:last, a:b],
+                    T[first:last, a:b],
+                    None if weights is None else weights[first:last, a:b],
+                )
+
+    def _gather(self, places: range, epoch: int) -> tuple[Array, Array, Array | None]:
         order = self._order(places, epoch)
         table, xp = self.table, self.backend.xp
         X = xp.empty((*order.shape, table.X.shape[1]), dtype=table.X.dtype)
@@ -102,8 +110,6 @@ class Batches:
         weights = None
         if table.weights is not None:
             weights = table.weights[self.networks, order] if self.weights_each else table.weights[order]
-        if not self.shuffle and len(self.chunks) == 1:
-            self.resident = X, T, weights
         return X, T, weights
 
     def _order(self, places: range, epoch: int) -> Array:

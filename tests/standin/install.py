@@ -11,12 +11,14 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from scipy.special import erf
+from scipy.special import erf, expit
 
 from standin.array import ndarray
 from standin.creation import CREATION
 from standin.cuda import fill_cuda
 from standin.functions import FUNCTIONS, norm
+from standin.nvrtc import CompileException, compile_using_nvrtc, getVersion
+from standin.raw_module import RawModule
 from standin.state import READY, STATE, Counters, Machine
 from standin.ufuncs import UFUNCS, matmul, ufunc
 
@@ -89,6 +91,8 @@ def _modules() -> dict[str, ModuleType]:
     names = (
         "cupy",
         "cupy.cuda",
+        "cupy.cuda.compiler",
+        "cupy.cuda.nvrtc",
         "cupy.cuda.runtime",
         "cupy.linalg",
         "cupyx",
@@ -109,8 +113,12 @@ def _modules() -> dict[str, ModuleType]:
         setattr(cupy, name, value)
     modules["cupy.linalg"].norm = norm
     modules["cupyx.scipy.special"].erf = ufunc("erf", erf)
+    modules["cupyx.scipy.special"].expit = ufunc("expit", expit)
     fill_cuda(modules["cupy.cuda"], modules["cupy.cuda.runtime"])
-    # RawModule belongs here once the kernels come: compiled for the CPU, launched on device arrays' _memory.
+    modules["cupy.cuda.nvrtc"].getVersion = getVersion
+    modules["cupy.cuda.compiler"].compile_using_nvrtc = compile_using_nvrtc
+    modules["cupy.cuda.compiler"].CompileException = CompileException
+    cupy.RawModule = RawModule
     return modules
 
 
