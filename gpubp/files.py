@@ -12,17 +12,17 @@ from gpubp.errors import DataError
 def write_whole(path: str | Path, content: bytes) -> None:
     """Write `content` to a temporary file beside `path` and rename it into place.
 
-    Whatever goes wrong on the way, an old file of that name stays as it was and no half-written one is left.
+    Whatever goes wrong on the way, an old file of that name stays as it was and no half-written one is left. Where
+    `path` is a link to a file, that file is replaced and the link stays.
     Raises DataError, with the system's reason, where the folder or the disk does not take the file.
     """
-    target = Path(path)
-    if target.is_dir():
-        raise DataError(f"Cannot write {target}: it is a folder. Name a file.")
+    check_place(path)
+    target = Path(os.path.realpath(path))
     try:
         mode = _mode_of(target)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".gpubp-", suffix=".part")
     except OSError as error:
-        raise DataError(f"Cannot write {target}: {error.strerror}. Choose another place with --output.") from error
+        raise DataError(f"Cannot write {path}: {error.strerror}. Choose another place with --output.") from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -33,8 +33,28 @@ def write_whole(path: str | Path, content: bytes) -> None:
     except BaseException as error:
         os.unlink(temporary)
         if isinstance(error, OSError):
-            raise DataError(f"Cannot write {target}: {error.strerror}. Nothing was changed.") from error
+            raise DataError(f"Cannot write {path}: {error.strerror}. Nothing was changed.") from error
         raise
+
+
+def check_place(path: str | Path) -> None:
+    """Raise DataError where a file cannot be written, before the work that would fill it."""
+    target = Path(os.path.realpath(path))
+    folder = target.parent
+    try:
+        if target.is_dir():
+            raise DataError(f"Cannot write {path}: it is a folder. Name a file.")
+        if os.path.lexists(target) and not target.is_file():
+            raise DataError(f"Cannot write {path}: it is a device or a pipe, not a file. Name a file.")
+        if not folder.is_dir():
+            reason = f"{folder} is not a folder" if os.path.lexists(folder) else f"No such file or directory: {folder}"
+            raise DataError(f"Cannot write {path}: {reason}. Create the folder, or choose another --output.")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise DataError(
+                f"Cannot write {path}: the folder {folder} does not let you. Choose another place with --output."
+            )
+    except OSError as error:  # a name that is too long, for example
+        raise DataError(f"Cannot write {path}: {error.strerror}. Choose another name with --output.") from error
 
 
 def _mode_of(target: Path) -> int:

@@ -16,7 +16,7 @@ from gpubp.preprocessing import Preprocessing, Target, describe_columns
 from gpubp.recipe import Recipe
 from gpubp.sampling import validation_split
 from gpubp.tables import Table, find_column
-from gpubp.training import Callback, History, train
+from gpubp.training import Callback, EngineChoice, History, Settings, choose_engine, prepare, train
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,78 @@ def train_model(
     Raises DataError or SettingsError for what cannot be trained, DivergenceError where the training left the finite
     numbers; there is no model then.
     """
-    recipe, chosen = recipe or Recipe(), get_backend(backend)
+    setup = _set_up(table, target, recipe or Recipe(), task, categorical, get_backend(backend))
+    population, goal = setup.population, setup.target
+    history = train(
+        population,
+        setup.X,
+        setup.T,
+        setup.settings,
+        rows=setup.training,
+        validation_rows=setup.validation,
+        engine=engine,
+        callbacks=callbacks,
+        progress=progress,
+    )
+    refuse_divergence(history, ["the network"])
+    report = None
+    if setup.validation is not None:
+        held = setup.validation
+        outputs = population.backend.to_host(population.predict(setup.X[held]))[0].astype(np.float64)
+        held_out = Table(table.frame[held], table.source, table.has_header)
+        report = score(to_prediction(outputs, goal, ()), goal, held_out)
+    model = Model(
+        population.architecture,
+        population.state()["params"][0],
+        setup.preprocessing,
+        goal,
+        _description(table, setup.recipe, history, report, len(setup.training)),
+    )
+    n_validation = 0 if setup.validation is None else len(setup.validation)
+    return Fit(model, history, report, len(setup.training), n_validation, setup.preprocessing.notes)
+
+
+def explain_engine(
+    table: Table,
+    target: str | int | None = None,
+    recipe: Recipe | None = None,
+    *,
+    task: str | None = None,
+    categorical: Sequence[str] = (),
+    backend: Backend | str | None = None,
+    engine: str = "auto",
+) -> EngineChoice:
+    """Which engine `train_model` would take with the same arguments, and why; nothing is trained or compiled."""
+    setup = _set_up(table, target, recipe or Recipe(), task, categorical, get_backend(backend))
+    work = prepare(
+        setup.population, setup.X, setup.T, setup.settings, rows=setup.training, validation_rows=setup.validation
+    )
+    return choose_engine(work, engine)
+
+
+@dataclass(frozen=True)
+class _SetUp:
+    """A table and a recipe, made ready for training; preprocessing and target fitted on the training rows."""
+
+    recipe: Recipe
+    settings: Settings
+    population: Population
+    preprocessing: Preprocessing
+    target: Target
+    X: np.ndarray
+    T: np.ndarray
+    training: np.ndarray
+    validation: np.ndarray | None
+
+
+def _set_up(
+    table: Table,
+    target: str | int | None,
+    recipe: Recipe,
+    task: str | None,
+    categorical: Sequence[str],
+    backend: Backend,
+) -> _SetUp:
     table.require_rows(2)
     name = find_column(table, target)
     columns = describe_columns(table, exclude=(name,), categorical=categorical)
@@ -66,34 +137,10 @@ def train_model(
     X, T = preprocessing.transform(table).X, goal.encode(table)
     architecture = recipe.architecture(X.shape[1], goal.outputs, goal.task)
     population = Population.initialize(
-        architecture, recipe.seed, chosen, initializer=recipe.initializer, dtype=recipe.dtype
+        architecture, recipe.seed, backend, initializer=recipe.initializer, dtype=recipe.dtype
     )
-    history = train(
-        population,
-        X,
-        T,
-        recipe.settings(goal.task),
-        rows=training,
-        validation_rows=validation,
-        engine=engine,
-        callbacks=callbacks,
-        progress=progress,
-    )
-    refuse_divergence(history, ["the network"])
-    report = None
-    if validation is not None:
-        outputs = chosen.to_host(population.predict(X[validation]))[0].astype(np.float64)
-        held_out = Table(table.frame[validation], table.source, table.has_header)
-        report = score(to_prediction(outputs, goal, ()), goal, held_out)
-    model = Model(
-        architecture,
-        population.state()["params"][0],
-        preprocessing,
-        goal,
-        _description(table, recipe, history, report, len(training)),
-    )
-    n_validation = 0 if validation is None else len(validation)
-    return Fit(model, history, report, len(training), n_validation, preprocessing.notes)
+    settings = recipe.settings(goal.task)
+    return _SetUp(recipe, settings, population, preprocessing, goal, X, T, training, validation)
 
 
 def fit_target(table: Table, name: str, task: str, recipe: Recipe, rows: np.ndarray) -> Target:
@@ -113,8 +160,10 @@ def _split(table: Table, target: Target, recipe: Recipe) -> tuple[np.ndarray, np
 
 
 def refuse_divergence(history: History, names: Sequence[str]) -> None:
-    """DivergenceError if any network left the finite numbers and has no good weights to fall back on."""
-    lost = history.diverged & (history.best_epoch < 0)
+    """DivergenceError if any network left the finite numbers and has no good weights to fall back on: none that are
+    better than those of its first epoch.
+    """
+    lost = history.diverged & (history.best_epoch < 1)
     if lost.any():
         p = int(np.flatnonzero(lost)[0])
         raise DivergenceError(

@@ -173,8 +173,9 @@ def test_divergence_writes_no_model_and_keeps_the_old_one(options: tuple[object,
 
 def test_divergence_after_a_good_epoch_keeps_the_best_weights_and_says_so(tmp_path: Path) -> None:
     table = write(tmp_path / "values.csv", "x,y\n" + "".join(f"{i},{i * i}\n" for i in range(40)))
-    options = "--optimizer sgd --hidden none --epochs 400 --learning-rate 1.2 --early-stopping --patience 1000"
-    common = (*options.split(), "--batch-size", "all")
+    options = "--optimizer sgd --hidden none --batch-size all --epochs 400 --early-stopping --patience 1000 "
+    options += "--learning-rate 30 --schedule one_cycle --schedule-option warmup=0.9"  # too much from some epoch on
+    common = options.split()
     outcome = succeeds("train", table, *common, "-o", tmp_path / "m")
     assert "Training diverged in epoch" in outcome.err
     assert "best weights before it are kept" in outcome.err
@@ -272,7 +273,7 @@ def test_places_that_cannot_be_written(model: Path) -> None:
     folder, table = model.parent, model.with_name("table.csv")
     places = {
         folder: "it is a folder",
-        folder / "nowhere" / "m": "does not exist",
+        folder / "nowhere" / "m": "No such file or directory",
         table / "m": "is not a folder",
         folder / ("m" * 300): "File name too long",
         Path(os.devnull): "a device or a pipe",

@@ -1,7 +1,20 @@
 """Floor 3: fit a population. `train` is the door."""
 
+from gpubp.training.choice import ENGINES, EngineChoice, choose_engine
 from gpubp.training.history import Callback, EpochReport, History
-from gpubp.training.loop import train
+from gpubp.training.loop import prepare, train
 from gpubp.training.settings import EarlyStopping, PerNetwork, Settings
 
-__all__ = ["Callback", "EarlyStopping", "EpochReport", "History", "PerNetwork", "Settings", "train"]
+__all__ = [
+    "ENGINES",
+    "Callback",
+    "EarlyStopping",
+    "EngineChoice",
+    "EpochReport",
+    "History",
+    "PerNetwork",
+    "Settings",
+    "choose_engine",
+    "prepare",
+    "train",
+]

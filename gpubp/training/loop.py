@@ -152,8 +152,10 @@ class _Run:
         table = log.table()
         finite = backend.to_host(backend.xp.isfinite(self.population.params).all(axis=1))
         epochs = log.epochs
-        lost = ~np.isfinite(table[0]) & (np.arange(len(table[0]))[:, None] < epochs)
-        diverged = np.where(lost.any(axis=0), lost.argmax(axis=0) if len(lost) else -1, -1)
+        diverged = _first_lost(table[0], epochs)
+        if self.validated:  # too far out for the validation rows, though not yet for the training rows
+            never_back = ~np.isfinite(table[1][epochs - 1, np.arange(len(epochs))]) if len(table[1]) else False
+            diverged = np.where(never_back & (diverged < 0), _first_lost(table[1], epochs), diverged)
         diverged = np.where(~finite & (diverged < 0), np.maximum(epochs - 1, 0), diverged)
         return History(
             training_loss=table[0],
@@ -168,6 +170,12 @@ class _Run:
             engine=self.engine.name,
             engine_reason=self.choice.reason,
         )
+
+
+def _first_lost(losses: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """(P,): the first of each network's epochs whose loss (E, P) is not finite, −1 where there is none."""
+    lost = ~np.isfinite(losses) & (np.arange(len(losses))[:, None] < epochs)
+    return np.where(lost.any(axis=0), lost.argmax(axis=0) if len(lost) else -1, -1)
 
 
 class _Log:

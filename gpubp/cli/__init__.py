@@ -1,0 +1,5 @@
+"""Floor 6: the command line. Commands parse, call and print; everything is computed on the floors below.
+
+Top-down: `app` (the commands, errors and exit codes), a module for each command, `options` (what several commands
+share), `groups` (how they share it), `output` (standard output and standard error), `shapes` (tables and lists).
+"""

@@ -1,0 +1,84 @@
+"""`gpubp evaluate`: how good a model is on a table that holds the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gpubp.cli import shapes
+from gpubp.cli.options import BackendOptions, ReportOptions, TableOptions
+from gpubp.cli.predict import MODEL_HELP
+
+MOST_CLASSES = 15
+"""A confusion matrix of more classes is too wide to read; its largest mistakes are listed instead."""
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", show_default=False, help=MODEL_HELP)],
+    source: TableOptions,
+    backend: BackendOptions,
+    report: ReportOptions,
+) -> None:
+    """Compare a model's predictions with the target in a table.
+
+    Classification: accuracy, log-loss, macro-F1 and the confusion matrix.
+    Regression: R², RMSE and MAE, in the target's own units. In the JSON the
+    accuracy is a share from 0 to 1.
+
+    \b
+    Examples:
+      gpubp evaluate model.safetensors test.csv
+      gpubp evaluate model.safetensors test.csv --json
+    """
+    from gpubp.model import Model
+
+    loaded = Model.load(model)
+    table = source.read()
+    scores = loaded.evaluate(table, backend.choose(report))
+    report.note(*scores["notes"])
+    outcome = {"task": loaded.task, "target": loaded.target.name} | scores
+    report.give(outcome, lambda: parts(outcome))
+
+
+def parts(outcome: dict[str, Any]) -> Iterable[Any]:
+    rows = shapes.counted(outcome["rows"], "row")
+    if outcome["task"] == "regression":
+        yield shapes.facts(
+            [
+                ("target", f"{outcome['target']!r}, {rows}"),
+                ("R²", f"{outcome['r2']:.4f}"),
+                ("RMSE", shapes.number(outcome["rmse"])),
+                ("MAE", shapes.number(outcome["mae"])),
+            ]
+        )
+        return
+    yield shapes.facts(
+        [
+            ("target", f"{outcome['target']!r}, {rows}"),
+            ("accuracy", shapes.percent(outcome["accuracy"])),
+            ("log-loss", f"{outcome['log_loss']:.4f}"),
+            ("macro-F1", f"{outcome['macro_f1']:.4f}"),
+        ]
+    )
+    labels, matrix = outcome["labels"], outcome["confusion_matrix"]
+    if len(labels) <= MOST_CLASSES:
+        yield shapes.table(
+            ["true \\ predicted", *[f"{label}>" for label in labels]],
+            [(label, *counts) for label, counts in zip(labels, matrix, strict=True)],
+        )
+    else:
+        yield shapes.table(["true", "predicted", "rows>"], mistakes(labels, matrix))
+
+
+def mistakes(labels: list[str], matrix: list[list[int]]) -> list[tuple[str, str, int]]:
+    """The most frequent confusions; --json has them all."""
+    found = [
+        (labels[true], labels[predicted], count)
+        for true, counts in enumerate(matrix)
+        for predicted, count in enumerate(counts)
+        if count and true != predicted
+    ]
+    return sorted(found, key=lambda mistake: -mistake[2])[:MOST_CLASSES]

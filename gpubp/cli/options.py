@@ -1,0 +1,366 @@
+"""Options that several commands share, as groups (see `groups`), and what they build.
+
+Defaults are repeated from `gpubp.Recipe`, which is not imported here to keep `--help` fast; a test compares them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gpubp.cli.output import say, write_json, write_report
+from gpubp.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from gpubp.backends import Backend
+    from gpubp.recipe import Recipe
+    from gpubp.tables import Table
+
+NETWORK, TRAINING, DATA = "The network", "The training", "The table"
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    table: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE",
+            show_default=False,
+            help="CSV, TSV, whitespace-separated text or Parquet; - reads standard input.",
+        ),
+    ]
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            rich_help_panel=DATA,
+            show_default=False,
+            help="Whether the first line names the columns; found out by itself if not given.",
+        ),
+    ] = None
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHAR",
+            rich_help_panel=DATA,
+            show_default=False,
+            help='One character, "tab" or "whitespace"; found out by itself if not given.',
+        ),
+    ] = None
+
+    def read(self) -> Table:
+        from gpubp.tables import read_table
+
+        return read_table(self.table, header=self.header, separator=self.separator)
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")] = False
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No notes and no progress bar: results and errors only.")
+    ] = False
+
+    def note(self, *messages: str) -> None:
+        if not self.quiet:
+            for message in messages:
+                say(message)
+
+    @property
+    def progress(self) -> bool:
+        """Whether there is somebody to look at a progress bar."""
+        return not self.quiet and sys.stderr is not None and sys.stderr.isatty()
+
+    def give(self, result: Mapping[str, Any], parts: Callable[[], Iterable[RenderableType]]) -> None:
+        if self.as_json:
+            write_json(result)
+        else:
+            write_report(parts)
+
+
+@dataclass(frozen=True)
+class BackendOptions:
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="Where to compute: numpy, cupy (needs a CUDA GPU), or auto (cupy where it can be used, else numpy). "
+            "If not given: the environment variable GPUBP_BACKEND, or auto.",
+        ),
+    ] = None
+
+    def choose(self, report: ReportOptions) -> Backend:
+        from gpubp.backends import get_backend
+
+        chosen = get_backend(self.backend)
+        report.note(f"Backend {chosen.name}: {chosen.reason}.")
+        return chosen
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=TRAINING,
+            help="How networks are trained: lane (tiny networks, whole epochs in one compiled kernel), array "
+            "(operation by operation), or auto (an estimate decides; see gpubp explain).",
+        ),
+    ] = "auto"
+
+
+@dataclass(frozen=True)
+class TargetOptions:
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="COLUMN",
+            rich_help_panel=DATA,
+            show_default=False,
+            help="What to predict: a column's name, or its position (1 is the first, -1 the last). Default: the last.",
+        ),
+    ] = None
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=DATA,
+            show_default=False,
+            help="classification or regression. If not given: classification for text, and for whole numbers with "
+            "at most 20 different values that are fewer than half as many as the rows; else regression.",
+        ),
+    ] = None
+    categorical: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            rich_help_panel=DATA,
+            show_default=False,
+            help="A column of numbers that are codes of categories. May be repeated.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    hidden: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZES",
+            rich_help_panel=NETWORK,
+            help="Neurons of each hidden layer, such as 64 or 128,64; none makes a linear model.",
+        ),
+    ] = "64"
+    activation: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=NETWORK,
+            help="Of the hidden layers: identity, logistic, tanh, relu, leaky_relu, elu, selu, silu, gelu, "
+            "gelu_tanh, mish, softplus.",
+        ),
+    ] = "relu"
+    initializer: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=NETWORK,
+            help="Of the weights: auto (what suits the activation), glorot_uniform, glorot_normal, he_uniform, "
+            "he_normal, lecun_uniform, lecun_normal, tutorial.",
+        ),
+    ] = "auto"
+    dtype: Annotated[
+        str, typer.Option(metavar="NAME", rich_help_panel=NETWORK, help="Of the weights: float32, float64.")
+    ] = "float32"
+    scale: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=DATA,
+            help="Of numeric columns: standard (mean 0, standard deviation 1), minmax (0 to 1), none. "
+            "Fitted on the training rows alone.",
+        ),
+    ] = "standard"
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            rich_help_panel=DATA,
+            show_default=False,
+            help="Share of the rows to keep for validation, such as 0.2. If not given: none, or 0.2 with "
+            "--early-stopping.",
+        ),
+    ] = None
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help="cross_entropy (default for classification), squared_error (default for regression), "
+            "binary_cross_entropy, poisson.",
+        ),
+    ] = None
+    optimizer: Annotated[
+        str,
+        typer.Option(metavar="NAME", rich_help_panel=TRAINING, help="sgd, momentum, nesterov, adam, adamw, rmsprop."),
+    ] = "adam"
+    learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr", rich_help_panel=TRAINING)] = 1e-3
+    momentum: Annotated[
+        float | None,
+        typer.Option(rich_help_panel=TRAINING, show_default=False, help="Of momentum and nesterov; 0.9 if not given."),
+    ] = None
+    weight_decay: Annotated[
+        float | None,
+        typer.Option(rich_help_panel=TRAINING, show_default=False, help="Of adamw; 0.01 if not given."),
+    ] = None
+    optimizer_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=X",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help="Any other number of the optimizer: beta1, beta2, epsilon (adam, adamw); decay, epsilon (rmsprop). "
+            "May be repeated.",
+        ),
+    ] = None
+    l2: Annotated[float, typer.Option(rich_help_panel=TRAINING, help="L2 penalty, scikit-learn's alpha.")] = 0.0
+    clip_norm: Annotated[
+        float | None,
+        typer.Option(rich_help_panel=TRAINING, show_default=False, help="Longest gradient; longer ones are shortened."),
+    ] = None
+    schedule: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=TRAINING,
+            help="Of the learning rate: constant, inverse_scaling, step, cosine, one_cycle.",
+        ),
+    ] = "constant"
+    schedule_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=X",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help="power (inverse_scaling); every, factor (step); floor (cosine); warmup, start, floor (one_cycle). "
+            "May be repeated.",
+        ),
+    ] = None
+    label_smoothing: Annotated[
+        float, typer.Option(rich_help_panel=TRAINING, help="For cross_entropy, from 0 to below 1.")
+    ] = 0.0
+    batch_size: Annotated[
+        str, typer.Option(metavar="ROWS", rich_help_panel=TRAINING, help="Rows of one update, or all.")
+    ] = "32"
+    epochs: Annotated[int, typer.Option(rich_help_panel=TRAINING, help="How often to go over all rows.")] = 100
+    early_stopping: Annotated[
+        bool,
+        typer.Option(
+            "--early-stopping",
+            rich_help_panel=TRAINING,
+            help="Stop when the validation loss gets no better, and keep the best weights.",
+        ),
+    ] = False
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            metavar="EPOCHS",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help="How long --early-stopping waits for a better loss; 10 if not given.",
+        ),
+    ] = None
+    shuffle: Annotated[
+        bool,
+        typer.Option("--shuffle/--no-shuffle", rich_help_panel=TRAINING, help="A new order of the rows every epoch."),
+    ] = True
+    seed: Annotated[
+        int, typer.Option(rich_help_panel=TRAINING, help="Of all randomness: the same seed gives the same result.")
+    ] = 0
+
+    def recipe(self) -> Recipe:
+        """Raises SettingsError for whatever does not make sense."""
+        from gpubp.recipe import Recipe
+
+        if self.patience is not None and not self.early_stopping:
+            raise SettingsError("--patience goes with --early-stopping: add it, or leave --patience out.")
+        patience = Recipe.patience if self.patience is None else self.patience
+        return Recipe(
+            hidden=_sizes(self.hidden),
+            activation=self.activation,
+            loss=self.loss,
+            initializer=self.initializer,
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            optimizer_options=self._optimizer_options(),
+            l2=self.l2,
+            clip_norm=self.clip_norm,
+            schedule=self.schedule,
+            schedule_options=_numbers("--schedule-option", self.schedule_option),
+            label_smoothing=self.label_smoothing,
+            batch_size=_batch_size(self.batch_size),
+            epochs=self.epochs,
+            shuffle=self.shuffle,
+            early_stopping=self.early_stopping,
+            patience=patience,
+            validation=self.validation,
+            scale=self.scale,
+            seed=self.seed,
+            dtype=self.dtype,
+        )
+
+    def _optimizer_options(self) -> dict[str, float]:
+        options = _numbers("--optimizer-option", self.optimizer_option)
+        for name, value in (("momentum", self.momentum), ("weight_decay", self.weight_decay)):
+            if value is not None:
+                if name in options:
+                    raise SettingsError(f"{name} is given twice: by an option of its own and by --optimizer-option.")
+                options[name] = value
+        if "momentum" in options and self.optimizer == "sgd":
+            raise SettingsError("The optimizer sgd has no momentum: choose --optimizer momentum or nesterov.")
+        return options
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    if text.strip().lower() == "none":
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(f"--hidden {text!r}: give whole numbers such as 64 or 128,64, or none.") from None
+
+
+def _batch_size(text: str) -> int | None:
+    if text.strip().lower() == "all":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"--batch-size {text!r}: give a whole number such as 32, or all.") from None
+
+
+def _numbers(option: str, given: Sequence[str] | None) -> dict[str, float]:
+    """["a=1", "b=2"] as a mapping."""
+    numbers: dict[str, float] = {}
+    for item in given or ():
+        name, _, value = (part.strip() for part in item.partition("="))
+        name = name.replace("-", "_")
+        try:
+            number = float(value)
+        except ValueError:
+            raise SettingsError(f"{option} {item!r}: expected NAME=NUMBER, such as beta1=0.9.") from None
+        if name in numbers:
+            raise SettingsError(f"{option} {name} is given twice.")
+        numbers[name] = number
+    return numbers

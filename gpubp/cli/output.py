@@ -1,0 +1,116 @@
+"""Standard output holds results, whole and nothing else; standard error holds everything else."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gpubp.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+WIDTH = 120
+"""Columns of text where standard output is no terminal."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C, with the sentence that says what became of the work."""
+
+
+class ClosedPipe(Exception):
+    """Whoever read the output has gone, as in `gpubp predict … | head`."""
+
+
+def say(message: str) -> None:
+    """A line on standard error. That nobody can read it is no reason to stop."""
+    try:
+        print(clean(message), file=sys.stderr, flush=True)
+    except (OSError, ValueError):  # ValueError: it is closed
+        return
+
+
+def write(text: str) -> None:
+    """To standard output, as UTF-8 where it takes bytes.
+
+    Raises ClosedPipe, and DataError where it cannot be written, on a full disk for example.
+    """
+    if sys.stdout is None:  # closed by the caller: `gpubp … >&-`
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        _forget_standard_output()
+        if isinstance(error, BrokenPipeError):
+            raise ClosedPipe from error
+        raise DataError(f"Cannot write to standard output: {error.strerror}.") from error
+
+
+def write_json(result: Mapping[str, Any]) -> None:
+    write(json.dumps(plain(result), indent=2, allow_nan=False) + "\n")
+
+
+def write_report(parts: Callable[[], Iterable[RenderableType]]) -> None:
+    """Rich tables and lines, with a blank line between each two. Only as wide and coloured as a terminal allows."""
+    from rich.console import Console
+
+    page, terminal = _Page(), sys.stdout is not None and sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else WIDTH
+    console = Console(file=page, force_terminal=terminal, width=width, markup=False, emoji=False, highlight=False)
+    for i, part in enumerate(parts()):
+        if i:
+            console.print()
+        console.print(part)
+    write("\n".join(line.rstrip() for line in page.getvalue().split("\n")))
+
+
+class _Page(io.StringIO):
+    """Text on its way to standard output; rich draws with the characters that its encoding has."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return getattr(sys.stdout, "encoding", None) or "utf-8"
+
+
+def never_fail_to_encode() -> None:
+    """Characters that standard output's encoding lacks are written as \\x.. escapes."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def clean(text: Any) -> str:
+    """Text from a file or a user, its control characters shown as escapes: they could steer a terminal."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in str(text)
+    )
+
+
+def plain(value: Any) -> Any:
+    """Values that JSON has: NumPy numbers and arrays as numbers and lists, what is not a finite number as null."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and value - value != 0.0:
+        return None
+    return value
+
+
+def _forget_standard_output() -> None:
+    """What is still buffered would be written again, and fail again, when Python ends."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):  # not a real file, as in tests
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)

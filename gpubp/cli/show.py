@@ -1,0 +1,115 @@
+"""`gpubp show`: what a model file holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gpubp.cli import shapes
+from gpubp.cli.options import ReportOptions
+from gpubp.cli.predict import MODEL_HELP
+
+if TYPE_CHECKING:
+    from gpubp.model import Model
+
+SHOWN_CATEGORIES = 8
+
+
+def show(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", show_default=False, help=MODEL_HELP)],
+    report: ReportOptions,
+) -> None:
+    """Show a model: its layers, what it does to each column, and how it was trained.
+
+    \b
+    Examples:
+      gpubp show model.safetensors
+      gpubp show model.safetensors --json
+    """
+    from gpubp.model import Model
+
+    loaded = Model.load(model)
+    report.give(result(loaded), lambda: parts(loaded))
+
+
+def result(model: Model) -> dict[str, Any]:
+    preprocessing = model.preprocessing
+    arrays = {name.partition(".")[2]: values for name, values in preprocessing.to_arrays().items()}
+    target = model.target
+    return {
+        "architecture": model.architecture.to_dict(),
+        "parameters": model.architecture.n_parameters,
+        "dtype": model.params.dtype.name,
+        "inputs": list(preprocessing.input_names),
+        "preprocessing": preprocessing.to_metadata() | arrays,
+        "target": target.to_metadata() | {"mean": target.mean, "scale": target.scale},
+        "training": dict(model.training),
+    }
+
+
+def parts(model: Model) -> Iterable[Any]:
+    architecture, target = model.architecture, model.target
+    kind = f"{target.task} of {target.name!r}"
+    labels = ", ".join(target.labels) if target.labels else f"in units of {target.scale:.4g} around {target.mean:.4g}"
+    yield shapes.facts(
+        [
+            ("network", f"{architecture}, {architecture.n_parameters:,} parameters, {model.params.dtype.name}"),
+            ("target", f"{kind}: {labels}"),
+        ]
+    )
+    yield shapes.table(
+        ["layer", "weights", "activation", "parameters>"],
+        [
+            (number, f"{fan_in} × {fan_out}", activation, f"{(fan_in + 1) * fan_out:,}")
+            for number, ((fan_in, fan_out), activation) in enumerate(
+                zip(pairwise(architecture.sizes), architecture.activations, strict=True), 1
+            )
+        ],
+        total=("all", "", "", f"{architecture.n_parameters:,}"),
+    )
+    yield shapes.line(f"Inputs (scaling: {model.preprocessing.scaling})")
+    yield shapes.table(["column", "kind", "inputs>", "if missing", "encoding"], columns(model))
+    facts = list(training(model.training))
+    if facts:
+        yield shapes.facts(facts)
+
+
+def columns(model: Model) -> Iterable[tuple[Any, ...]]:
+    preprocessing, d = model.preprocessing, 0
+    for column in preprocessing.columns:
+        inputs = len(column.input_names)
+        if column.kind == "numeric":
+            offset, scale = preprocessing.offset[d], preprocessing.scale[d]
+            encoding = "as it is" if (offset, scale) == (0.0, 1.0) else f"(x − {offset:.6g}) / {scale:.6g}"
+            if column.name in preprocessing.constant:
+                encoding += ", constant in training"
+            yield column.name, column.kind, inputs, f"{preprocessing.fill[d]:.6g}", encoding
+        else:
+            more = len(column.categories) - SHOWN_CATEGORIES
+            names = ", ".join(column.categories[:SHOWN_CATEGORIES]) + (f", … ({more} more)" if more > 0 else "")
+            yield column.name, column.kind, inputs, "own category" if column.has_missing else "zeros", names
+        d += inputs
+
+
+def training(described: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """How it was trained, as the file tells it: any JSON values, believed in nothing."""
+    for name, value in described.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {spelled(item)}" for key, item in value.items() if worth_showing(key, item))
+        if value not in (None, ""):
+            yield name.replace("_", " "), spelled(value)
+
+
+def worth_showing(key: str, value: Any) -> bool:
+    return value not in (None, {}, "") and key not in ("confusion_matrix", "labels")
+
+
+def spelled(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,177 @@
+"""`gpubp train`: from a table to a model file."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gpubp.cli import shapes
+from gpubp.cli.options import BackendOptions, EngineOptions, RecipeOptions, ReportOptions, TableOptions, TargetOptions
+from gpubp.cli.output import Interrupted, say
+from gpubp.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gpubp.fitting import Fit
+    from gpubp.training import History
+
+
+def train(
+    source: TableOptions,
+    target: TargetOptions,
+    recipe: RecipeOptions,
+    backend: BackendOptions,
+    engine: EngineOptions,
+    report: ReportOptions,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the model is written.")] = Path(
+        "model.safetensors"
+    ),
+) -> None:
+    """Train a network on a table, and write it to a model file.
+
+    Numbers are scaled, text becomes one input per category, missing values are
+    replaced; whatever was done is said, and the model file remembers it. Ctrl-C
+    ends the training and keeps the best weights so far.
+
+    \b
+    Examples:
+      gpubp train seeds_dataset.txt
+      gpubp train houses.csv --target price --hidden 64,64 --epochs 200
+      gpubp train data.csv -t class --early-stopping -o best.model
+      gpubp train data.csv --optimizer nesterov --momentum 0.95 --lr 0.05
+    """
+    from gpubp.fitting import train_model
+
+    chosen_recipe = recipe.recipe()
+    replaced = check_output(output)
+    table = source.read()
+    chosen = backend.choose(report)
+    fit = train_model(
+        table,
+        target.target,
+        chosen_recipe,
+        task=target.task,
+        categorical=target.categorical or (),
+        backend=chosen,
+        engine=engine.engine,
+        progress=report.progress,
+    )
+    report.note(*fit.notes)
+    history = fit.history
+    if history.interrupted and history.epochs[0] == 0:
+        raise Interrupted("Interrupted before the end of the first epoch: no model was written.")
+    if history.diverged[0]:
+        epoch = history.diverged_epoch[0] + 1
+        say(f"Training diverged in epoch {epoch}; the best weights before it are kept. Try a smaller --learning-rate.")
+    fit.model.save(output)
+    if replaced:
+        report.note(f"The model that {output} held before was replaced.")
+    outcome = result(fit, output, chosen_recipe.epochs)
+    report.give(outcome, lambda: parts(fit, outcome))
+    if history.interrupted:
+        raise Interrupted(
+            f"Interrupted after {shapes.counted(int(history.epochs[0]), 'epoch')}: the "
+            f"{'best ' if chosen_recipe.early_stopping else ''}weights so far were saved to {output}."
+        )
+
+
+def check_output(path: Path) -> bool:
+    """Whether a model is about to be replaced. DataError where nothing can be written, or where it would replace
+    something that is not a model, such as the table itself.
+    """
+    from gpubp.files import check_place
+
+    check_place(path)
+    if not path.exists() or os.path.getsize(path) == 0:
+        return False
+    with open(path, "rb") as file:
+        if b'"gpubp"' not in file.read(1 << 12):
+            raise DataError(f"{path} exists and is not a model of gpubp. Choose another --output, or remove it first.")
+    return True
+
+
+def result(fit: Fit, output: Path, most_epochs: int) -> dict[str, Any]:
+    history, model = fit.history, fit.model
+    epochs = int(history.epochs[0])
+    return {
+        "model": str(output),
+        "task": model.task,
+        "target": model.target.name,
+        "labels": list(model.target.labels),
+        "architecture": model.architecture.to_dict(),
+        "parameters": model.architecture.n_parameters,
+        "training_rows": fit.n_training,
+        "validation_rows": fit.n_validation,
+        "epochs": epochs,
+        "kept_epoch": model.training["kept_epoch"],
+        "stopped_early": epochs < most_epochs and not history.interrupted,
+        "interrupted": history.interrupted,
+        "history": {
+            name: None if losses is None else losses[:, 0] for name, losses in asdict(history).items() if is_loss(name)
+        },
+        "validation": fit.validation,
+        "notes": list(fit.notes),
+        "recipe": model.training["recipe"],
+        "train_seconds": history.seconds,
+        "backend": history.backend,
+        "engine": history.engine,
+    }
+
+
+def is_loss(name: str) -> bool:
+    return name in ("training_loss", "validation_loss", "validation_score")
+
+
+def parts(fit: Fit, outcome: dict[str, Any]) -> Iterable[Any]:
+    model, history = fit.model, fit.history
+    yield shapes.table(["", "first>", "last>", "best>", "in epoch>"], courses(history))
+    ending = "interrupted" if history.interrupted else "stopped early" if outcome["stopped_early"] else "all of them"
+    validation = shapes.metrics(fit.validation) if fit.validation else None
+    yield shapes.facts(
+        [
+            ("network", f"{model.architecture}, {', '.join(model.architecture.activations)}"),
+            ("parameters", f"{model.architecture.n_parameters:,}"),
+            ("task", f"{model.task} of {model.target.name!r}"),
+            ("classes", classes(model.target.labels)),
+            ("rows", f"{fit.n_training:,} for training, {fit.n_validation or 'none'} for validation"),
+            ("epochs", f"{outcome['epochs']} of {outcome['recipe']['epochs']} ({ending})"),
+            ("weights kept", f"those after epoch {outcome['kept_epoch']}"),
+            ("validation", validation),
+            ("time", f"{shapes.seconds(history.seconds)}, backend {history.backend}, engine {history.engine}"),
+            ("model", f"{outcome['model']} ({os.path.getsize(outcome['model']):,} bytes)"),
+        ]
+    )
+    yield shapes.line(f"Predict with: gpubp predict {shlex.quote(outcome['model'])} TABLE")
+
+
+def courses(history: History) -> Iterable[tuple[Any, ...]]:
+    """How each recorded number went over the epochs: first, last, best and when."""
+    epochs = int(history.epochs[0])
+    for name, values, higher_is_better in (
+        ("training loss", history.training_loss, False),
+        ("validation loss", history.validation_loss, False),
+        ("validation score", history.validation_score, True),
+    ):
+        if values is not None:
+            yield name, *course(values[:epochs, 0], higher_is_better)
+
+
+def course(values: np.ndarray, higher_is_better: bool) -> tuple[str, str, str, int]:
+    import numpy as np
+
+    best = int(np.nanargmax(values if higher_is_better else -values))
+    return shapes.number(values[0]), shapes.number(values[-1]), shapes.number(values[best]), best + 1
+
+
+def classes(labels: tuple[str, ...], limit: int = 10) -> str | None:
+    if not labels:
+        return None
+    shown = ", ".join(labels[:limit]) + (", …" if len(labels) > limit else "")
+    return f"{len(labels)}: {shown}"
