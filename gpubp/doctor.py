@@ -174,6 +174,9 @@ def self_test(backends: list[Backend], compiler: str | None = None) -> list[Chec
     for backend in backends[1:]:
         name = f"4 networks as on {backends[0].name}"
         checks.append(_check(name, backend, POPULATION_TOLERANCE, lambda one: _as_on(backends[0], one)))
+        if compiler:
+            name = f"lane engine: the same bits as on {backends[0].name}"
+            checks.append(_check(name, backend, 0.0, lambda one: _same_bits(backends[0], one)))
     return checks
 
 
@@ -208,6 +211,19 @@ def _lane(backend: Backend) -> float:
     return _distance(by_lane, by_array)
 
 
+def _same_bits(first: Backend, backend: Backend) -> float:
+    """0, or an error that names the first number in which the trainings differ."""
+    seeds, small = network_seeds(0, 4), Architecture(3, 3, 2, "tanh", "softmax")
+    for optimizer in ("sgd", "momentum", "rmsprop"):
+        expected, found = (_trained(one, seeds, small, optimizer, "lane", "float32") for one in (first, backend))
+        if not np.array_equal(expected, found):
+            p, k = np.argwhere(expected != found)[0]
+            raise BackendError(
+                f"{optimizer}, network {p}, parameter {k}: {found[p, k]!r}, on {first.name} {expected[p, k]!r}"
+            )
+    return 0.0
+
+
 def _as_on(first: Backend, backend: Backend) -> float:
     return _distance(_trained(backend, network_seeds(0, 4)), _trained(first, network_seeds(0, 4)))
 
@@ -218,9 +234,10 @@ def _trained(
     architecture: Architecture = LAYERED,
     optimizer: str = "adam",
     engine: str = "array",
+    dtype: str = "float64",
 ) -> np.ndarray:
-    """(P, K) float64: weights after 10 epochs of 6 batches, on made-up rows."""
-    population = Population.initialize(architecture, seeds, backend, dtype="float64")
+    """(P, K): weights after 10 epochs of 6 batches, on made-up rows."""
+    population = Population.initialize(architecture, seeds, backend, dtype=dtype)
     angle = np.linspace(0.0, 6.0, 90)
     X = np.stack([np.sin(angle), np.cos(angle), angle - 3.0], axis=1)
     T = np.eye(2)[(np.sin(3.0 * angle) > 0).astype(np.int64)]

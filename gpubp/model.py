@@ -135,7 +135,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise ModelFileError(f"Cannot read the model file {path}: {error.strerror or error}.") from error
     except (SafetensorError, ValueError, TypeError) as error:
         raise ModelFileError(
-            f"{path} is not a model file of gpubp, or it is cut short or damaged ({error}). Train it again, or copy it again."
+            f"{path} is not a model file of gpubp, or it is cut short or damaged ({error}). Copy it again, or train "
+            "again."
         ) from error
     try:
         described = json.loads(metadata["gpubp"])
@@ -145,8 +146,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise ModelFileError(f"{path} is not a model of gpubp.")
     if described.get("version") != VERSION:
         raise ModelFileError(
-            f"{path} has the model format version {described.get('version')!r:.40}; this gpubp reads version {VERSION}. "
-            "Use the gpubp that wrote it, or train again."
+            f"{path} has the model format version {described.get('version')!r:.40}; this gpubp reads {VERSION}: "
+            "use the gpubp that wrote it, or train again."
         )
     return tensors, described
 

@@ -42,7 +42,7 @@ def test_every_usable_backend_is_compared_with_the_first() -> None:
     assert found.healthy
     assert all(state.usable for state in found.backends)
     names = [check.name for check in found.checks if check.backend == "cupy"]
-    assert len(names) == 4
+    assert len(names) == 5
     assert "4 networks as on numpy" in names
     assert all(check.difference is not None and check.difference <= check.tolerance for check in found.checks)
 

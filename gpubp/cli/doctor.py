@@ -71,5 +71,5 @@ def check_row(check: Check) -> tuple[str, ...]:
         "–" if check.difference is None else f"{check.difference:.1e}",
         f"{check.tolerance:.0e}",
         shapes.seconds(check.seconds),
-        "passed" if check.passed else "FAILED",
+        ("same bits" if check.tolerance == 0 else "passed") if check.passed else "FAILED",
     )
