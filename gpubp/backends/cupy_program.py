@@ -1,14 +1,22 @@
-"""Compiled kernels on a CUDA device: NVRTC through CuPy's RawModule."""
+"""Compiled kernels on a CUDA device: NVRTC through CuPy, the machine code kept in the kernel cache."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-# -fmad=false: a product and a sum are contracted into an fma only where the source says so, as on the CPU.
-OPTIONS = ("-std=c++17", "-fmad=false")
+from gpubp.backends.kernel_cache import find_library, keep_library, private_folder, workshop
+from gpubp.errors import BackendError
+
+# As on the CPU: a product and a sum become an fma only where the source says so, and denormal numbers are numbers.
+OPTIONS = ("-std=c++17", "-fmad=false", "-ftz=false")
+SHOWN_LINES = 20
 
 
 class CupyProgram:
@@ -17,7 +25,7 @@ class CupyProgram:
     def __init__(self, cupy: Any, source: str, definitions: Mapping[str, object]) -> None:
         self.cupy = cupy
         self.threads = int(str(definitions["THREADS"]))
-        self.module = cupy.RawModule(code=source, options=(*OPTIONS, *define_options(definitions)))
+        self.module = cupy.RawModule(path=str(compile_for_device(cupy, source, definitions)))
 
     def pieces(self, first: int, last: int) -> list[tuple[int, int]]:
         return [(first, last)]
@@ -34,9 +42,41 @@ class CupyProgram:
             kernel((blocks,), (self.threads,), tuple(_argument(argument) for argument in call))
 
 
+def compile_for_device(cupy: Any, source: str, definitions: Mapping[str, object]) -> Path:
+    """The file of the source's machine code for the current device, compiled by NVRTC or found in the kernel cache.
+
+    Not by RawModule(code=...): CuPy would add -ftz=true to its options, which has the last word and makes denormal
+    floats zero, so that a GPU's bits would differ from a CPU's. Raises BackendError.
+    """
+    options = (*OPTIONS, *define_options(definitions))
+    version = "NVRTC {}.{}".format(*cupy.cuda.nvrtc.getVersion())
+    architecture = cupy.cuda.Device().compute_capability
+    parts = [source, options, version, cupy.__version__, architecture]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    folder = private_folder()
+    ready = find_library(folder, key)
+    if ready is not None:
+        return ready
+    start = time.perf_counter()
+    try:
+        code, _ = cupy.cuda.compiler.compile_using_nvrtc(source, options, architecture, "gpubp.cu")
+    except cupy.cuda.compiler.CompileException as error:
+        raise BackendError(_rejection(str(error), version, options)) from error
+    seconds = time.perf_counter() - start
+    with workshop(folder) as place:
+        (place / "kernel.so").write_bytes(code)  # a cubin; the cache has one suffix for all that it keeps
+        compiler = f"{version} for sm_{architecture}"
+        record = {"compiler": compiler, "flags": OPTIONS, "definitions": _texts(definitions), "seconds": seconds}
+        return keep_library(folder, key, place / "kernel.so", record)
+
+
 def define_options(definitions: Mapping[str, object]) -> tuple[str, ...]:
     """-D options: True and False as 1 and 0, sequences joined by commas."""
-    return tuple(f"-D{name}={_text(value)}" for name, value in sorted(definitions.items()))
+    return tuple(f"-D{name}={value}" for name, value in _texts(definitions).items())
+
+
+def _texts(definitions: Mapping[str, object]) -> dict[str, str]:
+    return {name: _text(value) for name, value in sorted(definitions.items())}
 
 
 def _text(value: object) -> str:
@@ -47,8 +87,17 @@ def _text(value: object) -> str:
     return str(value)
 
 
+def _rejection(words: str, version: str, options: Sequence[str]) -> str:
+    lines = words.splitlines()
+    shown = "\n".join(lines[:SHOWN_LINES] + (["…"] if len(lines) > SHOWN_LINES else []))
+    return (
+        "NVRTC rejected a kernel of gpubp. This is a defect of gpubp: please report it with this message. Until then, "
+        f"engine='array' compiles nothing of ours.\ncompiler: {version}\noptions: {' '.join(options)}\n{shown}"
+    )
+
+
 def _argument(argument: Any) -> Any:
-    """Python ints as the kernel's 32-bit ints; None as a null pointer."""
+    """Python ints as the kernel's 32-bit ints; None as a null pointer (CuPy's own None is no null: cupy issue 9046)."""
     if argument is None:
         return np.uintp(0)
     return np.int32(argument) if isinstance(argument, int) else argument

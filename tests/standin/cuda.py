@@ -9,7 +9,7 @@ from standin.state import NO_DEVICE_TEXT, STATE, CUDARuntimeError
 
 DRIVER_VERSION = RUNTIME_VERSION = 13000
 
-PROPERTIES = {
+PROPERTIES: dict[str, Any] = {
     "name": b"Stand-in for a CUDA device",
     "major": 9,
     "minor": 0,

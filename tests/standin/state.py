@@ -44,13 +44,15 @@ LITTLE_MEMORY = Machine(free=8 * MIB)
 
 @dataclass
 class Counters:
-    """What crossed between host and device, and how often the host waited, since the last `reset`."""
+    """What crossed between host and device, how often the host waited, what ran there, since the last `reset`."""
 
     to_device: int = 0
     to_host: int = 0
     synchronize: int = 0
     bytes_to_device: int = 0
     bytes_to_host: int = 0
+    launches: int = 0  # of compiled kernels
+    compilations: int = 0
 
     def reset(self) -> None:
         for field in fields(self):

@@ -1,0 +1,382 @@
+// Runs CUDA kernels on a CPU, to prove their logic: include it before the kernels, call cuda_on_cpu::launch.
+//
+// One block at a time, one fiber for each of its threads. __syncthreads is a true barrier: all threads of the block
+// arrive at the same one, or the launch fails (on a device it would hang, or worse). So do warp operations for the
+// lanes that their mask names. Shared memory is poison when a block begins. The order of threads and of blocks is
+// $CUDA_ON_CPU_ORDER: 0 ascending, 1 descending, any other number the seed of a permutation, in which threads also take
+// turns at every __ldg (else a thread runs until it waits). A kernel whose result depends on it has a race.
+//
+// RawModule (raw_module.py) defines CUDA_ON_CPU_FTZ for NVRTC's -ftz=true: denormal floats count as zero.
+#pragma once
+#include "cuda_intrinsics.h"
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <mutex>
+#include <numeric>
+#include <string>
+#include <sys/mman.h>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#if defined(__x86_64__) && defined(__ELF__) && !defined(CUDA_ON_CPU_UCONTEXT)
+#define CUDA_ON_CPU_FAST_SWITCH 1
+#else
+#define CUDA_ON_CPU_FAST_SWITCH 0
+#include <ucontext.h>
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+#define __launch_bounds__(...)
+#define warpSize 32
+#ifdef __ELF__  // one block runs at a time, so `static` is "of the block"; the section can be poisoned as a whole
+#define __shared__ static __attribute__((section("cuda_shared"), used))
+extern "C" char __start_cuda_shared[] __attribute__((weak, visibility("hidden")));
+extern "C" char __stop_cuda_shared[] __attribute__((weak, visibility("hidden")));
+#else
+#define __shared__ static
+#endif
+// `extern __shared__ type name[];` is rewritten to this by raw_module.py
+#define CUDA_ON_CPU_DYNAMIC_SHARED(type, name) type* name = (type*)cuda_on_cpu::dynamic_shared.data()
+
+struct dim3 {
+  unsigned x, y, z;
+  dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+static dim3 gridDim, blockDim, blockIdx;
+#define threadIdx (cuda_on_cpu::current->index)
+
+namespace cuda_on_cpu {
+
+// -------------------------------------------------------------------------------------------- fibers
+constexpr size_t STACK = 512 << 10, GUARD = 64 << 10;  // address space, used only as far as a kernel's stack goes
+#define STACK_BOTTOM(fiber) ((fiber).memory + GUARD)
+
+struct Site {  // of a barrier or a warp operation
+  const char* file;
+  int line;
+  bool operator==(const Site& other) const { return line == other.line && !strcmp(file, other.file); }
+};
+enum State { READY, AT_BARRIER, AT_WARP, DONE };
+struct Fiber {
+  char* memory = nullptr;  // an unmapped guard, then the stack, which grows down towards it
+  dim3 index{0, 0, 0};
+  State state = READY;
+  Site site{"", 0};
+  unsigned mask = 0;   // of the warp operation it waits at
+  uint64_t given = 0;  // to that operation
+#if CUDA_ON_CPU_FAST_SWITCH
+  void* stack_pointer = nullptr;
+#else
+  ucontext_t context;
+#endif
+};
+static std::vector<Fiber> fibers;  // the block's threads, x fastest
+static Fiber* current;
+static std::function<void()> body;
+static std::vector<char> dynamic_shared;
+static std::string failure;
+static bool taking_turns;
+static void thread_main();
+
+// The scheduler calls resume; a fiber calls suspend. Nothing is unwound: kernels have no destructors that matter.
+#ifdef __SANITIZE_ADDRESS__
+static const void* host_stack;
+static size_t host_stack_size;
+#define BEFORE_SWITCH(bottom, size) void* fake_stack = nullptr; __sanitizer_start_switch_fiber(&fake_stack, bottom, size)
+#define AFTER_SWITCH() __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr)
+#define FORGET_FRAMES(fiber) __asan_unpoison_memory_region(STACK_BOTTOM(fiber), STACK)
+#define FIBER_BEGINS() __sanitizer_finish_switch_fiber(nullptr, &host_stack, &host_stack_size)
+#else
+static const void* host_stack;
+static size_t host_stack_size;
+#define BEFORE_SWITCH(bottom, size) (void)0
+#define AFTER_SWITCH() (void)0
+#define FORGET_FRAMES(fiber) (void)0
+#define FIBER_BEGINS() (void)0
+#endif
+
+#if CUDA_ON_CPU_FAST_SWITCH
+static void* scheduler;  // its stack pointer
+extern "C" void cuda_on_cpu_switch(void** save, void* to);  // callee-saved registers only: 30 times swapcontext
+asm(R"(
+.pushsection .text
+.local cuda_on_cpu_switch
+.type cuda_on_cpu_switch,@function
+cuda_on_cpu_switch:
+  pushq %rbp; pushq %rbx; pushq %r12; pushq %r13; pushq %r14; pushq %r15
+  movq %rsp,(%rdi)
+  movq %rsi,%rsp
+  popq %r15; popq %r14; popq %r13; popq %r12; popq %rbx; popq %rbp
+  ret
+.size cuda_on_cpu_switch,.-cuda_on_cpu_switch
+.popsection
+)");
+static void prepare(Fiber& fiber) {
+  void** top = (void**)(STACK_BOTTOM(fiber) + STACK);
+  *--top = nullptr;               // keeps the stack 16-byte aligned where thread_main begins
+  *--top = (void*)thread_main;    // where cuda_on_cpu_switch returns to
+  for (int i = 0; i < 6; i++) *--top = nullptr;
+  fiber.stack_pointer = top;
+}
+static void resume(Fiber& fiber) {
+  BEFORE_SWITCH(STACK_BOTTOM(fiber), STACK);
+  cuda_on_cpu_switch(&scheduler, fiber.stack_pointer);
+  AFTER_SWITCH();
+}
+static void suspend() {
+  BEFORE_SWITCH(host_stack, host_stack_size);
+  cuda_on_cpu_switch(&current->stack_pointer, scheduler);
+  AFTER_SWITCH();
+}
+#else
+static ucontext_t scheduler;
+static void prepare(Fiber& fiber) {
+  getcontext(&fiber.context);
+  fiber.context.uc_stack.ss_sp = STACK_BOTTOM(fiber);
+  fiber.context.uc_stack.ss_size = STACK;
+  fiber.context.uc_link = nullptr;
+  makecontext(&fiber.context, thread_main, 0);
+}
+static void resume(Fiber& fiber) {
+  BEFORE_SWITCH(STACK_BOTTOM(fiber), STACK);
+  swapcontext(&scheduler, &fiber.context);
+  AFTER_SWITCH();
+}
+static void suspend() {
+  BEFORE_SWITCH(host_stack, host_stack_size);
+  swapcontext(&current->context, &scheduler);
+  AFTER_SWITCH();
+}
+#endif
+
+static void thread_main() {
+  FIBER_BEGINS();
+  body();
+  current->state = DONE;
+  suspend();
+  abort();  // a thread that is done is not resumed
+}
+static void wait_at(State state, Site site, unsigned mask = 0) {
+  current->state = state, current->site = site, current->mask = mask;
+  suspend();
+}
+static void fail(const Fiber& fiber, const char* what) {  // the first reason is the one that is told
+  if (!failure.empty()) return;
+  char text[512];
+  snprintf(text, sizeof text, "%s (block %u,%u,%u, thread %u,%u,%u, %s:%d)", what, blockIdx.x, blockIdx.y, blockIdx.z,
+           fiber.index.x, fiber.index.y, fiber.index.z, fiber.site.file, fiber.site.line);
+  failure = text;
+}
+
+// -------------------------------------------------------------------------------------------- order
+static std::vector<unsigned> ordered(unsigned n, uint64_t seed) {
+  std::vector<unsigned> order(n);
+  std::iota(order.begin(), order.end(), 0u);
+  if (seed == 1) for (unsigned i = 0; i < n; i++) order[i] = n - 1 - i;
+  if (seed > 1) for (unsigned i = n; i > 1; i--) {  // Fisher-Yates
+      seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+      std::swap(order[i - 1], order[(seed >> 33) % i]);
+    }
+  return order;
+}
+
+// -------------------------------------------------------------------------------------------- one block
+static void release_warps(bool& released) {
+  for (size_t first = 0; first < fibers.size(); first += 32) {
+    unsigned wanted = 0, here = 0;
+    const Fiber* one = nullptr;
+    for (size_t lane = 0; lane < 32 && first + lane < fibers.size(); lane++) {
+      const Fiber& fiber = fibers[first + lane];
+      if (fiber.state != AT_WARP) continue;
+      if (one && !(one->site == fiber.site)) return fail(fiber, "a warp operation is reached from two places at once");
+      one = &fiber, wanted |= fiber.mask, here |= 1u << lane;
+    }
+    if (!here || (wanted & ~here)) continue;
+    for (size_t lane = 0; lane < 32 && first + lane < fibers.size(); lane++)
+      if (fibers[first + lane].state == AT_WARP) fibers[first + lane].state = READY;
+    released = true;
+  }
+}
+static void release_barrier() {  // nothing runs any more: all are at one barrier, or something is wrong
+  const Fiber *waiting = nullptr, *done = nullptr;
+  for (Fiber& fiber : fibers) {
+    if (fiber.state == AT_WARP) return fail(fiber, "a warp operation names a lane that never arrives");
+    if (fiber.state == DONE) done = &fiber;
+    if (fiber.state != AT_BARRIER) continue;
+    if (waiting && !(waiting->site == fiber.site)) return fail(fiber, "__syncthreads is reached from two places at once");
+    waiting = &fiber;
+  }
+  if (waiting && done) return fail(*waiting, "__syncthreads waits for a thread that has returned");
+  for (Fiber& fiber : fibers) if (fiber.state == AT_BARRIER) fiber.state = READY;
+}
+static void run_block(const std::vector<unsigned>& order) {
+  for (Fiber& fiber : fibers) {
+    FORGET_FRAMES(fiber);  // those of the thread that it was before
+    fiber.state = READY, prepare(fiber);
+  }
+  for (size_t done = 0; done < fibers.size() && failure.empty();) {
+    for (unsigned i : order) {
+      if (fibers[i].state != READY) continue;
+      current = &fibers[i];
+      resume(*current);
+      if (!failure.empty()) return;
+      if (current->state == DONE) done++;
+    }
+    bool running = false;
+    for (const Fiber& fiber : fibers) running |= fiber.state == READY;
+    release_warps(running);
+    if (!running && failure.empty() && done < fibers.size()) release_barrier();
+  }
+}
+
+// -------------------------------------------------------------------------------------------- a launch
+static void make_fibers(size_t n) {
+  while (fibers.size() > n) munmap(fibers.back().memory, GUARD + STACK), fibers.pop_back();
+  while (fibers.size() < n) {
+    Fiber fiber;
+    fiber.memory = (char*)mmap(nullptr, GUARD + STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    if (fiber.memory == MAP_FAILED || mprotect(fiber.memory, GUARD, PROT_NONE)) abort();
+    fibers.push_back(fiber);
+  }
+}
+struct FlushDenormals {  // while it lives, where the kernel was compiled so
+#ifdef CUDA_ON_CPU_FTZ
+  unsigned before = __builtin_ia32_stmxcsr();
+  FlushDenormals() { __builtin_ia32_ldmxcsr(before | 0x8040); }  // results and operands
+  ~FlushDenormals() { __builtin_ia32_ldmxcsr(before); }
+#else
+  FlushDenormals() {}
+#endif
+};
+
+// Runs the kernel (a call with its arguments bound); returns what went wrong, or null. The text lives till the next.
+static const char* launch(dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> kernel) {
+  static std::mutex one_at_a_time;
+  std::lock_guard<std::mutex> hold(one_at_a_time);
+  const char* chosen = getenv("CUDA_ON_CPU_ORDER");
+  uint64_t seed = chosen ? strtoull(chosen, nullptr, 10) : 0;
+  failure.clear();
+  taking_turns = seed > 1;
+  body = std::move(kernel);
+  gridDim = grid, blockDim = block;
+  make_fibers(block.x * block.y * block.z);
+  for (unsigned t = 0; t < fibers.size(); t++)
+    fibers[t].index = dim3(t % block.x, t / block.x % block.y, t / (block.x * block.y));
+  std::vector<unsigned> threads = ordered((unsigned)fibers.size(), seed);
+  FlushDenormals flushing;
+  for (unsigned b : ordered(grid.x * grid.y * grid.z, seed)) {
+    blockIdx = dim3(b % grid.x, b / grid.x % grid.y, b / (grid.x * grid.y));
+    dynamic_shared.assign(shared_bytes, (char)0xff);
+    dynamic_shared.shrink_to_fit();  // for AddressSanitizer: it ends where it ends
+#ifdef __ELF__
+    if (__start_cuda_shared) memset(__start_cuda_shared, 0xff, __stop_cuda_shared - __start_cuda_shared);
+#endif
+    run_block(threads);
+    if (!failure.empty()) return failure.c_str();
+  }
+  return nullptr;
+}
+
+// -------------------------------------------------------------------------------------------- warps
+static int own_lane() { return (int)((current - fibers.data()) & 31); }
+static unsigned lanes_of_warp() {  // the last warp of a block may be short
+  size_t rest = fibers.size() - ((current - fibers.data()) & ~(size_t)31);
+  return rest >= 32 ? ~0u : (1u << rest) - 1;
+}
+static void stop(Site site, const char* what) {
+  current->site = site;
+  fail(*current, what);
+  suspend();
+}
+struct SyncWarp {
+  Site site;
+  void operator()(unsigned mask = ~0u) const { wait_at(AT_WARP, site, mask & lanes_of_warp()); }
+};
+template <class T> static T shuffle(unsigned mask, T value, int source, Site site) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8, "CUDA shuffles 32 and 64 bits");
+  if (!(mask >> own_lane() & 1)) stop(site, "a shuffle's mask does not name its caller");
+  memcpy(&current->given, &value, sizeof value);
+  mask &= lanes_of_warp();
+  wait_at(AT_WARP, site, mask);
+  if (source >= 0 && source < 32) {
+    if (!(mask >> source & 1)) stop(site, "a shuffle reads a lane that takes no part");
+    memcpy(&value, &fibers[(current - fibers.data()) - own_lane() + source].given, sizeof value);
+  }
+  wait_at(AT_WARP, {site.file, -site.line}, mask);  // no one gives the next value before all have read this one
+  return value;
+}
+
+// -------------------------------------------------------------------------------------------- reads
+template <class T> static T read(const T* at) {
+  if (taking_turns) suspend();  // still READY
+  return *at;
+}
+
+// -------------------------------------------------------------------------------------------- a kernel's parameters
+struct Parameter {
+  char kind;  // 'p' pointer, 'f' floating, 'i' signed, 'u' unsigned, 'b' bool, '?' anything else
+  int size;
+  char pointee;  // the same, of what it points to
+  int pointee_size;
+};
+template <class T> constexpr char kind_of() {
+  using V = std::remove_cv_t<T>;
+  if (std::is_same_v<V, bool>) return 'b';
+  if (std::is_floating_point_v<V>) return 'f';
+  if (std::is_integral_v<V>) return std::is_signed_v<V> ? 'i' : 'u';
+  return '?';
+}
+template <class T> constexpr Parameter parameter() {
+  if constexpr (std::is_pointer_v<T>) {
+    using Pointee = std::remove_pointer_t<T>;
+    return {'p', (int)sizeof(T), kind_of<Pointee>(), (int)sizeof(Pointee)};
+  } else return {kind_of<T>(), (int)sizeof(T), '?', 0};
+}
+template <class... A> int describe(void (*)(A...), Parameter* out) {
+  ((*out++ = parameter<A>()), ...);
+  return sizeof...(A);
+}
+template <class... A, size_t... I> void call(void (*kernel)(A...), void** arguments, std::index_sequence<I...>) {
+  kernel(*(std::remove_reference_t<A>*)arguments[I]...);
+}
+template <class... A> const char* launch_with(void (*kernel)(A...), const unsigned* d, size_t shared, void** arguments) {
+  return launch({d[0], d[1], d[2]}, {d[3], d[4], d[5]}, shared,
+                [=] { call(kernel, arguments, std::index_sequence_for<A...>{}); });
+}
+}  // namespace cuda_on_cpu
+
+// How Python finds a kernel: its parameters, its launch bounds (0: none), and a launch.
+#define CUDA_ON_CPU_EXPORT(kernel, bounds) \
+  extern "C" int describe_##kernel(cuda_on_cpu::Parameter* out) { return cuda_on_cpu::describe(kernel, out); } \
+  extern "C" int bounds_##kernel() { return bounds; } \
+  extern "C" const char* launch_##kernel(const unsigned* dimensions, size_t shared, void** arguments) { \
+    return cuda_on_cpu::launch_with(kernel, dimensions, shared, arguments); \
+  }
+
+#define __ldg cuda_on_cpu::read
+#define CUDA_ON_CPU_HERE (cuda_on_cpu::Site{__FILE__, __LINE__})
+#define __syncthreads() cuda_on_cpu::wait_at(cuda_on_cpu::AT_BARRIER, CUDA_ON_CPU_HERE)
+#define __syncwarp cuda_on_cpu::SyncWarp{CUDA_ON_CPU_HERE}
+#define __shfl_sync(mask, value, lane) cuda_on_cpu::shuffle(mask, value, (lane) & 31, CUDA_ON_CPU_HERE)
+#define __shfl_xor_sync(mask, value, bits) \
+  cuda_on_cpu::shuffle(mask, value, cuda_on_cpu::own_lane() ^ (bits), CUDA_ON_CPU_HERE)
+#define __shfl_down_sync(mask, value, by) \
+  cuda_on_cpu::shuffle(mask, value, cuda_on_cpu::own_lane() + (by), CUDA_ON_CPU_HERE)
+#define __shfl_up_sync(mask, value, by) \
+  cuda_on_cpu::shuffle(mask, value, cuda_on_cpu::own_lane() - (by), CUDA_ON_CPU_HERE)
+static inline void __threadfence() {}
+static inline void __threadfence_block() {}
+// One fiber runs at a time and gives way only where it waits, so this is atomic.
+template <class T> static inline T atomicAdd(T* at, T value) {
+  T before = *at;
+  *at = before + value;
+  return before;
+}

@@ -1,0 +1,101 @@
+"""A network's bits depend on nothing but itself: not on vector width, threads, calls, or who is trained beside it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from lane_cases import CASES, EPOCHS, Case, P, X, arguments, assert_same_bits, population, setting, trained_in_calls
+from lane_cases import TARGETS as T
+
+from gpubp.backends import NumpyBackend
+from gpubp.backends.host_compiler import ISAS, Isa, find_compiler, runnable_isas
+from gpubp.backends.host_program import HostProgram
+from gpubp.kernels.architecture import Architecture
+from gpubp.population import Population, network_seeds
+from gpubp.training import Settings, train
+from gpubp.training.lane_engine import lane_kernel
+from gpubp.training.loop import prepare
+
+pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
+
+BACKEND = NumpyBackend()
+WIDTHS = {"sse2": 16, "avx2": 32, "avx512": 64}  # bytes
+ACROSS_WIDTHS = (CASES[1], CASES[3], CASES[11])  # Adam, batches; online AdamW, L2; float64, row weights
+ONLINE, BATCHES = CASES[0], CASES[1]
+RAGGED = CASES[8]
+
+
+def program(case: Case, isa: Isa = "native", threads: int | None = None) -> HostProgram:
+    work = prepare(population(BACKEND, case), X, T[case.loss], setting(case), **arguments(case))
+    kernel = lane_kernel(work)
+    return HostProgram(kernel.source, kernel.definitions(), isa=isa, threads=threads)
+
+
+@pytest.mark.parametrize("isa", list(ISAS))
+@pytest.mark.parametrize("case", ACROSS_WIDTHS, ids=str)
+def test_every_vector_width_gives_the_same_bits(case: Case, isa: Isa) -> None:
+    compiler = find_compiler()
+    assert compiler is not None
+    if isa not in runnable_isas(compiler):
+        pytest.skip(f"this CPU does not run {isa}")
+    narrow = program(case, isa)
+    assert narrow.lanes == WIDTHS[isa] // np.dtype(case.dtype).itemsize
+    expected, its_metrics = trained_in_calls(BACKEND, case, (EPOCHS,))
+    found, metrics = trained_in_calls(BACKEND, case, (EPOCHS,), narrow)
+    assert_same_bits(found, expected)
+    assert_same_bits(metrics, its_metrics)
+
+
+@pytest.mark.parametrize("case", [ONLINE, BATCHES, RAGGED], ids=str)
+def test_one_thread_or_several(case: Case) -> None:
+    expected, its_metrics = trained_in_calls(BACKEND, case, (EPOCHS,), program(case, threads=1))
+    for threads in (2, 3):
+        found, metrics = trained_in_calls(BACKEND, case, (EPOCHS,), program(case, threads=threads))
+        assert_same_bits(found, expected)
+        assert_same_bits(metrics, its_metrics)
+
+
+@pytest.mark.parametrize("case", [ONLINE, BATCHES, RAGGED], ids=str)
+@pytest.mark.parametrize("calls", [(1,) * 10, (1, 4, 5), (9, 1)], ids=str)
+def test_any_chunking_of_the_epochs(case: Case, calls: tuple[int, ...]) -> None:
+    expected, its_metrics = trained_in_calls(BACKEND, case, (10,))
+    found, metrics = trained_in_calls(BACKEND, case, calls)
+    assert_same_bits(found, expected)
+    assert_same_bits(metrics, its_metrics)
+
+
+@pytest.mark.parametrize("case", [ONLINE, BATCHES, RAGGED], ids=str)
+@pytest.mark.parametrize("keep", [[0], [36], [2, 20], list(range(17)), list(range(20, 37))], ids=str)
+def test_fewer_networks_than_lanes_and_any_selection(case: Case, keep: list[int]) -> None:
+    expected, its_metrics = trained_in_calls(BACKEND, case, (EPOCHS,))
+    found, metrics = trained_in_calls(BACKEND, case, (EPOCHS,), keep=np.array(keep))
+    assert_same_bits(found, expected[keep])
+    assert_same_bits(metrics, its_metrics[:, :, keep])
+
+
+def test_alone_and_among_a_thousand() -> None:
+    seeds, rates = network_seeds(3, 1000), np.geomspace(1e-3, 0.5, 1000)
+
+    def params(networks: np.ndarray) -> np.ndarray:
+        some = Population.initialize(Architecture(3, 3, 2, "logistic", "tanh"), seeds[networks], BACKEND)
+        settings = Settings(
+            loss="squared_error", optimizer="sgd", learning_rate=rates[networks], batch_size=1, epochs=3
+        )
+        train(some, X, T["squared_error"], settings, engine="lane")
+        return some.params
+
+    together = params(np.arange(1000))
+    for alone in (0, 1, 15, 16, 500, 999):
+        assert_same_bits(params(np.array([alone])), together[[alone]])
+
+
+@pytest.mark.parametrize("case", [ONLINE, BATCHES, RAGGED], ids=str)
+@pytest.mark.parametrize("poisoned", [0, 5, P - 1])
+def test_a_network_of_nan_leaves_the_others_alone(case: Case, poisoned: int) -> None:
+    expected, its_metrics = trained_in_calls(BACKEND, case, (EPOCHS,))
+    found, metrics = trained_in_calls(BACKEND, case, (EPOCHS,), poison=poisoned)
+    assert np.isnan(found[poisoned]).any()
+    assert np.isnan(metrics[0, :, poisoned]).all()
+    others = np.arange(P) != poisoned
+    assert_same_bits(found[others], expected[others])
+    assert_same_bits(metrics[:, :, others], its_metrics[:, :, others])
