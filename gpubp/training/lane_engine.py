@@ -124,9 +124,11 @@ class LaneEngine:
                 metrics[2] /= self.held_weight
         return metrics, 0
 
-    def _factors(self, run: _Run, epoch: int, n_epochs: int) -> Array:
-        """(n_epochs, steps): what the schedule multiplies the rate by at every update. On the host: a small table."""
+    def _factors(self, run: _Run, epoch: int, n_epochs: int) -> Array | None:
+        """(n_epochs · steps,): what the schedule multiplies the rate by at every update; None where that is 1."""
         settings = self.work.settings
+        if settings.schedule == "constant":
+            return None
         step = np.arange(run.steps) / run.steps
         moment = (epoch + np.arange(n_epochs)[:, None] + step).reshape(-1, 1)
         factor = settings.schedule_rule.factor(
@@ -141,7 +143,7 @@ class LaneEngine:
         shuffled: Array | None,
         epoch: int,
         n_epochs: int,
-        factors: Array,
+        factors: Array | None,
         sums: Array,
     ) -> list[Any]:
         """In the order of the kernel's parameters."""

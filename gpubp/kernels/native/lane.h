@@ -22,6 +22,7 @@ constexpr bool stores_gradient = !ONLINE || HAS_CLIP;
 constexpr bool rate_in_gradient = OPTIMIZER == SGD && !HAS_L2 && !HAS_CLIP;
 // A shuffle's numbers and a network do not fit into a CUDA thread's registers together: the network waits in memory.
 constexpr bool makes_room = SHUFFLE && FEW_REGISTERS;
+constexpr int rows_together = ONLINE || FEW_REGISTERS ? 1 : 4;
 
 struct Task {             // one call's arguments; arrays of real_t unless said otherwise
   real_t* params;         // (P, K), trained in place
@@ -38,7 +39,7 @@ struct Task {             // one call's arguments; arrays of real_t unless said 
   int* shuffled;          // (rows, shuffled_stride): room for an epoch's order of the networks at hand
   int shuffled_stride;
   int n_rows, batch, first_epoch, n_epochs;
-  const real_t* factors;  // (n_epochs, steps) by which the rate is multiplied
+  const real_t* factors;  // (n_epochs, steps) by which the rate is multiplied; null where the schedule is constant
   const int* held;        // as order: the validation rows
   int held_stride, n_held;
   const real_t* held_table;  // as table; another one where labels are smoothed for training
@@ -56,12 +57,15 @@ struct Sum {  // compensated (Kahan 1965): the loss of a long epoch keeps its di
   }
 };
 
+template <int rows> struct Pass {  // rows on their way through the networks
+  Trace<rows> trace;
+  lane_t t[rows][O], weight[rows], d[net::neurons][rows];
+};
+
 struct Learner {
   lane_t w[K], a[slots > 0 ? K : 1], b[slots > 1 ? K : 1], g[stores_gradient ? K : 1];
   lane_t rate, l2, clip, weight_decay, l2_share, penalty;
   Rule rule;
-  Trace trace;
-  lane_t t[O], d[net::neurons], row_weight;
 
   METHOD lane_t operator()(int k) const { return w[k]; }
 
@@ -107,10 +111,12 @@ struct Learner {
       return lane_gather_own(task.weights + (long long)first * task.weights_stride, task.weights_stride, count, row);
     else return one();
   }
-  METHOD void take_row(const Task& task, int first, int count, const lane_t (&values)[I + O], lane_index_t row) {
-    UNROLL for (int i = 0; i < I; i++) trace.x[i] = values[i];
-    UNROLL for (int o = 0; o < O; o++) t[o] = values[I + o];
-    row_weight = weight_of(task, first, count, row);
+  template <int rows>
+  METHOD void take_row(const Task& task, int first, int count, const lane_t (&values)[I + O], lane_index_t row,
+                       Pass<rows>& pass, int r) const {
+    UNROLL for (int i = 0; i < I; i++) pass.trace.x[i][r] = values[i];
+    UNROLL for (int o = 0; o < O; o++) pass.t[r][o] = values[I + o];
+    pass.weight[r] = weight_of(task, first, count, row);
   }
   // The row at a place of the epoch.
   METHOD lane_index_t row_at(const Task& task, int first, int place) const {
@@ -118,12 +124,13 @@ struct Learner {
     else if constexpr (SHARED_ORDER) return lane_set_index(task.order[place]);
     else return lane_load_index(task.order + (long long)place * task.order_stride + first);
   }
-  METHOD void read(const Task& task, int first, int count, int place) {
+  template <int rows>
+  METHOD void read(const Task& task, int first, int count, int place, Pass<rows>& pass, int r) const {
     lane_t values[I + O];
     lane_index_t row = row_at(task, first, place);
     if constexpr (SHARED_ORDER && !SHUFFLE) lane_shared_row(values, task.table, task.stride, task.order[place]);
     else lane_gather_row(values, task.table, task.stride, row);
-    take_row(task, first, count, values, row);
+    take_row(task, first, count, values, row, pass, r);
   }
   METHOD void shuffle(const Task& task, int first, int count, int epoch) {
     Shuffle order;
@@ -140,21 +147,27 @@ struct Learner {
     }
   }
 
-  // One row forward; its loss, the predictions y, and the gradients at the last pre-activations in dz.
-  METHOD lane_t evaluate_row(lane_t (&y)[O], lane_t (&dz)[O]) {
-    forward_layers<0>(*this, trace);
+  // Row r, after its way forward: its loss, the predictions y, and the gradients at the last pre-activations in dz.
+  template <int rows> METHOD lane_t evaluate_row(const Pass<rows>& pass, int r, lane_t (&y)[O], lane_t (&dz)[O]) const {
     lane_t z[O];
-    UNROLL for (int o = 0; o < O; o++) z[o] = trace.z[net::values(net::layers - 1) + o];
-    return evaluate(z, t, y, dz);
+    UNROLL for (int o = 0; o < O; o++) z[o] = pass.trace.z[net::values(net::layers - 1) + o][r];
+    return evaluate(z, pass.t[r], y, dz);
   }
 
   // ------------------------------------------------------------------ gradients, as backward_layers hands them over
-  METHOD void weight(int k, lane_t in, lane_t delta) { take<true>(k, in, delta); }
-  METHOD void bias(int k, lane_t delta) { take<false>(k, one(), delta); }
-  template <bool decays> METHOD void take(int k, lane_t in, lane_t delta) {
-    if constexpr (stores_gradient) g[k] = decays ? lane_fma(in, delta, g[k]) : g[k] + delta;
-    else if constexpr (rate_in_gradient) w[k] = decays ? lane_fma(-in, delta, w[k]) : w[k] - delta;
-    else change<decays>(k, decays ? in * delta : delta);
+  template <int rows> METHOD void weight(int k, const lane_t (&in)[rows], const lane_t (&delta)[rows]) {
+    if constexpr (stores_gradient) {
+      lane_t sum = g[k];
+      UNROLL_TILE for (int r = 0; r < rows; r++) sum = lane_fma(in[r], delta[r], sum);
+      g[k] = sum;
+    } else if constexpr (rate_in_gradient) w[k] = lane_fma(-in[0], delta[0], w[k]);
+    else change<true>(k, in[0] * delta[0]);
+  }
+  template <int rows> METHOD void bias(int k, const lane_t (&delta)[rows]) {
+    if constexpr (stores_gradient) {
+      UNROLL_TILE for (int r = 0; r < rows; r++) g[k] = g[k] + delta[r];
+    } else if constexpr (rate_in_gradient) w[k] = w[k] - delta[0];
+    else change<false>(k, delta[0]);
   }
   template <bool decays> METHOD void change(int k, lane_t gradient) {
     if constexpr (HAS_L2 && decays && !HAS_CLIP) gradient = with_l2(k, gradient);
@@ -190,6 +203,23 @@ struct Learner {
     UNROLL for (int k = 0; k < K; k++) g[k] = g[k] * factor;
   }
 
+  // Some rows forward and back. Returns `loss` with theirs added; share: of a row of weight 1 in the gradient.
+  template <int rows>
+  METHOD lane_t pass_rows(const Task& task, int first, int count, int place, lane_t share, lane_t this_rate, lane_t loss) {
+    Pass<rows> pass;
+    UNROLL for (int r = 0; r < rows; r++) read(task, first, count, place + r, pass, r);
+    forward_layers<0, rows>(*this, pass.trace);
+    UNROLL for (int r = 0; r < rows; r++) {
+      lane_t y[O], dz[O], row_loss = evaluate_row(pass, r, y, dz);
+      loss = WEIGHTS ? lane_fma(row_loss, pass.weight[r], loss) : loss + row_loss;
+      lane_t scale = WEIGHTS ? pass.weight[r] * share : share;
+      if constexpr (rate_in_gradient) scale = scale * this_rate;
+      UNROLL for (int o = 0; o < O; o++) pass.d[net::values(net::layers - 1) + o][r] = dz[o] * scale;
+    }
+    backward_layers<net::layers - 1, rows>(*this, pass.trace, pass.d, *this);
+    return loss;
+  }
+
   // ------------------------------------------------------------------ one update
   // From place `start` of the epoch, `size` rows. Returns the sum of their losses, each times its weight, and the L2 term.
   METHOD lane_t update(const Task& task, int first, int count, int start, int size, real_t factor, long long number) {
@@ -205,16 +235,12 @@ struct Learner {
     rule.begin(this_rate, weight_decay, number);
 
     lane_t loss = lane_set(0);
-    for (int r = 0; r < size; r++) {
-      lane_t y[O], dz[O];
-      read(task, first, count, start + r);
-      lane_t row_loss = evaluate_row(y, dz);
-      loss = WEIGHTS ? lane_fma(row_loss, row_weight, loss) : loss + row_loss;
-      lane_t scale = WEIGHTS ? row_weight * share : share;
-      if constexpr (rate_in_gradient) scale = scale * this_rate;
-      UNROLL for (int o = 0; o < O; o++) d[net::values(net::layers - 1) + o] = dz[o] * scale;
-      backward_layers<net::layers - 1>(*this, trace, d, *this);
+    int r = 0;
+    if constexpr (rows_together > 1) {
+      for (; r + rows_together <= size; r += rows_together)
+        loss = pass_rows<rows_together>(task, first, count, start + r, share, this_rate, loss);
     }
+    for (; r < size; r++) loss = pass_rows<1>(task, first, count, start + r, share, this_rate, loss);
     if constexpr (stores_gradient) {
       if constexpr (HAS_L2 && HAS_CLIP) for_parameters(AddL2{*this});
       if constexpr (HAS_CLIP) clip_gradient();
@@ -236,7 +262,7 @@ struct Learner {
         int start = step * task.batch, size = task.n_rows - start < task.batch ? task.n_rows - start : task.batch;
         if constexpr (ONLINE) size = 1;
         long long number = (long long)(task.first_epoch + epoch) * steps + step + 1;
-        real_t factor = task.factors[(long long)epoch * steps + step];
+        real_t factor = task.factors ? task.factors[(long long)epoch * steps + step] : 1;
         loss.add(update(task, first, count, start, size, factor, number));
       }
       long long at = (long long)epoch * task.n_networks + first;
@@ -252,14 +278,18 @@ struct Learner {
     loss.clear(), right.clear();
     UNROLL for (int o = 0; o < O; o++) residual[o].clear();
     for (int v = 0; v < task.n_held; v++) {
+      Pass<1> pass;
       lane_t y[O], dz[O], values[I + O];
       lane_index_t row = task.held_stride ? lane_load_index(task.held + (long long)v * task.held_stride + first)
                                           : lane_set_index(task.held[v]);
       lane_gather_row(values, task.held_table, task.stride, row);
-      take_row(task, first, count, values, row);
-      loss.add(evaluate_row(y, dz) * row_weight);
-      if constexpr (classifies) right.add(is_right(y, t) * row_weight);
-      else UNROLL for (int o = 0; o < O; o++) residual[o].add((y[o] - t[o]) * (y[o] - t[o]) * row_weight);
+      take_row(task, first, count, values, row, pass, 0);
+      const auto& t = pass.t[0];
+      lane_t weight = pass.weight[0];
+      forward_layers<0, 1>(*this, pass.trace);
+      loss.add(evaluate_row(pass, 0, y, dz) * weight);
+      if constexpr (classifies) right.add(is_right(y, t) * weight);
+      else UNROLL for (int o = 0; o < O; o++) residual[o].add((y[o] - t[o]) * (y[o] - t[o]) * weight);
     }
     lane_store_networks(task.held_losses + at, 1, count, loss.total);
     if constexpr (!classifies) {
@@ -290,12 +320,13 @@ struct Learner {
    held_table, spread, losses, held_losses, held_scores}
 
 #if TARGET_CUDA
-// A thread trains one of the networks first ... last-1; `shuffled` has a column for each of them.
-extern "C" __global__ void __launch_bounds__(THREADS) lane_train(TRAIN_PARAMETERS) {
+// A thread trains one of the networks first ... last-1; `shuffled` has a column for each of them. One block on a
+// multiprocessor is enough: without that word the compiler spills some registers to make room for more blocks.
+extern "C" __global__ void __launch_bounds__(THREADS, 1) lane_train(TRAIN_PARAMETERS) {
   int network = first + blockIdx.x * blockDim.x + threadIdx.x;
   if (network >= last) return;  // no barrier follows
   Task task = TRAIN_TASK;
-  task.shuffled += network - first;
+  if constexpr (SHUFFLE) task.shuffled += network - first;
   Learner learner;
   learner.train(task, network, 1);
 }
