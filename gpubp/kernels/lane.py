@@ -13,17 +13,24 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Backend
+from gpubp.errors import SettingsError
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.native import read_source
+from gpubp.kernels.reference.activations import ACTIVATIONS
 from gpubp.kernels.reference.optimizers import OPTIMIZERS
 
 SOURCE = "lane.h"
 
 # A CPU lane keeps its network in the L1 and L2 caches: beyond this many numbers other engines are faster.
 LARGEST_ON_CPU = 8_000
-# A CUDA thread keeps its network in registers: beyond about this many numbers the compiler spills them.
-LARGEST_ON_CUDA = 170
+# A CUDA thread keeps its network in its 255 registers of 32 bits. Measured (scripts/kernel_report.py): up to this many
+# of them for what is kept (LaneKernel.registers), the temporaries of the arithmetic find room, too: nothing is spilled.
+LARGEST_ON_CUDA = {"float32": 205, "float64": 168}
+# Prediction keeps a row's values alone, parameters stay in memory; but it is unrolled as well, and for more parameters
+# than this NVRTC takes very long.
+PREDICTION_REGISTERS_ON_CUDA, PREDICTION_PARAMETERS_ON_CUDA = 120, 600
 CUDA_THREADS = 64
+KEPT_HYPERPARAMETERS = {"sgd": 1, "momentum": 2, "nesterov": 2, "adam": 9, "adamw": 11, "rmsprop": 4}
 REAL_NAMES = {"float32": "float", "float64": "double"}
 
 HYPERPARAMETERS = (  # the rows of the kernel's table, in the order of its enum
@@ -80,13 +87,31 @@ class LaneKernel:
         """How many numbers a lane keeps: parameters, optimizer state, gradient."""
         return self.architecture.n_parameters * (1 + self.slots + (self.clip or not self.online))
 
+    @property
+    def registers(self) -> int:
+        """How many 32-bit registers hold what a CUDA thread keeps from one row to the next, and of a row."""
+        n_inputs, *hidden, n_outputs = self.architecture.sizes
+        # of an output its value, gradient and target, and in a regression's validation a sum; of a hidden neuron its
+        # value, and its pre-activation where the derivative takes it
+        sums = self.validation and self.loss in ("squared_error", "poisson")
+        row = n_inputs + (4 if sums else 3) * n_outputs
+        for width, name in zip(hidden, self.architecture.activations, strict=False):
+            row += width * (2 if ACTIVATIONS[name].needs_input else 1)
+        hyper = KEPT_HYPERPARAMETERS[self.optimizer] + 3 * self.l2 + self.clip + (self.weights > 0)
+        return (self.numbers + row + hyper) * np.dtype(self.dtype).itemsize // 4
+
     def refusal(self, backend_name: str) -> str | None:
         """Why this backend's lanes cannot serve such networks; None if they can."""
-        limit = LARGEST_ON_CUDA if backend_name == "cupy" else LARGEST_ON_CPU
-        if self.numbers <= limit:
+        network = f"a network of {self.numbers} numbers (parameters, optimizer state, gradient)"
+        if backend_name == "cupy":
+            limit = LARGEST_ON_CUDA[self.dtype]
+            if self.registers <= limit:
+                return None
+            takes = f"in {self.dtype} it would take {self.registers} of them, {limit} at most"
+            return f"{network} is too large for a CUDA thread's registers: {takes}"
+        if self.numbers <= LARGEST_ON_CPU:
             return None
-        place = "a CUDA thread's registers" if backend_name == "cupy" else "a CPU core's caches"
-        return f"a network of {self.numbers} numbers (parameters, optimizer state, gradient) is too large for {place}"
+        return f"{network} is too large for a CPU core's caches"
 
 
 def pack_hyperparameters(values: Mapping[str, np.ndarray], dtype: Any) -> np.ndarray:
@@ -107,15 +132,38 @@ def pack_hyperparameters(values: Mapping[str, np.ndarray], dtype: Any) -> np.nda
     return np.minimum(table, np.finfo(dtype).max).astype(dtype)
 
 
-def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array) -> Array:
-    """Outputs (P, N, O) for flat parameters (P, K) and X (N, I), as reference.network.predict: a row in each lane."""
-    definitions = {
-        "REAL": REAL_NAMES[flat.dtype.name],
+def prediction_refusal(architecture: Architecture, dtype: np.dtype[Any], backend_name: str) -> str | None:
+    """Why this backend's lanes cannot predict with such networks; None if they can."""
+    if backend_name != "cupy":
+        return None
+    registers = sum(architecture.sizes) * dtype.itemsize // 4  # a row's inputs and neurons
+    if registers > PREDICTION_REGISTERS_ON_CUDA:
+        limit = f"{PREDICTION_REGISTERS_ON_CUDA} at most"
+        return f"a row's inputs and neurons would take {registers} of a CUDA thread's registers, {limit}"
+    if architecture.n_parameters > PREDICTION_PARAMETERS_ON_CUDA:
+        return f"a kernel for {architecture.n_parameters} parameters takes long to compile for a GPU"
+    return None
+
+
+def prediction_definitions(architecture: Architecture, dtype: np.dtype[Any]) -> dict[str, object]:
+    """For the compiler of predict.h."""
+    return {
+        "REAL": REAL_NAMES[dtype.name],
         "SIZES": architecture.sizes,
         "ACTIVATIONS": [name.upper() for name in architecture.activations],
         "THREADS": CUDA_THREADS,
     }
-    program = backend.compile(read_source("predict.h"), definitions)
+
+
+def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array) -> Array:
+    """Outputs (P, N, O) for flat parameters (P, K) and X (N, I), as reference.network.predict: a row in each lane.
+
+    Raises SettingsError for a network too large for this backend's lanes.
+    """
+    refusal = prediction_refusal(architecture, flat.dtype, backend.name)
+    if refusal is not None:
+        raise SettingsError(f"The engine lane cannot predict: {refusal}. Choose engine array.")
+    program = backend.compile(read_source("predict.h"), prediction_definitions(architecture, flat.dtype))
     n_networks, n_rows = flat.shape[0], X.shape[0]
     out = backend.xp.empty((n_networks, n_rows, architecture.n_outputs), dtype=flat.dtype)
     program.launch("lane_predict", [[flat, n_networks, X, out, n_rows, *piece] for piece in program.pieces(0, n_rows)])

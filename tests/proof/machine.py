@@ -1,0 +1,156 @@
+"""A CUDA device in NumPy: runs parsed PTX, every register an array with one element for each thread.
+
+Threads that stand at the same instruction run it together; of several groups, the one that is furthest behind goes
+first, so that they meet again where their ways join, as on the device. There is no shared memory and no barrier yet:
+lane kernels need none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from proof.instructions import DTYPES, LOADS, MEANINGS, STORES
+from proof.memory import Memory
+from proof.ptx import Instruction, Kernel, UnknownInstruction
+
+
+@dataclass
+class Machine:
+    """One launch. `executed` counts the instructions that thread 0 ran, by opcode."""
+
+    kernel: Kernel
+    memory: Memory
+    parameters: dict[str, np.ndarray]
+    blocks: int
+    threads: int
+    executed: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.n = self.blocks * self.threads
+        thread = np.arange(self.n, dtype=np.uint32)
+        self.special = {
+            "%tid.x": thread % self.threads,
+            "%ctaid.x": thread // self.threads,
+            "%ntid.x": np.full(self.n, self.threads, np.uint32),
+            "%nctaid.x": np.full(self.n, self.blocks, np.uint32),
+        }
+        self.registers: dict[str, np.ndarray] = {}
+        self.constants: dict[tuple[str, str], np.ndarray] = {}
+
+    def run(self) -> None:
+        code, labels = self.kernel.code, self.kernel.labels
+        waiting = {0: np.ones(self.n, dtype=bool)}  # the threads at each place of the code
+        with np.errstate(all="ignore"):
+            while waiting:
+                at = min(waiting)
+                active = waiting.pop(at)
+                while True:
+                    instruction = code[at]
+                    at += 1
+                    if active[0]:
+                        self.executed[instruction.opcode] += 1
+                    mask = active if instruction.guard is None else active & self._guard(instruction)
+                    if instruction.opcode in ("bra", "bra.uni"):
+                        _add(waiting, labels[instruction.operands[0]], mask)
+                        _add(waiting, at, active & ~mask)
+                        break
+                    if instruction.opcode == "ret":
+                        _add(waiting, at, active & ~mask)
+                        break
+                    self._execute(instruction, mask)
+                    if at in waiting:
+                        active = active | waiting.pop(at)
+
+    def _guard(self, instruction: Instruction) -> np.ndarray:
+        predicate = self._read(str(instruction.guard), "pred")
+        return ~predicate if instruction.unless else predicate
+
+    def _execute(self, instruction: Instruction, mask: np.ndarray) -> None:
+        opcode, operands = instruction.opcode, instruction.operands
+        try:
+            if meaning := MEANINGS.get(opcode):
+                pairs = zip(operands[1:], meaning.operands, strict=True)
+                sources = [self._read(operand, type_) for operand, type_ in pairs]
+                self._write(operands[0], meaning.compute(*sources), mask)
+            elif opcode in LOADS:
+                values = np.zeros(self.n, LOADS[opcode])
+                values[mask] = self.memory.read(self._addresses(operands[1])[mask], LOADS[opcode])
+                self._write(operands[0], values, mask)
+            elif opcode in STORES:
+                values = np.broadcast_to(self._read(operands[1], opcode.rsplit(".")[-1]), self.n)
+                self.memory.write(self._addresses(operands[0])[mask], values[mask])
+            else:  # ld.param
+                value = self.parameters[operands[1].strip("[]")].view(DTYPES[opcode.rsplit(".")[-1]])
+                self._write(operands[0], value, mask)
+        except (IndexError, ValueError, KeyError) as error:
+            raise RuntimeError(f"{error!r} at: {instruction.text}") from error
+
+    def _addresses(self, operand: str) -> np.ndarray:
+        match = re.fullmatch(r"\[(%\w+)(?:\+(-?\d+))?\]", operand)
+        if match is None:
+            raise UnknownInstruction(f"an address like {operand}")
+        base = np.broadcast_to(self._read(match[1], "u64"), self.n)
+        return (base.view(np.int64) + int(match[2] or 0)).view(np.uint64)
+
+    def _read(self, operand: str, type_: str) -> np.ndarray:
+        """(threads,) or (1,)"""
+        if operand in self.registers:
+            return self.registers[operand].view(DTYPES[type_])
+        if operand in self.special:
+            return self.special[operand].view(DTYPES[type_])
+        if operand.startswith("%"):
+            raise ValueError(f"{operand} is read before it is written")
+        if (operand, type_) not in self.constants:
+            self.constants[operand, type_] = _constant(operand, DTYPES[type_])
+        return self.constants[operand, type_]
+
+    def _write(self, register: str, values: np.ndarray, mask: np.ndarray) -> None:
+        """A register is replaced, never changed: another may be the same array."""
+        dtype = self.kernel.registers[register.rstrip("0123456789")]
+        # a load of 32 bits into a register of 64 extends the sign, or zeros
+        values = values.view(dtype) if values.dtype.itemsize == dtype.itemsize else values.astype(dtype)
+        if not mask.all():
+            values = np.where(mask, values, self.registers.get(register, np.zeros(1, dtype)))
+        self.registers[register] = values
+
+
+def _add(waiting: dict[int, np.ndarray], at: int, threads: np.ndarray) -> None:
+    if threads.any():
+        waiting[at] = waiting[at] | threads if at in waiting else threads
+
+
+def _constant(text: str, dtype: np.dtype) -> np.ndarray:
+    """(1,): an integer, or the bits of a float, as 0f3F800000 or 0d3FF0000000000000."""
+    if text.startswith(("0f", "0d")):
+        bits = np.uint32 if text.startswith("0f") else np.uint64
+        return np.array([int(text[2:], 16)], bits).view(dtype)
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    return np.array([int(text, 0) % (1 << 8 * dtype.itemsize)], unsigned).view(dtype)
+
+
+def launch(kernel: Kernel, blocks: int, threads: int, arguments: Sequence[Any]) -> Machine:
+    """Run a kernel as CuPy would: arrays are passed by address, NumPy scalars by value; arrays are changed in place.
+
+    Raises TypeError for an argument that is not of its parameter's size, RuntimeError with the instruction at which the
+    program did something that a device must not do.
+    """
+    if len(arguments) != len(kernel.parameters):
+        raise TypeError(f"{kernel.name} takes {len(kernel.parameters)} arguments, not {len(arguments)}")
+    memory = Memory([argument for argument in arguments if isinstance(argument, np.ndarray)])
+    addresses = iter(memory.addresses)
+    parameters = {}
+    for (name, dtype), argument in zip(kernel.parameters.items(), arguments, strict=True):
+        value = np.uint64(next(addresses)) if isinstance(argument, np.ndarray) else argument
+        if not isinstance(value, np.generic) or value.dtype.itemsize != dtype.itemsize:
+            raise TypeError(f"{name} is of {dtype.itemsize} bytes, and so takes no {value!r}")
+        parameters[name] = np.array([value])
+    machine = Machine(kernel, memory, parameters, blocks, threads)
+    machine.run()
+    memory.copy_back()
+    return machine

@@ -1,0 +1,98 @@
+"""NVRTC compiles the lane kernels for every architecture, and what the engine serves fits into registers.
+
+Some of the covering set here, all of it by scripts/kernel_report.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from proof import nvrtc
+from proof.kernels import CAPABILITIES, DTYPES, covering_set, lane_kernel, largest
+from proof.speed import count_of_update, estimate
+
+from gpubp.kernels.architecture import Architecture
+from gpubp.kernels.lane import LARGEST_ON_CUDA, LaneKernel, prediction_definitions, prediction_refusal
+from gpubp.kernels.native import read_source
+
+pytestmark = pytest.mark.skipif(nvrtc.missing() is not None, reason=str(nvrtc.missing()))
+
+COVERING = list(covering_set())
+# Every fourth kernel, for one architecture; neighbours in the list differ in theirs.
+SOME = [(kernel, CAPABILITIES[i % len(CAPABILITIES)]) for i, (_, kernel) in enumerate(COVERING) if i % 4 == 0]
+
+
+def usage(kernel: LaneKernel, capability: int) -> nvrtc.Usage:
+    return nvrtc.compile_cubin(kernel.source, kernel.definitions(), capability, "lane_train")[1]
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_the_case_studys_network_fits_everywhere(capability: int) -> None:
+    found = usage(COVERING[0][1], capability)
+    assert found.fits, found
+    assert found.registers < 200  # so that at least four blocks share a multiprocessor
+
+
+@pytest.mark.parametrize(
+    ("kernel", "capability"),
+    SOME,
+    ids=lambda value: f"sm_{value}" if isinstance(value, int) else f"{value.architecture.sizes}-{value.optimizer}",
+)
+def test_what_is_served_fits(kernel: LaneKernel, capability: int) -> None:
+    assert kernel.refusal("cupy") is None
+    found = usage(kernel, capability)
+    assert found.fits, found
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_twice_the_largest_network_is_refused_with_reason(dtype: str) -> None:
+    """And would spill: the limit is not far too low."""
+
+    def shallow(width: int) -> LaneKernel:
+        return lane_kernel((7, width, 3), ("tanh",), dtype=dtype)
+
+    width = largest(shallow).architecture.sizes[1]
+    refused = shallow(2 * width)
+    limit = LARGEST_ON_CUDA[dtype]
+    assert f"in {dtype} it would take {refused.registers} of them, {limit} at most" in str(refused.refusal("cupy"))
+    assert refused.refusal("numpy") is None
+    assert not usage(refused, 90).fits
+
+
+def test_a_spill_is_seen() -> None:
+    log = (
+        "ptxas info    : Compiling entry function 'other' for 'sm_90'\n    0 bytes stack frame, 0 bytes spill stores, "
+        "0 bytes spill loads\nptxas info    : Used 10 registers, used 0 barriers\n"
+        "ptxas info    : Compiling entry function 'k' for 'sm_90'\n    16 bytes stack frame, 12 bytes spill stores, "
+        "8 bytes spill loads\nptxas info    : Used 255 registers, used 1 barriers, 512 bytes smem\n"
+    )
+    found = nvrtc.parse_usage(log, "k")
+    assert found == nvrtc.Usage(registers=255, stack=16, spill_stores=12, spill_loads=8, shared=512)
+    assert not found.fits
+    assert nvrtc.parse_usage(log, "other").fits
+
+
+def test_the_estimate_counts_what_an_update_needs() -> None:
+    """7-5-3, online: an fma for each weight forward and backward, and for each hidden weight of the layer above."""
+    kernel = COVERING[0][1]
+    counts = count_of_update(kernel)
+    products = (7 * 5 + 5 * 3) * 2 + 5 * 3
+    assert products < counts["fma.rn.f32"] < products + 8 * 15  # and in the exp of eight neurons
+    assert counts["div.rn.f32"] == 8 + 1  # a sigmoid each, and one over the batch's size
+    few, many = estimate(kernel, 80), estimate(kernel, 160)
+    assert (few.warps, many.warps) == (24, 12)
+    assert few.updates >= many.updates > 1e9
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_prediction_fits(dtype: str) -> None:
+    """The widest network with one hidden layer that prediction by lanes serves; a wider one is refused."""
+
+    def refusal(shape: Architecture) -> str | None:
+        return prediction_refusal(shape, np.dtype(dtype), "cupy")
+
+    width = next(w for w in range(1, 1000) if refusal(Architecture(3, w + 1, 2, "gelu")) is not None)
+    definitions = prediction_definitions(Architecture(3, width, 2, "gelu"), np.dtype(dtype))
+    assert nvrtc.compile_cubin(read_source("predict.h"), definitions, 90, "lane_predict")[1].fits
+    assert "registers" in str(refusal(Architecture(200, 2, 2)))
+    assert "takes long to compile" in str(refusal(Architecture(15, 22, 20)))
