@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from gpubp.backends import Array
 from gpubp.errors import SettingsError
 from gpubp.training.array_engine import ArrayEngine
+from gpubp.training.block_engine import BlockEngine
 from gpubp.training.engine import Engine, Work
 from gpubp.training.lane_engine import LaneEngine, lane_kernel
 
-ENGINES = ("auto", "lane", "array")
+ENGINES = ("auto", "lane", "block", "array")
 
 # Measured on a 2-core cloud machine with AVX-512 (scripts/crossover.py); only their ratios matter.
 COMPILE_SECONDS = 1.0  # of the lane kernel, if it is not in the cache
@@ -41,6 +42,8 @@ class EngineChoice:
         """params (P, K) is trained in place."""
         if self.engine == "lane":
             return LaneEngine(work, params)
+        if self.engine == "block":
+            return BlockEngine(work, params)
         return ArrayEngine(work, params)
 
 

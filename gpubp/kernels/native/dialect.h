@@ -131,6 +131,8 @@ FN lane_uint_t lane_load_uint_networks(const unsigned* p, int) { return *p; }
 FN lane_uint_t lane_select_uint(bool m, lane_uint_t yes, lane_uint_t no) { return m ? yes : no; }
 FN lane_uint_t lane_multiply_high(lane_uint_t a, unsigned b) { return __umulhi(a, b); }
 FN lane_index_t lane_index_of(lane_uint_t a) { return (int)a; }
+FN real_t first_element(lane_t a) { return a; }
+FN int first_index(lane_index_t a) { return a; }
 
 #else
 // -------------------------------------------------------------------------------------------- CPU
@@ -226,12 +228,17 @@ FN lane_t lane_sqrt(lane_t a) {
 #endif
 
 // values[i] = the i-th value of each lane's row; `stride` values lie between the starts of two rows.
-// Scalar inserts: as fast as the hardware's gather, and the same code for every width.
+#include "rows.h"
 template <int N>
 FN void lane_gather_row(lane_t (&values)[N], const real_t* RESTRICT base, int stride, lane_index_t row) {
-  for (int l = 0; l < LANES; l++) {
-    const real_t* p = base + (long long)row[l] * stride;
-    for (int i = 0; i < N; i++) values[i][l] = p[i];
+  if constexpr (HAS_PIECES && N >= PIECE) {
+    UNROLL_TILE for (int i = 0; i < N - PIECE; i += PIECE) gather_piece(values + i, base, stride, row, i);
+    gather_piece(values + N - PIECE, base, stride, row, N - PIECE);  // rather some values twice than any beyond the row
+  } else {
+    for (int l = 0; l < LANES; l++) {
+      const real_t* p = base + (long long)row[l] * stride;
+      for (int i = 0; i < N; i++) values[i][l] = p[i];
+    }
   }
 }
 FN lane_index_t lane_gather_index(const int* RESTRICT base, lane_index_t i) {
@@ -289,6 +296,8 @@ FN lane_uint_t lane_multiply_high(lane_uint_t a, unsigned b) {
   return __builtin_convertvector((__builtin_convertvector(a, lane_wide_t) * (unsigned long long)b) >> 32, lane_uint_t);
 }
 FN lane_index_t lane_index_of(lane_uint_t a) { return (lane_index_t)a; }
+FN real_t first_element(lane_t a) { return a[0]; }
+FN int first_index(lane_index_t a) { return a[0]; }
 #endif
 
 // ----------------------------------------------------------------------- made of the above, the same everywhere

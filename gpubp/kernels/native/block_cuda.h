@@ -1,0 +1,48 @@
+// The primitives of block.h on CUDA: a block of THREADS threads is one network, a lane is one thread's element.
+#pragma once
+#include "dialect.h"
+
+FN int padded(int columns) { return columns; }
+
+#define FOR_LANES(i, n) for (int i = threadIdx.x; i < (n); i += THREADS)
+#define FOR_EACH(i, n) for (int i = threadIdx.x; i < (n); i += THREADS)
+FN void block_sync() { __syncthreads(); }
+FN bool block_first() { return threadIdx.x == 0; }
+
+// Each thread sums 4 x 4 results at a time: rows m, m + 1, ... and columns n, n + columns / 4, ..., so that
+// neighbouring threads read neighbouring numbers.
+#define TILE_EDGE 4
+
+FN void block_product(int M, int N, int K, const real_t* A, long long a_row, long long a_step, const real_t* B,
+                      long long ldb, const real_t* start, real_t* out, long long ldo) {
+  int across = (N + TILE_EDGE - 1) / TILE_EDGE, down = (M + TILE_EDGE - 1) / TILE_EDGE;
+  _Pragma("unroll 1") for (int t = threadIdx.x; t < across * down; t += THREADS) {
+    int n = t % across, m = t / across * TILE_EDGE;
+    real_t sum[TILE_EDGE][TILE_EDGE];
+    UNROLL for (int j = 0; j < TILE_EDGE; j++) {
+      int column = n + j * across;
+      real_t first = start && column < N ? start[column] : 0;
+      UNROLL for (int i = 0; i < TILE_EDGE; i++) sum[i][j] = first;
+    }
+    _Pragma("unroll 1") for (int k = 0; k < K; k++) {
+      real_t a[TILE_EDGE], b[TILE_EDGE];
+      UNROLL for (int i = 0; i < TILE_EDGE; i++) a[i] = m + i < M ? A[(m + i) * a_row + k * a_step] : 0;
+      UNROLL for (int j = 0; j < TILE_EDGE; j++) b[j] = n + j * across < N ? B[k * ldb + n + j * across] : 0;
+      UNROLL for (int i = 0; i < TILE_EDGE; i++) {
+        UNROLL for (int j = 0; j < TILE_EDGE; j++) sum[i][j] = lane_fma(a[i], b[j], sum[i][j]);
+      }
+    }
+    UNROLL for (int i = 0; i < TILE_EDGE; i++) {
+      UNROLL for (int j = 0; j < TILE_EDGE; j++) {
+        if (m + i < M && n + j * across < N) out[(m + i) * ldo + n + j * across] = sum[i][j];
+      }
+    }
+  }
+}
+
+FN void block_transpose(int M, int N, const real_t* A, long long lda, real_t* out, long long ldo) {
+  FOR_EACH(i, M * N) out[(i % N) * ldo + i / N] = A[(i / N) * lda + i % N];
+}
+
+FN lane_t lane_load_rows(const real_t* p, long long) { return *p; }
+FN void lane_store_rows(real_t* p, long long, lane_t v) { *p = v; }
