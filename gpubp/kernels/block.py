@@ -19,6 +19,7 @@ from gpubp.kernels.reference.optimizers import OPTIMIZERS
 SOURCE = "block.h"
 CUDA_THREADS = 256
 MOST_LAYERS = 32
+PARTIAL_SUMS = 64
 MOST_PADDING = 32  # numbers that a row of a matrix may be padded with, whatever the vector's width
 
 
@@ -66,4 +67,4 @@ def memory_numbers(architecture: Architecture, batch_size: int, slots: int) -> i
         numbers += (fan_in + 1) * (fan_out + MOST_PADDING) * (2 + slots)  # weights, gradient, optimizer state
         numbers += rows * 3 * (fan_out + 1 + MOST_PADDING)  # values, pre-activations, their gradients
         widest = max(widest, fan_out * (fan_in + MOST_PADDING))  # the transposed weights
-    return numbers + widest + 5 * rows + MOST_PADDING
+    return numbers + widest + 5 * rows + PARTIAL_SUMS + MOST_PADDING

@@ -79,5 +79,8 @@ class BlockEngine(KernelEngine):
             sums[2],
             self.memory[piece],
             self.numbers,
+            None,
+            0,
+            1,
             *piece,
         ]

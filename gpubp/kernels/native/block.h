@@ -85,7 +85,7 @@ struct Layer {
 struct Network {
   int layers, batch_rows;
   Layer layer[MOST_LAYERS];
-  real_t *x, *transposed, *row_loss, *row_weight, *row_right;
+  real_t *x, *transposed, *row_loss, *row_weight, *row_right, *parts;
   int* rows;
   long long ldx;
 
@@ -123,18 +123,10 @@ struct Network {
     row_loss = next, next += batch_rows;
     row_weight = next, next += batch_rows;
     row_right = next, next += batch_rows;
+    parts = next, next += PARTIAL_SUMS;
     rows = (int*)next;
   }
 };
-
-// f(row, column) for a matrix of rows x columns: LANES columns at a time.
-template <class F> FN void block_elements(int rows, int columns, const F& f) {
-#if TARGET_CUDA
-  FOR_EACH(i, rows * columns) f(i / columns, i % columns);
-#else
-  for (int r = 0; r < rows; r++) FOR_LANES(j, columns) f(r, j);
-#endif
-}
 
 // ---------------------------------------------------------------------------------------- passes
 struct ActivationForward {
@@ -157,13 +149,13 @@ struct ActivationBackward {  // d of this layer's values becomes d of its pre-ac
   }
 };
 
-// up to the last layer's pre-activations
+// Up to the last layer's pre-activations, where the loss goes on with its own link; squared error takes the outputs.
 FN void block_forward(const Network& net, int size) {
   for (int l = 0; l < net.layers; l++) {
     const Layer& at = net.layer[l];
     block_product(size, at.O, at.I, net.input(l), net.input_ld(l), 1, at.w, at.ldw, at.w + at.I * at.ldw, at.z, at.ldz);
     block_sync();
-    if (l == net.layers - 1) return;
+    if (l == net.layers - 1 && LOSS != SQUARED_ERROR) return;
     with_activation(at.activation, ActivationForward{at, size});
     block_sync();
     FOR_EACH(r, size) at.h[r * at.ldh + at.O] = 1;
@@ -173,6 +165,11 @@ FN void block_forward(const Network& net, int size) {
 
 // from the last layer's d to the gradients of all parameters
 FN void block_backward(const Network& net, int size) {
+  if constexpr (LOSS == SQUARED_ERROR) {
+    const Layer& last = net.layer[net.layers - 1];
+    with_activation(last.activation, ActivationBackward{last, size});
+    block_sync();
+  }
   for (int l = net.layers - 1; l >= 0; l--) {
     const Layer& at = net.layer[l];
     block_product(at.I + 1, at.O, size, net.input(l), 1, net.input_ld(l), at.d, at.ldd, nullptr, at.g, at.ldw);
@@ -232,29 +229,32 @@ struct Losses {
     }
   }
 
-  // Losses that are sums over the outputs; A: the output activation.
-  template <int A> METHOD void run() const {
+  // Losses that are sums over the outputs.
+  METHOD void sums() const {
     const Layer& at = net.layer[net.layers - 1];
     FOR_LANES(r, size) {
       lane_index_t row = lane_load_index(net.rows + r);
       lane_t loss = lane_set(0), right = one(), weight = lane_load(net.row_weight + r) * share;
       for (int o = 0; o < at.O; o++) {
-        lane_t z_o = lane_load_rows(z(r, o), at.ldz), t = target(row, o), y_o = forward<A>(z_o);
-        lane_t dz = y_o - t;
+        lane_t t = target(row, o), y_o;
         if constexpr (LOSS == SQUARED_ERROR) {
-          loss = lane_fma(dz * lane_set((real_t)0.5), dz, loss);
-          dz = backward<A>(dz, z_o, y_o);
+          y_o = lane_load_rows(y(r, o), at.ldh);
+          loss = lane_fma((y_o - t) * lane_set((real_t)0.5), y_o - t, loss);
         } else if constexpr (LOSS == BINARY_CROSS_ENTROPY) {
+          lane_t z_o = lane_load_rows(z(r, o), at.ldz);
+          y_o = lane_logistic(z_o);
           loss = loss + lane_fma(-t, z_o, lane_softplus(z_o));
           lane_t predicted = lane_select(y_o > lane_set((real_t)0.5), one(), lane_set(0));
           lane_t wanted = lane_select(t > lane_set((real_t)0.5), one(), lane_set(0));
           right = lane_select(predicted != wanted, lane_set(0), right);
         } else {  // POISSON
+          lane_t z_o = lane_load_rows(z(r, o), at.ldz);
+          y_o = lane_exp(z_o);
           lane_t saturated = t * (lane_log(where_positive(t, t, one())) - one());
           loss = loss + (lane_fma(-t, z_o, y_o) + saturated);
         }
         lane_store_rows(y(r, o), at.ldh, y_o);
-        lane_store_rows(d(r, o), at.ldd, dz * weight);
+        lane_store_rows(d(r, o), at.ldd, (y_o - t) * weight);
       }
       lane_store(net.row_loss + r, loss);
       lane_store(net.row_right + r, right);
@@ -263,9 +263,7 @@ struct Losses {
 
   METHOD void evaluate() const {
     if constexpr (LOSS == CROSS_ENTROPY) cross_entropy();
-    else if constexpr (LOSS == BINARY_CROSS_ENTROPY) run<LOGISTIC>();
-    else if constexpr (LOSS == POISSON) run<EXPONENTIAL>();
-    else with_activation(net.layer[net.layers - 1].activation, *this);
+    else sums();
     block_sync();
   }
 };
@@ -273,22 +271,16 @@ struct Losses {
 // ---------------------------------------------------------------------------------------- updates
 // The sum of squares of all rows x columns, `PARTIAL_SUMS` columns apart; added to the parts.
 FN void add_squares(int rows, int columns, const real_t* matrix, long long ld, real_t* parts) {
-#if TARGET_CUDA
-  FOR_EACH(p, PARTIAL_SUMS) {
-    real_t sum = parts[p];
+  FOR_LANES(p, PARTIAL_SUMS) {
+    lane_t sum = lane_load(parts + p);
     for (int r = 0; r < rows; r++)
-      for (int j = p; j < columns; j += PARTIAL_SUMS) sum = lane_fma(matrix[r * ld + j], matrix[r * ld + j], sum);
-    parts[p] = sum;
+      for (int j = p; j < columns; j += PARTIAL_SUMS) {
+        lane_t value = lane_load(matrix + r * ld + j);
+        sum = lane_fma(value, value, sum);
+      }
+    lane_store(parts + p, sum);
   }
   block_sync();
-#else
-  for (int r = 0; r < rows; r++)
-    FOR_LANES(j, columns) {
-      lane_t value = lane_load(matrix + r * ld + j);
-      real_t* part = parts + j % PARTIAL_SUMS;
-      lane_store(part, lane_fma(value, value, lane_load(part)));
-    }
-#endif
 }
 FN real_t sum_of_parts(const real_t* parts) {
   real_t sum = 0;
@@ -372,7 +364,6 @@ struct Trainer {
   const Task& task;
   int network, column;  // among all networks; among those whose `shuffled` orders lie side by side
   Network net;
-  real_t parts[TARGET_CUDA ? 1 : PARTIAL_SUMS];
 
   // f(in the padded memory, in the flat row) for every parameter of three matrices at a time
   METHOD void copy(bool in) {
@@ -400,10 +391,12 @@ struct Trainer {
   METHOD void shuffle(int epoch) {
     Shuffle order;
     order.begin(lane_set_uint(task.seed_low[network]), lane_set_uint(task.seed_high[network]), task.n_rows, epoch);
-    FOR_EACH(place, task.n_rows) {
-      int at = first_index(order.row(place));
-      int row = task.order_stride ? task.order[(long long)at * task.order_stride + network] : task.order[at];
-      task.shuffled[(long long)place * task.shuffled_stride + column] = row;
+    FOR_LANES(place, task.n_rows) {
+      lane_index_t at = order.row(lane_places(place, task.n_rows - 1));
+      lane_index_t row = task.order_stride ? lane_gather_column(task.order + network, task.order_stride, at)
+                                           : lane_gather_column(task.order, 1, at);
+      lane_store_places(task.shuffled + (long long)place * task.shuffled_stride + column, task.shuffled_stride,
+                        task.n_rows - place, row);
     }
     block_sync();
   }
@@ -440,11 +433,11 @@ struct Trainer {
     return sum;
   }
 
-  METHOD void train(real_t* shared_parts) {
+  METHOD void train() {
     net.lay_out(task);
     clear();
     copy(true);
-    Update update{task, net, Rule(), hyper(H_RATE), hyper(H_L2), hyper(H_CLIP_NORM), hyper(H_WEIGHT_DECAY), shared_parts};
+    Update update{task, net, Rule(), hyper(H_RATE), hyper(H_L2), hyper(H_CLIP_NORM), hyper(H_WEIGHT_DECAY), net.parts};
     update.rule.load(task.hyper, task.n_networks, network, 1);
     int steps = (task.n_rows + task.batch - 1) / task.batch;
     for (int epoch = 0; epoch < task.n_epochs; epoch++) {
@@ -516,8 +509,8 @@ struct Trainer {
           }
           residual[o] = sum.total, lost[o] = sum.lost;
         }
-        block_sync();
       }
+      block_sync();  // everyone has seen this batch's losses and weights
     }
     if constexpr (!classifies) {
       real_t sum = 0;
@@ -540,7 +533,8 @@ struct Trainer {
       int order_stride, const unsigned *seed_low, const unsigned *seed_high, int *shuffled, int shuffled_stride, \
       int n_rows, int batch, int first_epoch, int n_epochs, const real_t *factors, const int *held, int held_stride, \
       int n_held, const real_t *held_table, const real_t *spread, int has_l2, int has_clip, real_t *losses, \
-      real_t *held_losses, real_t *held_scores, real_t *memory, int memory_stride, int first, int last
+      real_t *held_losses, real_t *held_scores, real_t *memory, int memory_stride, int *meeting, int member, \
+      int members, int first, int last
 #define TRAIN_TASK \
   {shape, params, slot_a, slot_b, hyper, n_networks, table, stride, weighted, weights, weights_stride, order, \
    order_stride, seed_low, seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, n_epochs, factors, held, \
@@ -549,22 +543,24 @@ struct Trainer {
 #if TARGET_CUDA
 // A block trains one of the networks first ... last-1; `memory` and `shuffled` have a part for each of them.
 extern "C" __global__ void __launch_bounds__(THREADS) block_train(TRAIN_PARAMETERS) {
-  __shared__ real_t parts[PARTIAL_SUMS];
   int column = blockIdx.x;
   Task task = TRAIN_TASK;
   task.memory += (long long)column * memory_stride;
-  Trainer trainer{task, first + column, column, {}, {}};
-  trainer.train(parts);
+  Trainer trainer{task, first + column, column, {}};
+  trainer.train();
 }
 #else
-// Trains the networks first ... last-1, one after the other; `memory` and `shuffled` are this call's own.
+// Trains the networks first ... last-1, one after the other; `memory` and `shuffled` are this call's own, or shared by
+// `members` calls at the same time that work on the same networks as a team; `meeting` are two zeros, theirs alone.
 extern "C" void block_train(TRAIN_PARAMETERS) {
+  team = {member, members, meeting};
   Task task = TRAIN_TASK;
-  (void)memory_stride;
   for (int network = first; network < last; network++) {
-    Trainer trainer{task, network, 0, {}, {}};
-    trainer.train(trainer.parts);
+    Trainer trainer{task, network, 0, {}};
+    trainer.train();
+    block_sync();
   }
+  (void)memory_stride;
 }
 extern "C" int lane_count() { return 1; }
 #endif

@@ -6,6 +6,9 @@ FN int padded(int columns) { return columns; }
 
 #define FOR_LANES(i, n) for (int i = threadIdx.x; i < (n); i += THREADS)
 #define FOR_EACH(i, n) for (int i = threadIdx.x; i < (n); i += THREADS)
+template <class F> FN void block_elements(int rows, int columns, const F& f) {
+  FOR_EACH(i, rows * columns) f(i / columns, i % columns);
+}
 FN void block_sync() { __syncthreads(); }
 FN bool block_first() { return threadIdx.x == 0; }
 

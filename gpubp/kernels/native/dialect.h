@@ -131,8 +131,12 @@ FN lane_uint_t lane_load_uint_networks(const unsigned* p, int) { return *p; }
 FN lane_uint_t lane_select_uint(bool m, lane_uint_t yes, lane_uint_t no) { return m ? yes : no; }
 FN lane_uint_t lane_multiply_high(lane_uint_t a, unsigned b) { return __umulhi(a, b); }
 FN lane_index_t lane_index_of(lane_uint_t a) { return (int)a; }
+FN lane_uint_t lane_places(int first, int last) { return (unsigned)first; }
 FN real_t first_element(lane_t a) { return a; }
-FN int first_index(lane_index_t a) { return a; }
+FN lane_index_t lane_gather_column(const int* RESTRICT base, int stride, lane_index_t i) {
+  return base[(long long)i * stride];
+}
+FN void lane_store_places(int* p, int stride, int, lane_index_t v) { *p = v; }
 
 #else
 // -------------------------------------------------------------------------------------------- CPU
@@ -296,8 +300,21 @@ FN lane_uint_t lane_multiply_high(lane_uint_t a, unsigned b) {
   return __builtin_convertvector((__builtin_convertvector(a, lane_wide_t) * (unsigned long long)b) >> 32, lane_uint_t);
 }
 FN lane_index_t lane_index_of(lane_uint_t a) { return (lane_index_t)a; }
+// Lanes that are places: first, first + 1, ... up to last, which is then repeated
+FN lane_uint_t lane_places(int first, int last) {
+  lane_uint_t r;
+  for (int l = 0; l < LANES; l++) r[l] = first + l < last ? first + l : last;
+  return r;
+}
 FN real_t first_element(lane_t a) { return a[0]; }
-FN int first_index(lane_index_t a) { return a[0]; }
+FN lane_index_t lane_gather_column(const int* RESTRICT base, int stride, lane_index_t i) {
+  lane_index_t r;
+  for (int l = 0; l < LANES; l++) r[l] = base[(long long)i[l] * stride];
+  return r;
+}
+FN void lane_store_places(int* p, int stride, int count, lane_index_t v) {
+  for (int l = 0; l < LANES && l < count; l++) p[(long long)l * stride] = v[l];
+}
 #endif
 
 // ----------------------------------------------------------------------- made of the above, the same everywhere

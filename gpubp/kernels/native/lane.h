@@ -140,7 +140,7 @@ struct Learner {
     FORGET_VALUE(seed_high);
     order.begin(seed_low, seed_high, task.n_rows, epoch);
     for (int place = 0; place < task.n_rows; place++) {
-      lane_index_t at = order.row(place), row;
+      lane_index_t at = order.row(lane_set_uint(place)), row;
       if constexpr (SHARED_ORDER) row = lane_gather_index(task.order, at);
       else row = lane_gather_own_index(task.order + first, task.order_stride, at);
       lane_store_index(task.shuffled + (long long)place * task.shuffled_stride, row);

@@ -36,9 +36,8 @@ struct Shuffle {
     }
   }
 
-  // which row comes at this place
-  METHOD lane_index_t row(unsigned at) const {
-    lane_uint_t place = lane_set_uint(at);
+  // which row comes at each lane's place
+  METHOD lane_index_t row(lane_uint_t place) const {
     UNROLL for (int r = 0; r < SHUFFLE_ROUNDS; r++) {
       lane_uint_t partner = pairing[r] - place;
       partner = lane_select_uint(place > pairing[r], partner + n, partner);

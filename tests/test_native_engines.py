@@ -1,4 +1,4 @@
-"""The lane engine against the reference: the same training, to rounding, whatever the options."""
+"""The engines with native kernels against the reference: the same training, to rounding, whatever the options."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ ROWS = {
 }
 WEIGHTS = {"none": None, "rows": RANDOM.uniform(0.2, 2, N), "each": RANDOM.uniform(0.2, 2, (P, N))}
 HELD = {"none": None, "shared": np.arange(7), "ragged": [np.arange(4 + p % 2) for p in range(P)]}
+NATIVE = ["lane", "block"]
 RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "adam": 0.01, "adamw": 0.01, "rmsprop": 0.01}
 
 OPTIONS: dict[str, list[Any]] = {
@@ -84,10 +85,11 @@ def run(backend: Backend, case: dict[str, Any], engine: str, dtype: str, **more:
     return backend.to_host(population.params), history
 
 
+@pytest.mark.parametrize("engine", NATIVE)
 @pytest.mark.parametrize("case", CASES, ids=covering.name)
-def test_fifty_steps_agree_with_the_reference(numpy_backend: Backend, case: dict[str, Any]) -> None:
+def test_fifty_steps_agree_with_the_reference(numpy_backend: Backend, case: dict[str, Any], engine: str) -> None:
     expected, its_history = run(numpy_backend, case, "array", "float64")
-    found, history = run(numpy_backend, case, "lane", "float64")
+    found, history = run(numpy_backend, case, engine, "float64")
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(history.training_loss, its_history.training_loss, rtol=1e-10, atol=1e-10)
     if its_history.validation_loss is not None:
@@ -95,12 +97,13 @@ def test_fifty_steps_agree_with_the_reference(numpy_backend: Backend, case: dict
         np.testing.assert_allclose(history.validation_score, its_history.validation_score, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("engine", NATIVE)
 @pytest.mark.parametrize("case", CASES[::4], ids=covering.name)
-def test_float32_stays_near_the_float64_reference(numpy_backend: Backend, case: dict[str, Any]) -> None:
+def test_float32_stays_near_the_float64_reference(numpy_backend: Backend, case: dict[str, Any], engine: str) -> None:
     """After 50 steps within 2e-3 of the largest parameter: a few thousand roundings of 6e-8, some of them amplified by
     optimizers that divide by the root of a small gradient."""
     expected, _ = run(numpy_backend, case, "array", "float64")
-    found, _ = run(numpy_backend, case, "lane", "float32")
+    found, _ = run(numpy_backend, case, engine, "float32")
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
 
@@ -112,7 +115,8 @@ def test_the_covering_set_covers() -> None:
     assert seen == pairs
 
 
-def test_early_stopping_network_by_network(numpy_backend: Backend) -> None:
+@pytest.mark.parametrize("engine", NATIVE)
+def test_early_stopping_network_by_network(numpy_backend: Backend, engine: str) -> None:
     case = {
         "activation": "tanh", "loss": "cross_entropy", "optimizer": "adam", "schedule": "constant", "depth": 1,
         "batch_size": 4, "rows": "ragged", "weights": "none", "held": "ragged", "shuffle": True, "l2": 0.0,
@@ -120,14 +124,15 @@ def test_early_stopping_network_by_network(numpy_backend: Backend) -> None:
     }  # fmt: skip
     rule = EarlyStopping(patience=1, tolerance=0.01)
     expected, its_history = run(numpy_backend, case, "array", "float64", early_stopping=rule)
-    found, history = run(numpy_backend, case, "lane", "float64", early_stopping=rule)
+    found, history = run(numpy_backend, case, engine, "float64", early_stopping=rule)
     assert len(set(history.epochs.tolist())) > 1
     np.testing.assert_array_equal(history.epochs, its_history.epochs)
     np.testing.assert_array_equal(history.best_epoch, its_history.best_epoch)
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
 
 
-def test_long_trainings_do_not_drift_away(numpy_backend: Backend) -> None:
+@pytest.mark.parametrize("native", NATIVE)
+def test_long_trainings_do_not_drift_away(numpy_backend: Backend, native: str) -> None:
     """Ten thousand updates with Adam, whose bias corrections come from powers of beta: the loss curves coincide."""
 
     def curve(engine: str, dtype: str) -> np.ndarray:
@@ -137,26 +142,28 @@ def test_long_trainings_do_not_drift_away(numpy_backend: Backend) -> None:
         return train(population, X, TARGETS["cross_entropy"], settings, engine=engine).training_loss
 
     reference = curve("array", "float64")
-    np.testing.assert_allclose(curve("lane", "float64"), reference, rtol=1e-6)
-    np.testing.assert_allclose(curve("lane", "float32"), reference, rtol=2e-2, atol=2e-3)
+    np.testing.assert_allclose(curve(native, "float64"), reference, rtol=1e-6)
+    np.testing.assert_allclose(curve(native, "float32"), reference, rtol=2e-2, atol=2e-3)
 
 
-def test_memorised_rows_do_not_slow_down_or_break(numpy_backend: Backend) -> None:
+@pytest.mark.parametrize("engine", NATIVE)
+def test_memorised_rows_do_not_slow_down_or_break(numpy_backend: Backend, engine: str) -> None:
     """Vanishing gradients become zero instead of denormal numbers; nothing turns into NaN."""
     shape = Architecture(I, 4, 2, "relu", "softmax")
     population = Population.initialize(shape, [1, 2, 3], numpy_backend)
     T = np.eye(2)[(X[:, 0] > 0).astype(int)]
-    history = train(population, X * 100, T, Settings(learning_rate=0.1, epochs=3000, batch_size=None), engine="lane")
+    history = train(population, X * 100, T, Settings(learning_rate=0.1, epochs=3000, batch_size=None), engine=engine)
     assert np.isfinite(population.params).all()
     assert history.training_loss[-1].max() < 1e-3
 
 
-def test_wide_rows_of_one_class(numpy_backend: Backend) -> None:
+@pytest.mark.parametrize("engine", NATIVE)
+def test_one_class_only(numpy_backend: Backend, engine: str) -> None:
     """One output, one class: softmax of one number is 1, its gradient 0."""
     shape = Architecture(I, 3, 1, "relu", "softmax")
     population = Population.initialize(shape, [1], numpy_backend)
     before = population.params.copy()
-    history = train(population, X, np.ones((N, 1)), Settings(epochs=3), engine="lane", validation_rows=np.arange(3))
+    history = train(population, X, np.ones((N, 1)), Settings(epochs=3), engine=engine, validation_rows=np.arange(3))
     np.testing.assert_array_equal(population.params, before)
     assert history.validation_score is not None
     assert history.validation_score[-1, 0] == 1.0
