@@ -34,12 +34,19 @@ class Program(Protocol):
         """The ranges that networks first … last−1 are best cut into, one call for each."""
         ...
 
+    def team(self, n_networks: int) -> int:
+        """How many calls may share the work of one network, where there are this many networks."""
+        ...
+
     def columns(self, first: int, last: int) -> int:
         """How many networks' scratch memory the call for such a range needs at a time."""
         ...
 
-    def launch(self, name: str, calls: Sequence[Sequence[Any]]) -> None:
-        """Run the kernel once for each argument list; the last two arguments are the range of networks."""
+    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False) -> None:
+        """Run the kernel once for each argument list; the last two arguments are the range of networks.
+
+        together: the calls wait for each other, so all of them have to run at the same time.
+        """
         ...
 
 

@@ -20,12 +20,16 @@ SHOWN_LINES = 20
 
 
 class CupyProgram:
-    """A compiled source: one thread for each network, THREADS (of the definitions) in a block."""
+    """A compiled source, in blocks of THREADS (of its definitions) threads: one network for each thread, or, where
+    BLOCK_PER_NETWORK is defined as true, one for each block."""
 
     def __init__(self, cupy: Any, source: str, definitions: Mapping[str, object]) -> None:
-        self.cupy = cupy
-        self.threads = int(str(definitions["THREADS"]))
         self.module = cupy.RawModule(path=str(compile_for_device(cupy, source, definitions)))
+        self._set_block(definitions)
+
+    def _set_block(self, definitions: Mapping[str, object]) -> None:
+        self.threads = int(str(definitions["THREADS"]))
+        self.networks_per_block = 1 if definitions.get("BLOCK_PER_NETWORK") else self.threads
 
     def pieces(self, first: int, last: int) -> list[tuple[int, int]]:
         return [(first, last)]
@@ -33,12 +37,15 @@ class CupyProgram:
     def columns(self, first: int, last: int) -> int:
         return last - first
 
-    def launch(self, name: str, calls: Sequence[Sequence[Any]]) -> None:
+    def team(self, n_networks: int) -> int:
+        return 1  # a CUDA block's threads share its network's work anyway
+
+    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False) -> None:
         """One launch for each argument list, in order, on the current stream; returns without waiting."""
         kernel = self.module.get_function(name)
         for call in calls:
             first, last = call[-2:]
-            blocks = -(-(last - first) // self.threads)
+            blocks = -(-(last - first) // self.networks_per_block)
             kernel((blocks,), (self.threads,), tuple(_argument(argument) for argument in call))
 
 

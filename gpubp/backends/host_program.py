@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,10 @@ class HostProgram:
         """How many networks' scratch memory a call for this piece needs at a time."""
         return self.lanes
 
-    def launch(self, name: str, calls: Sequence[Sequence[Any]]) -> None:
+    def team(self, n_networks: int) -> int:
+        return max(1, self.threads // n_networks)
+
+    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False) -> None:
         """Call the function once for each argument list: arrays as pointers, None as a null pointer, ints.
 
         The calls run side by side (ctypes lets go of the interpreter's lock); all are done on return.
@@ -51,7 +55,15 @@ class HostProgram:
             return
         function = self.library.function(name, [_ctype(argument) for argument in calls[0]])
         bound = [[_value(argument) for argument in call] for call in calls]
-        if self.threads == 1 or len(bound) == 1:
+        if together and len(bound) > 1:
+            # Threads of their own: in a pool, two such launches could each wait for a member that the other keeps out.
+            helpers = [Thread(target=function, args=call) for call in bound[1:]]
+            for helper in helpers:
+                helper.start()
+            function(*bound[0])
+            for helper in helpers:
+                helper.join()
+        elif self.threads == 1 or len(bound) == 1:
             for call in bound:
                 function(*call)
         else:

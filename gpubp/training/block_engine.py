@@ -11,6 +11,9 @@ from gpubp.kernels.block import BlockKernel, memory_numbers, shape_numbers
 from gpubp.training.engine import Work
 from gpubp.training.kernel_engine import KernelEngine, Run
 
+# An update of fewer operations takes less than about 200 microseconds: threads that share it would mostly wait.
+TEAM_OPERATIONS = 2e7
+
 
 class BlockEngine(KernelEngine):
     name = "block"
@@ -27,6 +30,8 @@ class BlockEngine(KernelEngine):
 
     def _lay_out(self, work: Work) -> None:
         super()._lay_out(work)
+        operations = 6.0 * work.architecture.n_parameters * work.batch_size
+        self.members = self.program.team(work.n_networks) if operations > TEAM_OPERATIONS else 1
         xp = self.backend.xp
         self.memory = {
             piece: xp.empty((self.program.columns(*piece), self.numbers), dtype=work.dtype) for _, piece in self.calls
@@ -79,8 +84,17 @@ class BlockEngine(KernelEngine):
             sums[2],
             self.memory[piece],
             self.numbers,
-            None,
+            None,  # `_launch` fills in the team
             0,
             1,
             *piece,
         ]
+
+    def _launch(self, calls: list[list[Any]]) -> None:
+        if self.members == 1:
+            super()._launch(calls)
+            return
+        for call in calls:
+            meeting = self.backend.xp.zeros(2, dtype=np.int32)
+            team = [[*call[:-5], meeting, member, self.members, *call[-2:]] for member in range(self.members)]
+            self.program.launch(self.entry, team, together=True)

@@ -96,7 +96,7 @@ class KernelEngine:
             self._arguments(run, piece, shuffled, epoch, n_epochs, factors[run], sums)
             for (run, piece), shuffled in zip(self.calls, self.shuffled, strict=True)
         ]
-        self.program.launch(self.entry, calls)
+        self._launch(calls)
         metrics = sums.astype(np.float64)
         metrics[0] /= self.denominator
         if self.held_weight is None:
@@ -106,6 +106,9 @@ class KernelEngine:
             if self.spread is None:
                 metrics[2] /= self.held_weight
         return metrics, 0
+
+    def _launch(self, calls: list[list[Any]]) -> None:
+        self.program.launch(self.entry, calls)
 
     def _factors(self, run: Run, epoch: int, n_epochs: int) -> Array | None:
         """(n_epochs · steps,): what the schedule multiplies the rate by at every update; None where that is 1."""
