@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import covering
 import numpy as np
 import pytest
 
-from gpubp.backends import Backend
+from gpubp.backends import Backend, NumpyBackend
 from gpubp.backends.host_compiler import find_compiler
+from gpubp.backends.host_program import available_cores
 from gpubp.errors import SettingsError
 from gpubp.kernels.architecture import Architecture
+from gpubp.kernels.block import BlockKernel
 from gpubp.kernels.reference.activations import ACTIVATIONS
 from gpubp.kernels.reference.losses import LOSSES
 from gpubp.kernels.reference.optimizers import OPTIMIZERS
 from gpubp.kernels.reference.schedules import SCHEDULES
 from gpubp.population import Population, network_seeds
-from gpubp.training import EarlyStopping, History, Settings, train
+from gpubp.training import EarlyStopping, History, Settings, prepare, train
+from gpubp.training.lane_engine import lane_kernel
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
@@ -56,9 +60,10 @@ OPTIONS: dict[str, list[Any]] = {
     "clip_norm": [None, 0.5],
 }
 CASES = covering.pairwise(OPTIONS)
+FLOAT32 = {"lane": CASES[::4], "block": CASES[::16]}
 
 
-def run(backend: Backend, case: dict[str, Any], engine: str, dtype: str, **more: Any) -> tuple[np.ndarray, History]:
+def set_up(backend: Backend, case: dict[str, Any], dtype: str, **more: Any) -> tuple[Population, Settings]:
     loss, optimizer = case["loss"], case["optimizer"]
     output = LOSSES[loss].link or "tanh"
     shape = Architecture(I, (4, 3, 2)[: case["depth"]], OUTPUTS[loss], case["activation"], output)
@@ -77,12 +82,39 @@ def run(backend: Backend, case: dict[str, Any], engine: str, dtype: str, **more:
         label_smoothing=0.1 if loss == "cross_entropy" else 0.0,
         **more,
     )
-    history = train(
-        population, X, TARGETS[loss], settings, rows=ROWS[case["rows"]], validation_rows=HELD[case["held"]],
-        row_weights=WEIGHTS[case["weights"]], engine=engine,
-    )  # fmt: skip
+    return population, settings
+
+
+def rows_of(case: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "rows": ROWS[case["rows"]],
+        "validation_rows": HELD[case["held"]],
+        "row_weights": WEIGHTS[case["weights"]],
+    }
+
+
+def run(backend: Backend, case: dict[str, Any], engine: str, dtype: str, **more: Any) -> tuple[np.ndarray, History]:
+    population, settings = set_up(backend, case, dtype, **more)
+    history = train(population, X, TARGETS[case["loss"]], settings, engine=engine, **rows_of(case))
     assert history.engine == engine
     return backend.to_host(population.params), history
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_ahead() -> None:
+    """All kernels of this module, compiled on every core at once: compiling is nearly all of the time it takes."""
+    backend = NumpyBackend()
+    sources: dict[str, tuple[str, dict[str, object]]] = {}
+    for case, dtype in [*((case, "float64") for case in CASES), *((case, "float32") for case in FLOAT32["lane"])]:
+        population, settings = set_up(backend, case, dtype)
+        work = prepare(population, X, TARGETS[case["loss"]], settings, **rows_of(case))
+        kernels: list[Any] = [lane_kernel(work)]
+        if dtype == "float64" or case in FLOAT32["block"]:
+            kernels.append(BlockKernel(dtype, settings.loss, settings.optimizer))
+        for kernel in kernels:
+            sources[repr(kernel.definitions())] = (kernel.source, kernel.definitions())
+    with ThreadPoolExecutor(available_cores()) as pool:
+        list(pool.map(lambda kernel: backend.compile(*kernel), sources.values()))
 
 
 @pytest.mark.parametrize("engine", NATIVE)
@@ -97,8 +129,11 @@ def test_fifty_steps_agree_with_the_reference(numpy_backend: Backend, case: dict
         np.testing.assert_allclose(history.validation_score, its_history.validation_score, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("engine", NATIVE)
-@pytest.mark.parametrize("case", CASES[::4], ids=covering.name)
+@pytest.mark.parametrize(
+    ("engine", "case"),
+    [(engine, case) for engine in NATIVE for case in FLOAT32[engine]],
+    ids=lambda value: value if isinstance(value, str) else covering.name(value),
+)
 def test_float32_stays_near_the_float64_reference(numpy_backend: Backend, case: dict[str, Any], engine: str) -> None:
     """After 50 steps within 2e-3 of the largest parameter: a few thousand roundings of 6e-8, some of them amplified by
     optimizers that divide by the root of a small gradient."""

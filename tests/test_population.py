@@ -120,7 +120,7 @@ def test_auto_takes_what_suits_each_layer() -> None:
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 1.5, True, "7"])
 def test_bad_seeds(numpy_backend: Backend, seed: object) -> None:
-    with pytest.raises(SettingsError, match="[Ss]eed"):
+    with pytest.raises(SettingsError, match=r"[Ss]eed"):
         Population.initialize(SHAPE, [seed], numpy_backend)  # type: ignore[list-item]
 
 
