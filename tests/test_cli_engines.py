@@ -51,7 +51,7 @@ def test_the_engine_that_is_asked_for(engine: str, tmp_path: Path) -> None:
 
 def test_engines_that_cannot_be(tmp_path: Path) -> None:
     output = tmp_path / "model.safetensors"
-    refused(tmp_path, "train", SEEDS, "--engine", "warp", "--output", output, words="choose one of auto, lane, array")
+    refused(tmp_path, "train", SEEDS, "--engine", "warp", "--output", output, words="auto, lane, block, array")
     large = ("--hidden", "4000,400", "--engine", "lane")
     refused(tmp_path, "train", SEEDS, *large, "--output", output, words="The engine lane cannot be used")
 

@@ -18,13 +18,20 @@ from gpubp.training.lane_engine import LaneEngine, lane_kernel
 
 ENGINES = ("auto", "lane", "block", "array")
 
-# Measured on a 2-core cloud machine with AVX-512 (scripts/crossover.py); only their ratios matter.
-COMPILE_SECONDS = 1.0  # of the lane kernel, if it is not in the cache
-ARRAY_UPDATE = 60e-6  # Python and NumPy calls of an update, whatever its size
-ARRAY_NETWORK = 0.9e-6  # matrix products of a network's update, whatever its size
-ARRAY_NUMBER = 1.3e-9  # per row of a batch and parameter
-LANE_OPERATION = 1.0e-9  # one vector instruction
-LANES, CORES = 8, 2
+# Measured on a 2-core cloud machine with AVX-512 (scripts/crossover.py, docs/performance.md); only their ratios matter.
+COMPILE_SECONDS = {"lane": 1.5, "block": 4.0, "array": 0.0}  # of a kernel, if it is not in the cache
+ARRAY_UPDATE, ARRAY_UPDATE_SLOT = 40e-6, 7e-6  # an update's NumPy calls; those of each slot of the optimizer
+ARRAY_NETWORK = 0.1e-6  # of an update, for each network
+ARRAY_PARAMETER, ARRAY_PARAMETER_SLOT = 2e-9, 1e-9  # of an update, for each network's parameter; and for its slots
+ARRAY_ROW, ARRAY_SHUFFLED_ROW = 0.1e-6, 0.4e-6  # for each network's row; its place in the shuffle
+ARRAY_NUMBER = 0.1e-9  # for each network's row and parameter: matrix products
+LANE_OPERATION = 0.37e-9  # one vector instruction
+LANE_SHUFFLE = 800  # of them for a row's place in the shuffle
+LANE_BYTES, CORES = 64, 2  # of a vector, and how many vectors of networks are trained side by side
+BLOCK_UPDATE, BLOCK_ROW = 1.5e-6, 40e-9  # of an update, whatever its size; of a row: gathering it, its loss
+BLOCK_NUMBER = 0.1e-9  # for each row and parameter: six operations
+BLOCK_PARAMETER, BLOCK_PARAMETER_SLOT = 0.1e-9, 0.15e-9  # of an update; and for its slots
+LARGEST_BLOCK = 500_000  # parameters: beyond, a network leaves the caches, and matrix products are a library's work
 CUDA_ARRAY_UPDATE = 300e-6  # launches of an update's kernels; not measured, an estimate from CUDA's launch latency
 CUDA_LANE_OPERATION = 3e-9  # one instruction of a lone thread; not measured, an estimate from the latency of an fma
 CUDA_THREADS = 10_000  # that run side by side
@@ -32,7 +39,7 @@ CUDA_THREADS = 10_000  # that run side by side
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """engine: "lane" or "array"; reason: in words; seconds: the estimate for each engine that could serve."""
+    """engine: "lane", "block" or "array"; reason: in words; seconds: the estimate for each that could serve."""
 
     engine: str
     reason: str
@@ -56,42 +63,63 @@ def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
     if wanted not in ENGINES:
         raise SettingsError(f"Unknown engine {wanted!r}: choose one of {', '.join(ENGINES)}.")
     refusal = lane_kernel(work).refusal(work.backend.name)
-    seconds = {"array": array_seconds(work)}
-    if refusal is None:
-        seconds["lane"] = lane_seconds(work)
     if wanted == "lane" and refusal is not None:
-        raise SettingsError(f"The engine lane cannot be used: {refusal}. Choose engine array, or auto.")
+        raise SettingsError(f"The engine lane cannot be used: {refusal}. Choose another engine, or auto.")
+    seconds = estimates(work, lane=refusal is None)
     if wanted != "auto":
         return EngineChoice(wanted, "asked for", seconds)
-    if refusal is not None:
-        return EngineChoice("array", refusal, seconds)
     missing = work.backend.compiler_missing()
     if missing is not None:
         return EngineChoice("array", missing, seconds)
-    times = f"about {seconds['lane']:.2g} s by lane, {seconds['array']:.2g} s by array"
-    if seconds["lane"] + COMPILE_SECONDS < seconds["array"]:
-        return EngineChoice("lane", times, seconds)
-    return EngineChoice("array", f"{times}: compiling a kernel (about {COMPILE_SECONDS:g} s) would not pay", seconds)
+    best = min(seconds, key=lambda engine: seconds[engine] + COMPILE_SECONDS[engine])
+    reason = "about " + ", ".join(f"{seconds[engine]:.2g} s by {engine}" for engine in seconds)
+    if refusal is not None:
+        reason += f"; no lanes: {refusal}"
+    fastest = min(seconds, key=lambda engine: seconds[engine])
+    if best == "array" and fastest != "array":
+        reason += f"; compiling a kernel (about {COMPILE_SECONDS[fastest]:g} s) would not pay"
+    return EngineChoice(best, reason, seconds)
+
+
+def estimates(work: Work, lane: bool) -> dict[str, float]:
+    """Seconds of the whole training, without compiling, by each engine that could serve."""
+    seconds = {"lane": lane_seconds(work)} if lane else {}
+    if work.backend.name == "numpy" and work.architecture.n_parameters <= LARGEST_BLOCK:  # on CUDA it is not timed yet
+        seconds["block"] = block_seconds(work)
+    return seconds | {"array": array_seconds(work)}
 
 
 def array_seconds(work: Work) -> float:
     """The estimated time of the whole training, all epochs, by the array engine."""
     steps = float(work.steps.max()) * work.settings.epochs
     rows = float(work.rows.count.sum()) * work.settings.epochs
-    update = CUDA_ARRAY_UPDATE if work.backend.name == "cupy" else ARRAY_UPDATE
-    network = 0.0 if work.backend.name == "cupy" else ARRAY_NETWORK
-    number = 0.0 if work.backend.name == "cupy" else ARRAY_NUMBER
-    return steps * (update + work.n_networks * network) + rows * work.architecture.n_parameters * number
+    parameters, slots = work.architecture.n_parameters, len(work.settings.optimizer_rule.slots)
+    if work.backend.name == "cupy":
+        return steps * CUDA_ARRAY_UPDATE
+    network = ARRAY_NETWORK + parameters * (ARRAY_PARAMETER + slots * ARRAY_PARAMETER_SLOT)
+    row = ARRAY_ROW + work.settings.shuffle * ARRAY_SHUFFLED_ROW + parameters * ARRAY_NUMBER
+    return steps * (ARRAY_UPDATE + slots * ARRAY_UPDATE_SLOT + work.n_networks * network) + rows * row
 
 
 def lane_seconds(work: Work) -> float:
     """The estimated time of the whole training by the lane engine, without compiling."""
     parameters, neurons = work.architecture.n_parameters, sum(work.architecture.sizes[1:])
-    per_row = 3 * parameters + 40 * neurons + 20
-    per_update = parameters * (2 + 12 * len(work.settings.optimizer_rule.slots)) + 20
+    slots = len(work.settings.optimizer_rule.slots)
+    per_row = 3 * parameters + 8 * neurons + 60 + work.settings.shuffle * LANE_SHUFFLE
+    per_update = parameters * (3 + 7 * slots) + 120
     per_epoch = float(work.rows.count.max()) * per_row + float(work.steps.max()) * per_update
     operations = per_epoch * work.settings.epochs
     if work.backend.name == "cupy":
         return operations * CUDA_LANE_OPERATION * max(1.0, work.n_networks / CUDA_THREADS)
-    groups = -(-work.n_networks // LANES)
+    groups = -(-work.n_networks * work.dtype.itemsize // LANE_BYTES)
     return operations * LANE_OPERATION * max(1.0, groups / CORES)
+
+
+def block_seconds(work: Work) -> float:
+    """The estimated time of the whole training by the block engine on a CPU, without compiling."""
+    parameters, slots = work.architecture.n_parameters, len(work.settings.optimizer_rule.slots)
+    update = BLOCK_UPDATE + parameters * (BLOCK_PARAMETER + slots * BLOCK_PARAMETER_SLOT)
+    row = BLOCK_ROW + parameters * BLOCK_NUMBER
+    doubles = work.dtype.itemsize / 4
+    total = float(work.steps.sum()) * update + float(work.rows.count.sum()) * row
+    return doubles * total * work.settings.epochs / min(CORES, work.n_networks)

@@ -1,0 +1,158 @@
+"""`engine="auto"`: which engine is chosen, why, and that the choice depends on the training alone."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpubp.backends import NumpyBackend, get_backend
+from gpubp.errors import SettingsError
+from gpubp.kernels.architecture import Architecture
+from gpubp.population import Population, network_seeds
+from gpubp.training import Settings, train
+from gpubp.training.choice import (
+    COMPILE_SECONDS,
+    EngineChoice,
+    array_seconds,
+    block_seconds,
+    choose_engine,
+    lane_seconds,
+)
+from gpubp.training.engine import Work
+from gpubp.training.loop import prepare
+from gpubp.tutorial import load_seeds, one_hot, online_settings, split_folds
+
+
+@pytest.fixture(autouse=True)
+def _with_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The choice is the same on machines that have none, but for that."""
+    monkeypatch.setattr(NumpyBackend, "compiler_missing", lambda self: None)
+
+
+def work_of(sizes: tuple[int, ...], n_networks: int, n_rows: int, dtype: Any = np.float32, **settings: Any) -> Work:
+    architecture = Architecture(sizes[0], sizes[1:-1], sizes[-1], "relu", "softmax")
+    source = np.random.default_rng(0)
+    X, T = source.normal(size=(n_rows, sizes[0])), np.eye(sizes[-1])[source.integers(0, sizes[-1], n_rows)]
+    seeds = network_seeds(1, n_networks)
+    population = Population.initialize(architecture, seeds, get_backend("numpy"), dtype=dtype)
+    return prepare(population, X.astype(dtype), T.astype(dtype), Settings(**settings))
+
+
+def case_study_work() -> Work:
+    X, classes, names = load_seeds()
+    folds = split_folds(len(X), 5, random.Random(1))
+    rows = [np.concatenate([other for other in folds if other is not fold]) for fold in folds]
+    architecture = Architecture(7, 5, 3, "logistic", "logistic")
+    population = Population.initialize(architecture, network_seeds(1, 5), get_backend("numpy"), dtype=np.float64)
+    return prepare(population, X, one_hot(classes, len(names)), online_settings(0.3, 500), rows)
+
+
+def test_the_case_study_goes_by_lanes() -> None:
+    choice = choose_engine(case_study_work())
+    assert choice.engine == "lane"
+    assert choice.seconds["lane"] + COMPILE_SECONDS["lane"] < choice.seconds["array"]
+    by_engine = [f"{choice.seconds[engine]:.2g} s by {engine}" for engine in ("lane", "block", "array")]
+    assert choice.reason == f"about {', '.join(by_engine)}"
+
+
+def test_a_population_goes_by_lanes() -> None:
+    assert choose_engine(work_of((16, 32, 3), 256, 1000, batch_size=32, epochs=100)).engine == "lane"
+
+
+def test_a_short_training_is_not_worth_a_compilation() -> None:
+    choice = choose_engine(work_of((7, 5, 3), 1, 100, batch_size=32, epochs=5))
+    assert choice.engine == "array"
+    fastest = min(choice.seconds, key=lambda engine: choice.seconds[engine])
+    assert choice.seconds[fastest] < choice.seconds["array"] < COMPILE_SECONDS[fastest]
+    assert choice.reason.endswith(f"compiling a kernel (about {COMPILE_SECONDS[fastest]:g} s) would not pay")
+
+
+def test_epochs_make_it_worth_one() -> None:
+    engines = [choose_engine(work_of((7, 5, 3), 1, 100, batch_size=1, epochs=e)).engine for e in (1, 10, 10_000)]
+    assert engines == ["array", "array", "lane"]
+
+
+def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NumpyBackend, "compiler_missing", lambda self: "no C++ compiler was found")
+    choice = choose_engine(case_study_work())
+    assert (choice.engine, choice.reason) == ("array", "no C++ compiler was found")
+
+
+def test_one_middle_network_goes_by_blocks() -> None:
+    choice = choose_engine(work_of((16, 64, 64, 3), 1, 3200, batch_size=32, epochs=1000))
+    assert choice.engine == "block"
+    assert "no lanes: a network of" in choice.reason
+
+
+@pytest.mark.parametrize("engine", ["lane", "block", "array"])
+def test_an_engine_asked_for_is_taken(engine: str) -> None:
+    for work in (case_study_work(), work_of((7, 5, 3), 1, 100, batch_size=32, epochs=1)):
+        choice = choose_engine(work, engine)
+        assert (choice.engine, choice.reason) == (engine, "asked for")
+
+
+def test_lanes_asked_for_a_network_too_large() -> None:
+    work = work_of((784, 1024, 10), 1, 100, batch_size=32, epochs=1)
+    with pytest.raises(SettingsError, match=r"lane cannot be used: a network of 3256\d+ numbers .* is too large"):
+        choose_engine(work, "lane")
+
+
+def test_an_unknown_engine() -> None:
+    with pytest.raises(SettingsError, match=r"Unknown engine 'warp': choose one of auto, lane, .*array"):
+        choose_engine(case_study_work(), "warp")
+
+
+def test_the_same_choice_twice_whatever_was_trained_between() -> None:
+    def choices() -> list[EngineChoice]:
+        trainings = [work_of((7, 5, 3), p, 100, batch_size=1, epochs=e) for p in (1, 50) for e in (1, 300, 3000)]
+        return [choose_engine(work) for work in trainings]
+
+    before = choices()
+    population = Population.initialize(Architecture(2, 2, 2, "relu", "softmax"), 1, get_backend("numpy"))
+    train(population, np.eye(2), np.eye(2), Settings(epochs=2, batch_size=1), engine="array")
+    assert choices() == before
+    assert {choice.engine for choice in before} == {"lane", "array"}
+
+
+def test_the_estimates_grow_with_the_work() -> None:
+    small: dict[str, Any] = {"sizes": (7, 5, 3), "n_networks": 1, "n_rows": 64, "batch_size": 8, "epochs": 2}
+    for more in (
+        {"sizes": (7, 50, 3)},
+        {"n_networks": 100},
+        {"n_rows": 640},
+        {"batch_size": 1},
+        {"epochs": 20},
+    ):
+        for estimate in (array_seconds, block_seconds, lane_seconds):
+            assert estimate(work_of(**(small | more))) > estimate(work_of(**small)), (more, estimate)
+
+
+def test_a_shuffle_and_an_optimizer_state_cost_something() -> None:
+    given: dict[str, Any] = {"sizes": (7, 5, 3), "n_networks": 1, "n_rows": 64, "batch_size": 1, "epochs": 2}
+    plain = work_of(**given, optimizer="sgd", shuffle=False)
+    for more in (work_of(**given, optimizer="adam", shuffle=False), work_of(**given, optimizer="sgd", shuffle=True)):
+        assert array_seconds(more) > array_seconds(plain)
+        assert lane_seconds(more) > lane_seconds(plain)
+
+
+def test_lanes_of_a_wider_number_hold_fewer_networks() -> None:
+    given: dict[str, Any] = {"sizes": (7, 5, 3), "n_networks": 160, "n_rows": 64, "batch_size": 1, "epochs": 2}
+    single, double = (lane_seconds(work_of(**given, dtype=dtype)) for dtype in (np.float32, np.float64))
+    assert double == pytest.approx(2 * single)
+
+
+@pytest.mark.parametrize("engine", ["auto", "array"])
+def test_the_history_carries_the_reason(engine: str) -> None:
+    population = Population.initialize(Architecture(2, 3, 2, "relu", "softmax"), 1, get_backend("numpy"))
+    history = train(population, np.eye(2), np.eye(2), Settings(epochs=2, batch_size=2), engine=engine)
+    assert history.engine == "array"
+    assert ("would not pay" in history.engine_reason) if engine == "auto" else (history.engine_reason == "asked for")
+
+
+def test_one_large_network_goes_by_arrays() -> None:
+    choice = choose_engine(work_of((784, 1024, 10), 1, 100, batch_size=32, epochs=1000))
+    assert choice.engine == "array"
+    assert "too large for a CPU core's caches" in choice.reason
