@@ -2,23 +2,26 @@
 
     python scripts/benchmark.py                                  # everything, a few minutes
     python scripts/benchmark.py --rows case-study --rows minibatch-small
-    python scripts/benchmark.py --quick --json benchmark.json
+    python scripts/benchmark.py --quick --json benchmark.json --plot benchmark.png
 
-PyTorch takes part where it is installed. Contenders take turns, and the medians are shown; the times of a busy machine
-are worth little, their ratios more. `taskset -c 0 python scripts/benchmark.py` keeps everybody to one core.
+JAX and PyTorch take part where they are installed (`pip install "gpubp[bench]"`). Contenders take turns, and the
+medians are shown; the times of a busy machine are worth little, their ratios more. `taskset -c 0 python
+scripts/benchmark.py` keeps everybody to one core.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from benchmarks.case_study import case_study_row
-from benchmarks.contest import OURS, Outcome, Row, WrongAnswer, measure
+from benchmarks.contest import Outcome, Row, WrongAnswer, measure
 from benchmarks.machine import describe
+from benchmarks.many import MANY_ROWS
 from benchmarks.minibatch import MINIBATCH_ROWS
 from benchmarks.online import ONLINE_ROWS
 from rich import box
@@ -32,7 +35,12 @@ console = Console(highlight=False)
 notes = Console(stderr=True, highlight=False)
 
 # name: (backend, quick) -> Row. A new contender is no new row: it belongs into the rows' own modules.
-ROWS: dict[str, Callable[[Backend, bool], Row]] = {"case-study": case_study_row, **ONLINE_ROWS, **MINIBATCH_ROWS}
+ROWS: dict[str, Callable[[Backend, bool], Row]] = {
+    "case-study": case_study_row,
+    **ONLINE_ROWS,
+    **MANY_ROWS,
+    **MINIBATCH_ROWS,
+}
 REPEATS = 7
 
 
@@ -44,11 +52,14 @@ def main(
     repeats: Annotated[int | None, typer.Option(min=1, help=f"Of each contender; {REPEATS} by default.")] = None,
     backend: Annotated[str | None, typer.Option(help="auto, numpy or cupy; else GPUBP_BACKEND decides.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Save machine, times and ratios here.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the ratios: .png or .svg. Needs matplotlib.")] = None,
 ) -> None:
     """Check and time gpubp against its peers."""
     unknown = [name for name in rows or [] if name not in ROWS]
     if unknown:
         fail(f"Unknown row {unknown[0]!r}: choose from {', '.join(ROWS)}.")
+    if plot is not None and find_spec("matplotlib") is None:
+        fail("--plot needs matplotlib: pip install matplotlib.")
     try:
         chosen = get_backend(backend)
     except GpubpError as error:
@@ -68,23 +79,27 @@ def main(
         saved = {"machine": machine, "quick": quick, "rows": {o.row.name: o.to_dict() for o in outcomes}}
         json_file.write_text(json.dumps(saved, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         notes.print(f"Saved as {json_file}", markup=False)
+    if plot is not None:
+        from benchmarks.plot import draw
+
+        draw(outcomes, machine, plot)
+        notes.print(f"Drawn as {plot}", markup=False)
 
 
 def show(outcomes: list[Outcome]) -> None:
-    """One line for each row, one column for each contender: the median, and how many times gpubp's best it is."""
-    contenders = list(dict.fromkeys(name for outcome in outcomes for name in outcome.times))
-    contenders.sort(key=lambda name: not name.startswith(OURS))
+    """One line for each contender of each row: the median, the least, and how many times gpubp's best the median is."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("median (× gpubp's best)")
-    table.add_column("unit")
-    for name in contenders:
-        table.add_column(name, justify="right")
+    for heading in ("", "unit", "", "median", "least", "× gpubp's best"):
+        table.add_column(heading, justify="right" if heading in ("median", "least", "× gpubp's best") else "left")
     for outcome in outcomes:
-        medians, ratios = outcome.medians(), outcome.ratios()
-        cells = [f"{number(medians[n])} (×{number(ratios[n])})" if n in medians else "–" for n in contenders]
-        table.add_row(outcome.row.title, outcome.row.unit, *cells)
+        medians, least, ratios = outcome.medians(), outcome.least(), outcome.ratios()
+        title, unit = outcome.row.title, outcome.row.unit
+        for name in sorted(medians, key=medians.__getitem__):
+            table.add_row(title, unit, name, number(medians[name]), number(least[name]), number(ratios[name]))
+            title = unit = ""
+        table.add_section()
     if not console.is_terminal:
-        console.width = max(console.width, 60 + 22 * len(contenders))  # a file has room
+        console.width = max(console.width, 140)  # a file has room
     console.print()
     console.print(table)
     for outcome in outcomes:

@@ -25,7 +25,11 @@ def run(script: str, *arguments: str, folder: Path | None = None) -> subprocess.
 
 @pytest.mark.parametrize(
     ("script", "mentions"),
-    [("case_study.py", ["--backend", "--epochs"]), ("benchmark.py", ["--rows", "--quick", "--json", "case-study"])],
+    [
+        ("case_study.py", ["--backend", "--epochs"]),
+        ("benchmark.py", ["--rows", "--quick", "--json", "--plot", "case-study"]),
+        ("crossover.py", ["--quick", "--json", "--markdown"]),
+    ],
 )
 def test_help(script: str, mentions: list[str]) -> None:
     done = run(script, "--help")
@@ -88,12 +92,19 @@ def test_the_benchmark_in_short(tmp_path: Path) -> None:
     study = told["rows"]["case-study"]
     assert study["checked"] == "the same fold accuracies, and every epoch error to 1e-06"
     assert all(len(times) == 2 and min(times) > 0 for times in study["times"].values())
-    assert {"gpubp array", "plain Python"} <= set(study["times"])
+    assert {"gpubp array", "gpubp case_study()", "plain Python"} <= set(study["times"])
+    assert study["least"] == {name: min(times) for name, times in study["times"].items()}
     fastest = min(value for name, value in study["medians"].items() if name.startswith("gpubp"))
     for name, ratio in study["ratios"].items():
         assert ratio == pytest.approx(study["medians"][name] / fastest)
     small = told["rows"]["minibatch-small"]
-    assert set(small["missing"]) | set(small["times"]) == {"gpubp lane", "gpubp array", "scikit-learn", "PyTorch"}
+    assert set(small["missing"]) | set(small["times"]) == {
+        "gpubp lane",
+        "gpubp block",
+        "gpubp array",
+        "scikit-learn",
+        "PyTorch",
+    }
 
 
 @pytest.mark.parametrize("name", ["online-1", "online-5"])
@@ -102,6 +113,48 @@ def test_an_online_row_of_the_benchmark(name: str) -> None:
     assert done.returncode == 0, done.stderr
     assert "7-5-3 online" in done.stdout
     assert "epoch losses as plain Python's, to 0.0001" in done.stdout
+    for package, contender in (("jax", "JAX tuned"), ("torch", "PyTorch")):
+        if importlib.util.find_spec(package) is None:
+            assert f"No {contender} for 7-5-3 online" in done.stdout
+        else:
+            assert re.search(rf"{contender}\s+\d", done.stdout)
+
+
+def test_the_row_of_many_networks_by_mini_batches() -> None:
+    done = run("benchmark.py", "--quick", "--repeats", "1", "--rows", "minibatch-many", "--backend", "numpy")
+    assert done.returncode == 0, done.stderr
+    assert "16-32-3, Adam, batch 32, 256 networks: the same epoch losses" in done.stdout
+
+
+def test_the_plot_of_the_benchmark(benchmarks: ModuleType, tmp_path: Path) -> None:
+    from benchmarks.contest import Outcome, Row
+
+    file = tmp_path / "ratios.svg"
+    if importlib.util.find_spec("matplotlib") is None:
+        done = run("benchmark.py", "--quick", "--rows", "online-1", "--plot", str(file))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "--plot needs matplotlib" in done.stderr
+        return
+    from benchmarks.plot import draw
+
+    row = Row("r", "a row", "s", lambda: "agreed", {})
+    outcome = Outcome(row, "agreed", {"gpubp lane": [2.0, 1.0, 3.0], "a peer": [6.0, 5.0, 9.0]})
+    draw([outcome, outcome], {"CPU": "a processor"}, file)
+    assert file.read_text(encoding="utf-8").count("<svg") == 1
+
+
+def test_crossover_marks_a_choice_that_costs_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    from crossover import Point, cell
+
+    measured = {"lane": 1.0, "array": 20.0}  # µs an update: of 100,000 updates 0.1 s and 1.5 s to compile, and 2 s
+    points = {engine: Point(1, (7, 5, 3), 1, "sgd", measured, measured, engine) for engine in measured}
+    assert points["lane"].parameters == 58
+    assert points["lane"].seconds("lane") == pytest.approx(1.6)
+    assert points["array"].seconds("array") == pytest.approx(2.0)
+    assert points["array"].regret == pytest.approx(1.25)
+    assert cell(points["lane"]) == "**1** / 20"
+    assert cell(points["array"]) == "1 / **20** (×1.2)"
 
 
 def test_the_benchmark_refuses_an_unknown_row() -> None:

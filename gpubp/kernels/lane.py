@@ -30,6 +30,7 @@ LARGEST_ON_CUDA = {"float32": 205, "float64": 168}
 # than this NVRTC takes very long.
 PREDICTION_REGISTERS_ON_CUDA, PREDICTION_PARAMETERS_ON_CUDA = 120, 600
 CUDA_THREADS = 64
+NARROW_BYTES = 16
 KEPT_HYPERPARAMETERS = {"sgd": 1, "momentum": 2, "nesterov": 2, "adam": 9, "adamw": 11, "rmsprop": 4}
 REAL_NAMES = {"float32": "float", "float64": "double"}
 
@@ -54,10 +55,12 @@ class LaneKernel:
     weights: int  # row weights: 0 none, 1 a column of the table, 2 one row of them for each network
     shuffle: bool
     shared_order: bool  # all networks take the same rows, in the same order if nothing is shuffled
+    narrow: bool = False  # on a CPU: all networks fit into a vector of NARROW_BYTES, which is quicker than a wide one
 
     def definitions(self) -> dict[str, object]:
         """For the compiler."""
-        return {
+        width = {"VECTOR_BYTES": NARROW_BYTES} if self.narrow else {}
+        return width | {
             "REAL": REAL_NAMES[self.dtype],
             "SIZES": self.architecture.sizes,
             "ACTIVATIONS": [name.upper() for name in self.architecture.activations],

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Program
-from gpubp.kernels.lane import LaneKernel
+from gpubp.kernels.lane import NARROW_BYTES, LaneKernel
 from gpubp.training.engine import Work
 from gpubp.training.kernel_engine import KernelEngine, Run
 
@@ -27,6 +27,7 @@ def lane_kernel(work: Work) -> LaneKernel:
         weights=0 if work.weights is None else work.weights.ndim,
         shuffle=settings.shuffle,
         shared_order=work.rows.shared,
+        narrow=work.backend.name == "numpy" and work.n_networks * work.dtype.itemsize <= NARROW_BYTES,
     )
 
 

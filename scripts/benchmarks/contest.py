@@ -40,6 +40,9 @@ class Outcome:
     def medians(self) -> dict[str, float]:
         return {name: median(times) for name, times in self.times.items()}
 
+    def least(self) -> dict[str, float]:
+        return {name: min(times) for name, times in self.times.items()}
+
     def ratios(self) -> dict[str, float]:
         """How many times as long as gpubp's fastest engine each contender takes."""
         medians = self.medians()
@@ -54,6 +57,7 @@ class Outcome:
             "checked": self.checked,
             "times": self.times,
             "medians": self.medians(),
+            "least": self.least(),
             "ratios": self.ratios(),
             "missing": self.row.missing,
         }

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from gpubp.backends import Backend, NumpyBackend
 
-PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x")
+PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "jax", "jaxlib", "cupy-cuda12x", "cupy-cuda13x")
 
 
 def describe(backend: Backend) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.engines import refusal
+from benchmarks.machine import usable_cores
 from gpubp.backends import Backend, NumpyBackend
 from gpubp.kernels.architecture import Architecture
 from gpubp.population import Population
@@ -119,6 +120,9 @@ class ScikitLearn:
             return time.perf_counter() - started, np.array(model.loss_curve_[-epochs:])
 
 
+WORTH_THREADS = 1_000_000  # parameters times rows of a batch; with less, PyTorch is faster on one thread
+
+
 class PyTorch:
     """Eager, with autograd and the fused Adam; batches are cut from one shuffled copy, without a DataLoader."""
 
@@ -130,7 +134,9 @@ class PyTorch:
     def train(self, problem: Problem, epochs: int, shuffle: bool) -> tuple[float, np.ndarray]:
         import torch
 
-        model = self._model(problem)
+        large = problem.batch_size * problem.architecture.n_parameters > WORTH_THREADS
+        torch.set_num_threads(usable_cores() if large else 1)
+        model = torch_network(problem.initial_layers())
         optimizer = torch.optim.Adam(model.parameters(), lr=problem.rate, fused=True)
         X, classes = torch.from_numpy(problem.X), torch.from_numpy(problem.classes)
         losses = []
@@ -147,14 +153,16 @@ class PyTorch:
             losses.append(float(total) / problem.batches)
         return time.perf_counter() - started, np.array(losses)
 
-    def _model(self, problem: Problem) -> Any:
-        import torch
 
-        parts: list[Any] = []
-        for W, b in problem.initial_layers():
-            layer = torch.nn.Linear(*W.shape)
-            with torch.no_grad():
-                layer.weight.copy_(torch.from_numpy(W.T.copy()))
-                layer.bias.copy_(torch.from_numpy(b.copy()))
-            parts += [layer, torch.nn.ReLU()]
-        return torch.nn.Sequential(*parts[:-1])
+def torch_network(layers: list[tuple[np.ndarray, np.ndarray]]) -> Any:
+    """Of relu layers with these W (I, O) and b (O,)."""
+    import torch
+
+    parts: list[Any] = []
+    for W, b in layers:
+        layer = torch.nn.Linear(*W.shape)
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(W.T.copy()))
+            layer.bias.copy_(torch.from_numpy(b.copy()))
+        parts += [layer, torch.nn.ReLU()]
+    return torch.nn.Sequential(*parts[:-1])

@@ -157,8 +157,7 @@ FN void block_forward(const Network& net, int size) {
     block_sync();
     if (l == net.layers - 1 && LOSS != SQUARED_ERROR) return;
     with_activation(at.activation, ActivationForward{at, size});
-    block_sync();
-    FOR_EACH(r, size) at.h[r * at.ldh + at.O] = 1;
+    FOR_EACH(r, size) at.h[r * at.ldh + at.O] = 1;  // after the vector that it lies in, which the same thread wrote
     block_sync();
   }
 }
@@ -363,7 +362,7 @@ struct Update {  // of one network, over its batches
 struct Trainer {
   const Task& task;
   int network, column;  // among all networks; among those whose `shuffled` orders lie side by side
-  Network net;
+  Network& net;         // laid out
 
   // f(in the padded memory, in the flat row) for every parameter of three matrices at a time
   METHOD void copy(bool in) {
@@ -434,7 +433,6 @@ struct Trainer {
   }
 
   METHOD void train() {
-    net.lay_out(task);
     clear();
     copy(true);
     Update update{task, net, Rule(), hyper(H_RATE), hyper(H_L2), hyper(H_CLIP_NORM), hyper(H_WEIGHT_DECAY), net.parts};
@@ -542,12 +540,14 @@ struct Trainer {
 
 #if TARGET_CUDA
 // A block trains one of the networks first ... last-1; `memory` and `shuffled` have a part for each of them.
-extern "C" __global__ void __launch_bounds__(THREADS) block_train(TRAIN_PARAMETERS) {
+extern "C" __global__ void __launch_bounds__(THREADS, 1) block_train(TRAIN_PARAMETERS) {
+  __shared__ Network net;  // in a thread's own memory, 256 times the same 3 kB, it would take a stack frame
   int column = blockIdx.x;
   Task task = TRAIN_TASK;
   task.memory += (long long)column * memory_stride;
-  Trainer trainer{task, first + column, column, {}};
-  trainer.train();
+  if (block_first()) net.lay_out(task);
+  block_sync();
+  Trainer{task, first + column, column, net}.train();
 }
 #else
 // Trains the networks first ... last-1, one after the other; `memory` and `shuffled` are this call's own, or shared by
@@ -555,9 +555,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) block_train(TRAIN_PARAMETE
 extern "C" void block_train(TRAIN_PARAMETERS) {
   team = {member, members, meeting};
   Task task = TRAIN_TASK;
+  Network net;
+  net.lay_out(task);
   for (int network = first; network < last; network++) {
-    Trainer trainer{task, network, 0, {}};
-    trainer.train();
+    Trainer{task, network, 0, net}.train();
     block_sync();
   }
   (void)memory_stride;

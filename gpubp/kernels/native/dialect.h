@@ -140,7 +140,8 @@ FN void lane_store_places(int* p, int stride, int, lane_index_t v) { *p = v; }
 
 #else
 // -------------------------------------------------------------------------------------------- CPU
-#if defined(__AVX512F__)
+#ifdef VECTOR_BYTES  // asked for: 16, which every CPU has; few networks need no more
+#elif defined(__AVX512F__)
 #define VECTOR_BYTES 64
 #elif defined(__AVX__)
 #define VECTOR_BYTES 32
@@ -192,7 +193,7 @@ FN lane_t lane_div(lane_t a, lane_t b) { return a / b; }
 #if defined(__clang__) && (defined(__FMA__) || defined(__aarch64__))
 #define VECTOR_FMA(a, b, c) __builtin_elementwise_fma(a, b, c)
 #define VECTOR_SQRT(a) __builtin_elementwise_sqrt(a)
-#elif defined(__AVX512F__)
+#elif VECTOR_BYTES == 64
 #define ALL_ELEMENTS (-1), 4  // mask, and "rounding as it is set": to nearest
 #if REAL_IS_DOUBLE
 #define VECTOR_FMA(a, b, c) __builtin_ia32_vfmaddpd512_mask(a, b, c, ALL_ELEMENTS)
@@ -201,13 +202,21 @@ FN lane_t lane_div(lane_t a, lane_t b) { return a / b; }
 #define VECTOR_FMA(a, b, c) __builtin_ia32_vfmaddps512_mask(a, b, c, ALL_ELEMENTS)
 #define VECTOR_SQRT(a) __builtin_ia32_sqrtps512_mask(a, a, ALL_ELEMENTS)
 #endif
-#elif defined(__AVX__) && defined(__FMA__)
+#elif VECTOR_BYTES == 32 && defined(__FMA__)
 #if REAL_IS_DOUBLE
 #define VECTOR_FMA(a, b, c) __builtin_ia32_vfmaddpd256(a, b, c)
 #define VECTOR_SQRT(a) __builtin_ia32_sqrtpd256(a)
 #else
 #define VECTOR_FMA(a, b, c) __builtin_ia32_vfmaddps256(a, b, c)
 #define VECTOR_SQRT(a) __builtin_ia32_sqrtps256(a)
+#endif
+#elif VECTOR_BYTES == 16 && defined(__FMA__)
+#if REAL_IS_DOUBLE
+#define VECTOR_FMA(a, b, c) __builtin_ia32_vfmaddpd(a, b, c)
+#define VECTOR_SQRT(a) __builtin_ia32_sqrtpd(a)
+#else
+#define VECTOR_FMA(a, b, c) __builtin_ia32_vfmaddps(a, b, c)
+#define VECTOR_SQRT(a) __builtin_ia32_sqrtps(a)
 #endif
 #endif
 

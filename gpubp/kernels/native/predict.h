@@ -14,13 +14,13 @@ struct SharedParameters {
 FN void predict_rows(const real_t* RESTRICT params, int n_networks, const real_t* RESTRICT X, real_t* RESTRICT out,
                      int n_rows, int first, int count) {
   constexpr int I = net::inputs, O = net::outputs;
-  Trace trace;
-  UNROLL for (int i = 0; i < I; i++) trace.x[i] = lane_load_networks(X + (long long)first * I + i, I, count);
+  Trace<1> trace;
+  UNROLL for (int i = 0; i < I; i++) trace.x[i][0] = lane_load_networks(X + (long long)first * I + i, I, count);
   for (int network = 0; network < n_networks; network++) {
     SharedParameters weight{params + (long long)network * net::parameters};
-    forward_layers<0>(weight, trace);
+    forward_layers<0, 1>(weight, trace);
     lane_t z[O], y[O];
-    UNROLL for (int o = 0; o < O; o++) z[o] = trace.z[net::values(net::layers - 1) + o];
+    UNROLL for (int o = 0; o < O; o++) z[o] = trace.z[net::values(net::layers - 1) + o][0];
     output(z, y);
     real_t* at = out + ((long long)network * n_rows + first) * O;
     UNROLL for (int o = 0; o < O; o++) lane_store_networks(at + o, O, count, y[o]);
