@@ -1,16 +1,17 @@
-"""What the lane kernels take on each kind of GPU, and how fast they should be: the tables of docs/kernels.md.
+"""What the native kernels take on each kind of GPU, and how fast lanes should be: the tables of docs/kernels.md.
 
 Needs no GPU, but NVRTC (`pip install 'nvidia-cuda-nvrtc>=13,<14'`). Ends with exit code 1 if a kernel that the engine
 serves keeps anything outside of registers.
 
     python scripts/kernel_report.py                # rewrites docs/kernels.md between its markers: some minutes
+    python scripts/kernel_report.py --only block   # the tables of one engine
     python scripts/kernel_report.py --show         # prints instead
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -23,65 +24,90 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # the proof's tools live with the tests
 
 from proof import nvrtc  # noqa: E402
-from proof.kernels import CAPABILITIES, covering_set, lane_kernel  # noqa: E402
+from proof.kernels import CAPABILITIES, block_kernels, covering_set, lane_kernel, usage  # noqa: E402
 from proof.speed import estimate  # noqa: E402
 
+from gpubp.kernels.block import BlockKernel  # noqa: E402
 from gpubp.kernels.lane import LaneKernel  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "kernels.md"
-BEGIN, END = "<!-- kernel_report: begin -->", "<!-- kernel_report: end -->"
+ENGINES = ("lane", "block")
 console = Console(stderr=True)
 
 
 def main(
     show: Annotated[bool, typer.Option("--show", help="Print the tables instead of writing them.")] = False,
     jobs: Annotated[int, typer.Option(help="Compilations at a time.")] = 2,
+    only: Annotated[str, typer.Option(help="lane or block; all where it is not given.")] = "",
 ) -> None:
-    """Compile the covering set for every architecture and write what ptxas says."""
+    """Compile the covering sets for every architecture and write what ptxas says."""
     if reason := nvrtc.missing():
         console.print(reason)
         raise typer.Exit(2)
-    kernels = list(covering_set())
-    tasks = [(kernel, capability) for _, kernel in kernels for capability in CAPABILITIES]
-    with ThreadPoolExecutor(jobs) as pool:
-        found = list(track(pool.map(lambda task: usage(*task), tasks), "compiling", len(tasks), console=console))
-    usages = [found[i : i + len(CAPABILITIES)] for i in range(0, len(found), len(CAPABILITIES))]
-    lines = [
-        f"NVRTC {nvrtc.version()}, {len(tasks)} compilations.",
-        "",
-        *registers_table(kernels, usages),
-        "",
-        *speed_table(),
-    ]
-    if show:
-        print("\n".join(lines))
-    else:
-        write(lines)
-    if spilling := sum(not all(each.fits for each in row) for row in usages):
-        console.print(f"{spilling} of {len(kernels)} kernels keep something outside of registers.")
+    if only not in ("", *ENGINES):
+        raise typer.BadParameter(f"{only!r}: choose one of {', '.join(ENGINES)}", param_hint="--only")
+    outside = 0
+    for engine in [only] if only else ENGINES:
+        usages, lines = lane_tables(jobs) if engine == "lane" else block_table(jobs)
+        outside += sum(not each.fits for row in usages for each in row)
+        if show:
+            print("\n".join(lines))
+        else:
+            write(engine, lines)
+    if outside:
+        console.print(f"{outside} compilations keep something outside of registers.")
         raise typer.Exit(1)
 
 
-def usage(kernel: LaneKernel, capability: int) -> nvrtc.Usage:
-    return nvrtc.compile_cubin(kernel.source, kernel.definitions(), capability, "lane_train")[1]
+def compiled(kernels: Sequence[LaneKernel | BlockKernel], jobs: int) -> list[list[nvrtc.Usage]]:
+    """A row for each kernel, with its usage on each architecture."""
+    tasks = [(kernel, capability) for kernel in kernels for capability in CAPABILITIES]
+    with ThreadPoolExecutor(jobs) as pool:
+        found = list(track(pool.map(lambda task: usage(*task), tasks), "compiling", len(tasks), console=console))
+    return [found[i : i + len(CAPABILITIES)] for i in range(0, len(found), len(CAPABILITIES))]
 
 
-def registers_table(kernels: Iterable[tuple[str, LaneKernel]], usages: list[list[nvrtc.Usage]]) -> Iterable[str]:
-    heads = ["kernel", "network", "trained by", "dtype", "kept", *(f"sm_{c}" for c in CAPABILITIES), "stack", "spills",
-             "shared"]  # fmt: skip
-    yield from head(heads)
-    for (what, kernel), row in zip(kernels, usages, strict=True):
-        yield line(
+def summary(usages: list[list[nvrtc.Usage]]) -> str:
+    return f"NVRTC {nvrtc.version()}, {sum(map(len, usages))} compilations."
+
+
+REGISTERS = [f"sm_{capability}" for capability in CAPABILITIES]
+MEMORY = ["stack", "spills", "shared"]
+
+
+def cells(row: list[nvrtc.Usage]) -> list[int]:
+    """Under REGISTERS and MEMORY; of memory the most of any architecture."""
+    spills = max(each.spill_stores + each.spill_loads for each in row)
+    memory = [max(each.stack for each in row), spills, max(each.shared for each in row)]
+    return [*(each.registers for each in row), *memory]
+
+
+def lane_tables(jobs: int) -> tuple[list[list[nvrtc.Usage]], list[str]]:
+    kernels = list(covering_set())
+    usages = compiled([kernel for _, kernel in kernels], jobs)
+    rows = [
+        line(
             what,
             shape(kernel),
             f"{kernel.loss}, {kernel.optimizer}" + ("" if kernel.online else ", batches") + (", all" * kernel.l2),
             kernel.dtype,
             kernel.registers,
-            *(each.registers for each in row),
-            max(each.stack for each in row),
-            max(each.spill_stores + each.spill_loads for each in row),
-            max(each.shared for each in row),
+            *cells(row),
         )
+        for (what, kernel), row in zip(kernels, usages, strict=True)
+    ]
+    heads = head(["kernel", "network", "trained by", "dtype", "kept", *REGISTERS, *MEMORY])
+    return usages, [summary(usages), "", *heads, *rows, "", *speed_table()]
+
+
+def block_table(jobs: int) -> tuple[list[list[nvrtc.Usage]], list[str]]:
+    kernels = list(block_kernels())
+    usages = compiled(kernels, jobs)
+    rows = [
+        line(f"{kernel.loss}, {kernel.optimizer}", kernel.dtype, *cells(row))
+        for kernel, row in zip(kernels, usages, strict=True)
+    ]
+    return usages, [summary(usages), "", *head(["trained by", "dtype", *REGISTERS, *MEMORY]), *rows]
 
 
 def speed_table() -> Iterable[str]:
@@ -122,12 +148,14 @@ def line(*cells: object) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
-def write(lines: list[str]) -> None:
+def write(engine: str, lines: list[str]) -> None:
+    """Between the engine's markers."""
+    begin, end = f"<!-- kernel_report {engine}: begin -->", f"<!-- kernel_report {engine}: end -->"
     text = DOCUMENT.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    DOCUMENT.write_text("\n".join([before + BEGIN, *lines, END + after]), encoding="utf-8")
-    console.print(f"{DOCUMENT.relative_to(ROOT)} is written.")
+    before, rest = text.split(begin)
+    after = rest.split(end)[1]
+    DOCUMENT.write_text("\n".join([before + begin, *lines, end + after]), encoding="utf-8")
+    console.print(f"{DOCUMENT.relative_to(ROOT)} is written: {engine}.")
 
 
 if __name__ == "__main__":

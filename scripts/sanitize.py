@@ -1,8 +1,8 @@
-"""Run small trainings by the lane kernel under AddressSanitizer and UndefinedBehaviorSanitizer.
+"""Run small trainings by the native kernels under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer.
 
-Both branches of the kernel's source: the CPU's vectors, and CUDA's on the shim of the tests. Networks that fill no
-vector and no block, row sets of different lengths; every array ends at a red zone. First, two defects made on purpose
-have to be found. Needs g++ and its libasan.
+Both branches of the kernels' source: the CPU's vectors, and CUDA's on the shim of the tests. Networks that fill no
+vector and no block, row sets of different lengths; every array ends at a red zone. A team of threads that train one
+network, and threads that train several. Defects made on purpose have to be found. Needs g++ with its libraries.
 
     python scripts/sanitize.py
 """
@@ -16,9 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -28,14 +28,27 @@ from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.backends.host_program import HostProgram
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-import lane_cases
+import bit_cases
 import standin
 
-FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g1", "-O1")
-CASES = (0, 1, 3, 8)  # of tests/lane_cases.py: ragged; shuffled with Adam; four layers; row weights and clipping
+from gpubp.kernels import lane
+from gpubp.kernels.architecture import Architecture
+from gpubp.population import Population
+from gpubp.training import block_engine
+from gpubp.training.block_engine import BlockEngine
+from gpubp.training.kernel_engine import KernelEngine
+
+MEMORY = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g1", "-O1")
+THREADS = ("-fsanitize=thread", "-g1", "-O1")
+CASES = [  # ragged; shuffled with Adam; four layers; row weights and clipping
+    *(bit_cases.LANE_CASES[i] for i in (0, 1, 3, 8)),
+    *(bit_cases.BLOCK_CASES[i] for i in (1, 7, 8)),  # Adam, one batch and single rows; left-over rows, own weights
+]
 NETWORKS = (17, 5, 1)
-IN_THE_KERNEL = re.compile(r"SUMMARY: AddressSanitizer: \S+ \S*(lane|dialect)\.h:")
-JOBS = {"host defect": True, "cuda defect": True, "host": False, "cuda": False}  # has to be stopped by a sanitizer?
+SHARED_WORK = [bit_cases.BLOCK_CASES[i] for i in (4, 5, 8)]  # everything; squared errors; batches of validation rows
+IN_THE_KERNEL = re.compile(r"SUMMARY: (Address|Thread)Sanitizer: .*\b(lane|block|block_cpu|dialect)\.h:")
+BRANCHES = ("host", "cuda", "threads")
+JOBS = {f"{branch} defect": True for branch in BRANCHES} | dict.fromkeys(BRANCHES, False)  # has it to be stopped?
 
 
 def main(job: Annotated[str, typer.Option(hidden=True)] = "") -> None:
@@ -44,19 +57,23 @@ def main(job: Annotated[str, typer.Option(hidden=True)] = "") -> None:
         run(job)
         return
     compiler = os.environ.get("CXX") or "g++"
-    preload = [library(compiler, name) for name in ("libasan.so", "libstdc++.so")]
+    memory, threads = (library(compiler, name) for name in ("libasan.so", "libtsan.so"))
+    standard = library(compiler, "libstdc++.so")
     with tempfile.TemporaryDirectory() as cache:
         environment = os.environ | {
             "CXX": compiler,
             "GPUBP_CACHE_DIR": cache,
-            "LD_PRELOAD": " ".join(preload),
             "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",  # Python leaks by design
             "UBSAN_OPTIONS": "print_stacktrace=1",
-            "STANDIN_CXXFLAGS": " ".join(FLAGS),
+            "TSAN_OPTIONS": "halt_on_error=1:ignore_noninstrumented_modules=1",
+            "STANDIN_CXXFLAGS": " ".join(MEMORY),
             "PYTHONMALLOC": "malloc",
             "OPENBLAS_NUM_THREADS": "1",
         }
-        good = [check(job, is_defect, environment) for job, is_defect in JOBS.items()]
+        good = []
+        for job, is_defect in JOBS.items():
+            sanitizer = threads if job.startswith("threads") else memory
+            good.append(check(job, is_defect, environment | {"LD_PRELOAD": f"{sanitizer} {standard}"}))
     if not all(good):
         raise typer.Exit(1)
 
@@ -93,32 +110,68 @@ def check(job: str, is_defect: bool, environment: dict[str, str]) -> bool:
 
 
 class SanitizedBackend(NumpyBackend):
-    """The CPU backend, its kernels compiled with the sanitizers."""
+    """The CPU backend, its kernels compiled with a sanitizer."""
+
+    def __init__(self, flags: Sequence[str]) -> None:
+        super().__init__()
+        self.flags = flags
 
     def compile(self, source: str, definitions: Mapping[str, object]) -> HostProgram:
-        return HostProgram(source, definitions, extra=FLAGS, threads=2)
+        return HostProgram(source, definitions, extra=self.flags, threads=2)
 
 
 def run(job: str) -> None:
     """In the sanitized process: trainings, or a training with a defect."""
     branch, _, defect = job.partition(" ")
-    if branch == "host":
-        train(SanitizedBackend(), bool(defect))
+    if branch == "threads":
+        train_side_by_side(SanitizedBackend(THREADS), bool(defect))
+    elif branch == "host":
+        train(SanitizedBackend(MEMORY), bool(defect))
     else:
         with standin.installed():
             train(CupyBackend(), bool(defect))
 
 
 def train(backend: Backend, defect: bool) -> None:
-    for case in [lane_cases.CASES[i] for i in CASES]:
+    for case in CASES:
         for count in NETWORKS:
-            engine = lane_cases.engine(backend, case, epochs=3, keep=np.arange(count))
+            engine = bit_cases.engine(backend, case, epochs=3, keep=np.arange(count))
             if defect and backend.name == "numpy":  # without the padding beside the last network
                 engine.order, engine.order_stride = engine.order[:, :count].copy(), count
             elif defect:  # one network too few
                 engine.params = engine.params[:-1].copy()
-            lane_cases.run_in_calls(engine, (1, 2))
+            bit_cases.run_in_calls(engine, (1, 2))
             print(f"trained {count} networks: {case}")
+    shape = Architecture(bit_cases.I, (5, 3), 2, "tanh")
+    population = Population.initialize(shape, np.arange(3), backend)
+    for rows in NETWORKS:
+        lane.predict(backend, shape, population.params, backend.to_device(bit_cases.X[:rows], np.dtype(np.float32)))
+        print(f"predicted {rows} rows")
+
+
+def train_side_by_side(backend: Backend, defect: bool) -> None:
+    """One network by a team of two threads, and several networks by two threads."""
+    block_engine.TEAM_OPERATIONS = 0
+    for case in SHARED_WORK:
+        for count in (1, 5):
+            engine = bit_cases.engine(backend, case, epochs=3, keep=np.arange(count))
+            assert isinstance(engine, BlockEngine)
+            assert engine.members == (2 if count == 1 else 1)
+            if defect:
+                no_team(engine)
+            bit_cases.run_in_calls(engine, (1, 2))
+            print(f"trained {count} networks: {case}")
+
+
+def no_team(engine: KernelEngine) -> None:
+    """Two threads train the same networks without knowing of each other."""
+
+    def launch(calls: list[list[Any]]) -> None:
+        for call in calls:
+            solo = [*call[:-5], None, 0, 1, *call[-2:]]
+            engine.program.launch(engine.entry, [solo, solo], together=True)
+
+    engine._launch = launch  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ START = (
 )
 
 
-def run(body: str, out: np.ndarray, number: int = 0, threads: int = 4) -> np.ndarray:
-    launch(parse(f"{HEAD}{REGISTERS}{START}{body}\tret;\n\n}}\n", "k"), 1, threads, [out, np.int32(number)])
+def run(body: str, out: np.ndarray, number: int = 0, threads: int = 4, blocks: int = 1) -> np.ndarray:
+    launch(parse(f"{HEAD}{REGISTERS}{START}{body}\tret;\n\n}}\n", "k"), blocks, threads, [out, np.int32(number)])
     return out
 
 
@@ -81,6 +81,31 @@ def test_a_guard_spares_the_other_threads() -> None:
     np.testing.assert_array_equal(run(body, np.full(4, 5, np.float32)), [1, 1, 5, 5])
 
 
+SHARED = (
+    "\t.shared .align 8 .b8 k_line[32];\n"
+    "\tmov.u32 \t%r5, k_line;\n\tshl.b32 \t%r6, %r2, 2;\n\tadd.s32 \t%r6, %r5, %r6;\n"
+)
+
+
+def test_a_block_shares_memory_and_waits() -> None:
+    """Each thread reads what its neighbours, of its own block, wrote: two numbers at a time."""
+    body = (
+        f"{SHARED}\tmov.u32 \t%r7, %ctaid.x;\n\tmad.lo.s32 \t%r3, %r7, 100, %r2;\n\tst.shared.u32 \t[%r6], %r3;\n"
+        "\tbar.sync \t0;\n\tld.shared.v2.u32 \t{%r4, %r8}, [k_line+8];\n\tadd.s32 \t%r4, %r4, %r8;\n"
+        "\tmul.wide.u32 \t%rd5, %r7, 16;\n\tadd.s64 \t%rd4, %rd4, %rd5;\n\tst.global.u32 \t[%rd4], %r4;\n"
+    )
+    np.testing.assert_array_equal(run(body, np.zeros(8, np.int32), blocks=2), [5] * 4 + [205] * 4)
+
+
+def test_threads_meet_at_a_barrier_or_not_at_all() -> None:
+    """The half that arrives first waits; a barrier that half of a block never reaches is an error."""
+    branches = "\tsetp.gt.u32 \t%p1, %r2, 1;\n\t@%p1 bra \t$L__LATE;\n"
+    late = "$L__LATE:\n\tst.global.u32 \t[%rd4], %r2;\n"
+    run(f"{branches}\tst.global.u32 \t[%rd4], %r1;\n{late}\tbar.sync \t0;\n", np.zeros(4, np.int32))
+    with pytest.raises(RuntimeError, match="some threads of a block wait"):
+        run(f"{branches}\tbar.sync \t0;\n{late}", np.zeros(4, np.int32))
+
+
 @pytest.mark.parametrize(
     ("body", "threads", "words"),
     [
@@ -89,6 +114,9 @@ def test_a_guard_spares_the_other_threads() -> None:
         ("\tld.global.u32 \t%r3, [%rd2+2];\n", 4, "misaligned"),
         ("\tst.global.u32 \t[%rd2], %r1;\n", 4, "two threads"),
         ("\tst.global.u32 \t[%rd4], %r8;\n", 4, "before it is written"),
+        (SHARED + "\tst.shared.u32 \t[%r6+20], %r2;\n", 4, "outside of every allocation"),
+        (SHARED + "\tst.shared.u32 \t[k_line], %r2;\n", 4, "two threads"),
+        (SHARED + "\tld.shared.v2.u32 \t{%r3, %r4}, [%r6];\n", 4, "a vector of 2 numbers is misaligned"),
     ],
 )
 def test_what_a_program_must_not_do(body: str, threads: int, words: str) -> None:

@@ -14,13 +14,15 @@ from proof.ptx import Kernel, parse
 
 
 class PtxBackend(NumpyBackend):
-    """`machines`: every launch so far."""
+    """`machines`: every launch so far. more: definitions that replace the kernel's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: object) -> None:
         super().__init__("the proof")
         self.machines: list[Machine] = []
+        self.more = more
 
     def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
+        definitions = {**definitions, **self.more}
         return _PtxProgram(compile_ptx(source, definitions), definitions, self.machines)
 
 
@@ -28,8 +30,8 @@ class _PtxProgram(CupyProgram):
     """CupyProgram's own pieces, columns and launch, on a module that is interpreted."""
 
     def __init__(self, ptx: str, definitions: Mapping[str, object], machines: list[Machine]) -> None:
-        self.threads = int(str(definitions["THREADS"]))
         self.module = _PtxModule(ptx, machines)
+        self._set_block(definitions)
 
 
 class _PtxModule:

@@ -135,11 +135,18 @@ def _table() -> dict[str, Meaning]:
 
 MEANINGS = _table()
 
+# Of one number, or of two or four neighbours, at an aligned address.
+VECTORS = {"": 1, ".v2": 2, ".v4": 4}
 LOADS = {
-    f"{load}.{t}": DTYPES[t]
-    for load in ("ld.global", "ld.global.nc", "ld")
+    f"{load}{vector}.{t}": DTYPES[t]
+    for load in ("ld.global", "ld.global.nc", "ld.shared", "ld")
+    for vector in VECTORS
     for t in ("f32", "f64", "u32", "s32", "b32", "u64", "b64")
 }
 STORES = {
-    f"{store}.{t}": DTYPES[t] for store in ("st.global", "st") for t in ("f32", "f64", "u32", "b32", "u64", "b64")
+    f"{store}{vector}.{t}": DTYPES[t]
+    for store in ("st.global", "st.shared", "st")
+    for vector in VECTORS
+    for t in ("f32", "f64", "u32", "b32", "u64", "b64")
 }
+BARRIERS = ("bar.sync", "barrier.sync")

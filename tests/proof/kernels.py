@@ -1,14 +1,16 @@
-"""Which lane kernels are compiled to see what they take: a covering set, and the largest that the engine serves."""
+"""Which kernels are compiled to see what they take: covering sets, and the largest that the lane engine serves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 from gpubp.kernels.architecture import Architecture
+from gpubp.kernels.block import BlockKernel
 from gpubp.kernels.lane import LaneKernel
 from gpubp.kernels.reference.activations import ACTIVATIONS
 from gpubp.kernels.reference.losses import LOSSES
 from gpubp.kernels.reference.optimizers import OPTIMIZERS
+from proof import nvrtc
 
 CAPABILITIES = (75, 80, 86, 89, 90, 100, 120)
 DTYPES = ("float32", "float64")
@@ -53,6 +55,20 @@ def largest(make: Callable[[int], LaneKernel]) -> LaneKernel:
     if kernel.refusal("cupy") is not None:
         raise ValueError(f"none is served: {kernel.refusal('cupy')}")
     return kernel
+
+
+def usage(kernel: LaneKernel | BlockKernel, capability: int) -> nvrtc.Usage:
+    """What the kernel that trains takes on sm_<capability>."""
+    entry = "lane_train" if isinstance(kernel, LaneKernel) else "block_train"
+    return nvrtc.compile_cubin(kernel.source, kernel.definitions(), capability, entry)[1]
+
+
+def block_kernels() -> Iterator[BlockKernel]:
+    """Every optimizer with one of the losses, in each dtype with another; shapes and activations are arguments."""
+    losses = list(LOSSES)
+    for turn, dtype in enumerate(DTYPES):
+        for i, optimizer in enumerate(OPTIMIZERS):
+            yield BlockKernel(dtype, losses[(i + turn) % len(losses)], optimizer)
 
 
 def covering_set() -> Iterator[tuple[str, LaneKernel]]:

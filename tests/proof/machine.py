@@ -1,21 +1,21 @@
 """A CUDA device in NumPy: runs parsed PTX, every register an array with one element for each thread.
 
 Threads that stand at the same instruction run it together; of several groups, the one that is furthest behind goes
-first, so that they meet again where their ways join, as on the device. There is no shared memory and no barrier yet:
-lane kernels need none.
+first, so that they meet again where their ways join, as on the device. At a barrier a thread waits until nothing else
+runs; then all threads of its block have to stand at the same one.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from proof.instructions import DTYPES, LOADS, MEANINGS, STORES
+from proof.instructions import BARRIERS, DTYPES, LOADS, MEANINGS, STORES, VECTORS
 from proof.memory import Memory
 from proof.ptx import Instruction, Kernel, UnknownInstruction
 
@@ -40,14 +40,24 @@ class Machine:
             "%ntid.x": np.full(self.n, self.threads, np.uint32),
             "%nctaid.x": np.full(self.n, self.blocks, np.uint32),
         }
+        # What a block shares is poison at first; each block has its own, with red zones.
+        sizes = [size for size in self.kernel.shared.values() for _ in range(self.blocks)]
+        self.shared = Memory([np.full(-(-size // 8), -1, dtype=np.int64) for size in sizes])
+        for i, name in enumerate(self.kernel.shared):
+            of_blocks = self.shared.addresses[i * self.blocks : (i + 1) * self.blocks]
+            self.special[name] = np.repeat(np.array(of_blocks, dtype=np.uint32), self.threads)
         self.registers: dict[str, np.ndarray] = {}
         self.constants: dict[tuple[str, str], np.ndarray] = {}
 
     def run(self) -> None:
         code, labels = self.kernel.code, self.kernel.labels
         waiting = {0: np.ones(self.n, dtype=bool)}  # the threads at each place of the code
+        at_barrier: dict[int, np.ndarray] = {}  # and those that wait before it
         with np.errstate(all="ignore"):
-            while waiting:
+            while waiting or at_barrier:
+                if not waiting:
+                    self._check_barriers(at_barrier)
+                    waiting, at_barrier = at_barrier, {}
                 at = min(waiting)
                 active = waiting.pop(at)
                 while True:
@@ -63,9 +73,20 @@ class Machine:
                     if instruction.opcode == "ret":
                         _add(waiting, at, active & ~mask)
                         break
+                    if instruction.opcode in BARRIERS:
+                        _add(at_barrier, at, mask)
+                        _add(waiting, at, active & ~mask)
+                        break
                     self._execute(instruction, mask)
                     if at in waiting:
                         active = active | waiting.pop(at)
+
+    def _check_barriers(self, at_barrier: dict[int, np.ndarray]) -> None:
+        for at, mask in at_barrier.items():
+            of_block = mask.reshape(self.blocks, self.threads)
+            if (of_block.any(axis=1) & ~of_block.all(axis=1)).any():
+                text = self.kernel.code[at - 1].text
+                raise RuntimeError(f"some threads of a block wait, the others are elsewhere or done, at: {text}")
 
     def _guard(self, instruction: Instruction) -> np.ndarray:
         predicate = self._read(str(instruction.guard), "pred")
@@ -79,23 +100,38 @@ class Machine:
                 sources = [self._read(operand, type_) for operand, type_ in pairs]
                 self._write(operands[0], meaning.compute(*sources), mask)
             elif opcode in LOADS:
-                values = np.zeros(self.n, LOADS[opcode])
-                values[mask] = self.memory.read(self._addresses(operands[1])[mask], LOADS[opcode])
-                self._write(operands[0], values, mask)
+                for register, addresses in self._numbers(opcode, operands[0], operands[1], mask):
+                    values = np.zeros(self.n, LOADS[opcode])
+                    values[mask] = self._memory(opcode).read(addresses, LOADS[opcode])
+                    self._write(register, values, mask)
             elif opcode in STORES:
-                values = np.broadcast_to(self._read(operands[1], opcode.rsplit(".")[-1]), self.n)
-                self.memory.write(self._addresses(operands[0])[mask], values[mask])
+                for source, addresses in self._numbers(opcode, operands[1], operands[0], mask):
+                    values = np.broadcast_to(self._read(source, opcode.rsplit(".")[-1]), self.n)
+                    self._memory(opcode).write(addresses, values[mask])
             else:  # ld.param
                 value = self.parameters[operands[1].strip("[]")].view(DTYPES[opcode.rsplit(".")[-1]])
                 self._write(operands[0], value, mask)
         except (IndexError, ValueError, KeyError) as error:
             raise RuntimeError(f"{error!r} at: {instruction.text}") from error
 
-    def _addresses(self, operand: str) -> np.ndarray:
-        match = re.fullmatch(r"\[(%\w+)(?:\+(-?\d+))?\]", operand)
+    def _memory(self, opcode: str) -> Memory:
+        return self.shared if ".shared" in opcode else self.memory
+
+    def _numbers(self, opcode: str, operand: str, address: str, mask: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        """The register or constant, and the addresses, of each number that an instruction loads or stores."""
+        *_, vector, type_ = opcode.split(".")
+        count, size = VECTORS.get(f".{vector}", 1), DTYPES[type_].itemsize
+        addresses = self._addresses(address, "u32" if ".shared" in opcode else "u64")[mask]
+        if (addresses % np.uint64(count * size)).any():
+            raise IndexError(f"a vector of {count} numbers is misaligned")
+        for i, name in enumerate(re.findall(r"[^\s,{}]+", operand)):
+            yield name, addresses + np.uint64(i * size)
+
+    def _addresses(self, operand: str, type_: str) -> np.ndarray:
+        match = re.fullmatch(r"\[([%\w]+)(?:\+(-?\d+))?\]", operand)
         if match is None:
             raise UnknownInstruction(f"an address like {operand}")
-        base = np.broadcast_to(self._read(match[1], "u64"), self.n)
+        base = np.broadcast_to(self._read(match[1], type_), self.n).astype(np.uint64)
         return (base.view(np.int64) + int(match[2] or 0)).view(np.uint64)
 
     def _read(self, operand: str, type_: str) -> np.ndarray:

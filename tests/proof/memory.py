@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-
 import numpy as np
 
 RED_ZONE = 256  # bytes before, between and after allocations; as floats they are NaN
@@ -23,6 +21,8 @@ class Memory:
                 raise ValueError("a kernel reads C-contiguous arrays only")
             self.addresses.append(top)
             top = -(-(top + array.nbytes + RED_ZONE) // ALIGNMENT) * ALIGNMENT
+        self.starts = np.array(self.addresses, dtype=np.uint64)
+        self.ends = np.array([0, *(a + b.nbytes for a, b in zip(self.addresses, arrays, strict=True))], dtype=np.uint64)
         self.bytes = np.full(top // 8, -1, dtype=np.int64).view(np.uint8)
         for address, array in zip(self.addresses, arrays, strict=True):
             self.bytes[address : address + array.nbytes] = array.reshape(-1).view(np.uint8)
@@ -47,8 +47,8 @@ class Memory:
                 array[...] = found
 
     def _check(self, addresses: np.ndarray, size: int) -> None:
-        for address in addresses.tolist():
-            at = bisect_right(self.addresses, address) - 1
-            inside = at >= 0 and address + size <= self.addresses[at] + self.arrays[at].nbytes
-            if not inside or address % size:
-                raise IndexError(f"address {address}, {size} bytes: outside of every allocation, or misaligned")
+        at = np.searchsorted(self.starts, addresses, side="right")  # 0: before the first, which begins and ends at 0
+        good = (addresses % np.uint64(size) == 0) & (addresses + np.uint64(size) <= self.ends[at])
+        if not good.all():
+            address = int(addresses[~good][0])
+            raise IndexError(f"address {address}, {size} bytes: outside of every allocation, or misaligned")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from proof.instructions import DTYPES, LOADS, MEANINGS, STORES
+from proof.instructions import BARRIERS, DTYPES, LOADS, MEANINGS, STORES
 
 JUMPS = ("bra", "bra.uni", "ret")
 
@@ -27,13 +27,15 @@ class Instruction:
 
 @dataclass
 class Kernel:
-    """One .entry: its parameters' names and types in order, registers' types by prefix, code, and labels' places."""
+    """One .entry: its parameters' names and types in order, registers' types by prefix, code, and labels' places;
+    shared: the bytes of each array that a block's threads share."""
 
     name: str
     parameters: dict[str, np.dtype]
     registers: dict[str, np.dtype] = field(default_factory=dict)
     code: list[Instruction] = field(default_factory=list)
     labels: dict[str, int] = field(default_factory=dict)
+    shared: dict[str, int] = field(default_factory=dict)
 
 
 def parse(ptx: str, name: str) -> Kernel:
@@ -56,10 +58,12 @@ def _read_line(kernel: Kernel, line: str) -> None:
         return
     if declared := re.fullmatch(r"\.reg \.(\w+)\s+(%\w+)<\d+>", line):
         kernel.registers[declared[2]] = DTYPES[declared[1]]
+    elif array := re.fullmatch(r"\.shared (?:\.align \d+ )?\.b8 (\w+)\[(\d+)\]", line):
+        kernel.shared[array[1]] = int(array[2])
     elif label := re.fullmatch(r"(\$\w+):", line):
         kernel.labels[label[1]] = len(kernel.code)
     elif found := re.fullmatch(r"(?:@(!?)(%\w+)\s+)?([a-z][\w.]*)(?:\s+(.*))?", line):
-        operands = tuple(part.strip() for part in found[4].split(",")) if found[4] else ()
+        operands = tuple(re.findall(r"\{[^}]*\}|[^\s,{}]+", found[4] or ""))
         _refuse_unknown(found[3], line)
         kernel.code.append(Instruction(found[3], operands, found[2], found[1] == "!", line))
     else:
@@ -67,7 +71,8 @@ def _read_line(kernel: Kernel, line: str) -> None:
 
 
 def _refuse_unknown(opcode: str, line: str) -> None:
-    if opcode in MEANINGS or opcode in LOADS or opcode in STORES or opcode in JUMPS or opcode.startswith("ld.param."):
+    known = (MEANINGS, LOADS, STORES, JUMPS, BARRIERS)
+    if any(opcode in some for some in known) or opcode.startswith("ld.param."):
         return
     if re.match(r"(add|sub|mul|mad)\.f(32|64)", opcode):
         raise UnknownInstruction(f"ptxas may contract this into an fma, for it names no rounding: {line}")

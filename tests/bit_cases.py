@@ -1,6 +1,7 @@
-"""Small trainings that between them use everything the lane kernel has, for tests that compare bits.
+"""Small trainings that between them use everything the native kernels have, for tests that compare bits.
 
-Networks of at most 170 numbers, so that a CUDA thread takes them; P is a multiple of no vector width.
+P is a multiple of no vector width. Lane networks have at most 170 numbers, so that a CUDA thread takes them; block
+networks have layers of one neuron, of less and more than a vector, and batches of one row, few, and all.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.backends import Backend, Program
+from gpubp.backends import Backend, NumpyBackend, Program
 from gpubp.kernels.architecture import Architecture
+from gpubp.kernels.block import BlockKernel
+from gpubp.kernels.lane import LaneKernel
 from gpubp.kernels.reference.losses import LOSSES
 from gpubp.population import Population, network_seeds
 from gpubp.training import History, Settings, train
+from gpubp.training.block_engine import BlockEngine
 from gpubp.training.interruption import Interruption
-from gpubp.training.lane_engine import LaneEngine
+from gpubp.training.kernel_engine import KernelEngine
+from gpubp.training.lane_engine import LaneEngine, lane_kernel
 from gpubp.training.loop import prepare
 
 N, I, P = 23, 3, 37  # noqa: E741
@@ -31,7 +36,7 @@ TARGETS = {
     "binary_cross_entropy": RANDOM.integers(0, 2, size=(N, 2)).astype(float),
     "poisson": RANDOM.poisson(1.5, size=(N, 1)).astype(float),
 }
-HIDDEN = (3, 2, 2)
+ENGINES: dict[str, type[LaneEngine] | type[BlockEngine]] = {"lane": LaneEngine, "block": BlockEngine}
 RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "adam": 0.01, "adamw": 0.01, "rmsprop": 0.01}
 PER_NETWORK = [np.random.default_rng(p).permutation(N)[:15] for p in range(P)]
 RAGGED = [np.random.default_rng(p).permutation(N)[: 15 + p % 3] for p in range(P)]
@@ -45,11 +50,13 @@ WEIGHTS = {"none": None, "rows": RANDOM.uniform(0.2, 2, N), "each": RANDOM.unifo
 class Case:
     """One training; the names are those of ROWS, HELD and WEIGHTS, and of the settings."""
 
+    engine: str
     activation: str
+    hidden: tuple[int, ...]
     loss: str
     optimizer: str
+    dtype: str
     schedule: str
-    depth: int
     batch_size: int | None
     rows: str
     held: str
@@ -57,21 +64,28 @@ class Case:
     shuffle: bool
     l2: float
     clip_norm: float | None
-    dtype: str
 
     def __str__(self) -> str:
-        return f"{self.activation}-{self.loss}-{self.optimizer}-{self.batch_size}-{self.dtype}"
+        return f"{self.engine}-{self.activation}-{self.loss}-{self.optimizer}-{self.batch_size}-{self.dtype}"
 
 
-OPTIONS: dict[str, tuple[Any, ...]] = {
+# In turns, each option in its own period.
+LANE_OPTIONS: dict[str, tuple[Any, ...]] = {
     "activation": (
         "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "silu", "gelu", "gelu_tanh", "mish", "softplus",
         "identity", "tanh",
     ),
+    "hidden": (
+        (3,), (3, 2), (3,), (3, 2, 2), (3,), (3, 2), (3,), (3, 2), (3, 2, 2), (3,), (3, 2), (3,), (),
+    ),
     "loss": ("squared_error", "cross_entropy", "binary_cross_entropy", "poisson"),
     "optimizer": ("sgd", "adam", "momentum", "adamw", "nesterov", "rmsprop"),
+    # a CUDA thread has registers for half as many double numbers
+    "dtype": (
+        "float32", "float32", "float64", "float32", "float32", "float32", "float64", "float32", "float32", "float32",
+        "float32", "float64", "float64",
+    ),
     "schedule": ("constant", "cosine", "one_cycle", "step", "inverse_scaling"),
-    "depth": (1, 2, 1, 3, 1, 2, 1, 2, 3, 1, 2, 1, 0),
     "batch_size": (1, 4, None),
     "rows": ("ragged", "all", "own", "shared"),
     "held": ("ragged", "none", "shared"),
@@ -79,16 +93,33 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     "shuffle": (False, True, True, False, True),
     "l2": (0.0, 0.05),
     "clip_norm": (None, None, 0.5, None, 0.5),
-    # a CUDA thread has registers for half as many double numbers
-    "dtype": (
-        "float32", "float32", "float64", "float32", "float32", "float32", "float64", "float32", "float32", "float32",
-        "float32", "float64", "float64",
-    ),
 }  # fmt: skip
-CASES = [
-    Case(**dict(zip(OPTIONS, values, strict=True)))
-    for values in islice(zip(*map(cycle, OPTIONS.values()), strict=True), len(OPTIONS["activation"]))
-]
+BLOCK_OPTIONS: dict[str, tuple[Any, ...]] = LANE_OPTIONS | {
+    "hidden": (
+        (17,), (33, 1), (3,), (1, 3, 17), (33,), (3, 17), (16,), (1,), (17, 33), (3, 3, 3), (70,), (17, 1), (),
+    ),
+    # a kernel is compiled for each of these: as few as have every loss, optimizer and dtype
+    "loss": (
+        "squared_error", "cross_entropy", "binary_cross_entropy", "poisson", "cross_entropy", "squared_error",
+    ),
+    "dtype": ("float32", "float32", "float64", "float32", "float64", "float32"),
+    "batch_size": (4, None, 1, 4, 7),
+    "rows": ("ragged", "all", "own", "shared", "ragged", "shared", "own"),
+    "held": ("ragged", "shared", "none", "shared"),
+    "weights": ("none", "rows", "each", "none", "rows", "each", "rows", "none", "each", "rows", "none"),
+    "l2": (0.0, 0.05, 0.0, 0.05, 0.05, 0.0, 0.05),
+}  # fmt: skip
+
+
+def covering(engine: str, options: dict[str, tuple[Any, ...]]) -> list[Case]:
+    """As many cases as there are activations in the table."""
+    turns = islice(zip(*map(cycle, options.values()), strict=True), len(options["activation"]))
+    return [Case(engine, **dict(zip(options, values, strict=True))) for values in turns]
+
+
+LANE_CASES = covering("lane", LANE_OPTIONS)
+BLOCK_CASES = covering("block", BLOCK_OPTIONS)
+CASES = LANE_CASES + BLOCK_CASES
 
 
 def setting(case: Case, **more: Any) -> Settings:
@@ -109,7 +140,7 @@ def setting(case: Case, **more: Any) -> Settings:
 
 def population(backend: Backend, case: Case) -> Population:
     n_outputs = TARGETS[case.loss].shape[1]
-    shape = Architecture(I, HIDDEN[: case.depth], n_outputs, case.activation, LOSSES[case.loss].link or "tanh")
+    shape = Architecture(I, case.hidden, n_outputs, case.activation, LOSSES[case.loss].link or "tanh")
     return Population.initialize(shape, network_seeds(7, P), backend, dtype=case.dtype)
 
 
@@ -119,11 +150,19 @@ def arguments(case: Case) -> dict[str, Any]:
     return {"rows": rows, "validation_rows": held, "row_weights": weights}
 
 
+def kernel(case: Case) -> LaneKernel | BlockKernel:
+    """What the case's engine compiles."""
+    if case.engine == "block":
+        return BlockKernel(case.dtype, case.loss, case.optimizer)
+    backend = NumpyBackend()
+    return lane_kernel(prepare(population(backend, case), X, TARGETS[case.loss], setting(case), **arguments(case)))
+
+
 def trained(backend: Backend, case: Case, **more: Any) -> tuple[np.ndarray, History]:
-    """(P, K) parameters on the host after a training by the lane engine, and its history."""
+    """(P, K) parameters on the host after a training by the case's engine, and its history."""
     networks = population(backend, case)
-    history = train(networks, X, TARGETS[case.loss], setting(case, **more), engine="lane", **arguments(case))
-    assert history.engine == "lane"
+    history = train(networks, X, TARGETS[case.loss], setting(case, **more), engine=case.engine, **arguments(case))
+    assert history.engine == case.engine
     return backend.to_host(networks.params), history
 
 
@@ -135,7 +174,7 @@ def engine(
     program: Program | None = None,
     keep: np.ndarray | None = None,
     poison: int | None = None,
-) -> LaneEngine:
+) -> KernelEngine:
     """The engine alone, with its networks sorted as `train` sorts them (see sorted_places).
 
     keep: the networks (places in the population, ascending) that are trained; None: all. poison: a network whose first
@@ -146,7 +185,7 @@ def engine(
     if poison is not None:
         networks.params[poison, 0] = np.nan
     order = sorted_places(case, keep)
-    return LaneEngine(work.networks(order), networks.params[backend.to_device(order)], program)
+    return ENGINES[case.engine](work.networks(order), networks.params[backend.to_device(order)], program)
 
 
 def sorted_places(case: Case, keep: np.ndarray | None = None) -> np.ndarray:
@@ -157,7 +196,7 @@ def sorted_places(case: Case, keep: np.ndarray | None = None) -> np.ndarray:
     return order if keep is None else order[np.isin(order, keep)]
 
 
-def run_in_calls(engine: LaneEngine, calls: Sequence[int]) -> np.ndarray:
+def run_in_calls(engine: KernelEngine, calls: Sequence[int]) -> np.ndarray:
     """Metrics (3, epochs, networks) on the host of a training of `calls` epochs at a time."""
     epoch, parts = 0, []
     with engine.backend.quiet():

@@ -1,18 +1,23 @@
-"""The CUDA path of the lane engine without a GPU: the same bits as the CPU's.
+"""The CUDA path of the native engines without a GPU: the same bits as the CPU's.
 
-The real launch code runs on the stand-in for CuPy, and the CUDA branch of the kernel's source on a CPU, one fiber for
+The real launch code runs on the stand-in for CuPy, and the CUDA branch of the kernels' source on a CPU, one fiber for
 each thread (standin/cuda_on_cpu.h).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from lane_cases import (
+from bit_cases import (
+    BLOCK_CASES,
     CASES,
-    OPTIONS,
+    HELD,
+    LANE_CASES,
+    ROWS,
+    WEIGHTS,
     Case,
     P,
     X,
@@ -23,7 +28,7 @@ from lane_cases import (
     trained,
     trained_in_calls,
 )
-from lane_cases import TARGETS as T
+from bit_cases import TARGETS as T
 
 from gpubp.backends import NumpyBackend
 from gpubp.backends.cupy_backend import CupyBackend
@@ -41,7 +46,14 @@ from gpubp.tutorial import case_study
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
-ONLINE, BATCHES = CASES[0], CASES[1]
+ONLINE, BATCHES = LANE_CASES[0], LANE_CASES[1]
+BLOCK, VALIDATED = BLOCK_CASES[1], BLOCK_CASES[8]
+
+
+@pytest.fixture(autouse=True)
+def _compiled_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the shim alone; the bits do not depend on it."""
+    monkeypatch.setenv("STANDIN_CXXFLAGS", "-O1")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -58,20 +70,24 @@ def test_the_same_bits_as_on_the_cpu(standin: CupyBackend, monkeypatch: pytest.M
             assert_same_bits(getattr(history, metric), getattr(its_history, metric))
 
 
-def test_the_cases_have_every_value_of_every_option() -> None:
-    tables = {
-        "activation": [name for name, entry in ACTIVATIONS.items() if not entry.only_output],
-        "loss": LOSSES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES,
-    }  # fmt: skip
-    for name, table in tables.items():
-        assert set(OPTIONS[name]) == set(table), name
-    for name, values in OPTIONS.items():
+@pytest.mark.parametrize("cases", [LANE_CASES, BLOCK_CASES], ids=["lane", "block"])
+def test_the_cases_have_every_value_of_every_option(cases: list[Case]) -> None:
+    def values(name: str) -> set[Any]:
         # a network without a hidden layer has no activation to show
-        assert {getattr(case, name) for case in CASES if case.depth or name != "activation"} == set(values), name
+        return {getattr(case, name) for case in cases if case.hidden or name != "activation"}
+
+    assert values("activation") == {name for name, entry in ACTIVATIONS.items() if not entry.only_output}
+    tables = {"loss": LOSSES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "rows": ROWS, "held": HELD,
+              "weights": WEIGHTS, "dtype": ("float32", "float64"), "shuffle": (False, True)}  # fmt: skip
+    for name, table in tables.items():
+        assert values(name) == set(table), name
+    assert {len(hidden) for hidden in values("hidden")} == {0, 1, 2, 3}
+    assert {1, 4, None} <= values("batch_size")
+    assert all(len(values(name)) == 2 for name in ("l2", "clip_norm"))
 
 
 @pytest.mark.parametrize("order", ["1", "20241", "777"])
-@pytest.mark.parametrize("case", [ONLINE, BATCHES], ids=str)
+@pytest.mark.parametrize("case", [ONLINE, BATCHES, BLOCK, VALIDATED], ids=str)
 def test_the_order_of_threads_and_blocks_does_not_matter(
     standin: CupyBackend, monkeypatch: pytest.MonkeyPatch, case: Case, order: str
 ) -> None:
@@ -93,7 +109,7 @@ def test_more_networks_than_a_block_has_threads(standin: CupyBackend) -> None:
     assert_same_bits(params(standin), params(NumpyBackend()))
 
 
-@pytest.mark.parametrize("case", [ONLINE, BATCHES], ids=str)
+@pytest.mark.parametrize("case", [ONLINE, BATCHES, BLOCK], ids=str)
 def test_epochs_in_one_call_or_in_several(standin: CupyBackend, case: Case) -> None:
     whole, its_metrics = trained_in_calls(standin, case, (10,))
     parts, metrics = trained_in_calls(standin, case, (1, 4, 5))
@@ -101,8 +117,9 @@ def test_epochs_in_one_call_or_in_several(standin: CupyBackend, case: Case) -> N
     assert_same_bits(metrics, its_metrics)
 
 
-def test_early_stopping_leaves_the_same_networks_at_the_same_epochs(standin: CupyBackend) -> None:
-    case = replace(BATCHES, rows="ragged", held="ragged", schedule="constant")
+@pytest.mark.parametrize("case", [BATCHES, BLOCK], ids=str)
+def test_early_stopping_leaves_the_same_networks_at_the_same_epochs(standin: CupyBackend, case: Case) -> None:
+    case = replace(case, rows="ragged", held="ragged", schedule="constant")
     rule = EarlyStopping(patience=1, tolerance=0.002)
     expected, its_history = trained(NumpyBackend(), case, early_stopping=rule, epochs=30)
     found, history = trained(standin, case, early_stopping=rule, epochs=30)
@@ -145,11 +162,12 @@ def test_the_case_study_is_the_same(standin: CupyBackend, monkeypatch: pytest.Mo
     assert found.mean_accuracy > 0.9
 
 
-def test_transfers_do_not_grow_with_the_epochs(standin: CupyBackend) -> None:
+@pytest.mark.parametrize("case", [ONLINE, BLOCK], ids=str)
+def test_transfers_do_not_grow_with_the_epochs(standin: CupyBackend, case: Case) -> None:
     def counted(epochs: int) -> tuple[int, int, int]:
         counters = standin.xp.counters
         counters.reset()
-        trained_in_calls(standin, ONLINE, (epochs,))
+        trained_in_calls(standin, case, (epochs,))
         return counters.to_device, counters.to_host, counters.launches
 
     few, many = counted(1), counted(40)

@@ -1,6 +1,6 @@
-"""NVRTC compiles the lane kernels for every architecture, and what the engine serves fits into registers.
+"""NVRTC compiles the native kernels for every architecture, and what the engines serve fits into registers.
 
-Some of the covering set here, all of it by scripts/kernel_report.py.
+Some of the covering sets here, all of them by scripts/kernel_report.py.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from proof import nvrtc
-from proof.kernels import CAPABILITIES, DTYPES, covering_set, lane_kernel, largest
+from proof.kernels import CAPABILITIES, DTYPES, block_kernels, covering_set, lane_kernel, largest, usage
 from proof.speed import count_of_update, estimate
 
 from gpubp.kernels.architecture import Architecture
+from gpubp.kernels.block import CUDA_THREADS, BlockKernel
 from gpubp.kernels.lane import LARGEST_ON_CUDA, LaneKernel, prediction_definitions, prediction_refusal
 from gpubp.kernels.native import read_source
 
@@ -20,10 +21,6 @@ pytestmark = pytest.mark.skipif(nvrtc.missing() is not None, reason=str(nvrtc.mi
 COVERING = list(covering_set())
 # Every fourth kernel, for one architecture; neighbours in the list differ in theirs.
 SOME = [(kernel, CAPABILITIES[i % len(CAPABILITIES)]) for i, (_, kernel) in enumerate(COVERING) if i % 4 == 0]
-
-
-def usage(kernel: LaneKernel, capability: int) -> nvrtc.Usage:
-    return nvrtc.compile_cubin(kernel.source, kernel.definitions(), capability, "lane_train")[1]
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
@@ -42,6 +39,19 @@ def test_what_is_served_fits(kernel: LaneKernel, capability: int) -> None:
     assert kernel.refusal("cupy") is None
     found = usage(kernel, capability)
     assert found.fits, found
+
+
+@pytest.mark.parametrize(
+    ("kernel", "capability"),
+    list(zip(block_kernels(), (*CAPABILITIES, *CAPABILITIES), strict=False))[::3],
+    ids=lambda value: f"sm_{value}" if isinstance(value, int) else f"{value.loss}-{value.optimizer}-{value.dtype}",
+)
+def test_the_block_kernel_fits(kernel: BlockKernel, capability: int) -> None:
+    """Whatever the network's shape: the table of its layers is in shared memory, not on each thread's stack."""
+    found = usage(kernel, capability)
+    assert found.fits, found
+    assert found.registers * CUDA_THREADS <= 65_536  # of a multiprocessor
+    assert 0 < found.shared < 8_192
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

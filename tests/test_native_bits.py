@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from lane_cases import CASES, EPOCHS, Case, P, X, arguments, assert_same_bits, population, setting, trained_in_calls
-from lane_cases import TARGETS as T
+from bit_cases import (
+    BLOCK_CASES,
+    EPOCHS,
+    LANE_CASES,
+    Case,
+    P,
+    X,
+    assert_same_bits,
+    kernel,
+    trained_in_calls,
+)
+from bit_cases import TARGETS as T
 
 from gpubp.backends import NumpyBackend
 from gpubp.backends.host_compiler import ISAS, Isa, find_compiler, runnable_isas
 from gpubp.backends.host_program import HostProgram
 from gpubp.kernels.architecture import Architecture
 from gpubp.population import Population, network_seeds
-from gpubp.training import Settings, train
-from gpubp.training.lane_engine import lane_kernel
-from gpubp.training.loop import prepare
+from gpubp.training import Settings, block_engine, train
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 BACKEND = NumpyBackend()
 WIDTHS = {"sse2": 16, "avx2": 32, "avx512": 64}  # bytes
-ACROSS_WIDTHS = (CASES[1], CASES[3], CASES[11])  # Adam, batches; online AdamW, L2; float64, row weights
-ONLINE, BATCHES = CASES[0], CASES[1]
-RAGGED = CASES[8]
+ACROSS_WIDTHS = (
+    *(LANE_CASES[i] for i in (1, 3, 11)),  # Adam, batches; online AdamW, L2; float64, row weights
+    *(BLOCK_CASES[i] for i in (1, 7, 2, 8)),  # Adam, float32; two kinds of networks, float64; by one kernel each
+)
+SEVERAL = [LANE_CASES[0], LANE_CASES[1], LANE_CASES[8], BLOCK_CASES[0], BLOCK_CASES[4]]  # online, batches, ragged
 
 
 def program(case: Case, isa: Isa = "native", threads: int | None = None) -> HostProgram:
-    work = prepare(population(BACKEND, case), X, T[case.loss], setting(case), **arguments(case))
-    kernel = lane_kernel(work)
-    return HostProgram(kernel.source, kernel.definitions(), isa=isa, threads=threads)
+    ours = kernel(case)
+    return HostProgram(ours.source, ours.definitions(), isa=isa, threads=threads)
 
 
 @pytest.mark.parametrize("isa", list(ISAS))
@@ -39,14 +48,15 @@ def test_every_vector_width_gives_the_same_bits(case: Case, isa: Isa) -> None:
     if isa not in runnable_isas(compiler):
         pytest.skip(f"this CPU does not run {isa}")
     narrow = program(case, isa)
-    assert narrow.lanes == WIDTHS[isa] // np.dtype(case.dtype).itemsize
+    if case.engine == "lane":
+        assert narrow.lanes == WIDTHS[isa] // np.dtype(case.dtype).itemsize
     expected, its_metrics = trained_in_calls(BACKEND, case, (EPOCHS,))
     found, metrics = trained_in_calls(BACKEND, case, (EPOCHS,), narrow)
     assert_same_bits(found, expected)
     assert_same_bits(metrics, its_metrics)
 
 
-@pytest.mark.parametrize("case", [ONLINE, BATCHES, RAGGED], ids=str)
+@pytest.mark.parametrize("case", SEVERAL, ids=str)
 def test_one_thread_or_several(case: Case) -> None:
     expected, its_metrics = trained_in_calls(BACKEND, case, (EPOCHS,), program(case, threads=1))
     for threads in (2, 3):
@@ -55,7 +65,20 @@ def test_one_thread_or_several(case: Case) -> None:
         assert_same_bits(metrics, its_metrics)
 
 
-@pytest.mark.parametrize("case", [ONLINE, BATCHES, RAGGED], ids=str)
+@pytest.mark.parametrize("case", [BLOCK_CASES[i] for i in (0, 4, 8)], ids=str)
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_team_of_threads_for_one_network(monkeypatch: pytest.MonkeyPatch, case: Case, threads: int) -> None:
+    keep = np.array([1])
+    expected, its_metrics = trained_in_calls(BACKEND, case, (EPOCHS,), keep=keep)
+    monkeypatch.setattr(block_engine, "TEAM_OPERATIONS", 0)
+    team = program(case, threads=threads)
+    assert team.team(1) == threads
+    found, metrics = trained_in_calls(BACKEND, case, (EPOCHS,), team, keep=keep)
+    assert_same_bits(found, expected)
+    assert_same_bits(metrics, its_metrics)
+
+
+@pytest.mark.parametrize("case", SEVERAL, ids=str)
 @pytest.mark.parametrize("calls", [(1,) * 10, (1, 4, 5), (9, 1)], ids=str)
 def test_any_chunking_of_the_epochs(case: Case, calls: tuple[int, ...]) -> None:
     expected, its_metrics = trained_in_calls(BACKEND, case, (10,))
@@ -64,7 +87,7 @@ def test_any_chunking_of_the_epochs(case: Case, calls: tuple[int, ...]) -> None:
     assert_same_bits(metrics, its_metrics)
 
 
-@pytest.mark.parametrize("case", [ONLINE, BATCHES, RAGGED], ids=str)
+@pytest.mark.parametrize("case", SEVERAL, ids=str)
 @pytest.mark.parametrize("keep", [[0], [36], [2, 20], list(range(17)), list(range(20, 37))], ids=str)
 def test_fewer_networks_than_lanes_and_any_selection(case: Case, keep: list[int]) -> None:
     expected, its_metrics = trained_in_calls(BACKEND, case, (EPOCHS,))
@@ -73,7 +96,8 @@ def test_fewer_networks_than_lanes_and_any_selection(case: Case, keep: list[int]
     assert_same_bits(metrics, its_metrics[:, :, keep])
 
 
-def test_alone_and_among_a_thousand() -> None:
+@pytest.mark.parametrize("engine", ["lane", "block"])
+def test_alone_and_among_a_thousand(engine: str) -> None:
     seeds, rates = network_seeds(3, 1000), np.geomspace(1e-3, 0.5, 1000)
 
     def params(networks: np.ndarray) -> np.ndarray:
@@ -81,7 +105,7 @@ def test_alone_and_among_a_thousand() -> None:
         settings = Settings(
             loss="squared_error", optimizer="sgd", learning_rate=rates[networks], batch_size=1, epochs=3
         )
-        train(some, X, T["squared_error"], settings, engine="lane")
+        train(some, X, T["squared_error"], settings, engine=engine)
         return some.params
 
     together = params(np.arange(1000))
@@ -89,7 +113,7 @@ def test_alone_and_among_a_thousand() -> None:
         assert_same_bits(params(np.array([alone])), together[[alone]])
 
 
-@pytest.mark.parametrize("case", [ONLINE, BATCHES, RAGGED], ids=str)
+@pytest.mark.parametrize("case", SEVERAL, ids=str)
 @pytest.mark.parametrize("poisoned", [0, 5, P - 1])
 def test_a_network_of_nan_leaves_the_others_alone(case: Case, poisoned: int) -> None:
     expected, its_metrics = trained_in_calls(BACKEND, case, (EPOCHS,))

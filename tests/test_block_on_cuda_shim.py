@@ -1,0 +1,90 @@
+"""What is special about a block of CUDA threads: its barriers, and loops that are longer than it has threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from bit_cases import BLOCK_CASES, Case, assert_same_bits, bits, engine, kernel, run_in_calls, trained_in_calls
+
+from gpubp.backends import NumpyBackend, Program
+from gpubp.backends.cupy_backend import CupyBackend
+from gpubp.backends.host_compiler import find_compiler
+from gpubp.kernels.architecture import Architecture
+from gpubp.population import Population
+from gpubp.training import Settings, train
+
+pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
+
+ADAM, VALIDATED = BLOCK_CASES[1], BLOCK_CASES[8]
+SOME = np.array([0, 1, 20])
+
+
+@pytest.fixture(autouse=True)
+def _compiled_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the shim alone; the bits do not depend on it."""
+    monkeypatch.setenv("STANDIN_CXXFLAGS", "-O1")
+
+
+def test_loops_longer_than_the_block_and_columns_beyond_every_tile(standin: CupyBackend) -> None:
+    """300 rows in a batch, 300 neurons in a layer, 256 threads; the second batch has one row."""
+    random = np.random.default_rng(2)
+    X, T = random.normal(size=(301, 5)), np.eye(3)[random.integers(0, 3, 301)]
+
+    def params(backend: NumpyBackend | CupyBackend) -> np.ndarray:
+        networks = Population.initialize(Architecture(5, (300, 9), 3, "relu", "softmax"), np.arange(2), backend)
+        settings = Settings(epochs=1, batch_size=300, learning_rate=0.01)
+        train(networks, X, T, settings, engine="block", validation_rows=np.arange(280))
+        return backend.to_host(networks.params)
+
+    assert_same_bits(params(standin), params(NumpyBackend()))
+
+
+def test_a_block_may_have_fewer_threads(standin: CupyBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_ON_CPU_ORDER", "777")
+    program = changed(standin, VALIDATED, THREADS=33)
+    expected, its_metrics = trained_in_calls(NumpyBackend(), VALIDATED, (2,), keep=SOME)
+    found, metrics = trained_in_calls(standin, VALIDATED, (2,), program, keep=SOME)
+    assert_same_bits(found, expected)
+    assert_same_bits(metrics, its_metrics)
+
+
+@pytest.mark.parametrize("case", [ADAM, VALIDATED], ids=str)
+def test_what_its_memory_held_before_does_not_matter(standin: CupyBackend, case: Case) -> None:
+    expected, its_metrics = trained_in_calls(NumpyBackend(), case, (2,))
+    one = engine(standin, case, epochs=2)
+    for memory in one.memory.values():  # type: ignore[attr-defined]
+        memory.fill(np.nan)
+    metrics = run_in_calls(one, (2,))
+    assert_same_bits(np.sort(standin.to_host(one.params), axis=None), np.sort(expected, axis=None))
+    assert_same_bits(np.sort(metrics, axis=None), np.sort(its_metrics, axis=None))
+
+
+@pytest.mark.parametrize(
+    "barrier",
+    [
+        "at.z, at.ldz);\n    block_sync();",  # pre-activations are written before others take them
+        "net.transposed, ldt);\n    block_sync();",  # so are transposed weights
+        "block_sync();  // everyone has seen this batch's losses and weights",  # before the next batch's overwrite them
+    ],
+    ids=["forward", "backward", "validation"],
+)
+def test_a_missing_barrier_shows(standin: CupyBackend, monkeypatch: pytest.MonkeyPatch, barrier: str) -> None:
+    """In the bits, under some order of the threads. The others in block.h were taken away one by one as well."""
+    assert kernel(VALIDATED).source.count(barrier) == 1
+    program = changed(standin, VALIDATED, (barrier, barrier.replace("block_sync();", "")))
+    expected, its_metrics = trained_in_calls(NumpyBackend(), VALIDATED, (2,), keep=SOME)
+    shows = []
+    for order in ("1", "31"):
+        monkeypatch.setenv("CUDA_ON_CPU_ORDER", order)
+        found, metrics = trained_in_calls(standin, VALIDATED, (2,), program, keep=SOME)
+        shows.append((bits(found) != bits(expected)).any() or (bits(metrics) != bits(its_metrics)).any())
+    assert any(shows)
+
+
+def changed(backend: CupyBackend, case: Case, *replacements: tuple[str, str], **definitions: object) -> Program:
+    """The case's kernel, compiled from a changed source or by other definitions."""
+    ours = kernel(case)
+    source = ours.source
+    for old, new in replacements:
+        source = source.replace(old, new)
+    return backend.compile(source, ours.definitions() | definitions)

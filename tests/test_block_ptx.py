@@ -1,0 +1,38 @@
+"""The PTX that NVRTC really emits for the block kernel, interpreted: the same bits as the CPU's build."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from bit_cases import BLOCK_CASES, Case, assert_same_bits, trained_in_calls
+from proof import nvrtc
+from proof.backend import PtxBackend
+
+from gpubp.backends import NumpyBackend
+from gpubp.backends.host_compiler import find_compiler
+
+pytestmark = [
+    pytest.mark.skipif(nvrtc.missing() is not None, reason=str(nvrtc.missing())),
+    pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine"),
+]
+
+
+@pytest.mark.parametrize(
+    ("case", "networks"),
+    [
+        (BLOCK_CASES[1], [0]),  # Adam, softmax; all rows at once, shuffled, weights, L2
+        (BLOCK_CASES[4], [0, 1]),  # float64, left-over rows, networks of different lengths, L2 with clipping
+        (BLOCK_CASES[5], [3]),  # a regression: R²; RMSprop, each network its own weights
+        (BLOCK_CASES[8], [36]),  # float64, layers wider than a warp, validation in two batches
+    ],
+    ids=str,
+)
+def test_trainings_give_the_same_bits(case: Case, networks: list[int]) -> None:
+    """A warp for each network: the interpreter's time goes with the number of instructions, not of threads."""
+    backend = PtxBackend(THREADS=32)
+    found, metrics = trained_in_calls(backend, case, (1,), keep=np.array(networks))
+    expected, its_metrics = trained_in_calls(NumpyBackend(), case, (1,), keep=np.array(networks))
+    assert [(machine.blocks, machine.threads) for machine in backend.machines] == [(1, 32)] * len(networks)
+    assert np.isfinite(found).all()
+    assert_same_bits(found, expected)
+    assert_same_bits(metrics, its_metrics)
