@@ -1,0 +1,123 @@
+// What the block engine's kernel is given, and how it lays out a network's working memory.
+#pragma once
+#include "activations.h"
+#include "optimizers.h"
+#if TARGET_CUDA
+#include "block_cuda.h"
+#else
+#include "block_cpu.h"
+#endif
+
+enum Loss { SQUARED_ERROR, CROSS_ENTROPY, BINARY_CROSS_ENTROPY, POISSON };
+constexpr bool classifies = LOSS == CROSS_ENTROPY || LOSS == BINARY_CROSS_ENTROPY;
+
+#define MOST_LAYERS 32
+#define PARTIAL_SUMS 64  // a sum over all parameters is taken in so many parts, by column, whatever the vector's width
+
+struct Task {             // one call's arguments; arrays of real_t unless said otherwise
+  const int* shape;       // layers of weights, sizes (layers + 1), activations (layers), as codes
+  real_t* params;         // (P, K), trained in place
+  real_t *slot_a, *slot_b;  // (P, K) optimizer state, where the optimizer has it
+  const real_t* hyper;    // (HYPERPARAMETERS, P)
+  int n_networks;         // P
+  const real_t* table;    // (N, stride): inputs, targets and, where `weighted` is 1, the weight of each row
+  int stride, weighted;   // row weights: 0 none, 1 in the table, 2 in `weights`
+  const real_t* weights;  // (P, weights_stride)
+  int weights_stride;
+  const int* order;       // (rows, order_stride): the training rows, networks side by side; stride 0: (rows,), shared
+  int order_stride;
+  const unsigned *seed_low, *seed_high;  // (P,); null: the given order
+  int* shuffled;          // (rows, shuffled_stride): room for an epoch's order of each network at hand
+  int shuffled_stride;
+  int n_rows, batch, first_epoch, n_epochs;
+  const real_t* factors;  // (n_epochs, steps) by which the rate is multiplied; null where the schedule is constant
+  const int* held;        // as order: the validation rows
+  int held_stride, n_held;
+  const real_t* held_table;  // as table
+  const real_t* spread;   // (P, O): see training/validation.py; unused where the loss classifies
+  int has_l2, has_clip;
+  real_t *losses, *held_losses, *held_scores;  // (n_epochs, P): sums over the rows; the score of a regression is R²
+  real_t* memory;         // room for one network (see Memory)
+};
+
+struct Kahan {  // a compensated sum (Kahan 1965): the loss of a long epoch keeps its digits
+  real_t total = 0, lost = 0;
+  METHOD void add(real_t value) {
+    real_t corrected = value - lost, next = total + corrected;
+    lost = (next - total) - corrected;
+    total = next;
+  }
+};
+
+// Calls f with the activation's code as a compile-time constant: f.template run<A>().
+template <class F> FN void with_activation(int code, const F& f) {
+  switch (code) {
+    case LOGISTIC: f.template run<LOGISTIC>(); break;
+    case TANH: f.template run<TANH>(); break;
+    case RELU: f.template run<RELU>(); break;
+    case LEAKY_RELU: f.template run<LEAKY_RELU>(); break;
+    case ELU: f.template run<ELU>(); break;
+    case SELU: f.template run<SELU>(); break;
+    case SILU: f.template run<SILU>(); break;
+    case GELU: f.template run<GELU>(); break;
+    case GELU_TANH: f.template run<GELU_TANH>(); break;
+    case MISH: f.template run<MISH>(); break;
+    case SOFTPLUS: f.template run<SOFTPLUS>(); break;
+    case EXPONENTIAL: f.template run<EXPONENTIAL>(); break;
+    default: f.template run<IDENTITY>();
+  }
+}
+
+// One layer of a network's working memory: weights and what belongs to them with rows of ldw (biases as row I), values
+// of a batch with rows of their own. h has a column of ones at O, which makes the bias gradient a row of the product.
+struct Layer {
+  int I, O, activation;
+  long long ldw, ldh, ldd, ldz;
+  real_t *w, *a, *b, *g, *z, *h, *d;
+};
+
+struct Network {
+  int layers, batch_rows;
+  Layer layer[MOST_LAYERS];
+  real_t *x, *transposed, *row_loss, *row_weight, *row_right, *parts;
+  int* rows;
+  long long ldx;
+
+  METHOD int inputs() const { return layer[0].I; }
+  METHOD int outputs() const { return layer[layers - 1].O; }
+  METHOD real_t* input(int l) const { return l ? layer[l - 1].h : x; }
+  METHOD long long input_ld(int l) const { return l ? layer[l - 1].ldh : ldx; }
+
+  // Lays the memory out; kernels/block.py reserves at least as much.
+  METHOD void lay_out(const Task& task) {
+    layers = task.shape[0];
+    const int *sizes = task.shape + 1, *activations = sizes + layers + 1;
+    batch_rows = (task.batch + 15) / 16 * 16;
+    real_t* next = task.memory;
+    int widest = 0;
+    ldx = padded(sizes[0] + 1);
+    x = next, next += batch_rows * ldx;
+    for (int l = 0; l < layers; l++) {
+      Layer& at = layer[l];
+      at.I = sizes[l], at.O = sizes[l + 1], at.activation = activations[l];
+      at.ldw = padded(at.O), at.ldd = padded(at.O), at.ldh = padded(at.O + 1);
+      long long matrix = (at.I + 1) * at.ldw;
+      at.w = next, next += matrix;
+      at.a = next, next += slots > 0 ? matrix : 0;
+      at.b = next, next += slots > 1 ? matrix : 0;
+      at.g = next, next += matrix;
+      at.h = next, next += batch_rows * at.ldh;
+      at.d = next, next += batch_rows * at.ldd;
+      bool keeps_input = needs_input(at.activation);
+      at.z = keeps_input ? next : at.h, at.ldz = keeps_input ? at.ldd : at.ldh;
+      next += keeps_input ? batch_rows * at.ldd : 0;
+      if (l && at.O * padded(at.I) > widest) widest = at.O * padded(at.I);
+    }
+    transposed = next, next += widest;
+    row_loss = next, next += batch_rows;
+    row_weight = next, next += batch_rows;
+    row_right = next, next += batch_rows;
+    parts = next, next += PARTIAL_SUMS;
+    rows = (int*)next;
+  }
+};
