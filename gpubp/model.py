@@ -146,8 +146,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise ModelFileError(f"{path} is not a model of gpubp.")
     if described.get("version") != VERSION:
         raise ModelFileError(
-            f"{path} has the model format version {described.get('version')!r:.40}; this gpubp reads {VERSION}: "
-            "use the gpubp that wrote it, or train again."
+            f"{path} has the model format version {described.get('version')!r:.40}; "
+            f"this gpubp reads version {VERSION}. Use the gpubp that wrote it, or train again."
         )
     return tensors, described
 

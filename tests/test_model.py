@@ -230,7 +230,7 @@ def test_model_files_that_are_none(tmp_path: Path) -> None:
             Model.load(path)
         assert path.exists(), name
     save_file(tensors, path, {"gpubp": json.dumps(metadata | {"version": 99})})
-    with pytest.raises(ModelFileError, match="version 99; this gpubp reads 1"):
+    with pytest.raises(ModelFileError, match="version 99; this gpubp reads version 1"):
         Model.load(path)
     with pytest.raises(ModelFileError, match="no model file"):
         Model.load(tmp_path / "none.safetensors")
