@@ -131,12 +131,12 @@ FN lane_uint_t lane_load_uint_networks(const unsigned* p, int) { return *p; }
 FN lane_uint_t lane_select_uint(bool m, lane_uint_t yes, lane_uint_t no) { return m ? yes : no; }
 FN lane_uint_t lane_multiply_high(lane_uint_t a, unsigned b) { return __umulhi(a, b); }
 FN lane_index_t lane_index_of(lane_uint_t a) { return (int)a; }
-FN lane_uint_t lane_places(int first, int last) { return (unsigned)first; }
+FN lane_uint_t lane_places(int first, int) { return (unsigned)first; }
 FN real_t first_element(lane_t a) { return a; }
 FN lane_index_t lane_gather_column(const int* RESTRICT base, int stride, lane_index_t i) {
   return base[(long long)i * stride];
 }
-FN void lane_store_places(int* p, int stride, int, lane_index_t v) { *p = v; }
+FN void lane_store_places(int* p, int, int, lane_index_t v) { *p = v; }
 
 #else
 // -------------------------------------------------------------------------------------------- CPU
