@@ -45,12 +45,12 @@ def train(
     rows, validation_rows: None (all; no validation), an array of row numbers for all networks, or one array for each
     network. Rows may repeat (bagging). row_weights: (N,) or (P, N), not negative; they count in the loss, the mean
     being over the weights, and in the validation.
-    engine: "auto" (see `choose_engine`), "lane" or "array".
+    engine: "auto" (see `choose_engine`), "lane", "block" or "array".
     callbacks are called after each epoch (see EpochReport); `progress` draws a bar on standard error.
 
-    Ctrl-C ends the training after the update at hand (of the array engine; after the call at hand of the others, about
-    0.2 s): the best weights so far are kept where early stopping keeps them, else the latest. Networks whose numbers
-    stop being finite are marked in the history and disturb no other.
+    Ctrl-C ends the training after the update at hand (array engine) or the call at hand (the others: about 0.2 s, at
+    least one epoch): the best weights so far are kept where early stopping keeps them, else the latest. Networks whose
+    numbers stop being finite are marked in the history and disturb no other.
 
     Raises SettingsError, DataError and BackendError before anything is changed.
     """
