@@ -11,6 +11,7 @@ import pytest
 from gpubp.backends import NumpyBackend, get_backend
 from gpubp.errors import SettingsError
 from gpubp.kernels.architecture import Architecture
+from gpubp.kernels.block import refusal as block_refusal
 from gpubp.population import Population, network_seeds
 from gpubp.training import Settings, train
 from gpubp.training.choice import (
@@ -156,3 +157,13 @@ def test_one_large_network_goes_by_arrays() -> None:
     choice = choose_engine(work_of((784, 1024, 10), 1, 100, batch_size=32, epochs=1000))
     assert choice.engine == "array"
     assert "too large for a CPU core's caches" in choice.reason
+
+
+def test_blocks_asked_for_networks_they_cannot_hold() -> None:
+    deep = work_of((2, *([2] * 40), 2), 1, 100, batch_size=32, epochs=1000)
+    with pytest.raises(SettingsError, match="block cannot be used: 41 layers of weights are more than its 32"):
+        choose_engine(deep, "block")
+    assert "block" not in choose_engine(deep).seconds
+    wide = Architecture(1000, (1_000_000,), 10)
+    assert "2^31" in str(block_refusal(wide, 32, 2))
+    assert block_refusal(Architecture(1000, (1000,), 10), 32, 2) is None

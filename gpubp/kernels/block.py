@@ -51,6 +51,16 @@ class BlockKernel:
         return len([name for name in OPTIMIZERS[self.optimizer].slots if name != "steps"])
 
 
+def refusal(architecture: Architecture, batch_size: int, slots: int) -> str | None:
+    """Why the kernel cannot serve such networks; None if it can."""
+    if architecture.n_layers > MOST_LAYERS:
+        return f"{architecture.n_layers} layers of weights are more than its {MOST_LAYERS}"
+    numbers = memory_numbers(architecture, batch_size, slots)
+    if numbers >= 2**31:
+        return f"a network with its batch takes {numbers:,} numbers of memory, and it counts them up to 2^31"
+    return None
+
+
 def shape_numbers(architecture: Architecture) -> np.ndarray:
     """int32: layers of weights, sizes, activation codes (places in the reference's table)."""
     codes = list(ACTIVATIONS)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gpubp.backends import Array
 from gpubp.errors import SettingsError
+from gpubp.kernels.block import refusal as block_refusal
 from gpubp.training.array_engine import ArrayEngine
 from gpubp.training.block_engine import BlockEngine
 from gpubp.training.engine import Engine, Work
@@ -65,7 +66,11 @@ def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
     refusal = lane_kernel(work).refusal(work.backend.name)
     if wanted == "lane" and refusal is not None:
         raise SettingsError(f"The engine lane cannot be used: {refusal}. Choose another engine, or auto.")
-    seconds = estimates(work, lane=refusal is None)
+    slots = len(work.settings.optimizer_rule.slots)
+    no_block = block_refusal(work.architecture, work.batch_size, slots)
+    if wanted == "block" and no_block is not None:
+        raise SettingsError(f"The engine block cannot be used: {no_block}. Choose another engine, or auto.")
+    seconds = estimates(work, lane=refusal is None, block=no_block is None)
     if wanted != "auto":
         return EngineChoice(wanted, "asked for", seconds)
     missing = work.backend.compiler_missing()
@@ -81,10 +86,12 @@ def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
     return EngineChoice(best, reason, seconds)
 
 
-def estimates(work: Work, lane: bool) -> dict[str, float]:
+def estimates(work: Work, lane: bool, block: bool) -> dict[str, float]:
     """Seconds of the whole training, without compiling, by each engine that could serve."""
     seconds = {"lane": lane_seconds(work)} if lane else {}
-    if work.backend.name == "numpy" and work.architecture.n_parameters <= LARGEST_BLOCK:  # on CUDA it is not timed yet
+    if (
+        block and work.backend.name == "numpy" and work.architecture.n_parameters <= LARGEST_BLOCK
+    ):  # on CUDA it is not timed yet
         seconds["block"] = block_seconds(work)
     return seconds | {"array": array_seconds(work)}
 
