@@ -89,9 +89,8 @@ def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
 def estimates(work: Work, lane: bool, block: bool) -> dict[str, float]:
     """Seconds of the whole training, without compiling, by each engine that could serve."""
     seconds = {"lane": lane_seconds(work)} if lane else {}
-    if (
-        block and work.backend.name == "numpy" and work.architecture.n_parameters <= LARGEST_BLOCK
-    ):  # on CUDA it is not timed yet
+    # on CUDA the block engine has not been timed yet
+    if block and work.backend.name == "numpy" and work.architecture.n_parameters <= LARGEST_BLOCK:
         seconds["block"] = block_seconds(work)
     return seconds | {"array": array_seconds(work)}
 
