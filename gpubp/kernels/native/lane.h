@@ -18,8 +18,9 @@
 #define O net::outputs
 
 constexpr bool stores_gradient = !ONLINE || HAS_CLIP;
-// Plain gradient descent is linear: the rate can be taken into the gradient where it begins.
-constexpr bool rate_in_gradient = OPTIMIZER == SGD && !HAS_L2 && !HAS_CLIP;
+// Plain gradient descent is linear: the rate can be taken into the gradient where it begins. With L2 too, so that a
+// network without it gets the same bits whether or not a neighbour has some.
+constexpr bool rate_in_gradient = OPTIMIZER == SGD && !HAS_CLIP;
 // A shuffle's numbers and a network do not fit into a CUDA thread's registers together: the network waits in memory.
 constexpr bool makes_room = SHUFFLE && FEW_REGISTERS;
 constexpr int rows_together = ONLINE || FEW_REGISTERS ? 1 : 4;
@@ -160,7 +161,11 @@ struct Learner {
       lane_t sum = g[k];
       UNROLL_TILE for (int r = 0; r < rows; r++) sum = lane_fma(in[r], delta[r], sum);
       g[k] = sum;
-    } else if constexpr (rate_in_gradient) w[k] = lane_fma(-in[0], delta[0], w[k]);
+    } else if constexpr (rate_in_gradient) {
+      lane_t old = w[k];
+      w[k] = lane_fma(-in[0], delta[0], old);
+      if constexpr (HAS_L2) shrink(k, old);
+    }
     else change<true>(k, in[0] * delta[0]);
   }
   template <int rows> METHOD void bias(int k, const lane_t (&delta)[rows]) {
@@ -170,9 +175,19 @@ struct Learner {
     else change<false>(k, delta[0]);
   }
   template <bool decays> METHOD void change(int k, lane_t gradient) {
-    if constexpr (HAS_L2 && decays && !HAS_CLIP) gradient = with_l2(k, gradient);
-    if constexpr (rate_in_gradient) w[k] = w[k] - gradient;
-    else rule.update<decays>(w[k], a[slots > 0 ? k : 0], b[slots > 1 ? k : 0], gradient);
+    if constexpr (rate_in_gradient) {
+      lane_t old = w[k];
+      w[k] = old - gradient;
+      if constexpr (HAS_L2 && decays) shrink(k, old);
+    } else {
+      if constexpr (HAS_L2 && decays && !HAS_CLIP) gradient = with_l2(k, gradient);
+      rule.update<decays>(w[k], a[slots > 0 ? k : 0], b[slots > 1 ? k : 0], gradient);
+    }
+  }
+  // The L2 term where the rate is in the gradient, and in l2_share. With l2 = 0 it changes no bit.
+  METHOD void shrink(int k, lane_t old) {
+    penalty = lane_fma(l2 * lane_set((real_t)0.5) * old, old, penalty);
+    w[k] = lane_fma(-l2_share, old, w[k]);
   }
   METHOD lane_t with_l2(int k, lane_t gradient) {
     penalty = lane_fma(l2 * lane_set((real_t)0.5) * w[k], w[k], penalty);
@@ -231,6 +246,7 @@ struct Learner {
     }
     lane_t share = lane_div(one(), total);
     if constexpr (HAS_L2) l2_share = lane_div(l2, total), penalty = lane_set(0);
+    if constexpr (HAS_L2 && rate_in_gradient) l2_share = l2_share * this_rate;
     if constexpr (stores_gradient) { UNROLL for (int k = 0; k < K; k++) g[k] = lane_set(0); }
     rule.begin(this_rate, weight_decay, number);
 
