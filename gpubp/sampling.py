@@ -89,11 +89,12 @@ def epoch_steps(count: np.ndarray, batch_size: int) -> list[Step]:
 
 
 def runs(values: np.ndarray, offset: int = 0) -> list[tuple[int, int]]:
-    """(first, last) of each run of equal neighbours."""
-    if len(values) == 0:
+    """(first, last) of each run of equal neighbours; of a table, of equal neighbouring columns."""
+    table = np.atleast_2d(values)
+    if table.shape[1] == 0:
         return []
-    edges = np.flatnonzero(np.diff(values)) + 1
-    bounds = [0, *edges.tolist(), len(values)]
+    edges = np.flatnonzero(np.diff(table, axis=1).any(axis=0)) + 1
+    bounds = [0, *edges.tolist(), table.shape[1]]
     return [(offset + first, offset + last) for first, last in pairwise(bounds)]
 
 

@@ -287,7 +287,7 @@ def test_schedules_reach_the_updates(numpy_backend: Backend, name: str) -> None:
     one = Population.from_host(Architecture(1, (), 1), np.array([[0.0, 0.0]]), np.zeros(1), numpy_backend)
     settings = Settings(
         loss="squared_error", optimizer="sgd", learning_rate=1e-9, schedule=name, epochs=epochs, batch_size=1,
-        shuffle=False,
+        shuffle=False, early_stopping=EarlyStopping(epochs, monitor="training_loss") if name == "adaptive" else None,
     )  # fmt: skip
     train(one, np.zeros((steps, 1)), -np.ones((steps, 1)), settings)
     moments = np.array([epoch + step / steps for epoch in range(epochs) for step in range(steps)])[:, None]

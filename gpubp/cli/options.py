@@ -244,7 +244,8 @@ class RecipeOptions:
         typer.Option(
             metavar="NAME",
             rich_help_panel=TRAINING,
-            help="Of the learning rate: constant, inverse_scaling, step, cosine, one_cycle.",
+            help="Of the learning rate: constant, adaptive (with --early-stopping: slower instead of stopping), "
+            "inverse_scaling, step, cosine, one_cycle.",
         ),
     ] = "constant"
     schedule_option: Annotated[
@@ -253,8 +254,8 @@ class RecipeOptions:
             metavar="NAME=X",
             rich_help_panel=TRAINING,
             show_default=False,
-            help="power (inverse_scaling); every, factor (step); floor (cosine); warmup, start, floor (one_cycle). "
-            "May be repeated.",
+            help="factor, least (adaptive); power (inverse_scaling); every, factor (step); floor (cosine); warmup, start, "
+            "floor (one_cycle). May be repeated.",
         ),
     ] = None
     label_smoothing: Annotated[

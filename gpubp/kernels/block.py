@@ -48,7 +48,7 @@ class BlockKernel:
     @property
     def slots(self) -> int:
         """Optimizer state arrays (P, K); Adam's count of steps follows from the epoch."""
-        return len([name for name in OPTIMIZERS[self.optimizer].slots if name != "steps"])
+        return len(OPTIMIZERS[self.optimizer].arrays)
 
 
 def refusal(architecture: Architecture, batch_size: int, slots: int) -> str | None:

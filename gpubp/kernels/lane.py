@@ -83,7 +83,7 @@ class LaneKernel:
     @property
     def slots(self) -> int:
         """Optimizer state arrays (P, K); Adam's count of steps follows from the epoch."""
-        return len([name for name in OPTIMIZERS[self.optimizer].slots if name != "steps"])
+        return len(OPTIMIZERS[self.optimizer].arrays)
 
     @property
     def numbers(self) -> int:

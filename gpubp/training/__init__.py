@@ -4,6 +4,7 @@ from gpubp.training.choice import ENGINES, EngineChoice, choose_engine
 from gpubp.training.history import Callback, EpochReport, History
 from gpubp.training.loop import prepare, train
 from gpubp.training.settings import EarlyStopping, PerNetwork, Settings
+from gpubp.training.state import TrainingState
 
 __all__ = [
     "ENGINES",
@@ -14,6 +15,7 @@ __all__ = [
     "History",
     "PerNetwork",
     "Settings",
+    "TrainingState",
     "choose_engine",
     "prepare",
     "train",

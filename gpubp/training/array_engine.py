@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from gpubp.backends import Array
@@ -24,7 +26,8 @@ class ArrayEngine:
         self.held_table = self.table
         if work.T_held is not work.T:
             self.held_table = Table(self.table.X, to_device(work.T_held, work.dtype), weights)
-        self.learner = Learner(self.backend, work.architecture, params, work.settings, work.hyper)
+        self.learner = Learner(self.backend, params, work)
+        self.work = replace(work, slots={})
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -37,7 +40,7 @@ class ArrayEngine:
             self.validation = Validation(
                 backend, work.architecture, work.settings.loss_function, self.held_table, work.held, work.spread
             )
-        self.scheduled = work.settings.schedule != "constant"
+        self.scheduled = work.settings.varies_rate
         if self.scheduled:
             self.steps = backend.to_device(work.steps.astype(np.float64))
             self.count = backend.to_device(work.rows.count.astype(np.float64))
@@ -77,7 +80,8 @@ class ArrayEngine:
         xp, settings = self.backend.xp, self.work.settings
         step = xp.arange(self.batches.steps_per_epoch, dtype=np.float64)[:, None]
         moment = epoch + xp.minimum(step / self.steps, 1.0)
-        factor = settings.schedule_rule.factor(xp, moment, self.count, settings.epochs, settings.all_schedule_options())
+        options, n_epochs = settings.all_schedule_options(), self.work.n_epochs
+        factor = settings.schedule_rule.factor(xp, moment, self.count, n_epochs, options)
         return (factor[:, :, None] * self.learner.hyper.exact["rate"]).astype(self.params.dtype)
 
     def _metrics(self) -> Array:
@@ -95,6 +99,14 @@ class ArrayEngine:
         shared, self.table = self.table is self.held_table, self.table.networks(on_device)
         self.held_table = self.table if shared else self.held_table.networks(on_device)
         self._lay_out()
+
+    def set_rates(self, rates: np.ndarray) -> None:
+        self.work = replace(self.work, hyper=self.work.hyper | {"rate": rates})
+        self.learner.set_hyperparameters(self.work.hyper)
+
+    def slots_on_host(self) -> dict[str, np.ndarray]:
+        slots = zip(self.work.settings.optimizer_rule.slots, self.learner.slots, strict=True)
+        return {name: self.backend.to_host(slot).copy() for name, slot in slots if name != "steps"}
 
     def wait(self) -> None:
         self.backend.synchronize()

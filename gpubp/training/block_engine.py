@@ -26,7 +26,7 @@ class BlockEngine(KernelEngine):
         program = program or work.backend.compile(kernel.source, kernel.definitions())
         self.shape = work.backend.to_device(shape_numbers(work.architecture))
         self.numbers = memory_numbers(work.architecture, work.batch_size, kernel.slots)
-        super().__init__(work, params, program, kernel.slots)
+        super().__init__(work, params, program)
 
     def _lay_out(self, work: Work) -> None:
         super()._lay_out(work)
@@ -47,7 +47,7 @@ class BlockEngine(KernelEngine):
         factors: Array | None,
         sums: Array,
     ) -> list[Any]:
-        slot_a, slot_b = [*self.slots, None, None][:2]
+        slot_a, slot_b = [*self.slots.values(), None, None][:2]
         work, shuffles = self.work, self.work.settings.shuffle
         return [
             self.shape,
@@ -70,6 +70,7 @@ class BlockEngine(KernelEngine):
             run.n_rows,
             min(work.batch_size, run.n_rows),
             epoch,
+            run.first_update(epoch - work.first_epoch),
             n_epochs,
             factors,
             self.held,

@@ -61,6 +61,10 @@ class Stopper:
         elif improved.any():
             backend.xp.copyto(self.best_params, params, where=backend.to_device(improved)[:, None])
 
+    def go_on(self, networks: np.ndarray) -> None:
+        """Give these networks (places in the population) their whole patience again."""
+        self.waited[networks] = 0
+
     def kept(self, params: Array) -> Array:
         """(P, K): the best weights where they are kept, else those at hand."""
         return params if self.best_params is None else self.best_params

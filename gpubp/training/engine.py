@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -37,6 +38,14 @@ class Work:
     total_weight: np.ndarray
     spread: np.ndarray | None
     hyper: dict[str, np.ndarray]
+    first_epoch: int  # epochs done before this training
+    updates: np.ndarray  # (P,) updates done before
+    slots: Mapping[str, np.ndarray]  # (P, K) by name, from before; missing ones are zeros
+
+    @property
+    def n_epochs(self) -> int:
+        """Of the whole training, with those done before: what a schedule runs over."""
+        return self.first_epoch + self.settings.epochs
 
     @property
     def n_networks(self) -> int:
@@ -62,6 +71,8 @@ class Work:
             total_weight=self.total_weight[keep],
             spread=None if self.spread is None else self.spread[keep],
             hyper={name: values[keep] for name, values in self.hyper.items()},
+            updates=self.updates[keep],
+            slots={name: values[keep] for name, values in self.slots.items()},
         )
 
 
@@ -102,6 +113,14 @@ class Engine(Protocol):
 
     def compact(self, keep: np.ndarray) -> None:
         """Go on with the networks at the places `keep` alone."""
+        ...
+
+    def set_rates(self, rates: np.ndarray) -> None:
+        """Go on with these learning rates (P,)."""
+        ...
+
+    def slots_on_host(self) -> dict[str, np.ndarray]:
+        """The optimizer's state arrays (P, K) by name."""
         ...
 
     def wait(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,18 +13,27 @@ from gpubp.sampling import RowSets, runs
 from gpubp.training.engine import Work, total_weights
 from gpubp.training.interruption import Interruption
 
+MOST_UPDATES = 2**30
 PADDING = 16  # networks beside the last that a CPU lane group may read the rows of
 
 
 @dataclass(frozen=True)
 class Run:
-    """Neighbouring networks with the same number of rows, and of validation rows: one launch."""
+    """Neighbouring networks with the same number of rows, validation rows and updates so far: one launch."""
 
     first: int
     last: int
     n_rows: int
     n_held: int
-    steps: int
+    updates: int  # done before this training
+    steps: int  # of an epoch
+
+    def first_update(self, epochs: int) -> int:
+        """How many updates were done before an epoch, `epochs` of this training being done; Adam's t.
+
+        Cut where Adam's corrections have long been 1: the kernel takes an int.
+        """
+        return min(self.updates + epochs * self.steps, MOST_UPDATES)
 
 
 class KernelEngine:
@@ -33,14 +42,18 @@ class KernelEngine:
     name: str
     entry: str  # the kernel's function
 
-    def __init__(self, work: Work, params: Array, program: Program, slots: int) -> None:
-        """params (P, K), C-contiguous, is trained in place; slots: optimizer state arrays of the same shape."""
+    def __init__(self, work: Work, params: Array, program: Program) -> None:
+        """params (P, K), C-contiguous, is trained in place."""
         self.backend, self.params, self.program = work.backend, params, program
-        xp = self.backend.xp
-        self.slots = [xp.zeros_like(params) for _ in range(slots)]
+        self.slots = {
+            name: self.backend.to_device(work.slots[name].astype(work.dtype))
+            if name in work.slots
+            else self.backend.xp.zeros_like(params)
+            for name in work.settings.optimizer_rule.arrays
+        }
         self.table = self._table(work, work.T)
         self.held_table = self.table if work.T_held is work.T else self._table(work, work.T_held)
-        self._lay_out(work)
+        self._lay_out(replace(work, slots={}))
 
     def _table(self, work: Work, T: np.ndarray) -> Array:
         """(N, I + O [+ 1]): inputs, targets and weight of a row side by side, where a lane finds them with one step."""
@@ -69,10 +82,10 @@ class KernelEngine:
         self.spread = None if work.spread is None else to_device(work.spread, work.dtype)
         self.denominator = to_device(work.total_weight)
         self.held_weight = None if work.held is None else to_device(total_weights(work.weights, work.held))
-        pairs = work.rows.count * (int(n_held.max()) + 1) + n_held
+        alike = np.stack([work.rows.count, n_held, work.updates])
         self.runs = [
-            Run(first, last, int(work.rows.count[first]), int(n_held[first]), int(work.steps[first]))
-            for first, last in runs(pairs)
+            Run(first, last, *(int(number) for number in (*alike[:, first], work.steps[first])))
+            for first, last in runs(alike)
         ]
         self.calls = [(run, piece) for run in self.runs for piece in self.program.pieces(run.first, run.last)]
         self.shuffled = [
@@ -113,12 +126,12 @@ class KernelEngine:
     def _factors(self, run: Run, epoch: int, n_epochs: int) -> Array | None:
         """(n_epochs · steps,): what the schedule multiplies the rate by at every update; None where that is 1."""
         settings = self.work.settings
-        if settings.schedule == "constant":
+        if not settings.varies_rate:
             return None
         step = np.arange(run.steps) / run.steps
         moment = (epoch + np.arange(n_epochs)[:, None] + step).reshape(-1, 1)
         factor = settings.schedule_rule.factor(
-            np, moment, np.array([float(run.n_rows)]), settings.epochs, settings.all_schedule_options()
+            np, moment, np.array([float(run.n_rows)]), self.work.n_epochs, settings.all_schedule_options()
         )
         return self.backend.to_device(factor[:, 0], self.work.dtype)
 
@@ -138,8 +151,16 @@ class KernelEngine:
     def compact(self, keep: np.ndarray) -> None:
         on_device = self.backend.to_device(keep)
         self.params = self.params[on_device]
-        self.slots = [slot[on_device] for slot in self.slots]
+        self.slots = {name: slot[on_device] for name, slot in self.slots.items()}
         self._lay_out(self.work.networks(keep))
+
+    def set_rates(self, rates: np.ndarray) -> None:
+        hyper = self.work.hyper | {"rate": rates}
+        self.work = replace(self.work, hyper=hyper)
+        self.hyper = self.backend.to_device(pack_hyperparameters(hyper, self.work.dtype))
+
+    def slots_on_host(self) -> dict[str, np.ndarray]:
+        return {name: self.backend.to_host(slot).copy() for name, slot in self.slots.items()}
 
     def wait(self) -> None:
         self.backend.synchronize()

@@ -39,7 +39,7 @@ class LaneEngine(KernelEngine):
         """params (P, K), C-contiguous, is trained in place. program: a compiled kernel to use instead of the usual."""
         kernel = lane_kernel(work)
         program = program or work.backend.compile(kernel.source, kernel.definitions())
-        super().__init__(work, params, program, kernel.slots)
+        super().__init__(work, params, program)
 
     def _arguments(
         self,
@@ -51,7 +51,7 @@ class LaneEngine(KernelEngine):
         factors: Array | None,
         sums: Array,
     ) -> list[Any]:
-        slot_a, slot_b = [*self.slots, None, None][:2]
+        slot_a, slot_b = [*self.slots.values(), None, None][:2]
         return [
             self.params,
             slot_a,
@@ -71,6 +71,7 @@ class LaneEngine(KernelEngine):
             run.n_rows,
             min(self.work.batch_size, run.n_rows),
             epoch,
+            run.first_update(epoch - self.work.first_epoch),
             n_epochs,
             factors,
             self.held,

@@ -21,6 +21,7 @@ from gpubp.training.history import Callback, EpochReport, History
 from gpubp.training.interruption import Interruption
 from gpubp.training.progress import progress_bar
 from gpubp.training.settings import Settings
+from gpubp.training.state import TrainingState
 from gpubp.training.validation import is_classification, target_spread
 
 LONGEST_CALL = 0.2  # seconds that one call of an engine may take, since Ctrl-C and the progress bar wait for it
@@ -38,6 +39,7 @@ def train(
     engine: str = "auto",
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
+    state: TrainingState | None = None,
 ) -> History:
     """Train every network of the population, in place.
 
@@ -47,6 +49,8 @@ def train(
     being over the weights, and in the validation.
     engine: "auto" (see `choose_engine`), "lane", "block" or "array".
     callbacks are called after each epoch (see EpochReport); `progress` draws a bar on standard error.
+    state: where an earlier call left off; this one goes on from there for settings.epochs more, and brings the state up
+    to date. The history, and early stopping, begin anew.
 
     Ctrl-C ends the training after the update at hand (array engine) or the call at hand (the others: about 0.2 s, at
     least one epoch): the best weights so far are kept where early stopping keeps them, else the latest. Networks whose
@@ -54,7 +58,7 @@ def train(
 
     Raises SettingsError, DataError and BackendError before anything is changed.
     """
-    run = _Run(population, X, T, settings, rows, validation_rows, row_weights, engine)
+    run = _Run(population, X, T, settings, rows, validation_rows, row_weights, engine, state)
     with Interruption() as interruption, population.backend.quiet(), progress_bar(progress) as bar:
         return run.train([*callbacks], [*bar], interruption)
 
@@ -72,8 +76,13 @@ class _Run:
         validation_rows: Rows,
         row_weights: np.ndarray | None,
         engine: str,
+        state: TrainingState | None,
     ) -> None:
-        work = prepare(population, X, T, settings, rows, validation_rows, row_weights)
+        work = prepare(population, X, T, settings, rows, validation_rows, row_weights, state)
+        self.state, self.first_epoch = state, work.first_epoch
+        self.steps, self.updates = work.steps, work.updates
+        self.rates = work.hyper["rate"].copy()
+        self.slots: dict[str, np.ndarray] = {}
         self.population, self.settings, self.backend = population, settings, population.backend
         self.stopper = Stopper(settings.early_stopping, len(population), work.held is not None)
         self.validated = work.held is not None
@@ -91,12 +100,12 @@ class _Run:
         started = time.perf_counter()
         n_epochs, n_networks = self.settings.epochs, len(self.population)
         log = _Log(self.backend, n_networks, on_host=self.stopper.active)
-        epoch, at_once, ends = 0, 1, False
+        epoch, at_once, ends, updates = 0, 1, False, 0
         step_by_step = self.stopper.active or bool(callbacks)
         while epoch < n_epochs and not ends and not interruption.requested:
             began = time.perf_counter()
             count = min(at_once, n_epochs - epoch)
-            metrics, updates = self.engine.run(epoch, count, interruption)
+            metrics, updates = self.engine.run(self.first_epoch + epoch, count, interruption)
             count = metrics.shape[1]
             fetched = _fetch_once(self.backend, metrics)
             reports = [EpochReport(epoch + e, n_epochs, self.order, _column(fetched, e)) for e in range(count)]
@@ -108,6 +117,8 @@ class _Run:
             if not step_by_step:
                 at_once = self._epochs_at_once(count, began)
         self._finish()
+        if self.state is not None:
+            self._bring_up_to_date(self.state, log.epochs, updates)
         return self._history(log, interruption.requested, time.perf_counter() - started)
 
     def _epochs_at_once(self, count: int, began: float) -> int:
@@ -124,11 +135,27 @@ class _Run:
             stopped = self.stopper.look(report.epoch, self.order, report.fetch(), self.engine.params, self.backend)
         wishes = [callback(report) for callback in callbacks]  # every callback hears of every epoch
         if self.stopper.active and stopped.any():
+            if self.settings.schedule == "adaptive":
+                stopped = self._slow_down(stopped, report.fetch()[0])
             self._retire(stopped)
         return any(wishes)
 
+    def _slow_down(self, stopped: np.ndarray, losses: np.ndarray) -> np.ndarray:
+        """The schedule "adaptive": who would stop goes on at a lower rate, unless that is low already or the network is
+        lost. Who still stops, as a mask.
+        """
+        options = self.settings.all_schedule_options()
+        slower = stopped & (self.rates[self.order] > options["least"]) & np.isfinite(losses)
+        if slower.any():
+            self.rates[self.order[slower]] *= options["factor"]
+            self.stopper.go_on(self.order[slower])
+            self.engine.set_rates(self.rates[self.order])
+        return stopped & ~slower
+
     def _retire(self, stopped: np.ndarray) -> None:
         """Write back the networks at these places, and go on without them."""
+        if not stopped.any():
+            return
         self._write_back(np.flatnonzero(stopped))
         keep = np.flatnonzero(~stopped)
         self.order = self.order[keep]
@@ -142,10 +169,28 @@ class _Run:
         on_device = self.backend.to_device(places)
         params = self.stopper.kept(self.engine.params)[on_device]
         self.population.params[self.backend.to_device(self.order[places])] = params
+        if self.state is not None:
+            self._keep_slots(places)
+
+    def _keep_slots(self, places: np.ndarray) -> None:
+        for name, values in self.engine.slots_on_host().items():
+            if name not in self.slots:
+                self.slots[name] = np.zeros(self.population.params.shape, dtype=values.dtype)
+            self.slots[name][self.order[places]] = values[places]
 
     def _finish(self) -> None:
         if len(self.order) and not (self.in_place and not self.stopper.keeps_best):
             self._write_back(np.arange(len(self.order)))
+        elif self.state is not None:
+            self._keep_slots(np.arange(len(self.order)))
+
+    def _bring_up_to_date(self, state: TrainingState, epochs: np.ndarray, further_updates: int) -> None:
+        """epochs (P,) that each network was trained; further_updates: of an epoch that Ctrl-C cut short."""
+        rates = hyperparameters(self.settings, len(epochs))["rate"]
+        state.epoch = self.first_epoch + int(epochs.max(initial=0))
+        state.updates = self.updates + epochs * self.steps + further_updates
+        state.slots = self.slots
+        state.rate_factor = self.rates / rates
 
     def _history(self, log: _Log, interrupted: bool, seconds: float) -> History:
         backend = self.backend
@@ -215,10 +260,16 @@ def prepare(
     rows: Rows = None,
     validation_rows: Rows = None,
     row_weights: np.ndarray | None = None,
+    state: TrainingState | None = None,
 ) -> Work:
     """Everything checked, in the population's order: see `train` for the arguments and errors."""
     settings.check_architecture(population.architecture)
     n_networks = len(population)
+    state = state or TrainingState()
+    state.check(population, settings.optimizer_rule.arrays)
+    hyper = hyperparameters(settings, n_networks)
+    if state.rate_factor is not None:
+        hyper["rate"] *= state.rate_factor
     data = check_data(population, X, T, settings.loss_function, row_weights)
     training = RowSets.of(rows, n_networks, len(data.X))
     held = None if validation_rows is None else RowSets.of(validation_rows, n_networks, len(data.X), "validation")
@@ -242,7 +293,10 @@ def prepare(
         held=held,
         total_weight=total,
         spread=spread,
-        hyper=hyperparameters(settings, n_networks),
+        hyper=hyper,
+        first_epoch=state.epoch,
+        updates=np.zeros(n_networks, dtype=np.int64) if state.updates is None else state.updates,
+        slots=state.slots,
     )
 
 

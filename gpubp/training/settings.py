@@ -51,7 +51,8 @@ class Settings:
     optimizer: sgd, momentum, nesterov, adam, adamw, rmsprop; optimizer_options: its hyperparameters by name.
     l2: scikit-learn's alpha, ½ · alpha · Σ W² / batch rows, biases free.
     clip_norm: longest gradient (Euclidean norm over all parameters, L2 term included); None: no clipping.
-    schedule: constant, inverse_scaling, step, cosine, one_cycle; schedule_options by name.
+    schedule: constant, adaptive (needs early_stopping), inverse_scaling, step, cosine, one_cycle; schedule_options by
+    name.
     batch_size: rows of an update; None: all. shuffle: a new order every epoch; else the given order.
     label_smoothing: for cross_entropy, from 0 to below 1.
     """
@@ -89,6 +90,8 @@ class Settings:
             raise SettingsError(f"Label smoothing needs the loss cross_entropy, not {self.loss}.")
         check_whole("batch size", self.batch_size, optional=True)
         check_whole("epochs", self.epochs)
+        if self.schedule == "adaptive" and self.early_stopping is None:
+            raise SettingsError("The schedule adaptive lowers the rate where early stopping would stop: it needs one.")
 
     @property
     def loss_function(self) -> Loss:
@@ -101,6 +104,11 @@ class Settings:
     @property
     def schedule_rule(self) -> Schedule:
         return SCHEDULES[self.schedule]
+
+    @property
+    def varies_rate(self) -> bool:
+        """Whether the schedule gives updates factors of their own."""
+        return self.schedule not in ("constant", "adaptive")
 
     def all_optimizer_options(self) -> dict[str, PerNetwork]:
         """The optimizer's hyperparameters with defaults filled in."""
@@ -138,6 +146,7 @@ SCHEDULE_RANGES: dict[str, dict[str, float]] = {
     "floor": {"least": 0.0, "most": 1.0},
     "warmup": {"above": 0.0, "below": 1.0},
     "start": {"least": 0.0, "most": 1.0},
+    "least": {"least": 0.0},
 }
 
 

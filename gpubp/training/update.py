@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Backend
-from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.reference.network import Layers, Tape, loss_and_gradient
 from gpubp.kernels.reference.optimizers import Hyperparameters, decay_weights
 from gpubp.kernels.reference.regularization import clip_by_global_norm, l2_penalty
 from gpubp.training.batches import Batch
-from gpubp.training.settings import Settings
+from gpubp.training.engine import Work
 
 
 class Learner:
@@ -21,28 +20,32 @@ class Learner:
     All are (P, K) or (P, …) on the device; `compact` drops the networks that have stopped.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        architecture: Architecture,
-        params: Array,
-        settings: Settings,
-        hyper: dict[str, np.ndarray],
-    ) -> None:
-        """params (P, K) is trained in place; hyper: (P,) float64 for each hyperparameter."""
-        xp, n_networks, dtype = backend.xp, len(params), np.dtype(params.dtype)
-        self.backend, self.architecture, self.settings = backend, architecture, settings
+    def __init__(self, backend: Backend, params: Array, work: Work) -> None:
+        """params (P, K) is trained in place."""
+        xp = backend.xp
+        self.backend, self.architecture, self.settings = backend, work.architecture, work.settings
         self.params = params
         self.grads = xp.empty_like(params)
         self.scratch = xp.empty_like(params)
-        self.slots = [
-            xp.zeros((n_networks, 1), dtype=np.float64) if name == "steps" else xp.zeros_like(params)
-            for name in settings.optimizer_rule.slots
-        ]
-        self.has_l2 = bool(np.any(hyper["l2"]))
-        self.hyper = Hyperparameters(backend, hyper, dtype)
-        self.loss_sum = xp.zeros(n_networks, dtype=np.float64)
+        self.slots = [self._slot(name, work) for name in work.settings.optimizer_rule.slots]
+        self.has_l2 = bool(np.any(work.hyper["l2"]))
+        self.loss_sum = xp.zeros(len(params), dtype=np.float64)
         self._slices: dict[tuple[int, int, int], Slice] = {}
+        self.set_hyperparameters(work.hyper)
+
+    def _slot(self, name: str, work: Work) -> Array:
+        if name == "steps":
+            if not work.updates.any():
+                return self.backend.xp.zeros((len(self.params), 1), dtype=np.float64)
+            return self.backend.to_device(work.updates.astype(np.float64)[:, None])
+        if name in work.slots:
+            return self.backend.to_device(work.slots[name].astype(work.dtype))
+        return self.backend.xp.zeros_like(self.params)
+
+    def set_hyperparameters(self, hyper: dict[str, np.ndarray]) -> None:
+        """(P,) float64 for each hyperparameter."""
+        self.hyper = Hyperparameters(self.backend, hyper, np.dtype(self.params.dtype))
+        self._slices.clear()
 
     def compact(self, keep: Array) -> None:
         """Go on with the networks at the places `keep` (a device array of int64) alone."""

@@ -107,7 +107,7 @@ struct Trainer {
         real_t batch_loss = weighted_sum(net.row_loss, size);
         block_backward(net, size);
         update.rule.begin(update.rate * lane_set(factor), update.weight_decay,
-                          (long long)(task.first_epoch + epoch) * steps + step + 1);
+                          task.first_update + (long long)epoch * steps + step + 1);
         loss.add(batch_loss + update.apply(lane_set(total)));
       }
       long long at = (long long)epoch * task.n_networks + network;
@@ -180,13 +180,13 @@ struct Trainer {
   const int *shape, real_t *params, real_t *slot_a, real_t *slot_b, const real_t *hyper, int n_networks, \
       const real_t *table, int stride, int weighted, const real_t *weights, int weights_stride, const int *order, \
       int order_stride, const unsigned *seed_low, const unsigned *seed_high, int *shuffled, int shuffled_stride, \
-      int n_rows, int batch, int first_epoch, int n_epochs, const real_t *factors, const int *held, int held_stride, \
+      int n_rows, int batch, int first_epoch, int first_update, int n_epochs, const real_t *factors, const int *held, int held_stride, \
       int n_held, const real_t *held_table, const real_t *spread, int has_l2, int has_clip, real_t *losses, \
       real_t *held_losses, real_t *held_scores, real_t *memory, int memory_stride, int *meeting, int member, \
       int members, int first, int last
 #define TRAIN_TASK \
   {shape, params, slot_a, slot_b, hyper, n_networks, table, stride, weighted, weights, weights_stride, order, \
-   order_stride, seed_low, seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, n_epochs, factors, held, \
+   order_stride, seed_low, seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, held, \
    held_stride, n_held, held_table, spread, has_l2, has_clip, losses, held_losses, held_scores, memory}
 
 #if TARGET_CUDA

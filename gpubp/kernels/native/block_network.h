@@ -29,7 +29,7 @@ struct Task {             // one call's arguments; arrays of real_t unless said 
   const unsigned *seed_low, *seed_high;  // (P,); null: the given order
   int* shuffled;          // (rows, shuffled_stride): room for an epoch's order of each network at hand
   int shuffled_stride;
-  int n_rows, batch, first_epoch, n_epochs;
+  int n_rows, batch, first_epoch, first_update, n_epochs;  // first: how many were done before
   const real_t* factors;  // (n_epochs, steps) by which the rate is multiplied; null where the schedule is constant
   const int* held;        // as order: the validation rows
   int held_stride, n_held;

@@ -39,7 +39,7 @@ struct Task {             // one call's arguments; arrays of real_t unless said 
   const unsigned *seed_low, *seed_high;  // (P,)
   int* shuffled;          // (rows, shuffled_stride): room for an epoch's order of the networks at hand
   int shuffled_stride;
-  int n_rows, batch, first_epoch, n_epochs;
+  int n_rows, batch, first_epoch, first_update, n_epochs;  // first: how many were done before
   const real_t* factors;  // (n_epochs, steps) by which the rate is multiplied; null where the schedule is constant
   const int* held;        // as order: the validation rows
   int held_stride, n_held;
@@ -277,7 +277,7 @@ struct Learner {
       for (int step = 0; step < steps; step++) {
         int start = step * task.batch, size = task.n_rows - start < task.batch ? task.n_rows - start : task.batch;
         if constexpr (ONLINE) size = 1;
-        long long number = (long long)(task.first_epoch + epoch) * steps + step + 1;
+        long long number = task.first_update + (long long)epoch * steps + step + 1;
         real_t factor = task.factors ? task.factors[(long long)epoch * steps + step] : 1;
         loss.add(update(task, first, count, start, size, factor, number));
       }
@@ -327,12 +327,12 @@ struct Learner {
       int n_networks, const real_t *RESTRICT table, int stride, const real_t *RESTRICT weights, int weights_stride, \
       const int *RESTRICT order, int order_stride, const unsigned *RESTRICT seed_low, \
       const unsigned *RESTRICT seed_high, int *shuffled, int shuffled_stride, int n_rows, int batch, int first_epoch, \
-      int n_epochs, const real_t *RESTRICT factors, const int *RESTRICT held, int held_stride, int n_held, \
+      int first_update, int n_epochs, const real_t *RESTRICT factors, const int *RESTRICT held, int held_stride, int n_held, \
       const real_t *RESTRICT held_table,       const real_t *RESTRICT spread, real_t *RESTRICT losses, real_t *RESTRICT held_losses, \
       real_t *RESTRICT held_scores, int first, int last
 #define TRAIN_TASK \
   {params, slot_a, slot_b, hyper, n_networks, table, stride, weights, weights_stride, order, order_stride, seed_low, \
-   seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, n_epochs, factors, held, held_stride, n_held, \
+   seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, held, held_stride, n_held, \
    held_table, spread, losses, held_losses, held_scores}
 
 #if TARGET_CUDA

@@ -63,6 +63,11 @@ class Optimizer:
     hyperparameters: Mapping[str, float] = field(default_factory=dict)  # with their defaults
     decoupled_decay: bool = False  # uses hyper.weight_decay, on weights and not on biases
 
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The names of its state arrays (P, K); the count of steps is no such array."""
+        return tuple(name for name in self.slots if name != "steps")
+
 
 def sgd(
     backend: Backend,

@@ -28,6 +28,13 @@ def constant(xp: ModuleType, epoch: Array, n_rows: Array, n_epochs: int, options
     return xp.ones_like(epoch)
 
 
+def adaptive(xp: ModuleType, epoch: Array, n_rows: Array, n_epochs: int, options: Mapping[str, float]) -> Array:
+    """1: the training loop itself multiplies a network's rate by `factor`, where early stopping would end it, down to
+    `least` (scikit-learn's "adaptive").
+    """
+    return xp.ones_like(epoch)
+
+
 def inverse_scaling(xp: ModuleType, epoch: Array, n_rows: Array, n_epochs: int, options: Mapping[str, float]) -> Array:
     """1 / (1 + r)^power, r the rows seen before this epoch, as scikit-learn's "invscaling"; the same all epoch long."""
     rows_seen = xp.floor(epoch) * n_rows
@@ -63,6 +70,7 @@ SCHEDULES: dict[str, Schedule] = {
     schedule.name: schedule
     for schedule in (
         Schedule("constant", constant),
+        Schedule("adaptive", adaptive, {"factor": 0.2, "least": 1e-6}),
         Schedule("inverse_scaling", inverse_scaling, {"power": 0.5}),
         Schedule("step", step, {"every": 10.0, "factor": 0.5}),
         Schedule("cosine", cosine, {"floor": 0.0}),
