@@ -10,7 +10,7 @@ import numpy as np
 from gpubp.backends import Array, Backend, float_dtype
 from gpubp.errors import DataError, SettingsError
 from gpubp.initializers import initial_parameters
-from gpubp.kernels import lane
+from gpubp.kernels import block, lane
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.reference.network import predict
 from gpubp.kernels.reference.philox import Stream, philox, seed_words
@@ -96,7 +96,8 @@ class Population:
     def predict(self, X: Array, engine: str = "array") -> Array:
         """Outputs (P, N, O), on the backend, for X (N, I) shared by all or (P, N, I), on the backend or the host.
 
-        engine: "array", or "lane" (X shared): a compiled kernel, which pays for many rows through tiny networks.
+        engine: "array", or, for X (N, I), a compiled kernel, which pays for many rows: "block", or "lane" for tiny
+        networks.
         """
         if X.ndim not in (2, 3) or X.shape[-1] != self.architecture.n_inputs:
             raise DataError(
@@ -104,11 +105,13 @@ class Population:
             )
         with self.backend.quiet():
             on_device = self.backend.to_device(X, self.dtype)
-            if engine == "lane" and X.ndim == 2:
-                return lane.predict(self.backend, self.architecture, self.params, on_device)
+            if engine in ("lane", "block") and X.ndim == 2:
+                kernels = lane if engine == "lane" else block
+                return kernels.predict(self.backend, self.architecture, self.params, on_device)
             if engine != "array":
                 raise SettingsError(
-                    f"Engine {engine!r} for X of {X.ndim} dimensions: choose array, or lane with X (rows, inputs)."
+                    f"Engine {engine!r} for X of {X.ndim} dimensions: choose array, or for X (rows, inputs) lane or "
+                    "block."
                 )
             return predict(self.backend, self.architecture, self.params, on_device)
 

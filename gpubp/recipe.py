@@ -37,6 +37,7 @@ class Recipe:
     clip_norm: float | None = None
     schedule: str = "constant"
     schedule_options: Mapping[str, float] = field(default_factory=dict)
+    dropout: float | tuple[float, ...] = 0.0
     label_smoothing: float = 0.0
     batch_size: int | None = 32
     epochs: int = 100
@@ -56,7 +57,7 @@ class Recipe:
             choose("loss", self.loss, LOSSES)
         task = "regression" if self.loss in ("squared_error", "poisson") else "classification"
         Architecture(1, self.hidden, 1, self.activation)
-        self.settings(task)
+        self.settings(task).check_dropout(len(self.hidden))
         if self.validation is not None and not 0.0 < self.validation < 1.0:
             raise SettingsError(f"Validation share {self.validation}: give a number between 0 and 1, such as 0.2.")
 
@@ -92,6 +93,7 @@ class Recipe:
             batch_size=self.batch_size,
             epochs=self.epochs,
             shuffle=self.shuffle,
+            dropout=self.dropout,
             label_smoothing=self.label_smoothing,
             early_stopping=EarlyStopping(patience=self.patience) if self.early_stopping else None,
         )

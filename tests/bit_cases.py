@@ -64,6 +64,7 @@ class Case:
     shuffle: bool
     l2: float
     clip_norm: float | None
+    dropout: float
 
     def __str__(self) -> str:
         return f"{self.engine}-{self.activation}-{self.loss}-{self.optimizer}-{self.batch_size}-{self.dtype}"
@@ -93,6 +94,7 @@ LANE_OPTIONS: dict[str, tuple[Any, ...]] = {
     "shuffle": (False, True, True, False, True),
     "l2": (0.0, 0.05),
     "clip_norm": (None, None, 0.5, None, 0.5),
+    "dropout": (0.0, 0.3, 0.0, 0.0, 0.5, 0.0, 0.2),
 }  # fmt: skip
 BLOCK_OPTIONS: dict[str, tuple[Any, ...]] = LANE_OPTIONS | {
     "hidden": (
@@ -133,6 +135,7 @@ def setting(case: Case, **more: Any) -> Settings:
         "batch_size": case.batch_size,
         "epochs": EPOCHS,
         "shuffle": case.shuffle,
+        "dropout": np.linspace(0, case.dropout, P)[:, None] * np.ones(len(case.hidden)),
         "label_smoothing": 0.1 if case.loss == "cross_entropy" else 0.0,
     }
     return Settings(**(options | more))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bit_cases import BLOCK_CASES, Case, assert_same_bits, bits, engine, kernel, run_in_calls, trained_in_calls
+from standin.cuda import PROPERTIES
 
 from gpubp.backends import NumpyBackend, Program
 from gpubp.backends.cupy_backend import CupyBackend
+from gpubp.backends.cupy_program import STATIC_SHARED
 from gpubp.backends.host_compiler import find_compiler
 from gpubp.kernels.architecture import Architecture
 from gpubp.population import Population
@@ -57,6 +59,31 @@ def test_what_its_memory_held_before_does_not_matter(standin: CupyBackend, case:
     metrics = run_in_calls(one, (2,))
     assert_same_bits(np.sort(standin.to_host(one.params), axis=None), np.sort(expected, axis=None))
     assert_same_bits(np.sort(metrics, axis=None), np.sort(its_metrics, axis=None))
+
+
+@pytest.mark.parametrize("room", [0, 700, 3000, 9000, 40_000])
+def test_where_its_arrays_lie_does_not_matter(standin: CupyBackend, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """Nothing, some or all of them in shared memory, which is poison when a block begins."""
+    monkeypatch.setitem(PROPERTIES, "sharedMemPerBlockOptin", STATIC_SHARED + room)
+    expected, its_metrics = trained_in_calls(NumpyBackend(), VALIDATED, (2,), keep=SOME)
+    one = engine(standin, VALIDATED, epochs=2, keep=SOME)
+    assert one.shared_numbers * 8 == room - room % 8 or one.shared_numbers == one.numbers  # type: ignore[attr-defined]
+    found, metrics = trained_in_calls(standin, VALIDATED, (2,), keep=SOME)
+    assert_same_bits(found, expected)
+    assert_same_bits(metrics, its_metrics)
+
+
+@pytest.mark.parametrize("room", [0, 600, 40_000])
+def test_predictions_by_blocks(standin: CupyBackend, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """300 rows of 300 neurons: longer than the block has threads, in several pieces."""
+    monkeypatch.setitem(PROPERTIES, "sharedMemPerBlockOptin", STATIC_SHARED + room)
+    rows = np.random.default_rng(2).normal(size=(301, 5)).astype(np.float32)
+
+    def predicted(backend: NumpyBackend | CupyBackend) -> np.ndarray:
+        networks = Population.initialize(Architecture(5, (300, 9), 3, "mish", "softmax"), np.arange(3), backend)
+        return backend.to_host(networks.predict(rows, engine="block"))
+
+    assert_same_bits(predicted(standin), predicted(NumpyBackend()))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,10 @@ from proof import nvrtc
 from proof.backend import PtxBackend
 
 from gpubp.backends import NumpyBackend
+from gpubp.backends.cupy_program import STATIC_SHARED
 from gpubp.backends.host_compiler import find_compiler
+from gpubp.kernels.architecture import Architecture
+from gpubp.population import Population, network_seeds
 
 pytestmark = [
     pytest.mark.skipif(nvrtc.missing() is not None, reason=str(nvrtc.missing())),
@@ -28,11 +31,25 @@ pytestmark = [
     ids=str,
 )
 def test_trainings_give_the_same_bits(case: Case, networks: list[int]) -> None:
-    """A warp for each network: the interpreter's time goes with the number of instructions, not of threads."""
-    backend = PtxBackend(THREADS=32)
+    """A warp for each network: the interpreter's time goes with the number of instructions, not of threads. Room for
+    everything in shared memory, or for some of it."""
+    backend = PtxBackend(THREADS=32, shared=STATIC_SHARED + 3000 if 0 in networks else 48 << 10)
     found, metrics = trained_in_calls(backend, case, (1,), keep=np.array(networks))
     expected, its_metrics = trained_in_calls(NumpyBackend(), case, (1,), keep=np.array(networks))
     assert [(machine.blocks, machine.threads) for machine in backend.machines] == [(1, 32)] * len(networks)
+    assert all(machine.shared_bytes > 0 for machine in backend.machines)
     assert np.isfinite(found).all()
     assert_same_bits(found, expected)
     assert_same_bits(metrics, its_metrics)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_predictions_give_the_same_bits(dtype: str) -> None:
+    """Of two networks, with the last rows left over."""
+    shape = Architecture(3, (5, 2), 3, ("gelu", "elu"), "softmax")
+    rows = np.random.default_rng(1).normal(size=(19, 3))
+
+    def predicted(backend: NumpyBackend) -> np.ndarray:
+        return Population.initialize(shape, network_seeds(3, 2), backend, dtype=dtype).predict(rows, engine="block")
+
+    np.testing.assert_array_equal(predicted(PtxBackend(THREADS=32)), predicted(NumpyBackend()))

@@ -62,6 +62,7 @@ CASES: dict[str, dict[str, Any]] = {
     "batches, a schedule": {
         "hidden": ("mish", "softplus", "identity"), "loss": "poisson", "optimizer": "adam", "batch_size": 4,
         "shuffle": True, "rows": RAGGED[1], "validation_rows": np.arange(3), "l2": 0.05, "schedule": "one_cycle",
+        "dropout": 0.3,
     },
     "one shared order": {
         "hidden": ("relu",), "loss": "squared_error", "output": "softplus", "optimizer": "sgd", "batch_size": 2,

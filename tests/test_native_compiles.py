@@ -11,6 +11,7 @@ from proof import nvrtc
 from proof.kernels import CAPABILITIES, DTYPES, block_kernels, covering_set, lane_kernel, largest, usage
 from proof.speed import count_of_update, estimate
 
+from gpubp.backends.cupy_program import STATIC_SHARED
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.block import CUDA_THREADS, BlockKernel
 from gpubp.kernels.lane import LARGEST_ON_CUDA, LaneKernel, prediction_definitions, prediction_refusal
@@ -51,7 +52,15 @@ def test_the_block_kernel_fits(kernel: BlockKernel, capability: int) -> None:
     found = usage(kernel, capability)
     assert found.fits, found
     assert found.registers * CUDA_THREADS <= 65_536  # of a multiprocessor
-    assert 0 < found.shared < 8_192
+    assert 0 < found.shared < STATIC_SHARED
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_prediction_by_blocks_fits(dtype: str) -> None:
+    definitions = BlockKernel(dtype, "squared_error", "sgd").definitions()
+    found = nvrtc.compile_cubin(read_source("block_predict.h"), definitions, 90, "block_predict")[1]
+    assert found.fits, found
+    assert 0 < found.shared < STATIC_SHARED
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -77,8 +77,8 @@ def test_the_cases_have_every_value_of_every_option(cases: list[Case]) -> None:
         return {getattr(case, name) for case in cases if case.hidden or name != "activation"}
 
     assert values("activation") == {name for name, entry in ACTIVATIONS.items() if not entry.only_output}
-    tables = {"loss": LOSSES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES.keys() - {"adaptive"}, "rows": ROWS, "held": HELD,
-              "weights": WEIGHTS, "dtype": ("float32", "float64"), "shuffle": (False, True)}  # fmt: skip
+    tables = {"loss": LOSSES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES.keys() - {"adaptive"}, "rows": ROWS,
+              "held": HELD, "weights": WEIGHTS, "dtype": ("float32", "float64"), "shuffle": (False, True)}  # fmt: skip
     for name, table in tables.items():
         assert values(name) == set(table), name
     assert {len(hidden) for hidden in values("hidden")} == {0, 1, 2, 3}

@@ -65,6 +65,7 @@ def test_every_elementwise_activation_has_both_passes() -> None:
         ("SELU_SCALE", SELU_SCALE),
         ("SELU_ALPHA", SELU_ALPHA),
         ("STREAM_SHUFFLE", int(Stream.SHUFFLE)),
+        ("STREAM_DROPOUT", int(Stream.DROPOUT)),
         ("SHUFFLE_ROUNDS", ROUNDS),
         ("SHUFFLE_MIXER", int(MIXER)),
     ],

@@ -42,10 +42,15 @@ class Program(Protocol):
         """How many networks' scratch memory the call for such a range needs at a time."""
         ...
 
-    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False) -> None:
+    def shared_room(self) -> int:
+        """Bytes of shared memory that a launch may give to each block; 0 where there is no such memory."""
+        ...
+
+    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False, shared_bytes: int = 0) -> None:
         """Run the kernel once for each argument list; the last two arguments are the range of networks.
 
-        together: the calls wait for each other, so all of them have to run at the same time.
+        together: the calls wait for each other, so all of them have to run at the same time. shared_bytes: of shared
+        memory for each block.
         """
         ...
 

@@ -17,6 +17,8 @@ from gpubp.errors import BackendError
 # As on the CPU: a product and a sum become an fma only where the source says so, and denormal numbers are numbers.
 OPTIONS = ("-std=c++17", "-fmad=false", "-ftz=false")
 SHOWN_LINES = 20
+STATIC_SHARED = 8192  # bytes of a block's shared memory that kernels may declare themselves
+WITHOUT_ASKING = 40 << 10  # and those that a launch may add without setting the kernel's limit: 48 KiB in all
 
 
 class CupyProgram:
@@ -26,6 +28,8 @@ class CupyProgram:
     def __init__(self, cupy: Any, source: str, definitions: Mapping[str, object]) -> None:
         self.module = cupy.RawModule(path=str(compile_for_device(cupy, source, definitions)))
         self._set_block(definitions)
+        properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+        self.most_shared: int = properties["sharedMemPerBlockOptin"]
 
     def _set_block(self, definitions: Mapping[str, object]) -> None:
         self.threads = int(str(definitions["THREADS"]))
@@ -40,13 +44,19 @@ class CupyProgram:
     def team(self, n_networks: int) -> int:
         return 1  # a CUDA block's threads share its network's work anyway
 
-    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False) -> None:
+    def shared_room(self) -> int:
+        return self.most_shared - STATIC_SHARED
+
+    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False, shared_bytes: int = 0) -> None:
         """One launch for each argument list, in order, on the current stream; returns without waiting."""
         kernel = self.module.get_function(name)
+        if shared_bytes > WITHOUT_ASKING:
+            kernel.max_dynamic_shared_size_bytes = shared_bytes
         for call in calls:
             first, last = call[-2:]
             blocks = -(-(last - first) // self.networks_per_block)
-            kernel((blocks,), (self.threads,), tuple(_argument(argument) for argument in call))
+            arguments = tuple(_argument(argument) for argument in call)
+            kernel((blocks,), (self.threads,), arguments, shared_mem=shared_bytes)
 
 
 def compile_for_device(cupy: Any, source: str, definitions: Mapping[str, object]) -> Path:

@@ -46,7 +46,10 @@ class HostProgram:
     def team(self, n_networks: int) -> int:
         return max(1, self.threads // n_networks)
 
-    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False) -> None:
+    def shared_room(self) -> int:
+        return 0
+
+    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False, shared_bytes: int = 0) -> None:
         """Call the function once for each argument list: arrays as pointers, None as a null pointer, ints.
 
         The calls run side by side (ctypes lets go of the interpreter's lock); all are done on return.

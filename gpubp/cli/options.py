@@ -111,8 +111,9 @@ class EngineOptions:
         typer.Option(
             metavar="NAME",
             rich_help_panel=TRAINING,
-            help="How networks are trained: lane (tiny networks, whole epochs in one compiled kernel), array "
-            "(operation by operation), or auto (an estimate decides; see gpubp explain).",
+            help="How networks are trained: lane (tiny networks) and block (small and middle ones), both with whole "
+            "epochs in one compiled kernel; array (operation by operation); or auto (an estimate decides; see gpubp "
+            "explain).",
         ),
     ] = "auto"
 
@@ -254,10 +255,18 @@ class RecipeOptions:
             metavar="NAME=X",
             rich_help_panel=TRAINING,
             show_default=False,
-            help="factor, least (adaptive); power (inverse_scaling); every, factor (step); floor (cosine); warmup, start, "
-            "floor (one_cycle). May be repeated.",
+            help="factor, least (adaptive); power (inverse_scaling); every, factor (step); floor (cosine); warmup, "
+            "start, floor (one_cycle). May be repeated.",
         ),
     ] = None
+    dropout: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARE",
+            rich_help_panel=TRAINING,
+            help="Of each hidden layer's outputs, dropped at random in training: 0.2 for all layers, 0.3,0.1 for each.",
+        ),
+    ] = "0"
     label_smoothing: Annotated[
         float, typer.Option(rich_help_panel=TRAINING, help="For cross_entropy, from 0 to below 1.")
     ] = 0.0
@@ -309,6 +318,7 @@ class RecipeOptions:
             clip_norm=self.clip_norm,
             schedule=self.schedule,
             schedule_options=_numbers("--schedule-option", self.schedule_option),
+            dropout=_shares(self.dropout),
             label_smoothing=self.label_smoothing,
             batch_size=_batch_size(self.batch_size),
             epochs=self.epochs,
@@ -340,6 +350,14 @@ def _sizes(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise SettingsError(f"--hidden {text!r}: give whole numbers such as 64 or 128,64, or none.") from None
+
+
+def _shares(text: str) -> float | tuple[float, ...]:
+    try:
+        shares = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(f"--dropout {text!r}: give shares such as 0.2, or 0.3,0.1 for two hidden layers.") from None
+    return shares if len(shares) > 1 else shares[0]
 
 
 def _batch_size(text: str) -> int | None:

@@ -61,6 +61,11 @@ class Architecture:
     def hidden(self) -> tuple[int, ...]:
         return self.sizes[1:-1]
 
+    def neurons(self, layer: int) -> range:
+        """The numbers of a hidden layer's neurons (from layer 0 on), counted over all of them."""
+        start = sum(self.hidden[:layer])
+        return range(start, start + self.hidden[layer])
+
     @property
     def output_activation(self) -> str:
         return self.activations[-1]

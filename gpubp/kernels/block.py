@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gpubp.backends import Array, Backend
+from gpubp.errors import SettingsError
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.lane import REAL_NAMES
 from gpubp.kernels.native import read_source
@@ -20,6 +22,8 @@ SOURCE = "block.h"
 CUDA_THREADS = 256
 MOST_LAYERS = 32
 PARTIAL_SUMS = 64
+PREDICTION_BYTES = 256 << 10  # of a piece's values on their way through a network: they stay in a core's L2 cache
+MOST_ITEMS = 4096  # pieces of one launch: each CUDA block has working memory of its own
 MOST_PADDING = 32  # numbers that a row of a matrix may be padded with, whatever the vector's width
 
 
@@ -51,11 +55,11 @@ class BlockKernel:
         return len(OPTIMIZERS[self.optimizer].arrays)
 
 
-def refusal(architecture: Architecture, batch_size: int, slots: int) -> str | None:
+def refusal(architecture: Architecture, batch_size: int, slots: int, dropout: bool = False) -> str | None:
     """Why the kernel cannot serve such networks; None if it can."""
     if architecture.n_layers > MOST_LAYERS:
         return f"{architecture.n_layers} layers of weights are more than its {MOST_LAYERS}"
-    numbers = memory_numbers(architecture, batch_size, slots)
+    numbers = memory_numbers(architecture, batch_size, slots, dropout)
     if numbers >= 2**31:
         return f"a network with its batch takes {numbers:,} numbers of memory, and it counts them up to 2^31"
     return None
@@ -68,13 +72,51 @@ def shape_numbers(architecture: Architecture) -> np.ndarray:
     return np.array([architecture.n_layers, *architecture.sizes, *activations], dtype=np.int32)
 
 
-def memory_numbers(architecture: Architecture, batch_size: int, slots: int) -> int:
-    """How many numbers of working memory a network needs: at least what the kernel lays out (Network::lay_out)."""
+def memory_numbers(
+    architecture: Architecture, batch_size: int, slots: int, dropout: bool = False, padding: int = MOST_PADDING
+) -> int:
+    """How many numbers of working memory a network needs: at least what the kernel lays out (Network::lay_out).
+
+    padding: of a matrix's rows; CUDA's have none.
+    """
     rows = -(-batch_size // 16) * 16
-    numbers = rows * (architecture.n_inputs + 1 + MOST_PADDING)
+    numbers = rows * (architecture.n_inputs + 1 + padding)
     widest = 0
     for fan_in, fan_out in zip(architecture.sizes[:-1], architecture.sizes[1:], strict=True):
-        numbers += (fan_in + 1) * (fan_out + MOST_PADDING) * (2 + slots)  # weights, gradient, optimizer state
-        numbers += rows * 3 * (fan_out + 1 + MOST_PADDING)  # values, pre-activations, their gradients
-        widest = max(widest, fan_out * (fan_in + MOST_PADDING))  # the transposed weights
-    return numbers + widest + 5 * rows + PARTIAL_SUMS + MOST_PADDING
+        numbers += (fan_in + 1) * (fan_out + padding) * (2 + slots)  # weights, gradient, optimizer state
+        numbers += rows * 3 * (fan_out + 1 + padding)  # values, pre-activations, their gradients
+        numbers += dropout * rows * 2 * (fan_out + padding)  # values before they are dropped, and the masks
+        widest = max(widest, fan_out * (fan_in + padding))  # the transposed weights
+    return numbers + widest + 4 * rows + PARTIAL_SUMS
+
+
+def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array) -> Array:
+    """Outputs (P, N, O) for flat parameters (P, K) and X (N, I), as reference.network.predict: a network and a piece of
+    the rows on each core, or in each CUDA block.
+
+    Raises SettingsError for a network too large for the kernel.
+    """
+    refused = refusal(architecture, 16, 0)
+    if refused is not None:
+        raise SettingsError(f"The engine block cannot predict: {refused}. Choose engine array.")
+    dtype, xp = flat.dtype, backend.xp
+    definitions = BlockKernel(dtype.name, "squared_error", "sgd").definitions()
+    program = backend.compile(read_source("block_predict.h"), definitions)
+    (n_networks, _), n_rows = flat.shape, X.shape[0]
+    out = xp.empty((n_networks, n_rows, architecture.n_outputs), dtype=dtype)
+    widths = sum(size + 1 + MOST_PADDING for size in architecture.sizes)
+    rows_at_once = max(16, min(1024, PREDICTION_BYTES // (widths * dtype.itemsize)) // 16 * 16)
+    pairs = zip(architecture.sizes[:-1], architecture.sizes[1:], strict=True)
+    numbers = rows_at_once * widths + sum((fan_in + 1) * (fan_out + MOST_PADDING) for fan_in, fan_out in pairs)
+    shared = min(numbers, program.shared_room() // dtype.itemsize)
+    shape = backend.to_device(shape_numbers(architecture))
+    items = n_networks * -(-n_rows // rows_at_once)
+    for first in range(0, items, MOST_ITEMS):
+        pieces = program.pieces(first, min(first + MOST_ITEMS, items))
+        calls = [
+            [shape, flat, X, out, n_rows, rows_at_once, xp.empty((program.columns(*piece), numbers), dtype=dtype),
+             numbers, shared, *piece]
+            for piece in pieces
+        ]  # fmt: skip
+        program.launch("block_predict", calls, shared_bytes=shared * dtype.itemsize)
+    return out

@@ -54,6 +54,7 @@ class LaneKernel:
     validation: bool
     weights: int  # row weights: 0 none, 1 a column of the table, 2 one row of them for each network
     shuffle: bool
+    dropout: bool
     shared_order: bool  # all networks take the same rows, in the same order if nothing is shuffled
     narrow: bool = False  # on a CPU: all networks fit into a vector of NARROW_BYTES, which is quicker than a wide one
 
@@ -72,6 +73,7 @@ class LaneKernel:
             "HAS_VALIDATION": self.validation,
             "WEIGHTS": self.weights,
             "SHUFFLE": self.shuffle,
+            "HAS_DROPOUT": self.dropout,
             "SHARED_ORDER": self.shared_order,
             "THREADS": CUDA_THREADS,
         }
@@ -99,7 +101,7 @@ class LaneKernel:
         sums = self.validation and self.loss in ("squared_error", "poisson")
         row = n_inputs + (4 if sums else 3) * n_outputs
         for width, name in zip(hidden, self.architecture.activations, strict=False):
-            row += width * (2 if ACTIVATIONS[name].needs_input else 1)
+            row += width * ((2 if ACTIVATIONS[name].needs_input else 1) + 2 * self.dropout)
         hyper = KEPT_HYPERPARAMETERS[self.optimizer] + 3 * self.l2 + self.clip + (self.weights > 0)
         return (self.numbers + row + hyper) * np.dtype(self.dtype).itemsize // 4
 

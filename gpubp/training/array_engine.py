@@ -66,7 +66,7 @@ class ArrayEngine:
     def _epoch(self, epoch: int, interruption: Interruption) -> int:
         """One epoch; the number of its updates if it was cut short by Ctrl-C, else 0."""
         learner, constant_rate, rates = self.learner, self.learner.hyper.rate, self._rates(epoch)
-        learner.begin_epoch()
+        learner.begin_epoch(epoch)
         for batch in self.batches.epoch(epoch):
             learner.update(batch, constant_rate if rates is None else rates[batch.step.number])
             if interruption.requested:

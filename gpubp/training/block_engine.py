@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Program
-from gpubp.kernels.block import BlockKernel, memory_numbers, shape_numbers
+from gpubp.kernels.block import MOST_PADDING, BlockKernel, memory_numbers, shape_numbers
 from gpubp.training.engine import Work
 from gpubp.training.kernel_engine import KernelEngine, Run
 
@@ -25,7 +25,11 @@ class BlockEngine(KernelEngine):
         kernel = BlockKernel(work.dtype.name, settings.loss, settings.optimizer)
         program = program or work.backend.compile(kernel.source, kernel.definitions())
         self.shape = work.backend.to_device(shape_numbers(work.architecture))
-        self.numbers = memory_numbers(work.architecture, work.batch_size, kernel.slots)
+        padding = MOST_PADDING if work.backend.name == "numpy" else 0
+        self.numbers = memory_numbers(
+            work.architecture, work.batch_size, kernel.slots, work.dropout is not None, padding
+        )
+        self.shared_numbers = min(self.numbers, program.shared_room() // work.dtype.itemsize)
         super().__init__(work, params, program)
 
     def _lay_out(self, work: Work) -> None:
@@ -48,7 +52,7 @@ class BlockEngine(KernelEngine):
         sums: Array,
     ) -> list[Any]:
         slot_a, slot_b = [*self.slots.values(), None, None][:2]
-        work, shuffles = self.work, self.work.settings.shuffle
+        work = self.work
         return [
             self.shape,
             self.params,
@@ -63,8 +67,8 @@ class BlockEngine(KernelEngine):
             0 if self.weights is None else self.weights.shape[1],
             self.order,
             self.order_stride,
-            self.seed_low if shuffles else None,
-            self.seed_high if shuffles else None,
+            self.seed_low,
+            self.seed_high,
             shuffled,
             0 if shuffled is None else shuffled.shape[1],
             run.n_rows,
@@ -78,6 +82,8 @@ class BlockEngine(KernelEngine):
             run.n_held,
             self.held_table,
             self.spread,
+            self.drop_below,
+            self.drop_scale,
             int(np.any(work.hyper["l2"])),
             int(work.settings.clip_norm is not None),
             sums[0],
@@ -85,6 +91,7 @@ class BlockEngine(KernelEngine):
             sums[2],
             self.memory[piece],
             self.numbers,
+            self.shared_numbers,
             None,  # `_launch` fills in the team
             0,
             1,
@@ -93,7 +100,7 @@ class BlockEngine(KernelEngine):
 
     def _launch(self, calls: list[list[Any]]) -> None:
         if self.members == 1:
-            super()._launch(calls)
+            self.program.launch(self.entry, calls, shared_bytes=self.shared_numbers * self.work.dtype.itemsize)
             return
         for call in calls:
             meeting = self.backend.xp.zeros(2, dtype=np.int32)

@@ -67,7 +67,7 @@ def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
     if wanted == "lane" and refusal is not None:
         raise SettingsError(f"The engine lane cannot be used: {refusal}. Choose another engine, or auto.")
     slots = len(work.settings.optimizer_rule.slots)
-    no_block = block_refusal(work.architecture, work.batch_size, slots)
+    no_block = block_refusal(work.architecture, work.batch_size, slots, work.dropout is not None)
     if wanted == "block" and no_block is not None:
         raise SettingsError(f"The engine block cannot be used: {no_block}. Choose another engine, or auto.")
     seconds = estimates(work, lane=refusal is None, block=no_block is None)

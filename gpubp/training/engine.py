@@ -38,6 +38,7 @@ class Work:
     total_weight: np.ndarray
     spread: np.ndarray | None
     hyper: dict[str, np.ndarray]
+    dropout: np.ndarray | None  # (P, hidden layers) float64
     first_epoch: int  # epochs done before this training
     updates: np.ndarray  # (P,) updates done before
     slots: Mapping[str, np.ndarray]  # (P, K) by name, from before; missing ones are zeros
@@ -71,6 +72,7 @@ class Work:
             total_weight=self.total_weight[keep],
             spread=None if self.spread is None else self.spread[keep],
             hyper={name: values[keep] for name, values in self.hyper.items()},
+            dropout=None if self.dropout is None else self.dropout[keep],
             updates=self.updates[keep],
             slots={name: values[keep] for name, values in self.slots.items()},
         )

@@ -9,6 +9,7 @@ import numpy as np
 
 from gpubp.backends import Array, Program
 from gpubp.kernels.lane import pack_hyperparameters
+from gpubp.kernels.reference.dropout import thresholds
 from gpubp.sampling import RowSets, runs
 from gpubp.training.engine import Work, total_weights
 from gpubp.training.interruption import Interruption
@@ -79,6 +80,12 @@ class KernelEngine:
             self.weights = to_device(work.weights, work.dtype)
         self.seed_low = to_device((work.seeds & np.uint64(0xFFFFFFFF)).astype(np.uint32))
         self.seed_high = to_device((work.seeds >> np.uint64(32)).astype(np.uint32))
+        self.drop_below: Array | None = None
+        self.drop_scale: Array | None = None
+        if work.dropout is not None:  # (hidden layers, P)
+            shares = np.ascontiguousarray(work.dropout.T)
+            self.drop_below = to_device(thresholds(shares))
+            self.drop_scale = to_device(1.0 / (1.0 - shares), work.dtype)
         self.spread = None if work.spread is None else to_device(work.spread, work.dtype)
         self.denominator = to_device(work.total_weight)
         self.held_weight = None if work.held is None else to_device(total_weights(work.weights, work.held))

@@ -26,6 +26,7 @@ def lane_kernel(work: Work) -> LaneKernel:
         validation=work.held is not None,
         weights=0 if work.weights is None else work.weights.ndim,
         shuffle=settings.shuffle,
+        dropout=work.dropout is not None,
         shared_order=work.rows.shared,
         narrow=work.backend.name == "numpy" and work.n_networks * work.dtype.itemsize <= NARROW_BYTES,
     )
@@ -79,6 +80,8 @@ class LaneEngine(KernelEngine):
             run.n_held,
             self.held_table,
             self.spread,
+            self.drop_below,
+            self.drop_scale,
             sums[0],
             sums[1],
             sums[2],

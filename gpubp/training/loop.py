@@ -294,6 +294,7 @@ def prepare(
         total_weight=total,
         spread=spread,
         hyper=hyper,
+        dropout=settings.dropout_shares(n_networks, len(population.architecture.hidden)),
         first_epoch=state.epoch,
         updates=np.zeros(n_networks, dtype=np.int64) if state.updates is None else state.updates,
         slots=state.slots,

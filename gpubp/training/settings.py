@@ -54,6 +54,8 @@ class Settings:
     schedule: constant, adaptive (needs early_stopping), inverse_scaling, step, cosine, one_cycle; schedule_options by
     name.
     batch_size: rows of an update; None: all. shuffle: a new order every epoch; else the given order.
+    dropout: the share of a hidden layer's outputs that each row of an update goes without; one number, one for each
+    hidden layer, or an array (P, hidden layers).
     label_smoothing: for cross_entropy, from 0 to below 1.
     """
 
@@ -68,6 +70,7 @@ class Settings:
     batch_size: int | None = 32
     epochs: int = 100
     shuffle: bool = True
+    dropout: float | Sequence[float] | np.ndarray = 0.0
     label_smoothing: float = 0.0
     early_stopping: EarlyStopping | None = None
 
@@ -85,6 +88,7 @@ class Settings:
             check_range(f"schedule option {name}", number, **SCHEDULE_RANGES[name])  # type: ignore[arg-type]
         if self.clip_norm is not None:
             check_range("clip norm", self.clip_norm, above=0.0, finite=False)
+        check_range("dropout", self.dropout, least=0.0, below=1.0)
         check_range("label smoothing", self.label_smoothing, least=0.0, below=1.0)
         if self.label_smoothing and self.loss != "cross_entropy":
             raise SettingsError(f"Label smoothing needs the loss cross_entropy, not {self.loss}.")
@@ -125,6 +129,27 @@ class Settings:
                 f"The loss {self.loss} belongs to the output activation {link}; this network has {found}. "
                 f"Build it with output_activation={link!r}."
             )
+        self.check_dropout(len(architecture.hidden))
+
+    def check_dropout(self, n_hidden: int) -> None:
+        shares = np.asarray(self.dropout)
+        if shares.ndim and shares.shape[-1] != n_hidden:
+            raise SettingsError(
+                f"Dropout for {shares.shape[-1]} hidden layers, but this network has {n_hidden}: give one number, or "
+                "one for each hidden layer."
+            )
+
+    def dropout_shares(self, n_networks: int, n_hidden: int) -> np.ndarray | None:
+        """(P, hidden layers) float64; None where nothing is dropped. Shapes are those that were checked."""
+        shares = np.asarray(self.dropout, dtype=np.float64)
+        if not shares.any() or n_hidden == 0:
+            return None
+        if shares.ndim > 2 or (shares.ndim == 2 and len(shares) != n_networks):
+            raise SettingsError(
+                f"Dropout of shape {shares.shape} for {n_networks} networks with {n_hidden} hidden layers: give one "
+                f"number, one for each hidden layer, or an array ({n_networks}, {n_hidden})."
+            )
+        return np.broadcast_to(shares, (n_networks, n_hidden)).copy()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for model files and reports."""

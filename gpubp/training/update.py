@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Backend
+from gpubp.kernels.reference.dropout import Dropout
 from gpubp.kernels.reference.network import Layers, Tape, loss_and_gradient
 from gpubp.kernels.reference.optimizers import Hyperparameters, decay_weights
 from gpubp.kernels.reference.regularization import clip_by_global_norm, l2_penalty
+from gpubp.sampling import Step
 from gpubp.training.batches import Batch
 from gpubp.training.engine import Work
 
@@ -30,6 +32,10 @@ class Learner:
         self.slots = [self._slot(name, work) for name in work.settings.optimizer_rule.slots]
         self.has_l2 = bool(np.any(work.hyper["l2"]))
         self.loss_sum = xp.zeros(len(params), dtype=np.float64)
+        self.dropout: Dropout | None = None
+        if work.dropout is not None:
+            self.dropout = Dropout.of(backend, work.seeds, work.dropout, work.dtype)
+        self.epoch = 0
         self._slices: dict[tuple[int, int, int], Slice] = {}
         self.set_hyperparameters(work.hyper)
 
@@ -57,9 +63,12 @@ class Learner:
         self.slots = [slot[keep] for slot in self.slots]
         self.hyper = self.hyper.networks(keep)
         self.loss_sum = self.loss_sum[keep]
+        if self.dropout is not None:
+            self.dropout = self.dropout.networks(keep)
         self._slices.clear()
 
-    def begin_epoch(self) -> None:
+    def begin_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
         self.loss_sum[...] = 0.0
 
     def update(self, batch: Batch, rate: Array) -> None:
@@ -90,6 +99,9 @@ class Slice:
         self.tape = Tape(self.backend, self.architecture, last - first, size, self.params.dtype)
         self.mean = 1.0 / size
         self.n_rows = float(size)
+        self.dropout = learner.dropout
+        if learner.dropout is not None and not self.whole:
+            self.dropout = learner.dropout.networks(part)
         self.clips = self.settings.clip_norm is not None
         self.optimizer = self.settings.optimizer_rule
         self.loss = self.settings.loss_function
@@ -100,6 +112,8 @@ class Slice:
         rows: Any = self.n_rows
         if batch.weights is not None:
             rows, scale = self._weighted(batch.weights)
+        if self.dropout is not None:
+            self.tape.drop(self.backend, self._keep_factors(self.dropout, batch.step))
         loss_and_gradient(
             self.backend,
             self.architecture,
@@ -125,6 +139,12 @@ class Slice:
         if self.optimizer.decoupled_decay:
             decay_weights(self.layers.W, (rate * self.hyper.weight_decay)[:, :, None])
         self.optimizer.update(self.backend, self.params, self.grads, self.slots, self.hyper, rate, self.scratch)
+
+    def _keep_factors(self, dropout: Dropout, step: Step) -> list[Array]:
+        xp, epoch, dtype = self.backend.xp, self.learner.epoch, self.params.dtype
+        places = range(step.start, step.start + step.size)
+        layers = range(len(self.architecture.hidden))
+        return [dropout.keep_factors(xp, i, self.architecture.neurons(i), epoch, places, dtype) for i in layers]
 
     def _weighted(self, weights: Array) -> tuple[Array, Array]:
         """The batch's total weight (P, 1, 1) and each row's share of it (P, B, 1); no weight at all is no gradient."""

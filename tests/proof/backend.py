@@ -14,23 +14,25 @@ from proof.ptx import Kernel, parse
 
 
 class PtxBackend(NumpyBackend):
-    """`machines`: every launch so far. more: definitions that replace the kernel's own."""
+    """`machines`: every launch so far. shared: bytes that a block may have; more: definitions that replace others."""
 
-    def __init__(self, **more: object) -> None:
+    def __init__(self, shared: int = 48 << 10, **more: object) -> None:
         super().__init__("the proof")
+        self.most_shared = shared
         self.machines: list[Machine] = []
         self.more = more
 
     def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
         definitions = {**definitions, **self.more}
-        return _PtxProgram(compile_ptx(source, definitions), definitions, self.machines)
+        return _PtxProgram(compile_ptx(source, definitions), definitions, self.machines, self.most_shared)
 
 
 class _PtxProgram(CupyProgram):
     """CupyProgram's own pieces, columns and launch, on a module that is interpreted."""
 
-    def __init__(self, ptx: str, definitions: Mapping[str, object], machines: list[Machine]) -> None:
+    def __init__(self, ptx: str, definitions: Mapping[str, object], machines: list[Machine], most_shared: int) -> None:
         self.module = _PtxModule(ptx, machines)
+        self.most_shared = most_shared
         self._set_block(definitions)
 
 
@@ -41,8 +43,8 @@ class _PtxModule:
     def get_function(self, name: str) -> Any:
         kernel = _parsed(self.ptx, name)
 
-        def call(grid: tuple[int], block: tuple[int], arguments: Sequence[Any]) -> None:
-            self.machines.append(launch(kernel, *grid, *block, arguments))
+        def call(grid: tuple[int], block: tuple[int], arguments: Sequence[Any], *, shared_mem: int) -> None:
+            self.machines.append(launch(kernel, *grid, *block, arguments, shared_mem))
 
         return call
 

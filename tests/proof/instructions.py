@@ -129,10 +129,12 @@ def _table() -> dict[str, Meaning]:
     for t in ("b32", "b64", "u32", "u64", "f32", "f64", "pred"):
         add(f"mov.{t}", lambda a: a, t)
         add(f"selp.{t}", _select, t, t, "pred")
-    add("cvta.to.global.u64", lambda a: a, "u64")  # one address space holds everything
+    add("cvta.to.global.u64", lambda a: a, "u64")  # generic addresses are global ones, but for a window
+    add("cvta.shared.u64", lambda a: a + SHARED_WINDOW, "u64")
     return table
 
 
+SHARED_WINDOW = np.uint64(1 << 48)  # generic addresses from here on are those of shared memory
 MEANINGS = _table()
 
 # Of one number, or of two or four neighbours, at an aligned address.

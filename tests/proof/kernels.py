@@ -27,6 +27,7 @@ def lane_kernel(
     *,
     online: bool = True,
     everything: bool = False,
+    dropout: bool = False,
 ) -> LaneKernel:
     """hidden: activations, repeated over the hidden layers. everything: L2, clipping, each network its own weights."""
     n_inputs, *widths, n_outputs = sizes
@@ -42,6 +43,7 @@ def lane_kernel(
         validation=True,
         weights=2 if everything else 0,
         shuffle=True,
+        dropout=dropout,
         shared_order=False,
     )
 
@@ -101,6 +103,9 @@ def _largest_of(optimizer: str, dtype: str) -> Iterator[tuple[str, LaneKernel]]:
     def loaded(n_inputs: int) -> LaneKernel:
         return lane_kernel((n_inputs, 1, 2), ("silu",), optimizer=optimizer, dtype=dtype, online=False, everything=True)
 
-    for make in (linear, shallow, wide, deep, loaded):
+    def thinned(width: int) -> LaneKernel:
+        return lane_kernel((3, width, 2), ("tanh",), optimizer=optimizer, dtype=dtype, online=False, dropout=True)
+
+    for make in (linear, shallow, wide, deep, loaded, thinned):
         if make(1).refusal("cupy") is None:
             yield f"the largest {make.__name__}", largest(make)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from proof.instructions import BARRIERS, DTYPES, LOADS, MEANINGS, STORES, VECTORS
+from proof.instructions import BARRIERS, DTYPES, LOADS, MEANINGS, SHARED_WINDOW, STORES, VECTORS
 from proof.memory import Memory
 from proof.ptx import Instruction, Kernel, UnknownInstruction
 
@@ -29,6 +29,7 @@ class Machine:
     parameters: dict[str, np.ndarray]
     blocks: int
     threads: int
+    shared_bytes: int = 0  # of the array whose size the launch tells
     executed: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -41,9 +42,12 @@ class Machine:
             "%nctaid.x": np.full(self.n, self.blocks, np.uint32),
         }
         # What a block shares is poison at first; each block has its own, with red zones.
-        sizes = [size for size in self.kernel.shared.values() for _ in range(self.blocks)]
+        arrays = dict(self.kernel.shared)
+        if self.kernel.dynamic_shared is not None:
+            arrays[self.kernel.dynamic_shared] = self.shared_bytes
+        sizes = [size for size in arrays.values() for _ in range(self.blocks)]
         self.shared = Memory([np.full(-(-size // 8), -1, dtype=np.int64) for size in sizes])
-        for i, name in enumerate(self.kernel.shared):
+        for i, name in enumerate(arrays):
             of_blocks = self.shared.addresses[i * self.blocks : (i + 1) * self.blocks]
             self.special[name] = np.repeat(np.array(of_blocks, dtype=np.uint32), self.threads)
         self.registers: dict[str, np.ndarray] = {}
@@ -102,20 +106,40 @@ class Machine:
             elif opcode in LOADS:
                 for register, addresses in self._numbers(opcode, operands[0], operands[1], mask):
                     values = np.zeros(self.n, LOADS[opcode])
-                    values[mask] = self._memory(opcode).read(addresses, LOADS[opcode])
+                    values[mask] = self._load(opcode, addresses, LOADS[opcode])
                     self._write(register, values, mask)
             elif opcode in STORES:
                 for source, addresses in self._numbers(opcode, operands[1], operands[0], mask):
                     values = np.broadcast_to(self._read(source, opcode.rsplit(".")[-1]), self.n)
-                    self._memory(opcode).write(addresses, values[mask])
+                    self._store(opcode, addresses, values[mask])
             else:  # ld.param
                 value = self.parameters[operands[1].strip("[]")].view(DTYPES[opcode.rsplit(".")[-1]])
                 self._write(operands[0], value, mask)
         except (IndexError, ValueError, KeyError) as error:
             raise RuntimeError(f"{error!r} at: {instruction.text}") from error
 
-    def _memory(self, opcode: str) -> Memory:
-        return self.shared if ".shared" in opcode else self.memory
+    def _load(self, opcode: str, addresses: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        values = np.zeros(len(addresses), dtype)
+        for memory, chosen, its_addresses in self._memories(opcode, addresses):
+            values[chosen] = memory.read(its_addresses, dtype)
+        return values
+
+    def _store(self, opcode: str, addresses: np.ndarray, values: np.ndarray) -> None:
+        for memory, chosen, its_addresses in self._memories(opcode, addresses):
+            memory.write(its_addresses, values[chosen])
+
+    def _memories(self, opcode: str, addresses: np.ndarray) -> Iterator[tuple[Memory, Any, np.ndarray]]:
+        """The memories that the addresses lie in, which of them, and where: generic ones may lie in either."""
+        if ".shared" in opcode:
+            yield self.shared, slice(None), addresses
+        elif ".global" in opcode:
+            yield self.memory, slice(None), addresses
+        else:
+            near = addresses >= SHARED_WINDOW
+            if near.any():
+                yield self.shared, near, addresses[near] - SHARED_WINDOW
+            if not near.all():
+                yield self.memory, ~near, addresses[~near]
 
     def _numbers(self, opcode: str, operand: str, address: str, mask: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """The register or constant, and the addresses, of each number that an instruction loads or stores."""
@@ -139,7 +163,9 @@ class Machine:
         if operand in self.registers:
             return self.registers[operand].view(DTYPES[type_])
         if operand in self.special:
-            return self.special[operand].view(DTYPES[type_])
+            special = self.special[operand]
+            wide = DTYPES[type_].itemsize > special.itemsize  # the address of a shared array in a register of 64 bits
+            return special.astype(DTYPES[type_]) if wide else special.view(DTYPES[type_])
         if operand.startswith("%"):
             raise ValueError(f"{operand} is read before it is written")
         if (operand, type_) not in self.constants:
@@ -170,7 +196,7 @@ def _constant(text: str, dtype: np.dtype) -> np.ndarray:
     return np.array([int(text, 0) % (1 << 8 * dtype.itemsize)], unsigned).view(dtype)
 
 
-def launch(kernel: Kernel, blocks: int, threads: int, arguments: Sequence[Any]) -> Machine:
+def launch(kernel: Kernel, blocks: int, threads: int, arguments: Sequence[Any], shared_bytes: int = 0) -> Machine:
     """Run a kernel as CuPy would: arrays are passed by address, NumPy scalars by value; arrays are changed in place.
 
     Raises TypeError for an argument that is not of its parameter's size, RuntimeError with the instruction at which the
@@ -186,7 +212,7 @@ def launch(kernel: Kernel, blocks: int, threads: int, arguments: Sequence[Any]) 
         if not isinstance(value, np.generic) or value.dtype.itemsize != dtype.itemsize:
             raise TypeError(f"{name} is of {dtype.itemsize} bytes, and so takes no {value!r}")
         parameters[name] = np.array([value])
-    machine = Machine(kernel, memory, parameters, blocks, threads)
+    machine = Machine(kernel, memory, parameters, blocks, threads, shared_bytes)
     machine.run()
     memory.copy_back()
     return machine

@@ -36,6 +36,7 @@ class Kernel:
     code: list[Instruction] = field(default_factory=list)
     labels: dict[str, int] = field(default_factory=dict)
     shared: dict[str, int] = field(default_factory=dict)
+    dynamic_shared: str | None = None  # the name of the array whose size the launch tells
 
 
 def parse(ptx: str, name: str) -> Kernel:
@@ -45,8 +46,10 @@ def parse(ptx: str, name: str) -> Kernel:
         raise UnknownInstruction(f"no kernel {name} in this PTX")
     parameters = re.findall(r"\.param \.(\w+)[^,\n]*?(\w+)(?:,|\n)", match[1] + "\n")
     kernel = Kernel(name, {its_name: DTYPES[type_] for type_, its_name in parameters})
+    if dynamic := re.search(r"^\.extern \.shared \.align \d+ \.b8 (\w+)\[\];", ptx, re.MULTILINE):
+        kernel.dynamic_shared = dynamic[1]
     for line in re.sub(r"//[^\n]*", "", match[3]).split("\n"):
-        _read_line(kernel, line.strip().rstrip(";").strip())
+        _read_line(kernel, re.sub(r";\s*\}$", ";", line.strip()).rstrip(";").strip())
     for instruction in kernel.code:
         if instruction.opcode in ("bra", "bra.uni") and instruction.operands[0] not in kernel.labels:
             raise UnknownInstruction(f"a jump to nowhere: {instruction.text}")
@@ -56,7 +59,8 @@ def parse(ptx: str, name: str) -> Kernel:
 def _read_line(kernel: Kernel, line: str) -> None:
     if not line or line.startswith(".pragma"):
         return
-    if declared := re.fullmatch(r"\.reg \.(\w+)\s+(%\w+)<\d+>", line):
+    # a family of registers, or a scratch register between braces
+    if declared := re.fullmatch(r"(?:\{ )?\.reg \.(\w+)\s+(%\w+)(?:<\d+>)?", line):
         kernel.registers[declared[2]] = DTYPES[declared[1]]
     elif array := re.fullmatch(r"\.shared (?:\.align \d+ )?\.b8 (\w+)\[(\d+)\]", line):
         kernel.shared[array[1]] = int(array[2])

@@ -17,25 +17,20 @@ struct Trainer {
 
   // f(in the padded memory, in the flat row) for every parameter of three matrices at a time
   METHOD void copy(bool in) {
-    long long flat = (long long)network * parameters();
+    long long flat = network * net.parameters();
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
-      FOR_EACH(i, (at.I + 1) * at.O) {
-        long long k = i / at.O * at.ldw + i % at.O;
-        move(in, at.w + k, task.params + flat + i);
-        if constexpr (slots > 0) move(in, at.a + k, task.slot_a + flat + i);
-        if constexpr (slots > 1) move(in, at.b + k, task.slot_b + flat + i);
-      }
+      block_numbers(at.I + 1, at.O, [&](int i, int j) {
+        long long k = i * at.ldw + j, there = flat + (long long)i * at.O + j;
+        move(in, at.w + k, task.params + there);
+        if constexpr (slots > 0) move(in, at.a + k, task.slot_a + there);
+        if constexpr (slots > 1) move(in, at.b + k, task.slot_b + there);
+      });
       flat += (at.I + 1) * at.O;
     }
     block_sync();
   }
   METHOD void move(bool in, real_t* here, real_t* there) { *(in ? here : there) = *(in ? there : here); }
-  METHOD long long parameters() const {
-    long long count = 0;
-    for (int l = 0; l < net.layers; l++) count += (net.layer[l].I + 1) * net.layer[l].O;
-    return count;
-  }
   METHOD lane_t hyper(int row) const { return lane_set(task.hyper[(long long)row * task.n_networks + network]); }
 
   METHOD void shuffle(int epoch) {
@@ -51,7 +46,7 @@ struct Trainer {
     block_sync();
   }
   METHOD int row_at(int place) const {
-    if (task.seed_low) return task.shuffled[(long long)place * task.shuffled_stride + column];
+    if (task.shuffled) return task.shuffled[(long long)place * task.shuffled_stride + column];
     return task.order_stride ? task.order[(long long)place * task.order_stride + network] : task.order[place];
   }
   METHOD int held_row(int place) const {
@@ -71,10 +66,10 @@ struct Trainer {
       net.row_weight[r] = weight_of(row);
     }
     block_sync();
-    FOR_EACH(i, size * (net.inputs() + 1)) {
-      int r = i / (net.inputs() + 1), c = i % (net.inputs() + 1);
-      net.x[r * net.ldx + c] = c < net.inputs() ? table[(long long)net.rows[r] * task.stride + c] : 1;
-    }
+    block_numbers(size, net.inputs(), [&](int r, int c) {
+      net.x[r * net.ldx + c] = table[(long long)net.rows[r] * task.stride + c];
+    });
+    FOR_EACH(r, size) net.x[r * net.ldx + net.inputs()] = 1;
     block_sync();
   }
   METHOD real_t weighted_sum(const real_t* values, int size) const {
@@ -90,7 +85,7 @@ struct Trainer {
     update.rule.load(task.hyper, task.n_networks, network, 1);
     int steps = (task.n_rows + task.batch - 1) / task.batch;
     for (int epoch = 0; epoch < task.n_epochs; epoch++) {
-      if (task.seed_low) shuffle(task.first_epoch + epoch);
+      if (task.shuffled) shuffle(task.first_epoch + epoch);
       Kahan loss;
       for (int step = 0; step < steps; step++) {
         int start = step * task.batch, size = task.n_rows - start < task.batch ? task.n_rows - start : task.batch;
@@ -102,7 +97,8 @@ struct Trainer {
           for (int r = 0; r < size; r++) total = total + net.row_weight[r];
           total = total > 0 ? total : 1;
         }
-        block_forward(net, size);
+        if (task.drop_below) block_draw(task, net, network, task.first_epoch + epoch, start, size);
+        block_forward(net, size, true);
         Losses{net, task.table, task.stride, size, lane_div(one(), lane_set(total))}.evaluate();
         real_t batch_loss = weighted_sum(net.row_loss, size);
         block_backward(net, size);
@@ -141,7 +137,7 @@ struct Trainer {
     for (int start = 0; start < task.n_held; start += task.batch) {
       int size = task.n_held - start < task.batch ? task.n_held - start : task.batch;
       read(task.held_table, start, size, true);
-      block_forward(net, size);
+      block_forward(net, size, false);
       Losses{net, task.held_table, task.stride, size, lane_set(0)}.evaluate();
       for (int r = 0; r < size; r++) {
         loss.add(net.row_loss[r] * net.row_weight[r]);
@@ -181,22 +177,24 @@ struct Trainer {
       const real_t *table, int stride, int weighted, const real_t *weights, int weights_stride, const int *order, \
       int order_stride, const unsigned *seed_low, const unsigned *seed_high, int *shuffled, int shuffled_stride, \
       int n_rows, int batch, int first_epoch, int first_update, int n_epochs, const real_t *factors, const int *held, int held_stride, \
-      int n_held, const real_t *held_table, const real_t *spread, int has_l2, int has_clip, real_t *losses, \
-      real_t *held_losses, real_t *held_scores, real_t *memory, int memory_stride, int *meeting, int member, \
-      int members, int first, int last
+      int n_held, const real_t *held_table, const real_t *spread, const unsigned *drop_below, \
+      const real_t *drop_scale, int has_l2, int has_clip, real_t *losses, real_t *held_losses, real_t *held_scores, \
+      real_t *memory, int memory_stride, int shared_numbers, int *meeting, int member, int members, int first, int last
 #define TRAIN_TASK \
   {shape, params, slot_a, slot_b, hyper, n_networks, table, stride, weighted, weights, weights_stride, order, \
-   order_stride, seed_low, seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, held, \
-   held_stride, n_held, held_table, spread, has_l2, has_clip, losses, held_losses, held_scores, memory}
+   order_stride, seed_low, seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, \
+   held, held_stride, n_held, held_table, spread, drop_below, drop_scale, has_l2, has_clip, losses, held_losses, \
+   held_scores}
 
 #if TARGET_CUDA
-// A block trains one of the networks first ... last-1; `memory` and `shuffled` have a part for each of them.
+// A block trains one of the networks first ... last-1; `memory` and `shuffled` have a part for each of them. The launch
+// gives each block `shared_numbers` of shared memory.
 extern "C" __global__ void __launch_bounds__(THREADS, 1) block_train(TRAIN_PARAMETERS) {
+  extern __shared__ real_t shared[];
   __shared__ Network net;  // in a thread's own memory, 256 times the same 3 kB, it would take a stack frame
   int column = blockIdx.x;
   Task task = TRAIN_TASK;
-  task.memory += (long long)column * memory_stride;
-  if (block_first()) net.lay_out(task);
+  if (block_first()) net.lay_out(task, {shared, memory + (long long)column * memory_stride, shared_numbers});
   block_sync();
   Trainer{task, first + column, column, net}.train();
 }
@@ -207,7 +205,7 @@ extern "C" void block_train(TRAIN_PARAMETERS) {
   team = {member, members, meeting};
   Task task = TRAIN_TASK;
   Network net;
-  net.lay_out(task);
+  net.lay_out(task, {nullptr, memory, shared_numbers});
   for (int network = first; network < last; network++) {
     Trainer{task, network, 0, net}.train();
     block_sync();

@@ -56,6 +56,11 @@ template <class F> FN void block_elements(int rows, int columns, const F& f) {
   FOR_EACH(r, rows) for (int j = 0; j < columns; j += LANES) f(r, j);
 }
 
+// The same, one number at a time.
+template <class F> FN void block_numbers(int rows, int columns, const F& f) {
+  FOR_EACH(r, rows) for (int j = 0; j < columns; j++) f(r, j);
+}
+
 // out[m][n] = start[n] + sum over k of A[m][k] B[k][n], k ascending, one fma each.
 template <int R, int C>
 static void tile(const real_t* A, long a_row, long a_step, const real_t* B, long ldb, int K, const real_t* start,

@@ -9,6 +9,7 @@ FN int padded(int columns) { return columns; }
 template <class F> FN void block_elements(int rows, int columns, const F& f) {
   FOR_EACH(i, rows * columns) f(i / columns, i % columns);
 }
+template <class F> FN void block_numbers(int rows, int columns, const F& f) { block_elements(rows, columns, f); }
 FN void block_sync() { __syncthreads(); }
 FN bool block_first() { return threadIdx.x == 0; }
 

@@ -26,8 +26,8 @@ struct Task {             // one call's arguments; arrays of real_t unless said 
   int weights_stride;
   const int* order;       // (rows, order_stride): the training rows, networks side by side; stride 0: (rows,), shared
   int order_stride;
-  const unsigned *seed_low, *seed_high;  // (P,); null: the given order
-  int* shuffled;          // (rows, shuffled_stride): room for an epoch's order of each network at hand
+  const unsigned *seed_low, *seed_high;  // (P,)
+  int* shuffled;          // (rows, shuffled_stride): room for an epoch's order of each network; null: the given order
   int shuffled_stride;
   int n_rows, batch, first_epoch, first_update, n_epochs;  // first: how many were done before
   const real_t* factors;  // (n_epochs, steps) by which the rate is multiplied; null where the schedule is constant
@@ -35,9 +35,10 @@ struct Task {             // one call's arguments; arrays of real_t unless said 
   int held_stride, n_held;
   const real_t* held_table;  // as table
   const real_t* spread;   // (P, O): see training/validation.py; unused where the loss classifies
+  const unsigned* drop_below;  // (hidden layers, P): see dropout.h; null: nothing is dropped
+  const real_t* drop_scale;    // (hidden layers, P)
   int has_l2, has_clip;
   real_t *losses, *held_losses, *held_scores;  // (n_epochs, P): sums over the rows; the score of a regression is R²
-  real_t* memory;         // room for one network (see Memory)
 };
 
 struct Kahan {  // a compensated sum (Kahan 1965): the loss of a long epoch keeps its digits
@@ -70,10 +71,27 @@ template <class F> FN void with_activation(int code, const F& f) {
 
 // One layer of a network's working memory: weights and what belongs to them with rows of ldw (biases as row I), values
 // of a batch with rows of their own. h has a column of ones at O, which makes the bias gradient a row of the product.
+// With dropout, h = raw times keep; without, raw is h and there is no keep.
 struct Layer {
   int I, O, activation;
-  long long ldw, ldh, ldd, ldz;
-  real_t *w, *a, *b, *g, *z, *h, *d;
+  long long ldw, ldh, ldd, ldz, ldr;
+  real_t *w, *a, *b, *g, *z, *raw, *keep, *h, *d;
+};
+
+// Where a network's arrays lie: as long as there is room in the memory that a CUDA block's threads share, there; the
+// others in the device's own, which is some ten times as far away. On a CPU all of them are in one piece. The bits do not
+// depend on it.
+struct Room {
+  real_t *near, *far;
+  int near_left;  // numbers
+  METHOD real_t* take(long long count) {
+    if (count <= near_left) {
+      near += count, near_left -= (int)count;
+      return near - count;
+    }
+    far += count;
+    return far - count;
+  }
 };
 
 struct Network {
@@ -88,36 +106,59 @@ struct Network {
   METHOD real_t* input(int l) const { return l ? layer[l - 1].h : x; }
   METHOD long long input_ld(int l) const { return l ? layer[l - 1].ldh : ldx; }
 
-  // Lays the memory out; kernels/block.py reserves at least as much.
-  METHOD void lay_out(const Task& task) {
+  // Lays the memory out, what is used most often first; kernels/block.py reserves at least as much.
+  METHOD void lay_out(const Task& task, Room room) {
     layers = task.shape[0];
     const int *sizes = task.shape + 1, *activations = sizes + layers + 1;
     batch_rows = (task.batch + 15) / 16 * 16;
-    real_t* next = task.memory;
-    int widest = 0;
+    row_loss = room.take(batch_rows);
+    row_weight = room.take(batch_rows);
+    row_right = room.take(batch_rows);
+    rows = (int*)room.take(batch_rows);
+    parts = room.take(PARTIAL_SUMS);
     ldx = padded(sizes[0] + 1);
-    x = next, next += batch_rows * ldx;
+    int widest = 0;
     for (int l = 0; l < layers; l++) {
       Layer& at = layer[l];
       at.I = sizes[l], at.O = sizes[l + 1], at.activation = activations[l];
       at.ldw = padded(at.O), at.ldd = padded(at.O), at.ldh = padded(at.O + 1);
-      long long matrix = (at.I + 1) * at.ldw;
-      at.w = next, next += matrix;
-      at.a = next, next += slots > 0 ? matrix : 0;
-      at.b = next, next += slots > 1 ? matrix : 0;
-      at.g = next, next += matrix;
-      at.h = next, next += batch_rows * at.ldh;
-      at.d = next, next += batch_rows * at.ldd;
-      bool keeps_input = needs_input(at.activation);
-      at.z = keeps_input ? next : at.h, at.ldz = keeps_input ? at.ldd : at.ldh;
-      next += keeps_input ? batch_rows * at.ldd : 0;
+      at.d = room.take(batch_rows * at.ldd);
+      at.h = room.take(batch_rows * at.ldh);
+      bool keeps_input = needs_input(at.activation), drops = task.drop_below && l + 1 < layers;
+      at.z = keeps_input ? room.take(batch_rows * at.ldd) : at.h, at.ldz = keeps_input ? at.ldd : at.ldh;
+      at.raw = drops ? room.take(batch_rows * at.ldd) : at.h, at.ldr = drops ? at.ldd : at.ldh;
+      at.keep = drops ? room.take(batch_rows * at.ldd) : nullptr;
       if (l && at.O * padded(at.I) > widest) widest = at.O * padded(at.I);
     }
-    transposed = next, next += widest;
-    row_loss = next, next += batch_rows;
-    row_weight = next, next += batch_rows;
-    row_right = next, next += batch_rows;
-    parts = next, next += PARTIAL_SUMS;
-    rows = (int*)next;
+    x = room.take(batch_rows * ldx);
+    for (int l = 0; l < layers; l++) layer[l].w = room.take(matrix(l));
+    transposed = room.take(widest);
+    for (int l = 0; l < layers; l++) layer[l].g = room.take(matrix(l));
+    for (int l = 0; l < layers; l++) {
+      layer[l].a = slots > 0 ? room.take(matrix(l)) : nullptr;
+      layer[l].b = slots > 1 ? room.take(matrix(l)) : nullptr;
+    }
   }
+  // For the forward pass alone, on `rows` rows.
+  METHOD void lay_out_forward(const int* shape, int rows, Room room) {
+    layers = shape[0];
+    const int *sizes = shape + 1, *activations = sizes + layers + 1;
+    batch_rows = (rows + 15) / 16 * 16;
+    ldx = padded(sizes[0]);
+    x = room.take(batch_rows * ldx);
+    for (int l = 0; l < layers; l++) {
+      Layer& at = layer[l];
+      at.I = sizes[l], at.O = sizes[l + 1], at.activation = activations[l];
+      at.ldw = padded(at.O), at.ldh = at.ldz = at.ldr = padded(at.O + 1);
+      at.z = at.raw = at.h = room.take(batch_rows * at.ldh);
+      at.keep = nullptr;
+    }
+    for (int l = 0; l < layers; l++) layer[l].w = room.take(matrix(l));
+  }
+  METHOD long long parameters() const {
+    long long count = 0;
+    for (int l = 0; l < layers; l++) count += (layer[l].I + 1) * layer[l].O;
+    return count;
+  }
+  METHOD long long matrix(int l) const { return (layer[l].I + 1) * layer[l].ldw; }
 };

@@ -1,13 +1,14 @@
 // The block engine's forward and backward pass over a batch.
 #pragma once
 #include "block_network.h"
+#include "dropout.h"
 
 struct ActivationForward {
   const Layer& at;
   int size;
   template <int A> METHOD void run() const {
     block_elements(size, at.O, [&](int r, int j) {
-      lane_store(at.h + r * at.ldh + j, forward<A>(lane_load(at.z + r * at.ldz + j)));
+      lane_store(at.raw + r * at.ldr + j, forward<A>(lane_load(at.z + r * at.ldz + j)));
     });
   }
 };
@@ -17,19 +18,48 @@ struct ActivationBackward {  // d of this layer's values becomes d of its pre-ac
   template <int A> METHOD void run() const {
     block_elements(size, at.O, [&](int r, int j) {
       real_t* d = at.d + r * at.ldd + j;
-      lane_store(d, backward<A>(lane_load(d), lane_load(at.z + r * at.ldz + j), lane_load(at.h + r * at.ldh + j)));
+      lane_store(d, backward<A>(lane_load(d), lane_load(at.z + r * at.ldz + j), lane_load(at.raw + r * at.ldr + j)));
     });
   }
 };
 
+// The factors of all hidden values of a batch that begins at place `start` of the epoch.
+FN void block_draw(const Task& task, const Network& net, int network, int epoch, int start, int size) {
+  lane_uint_t seed_low = lane_set_uint(task.seed_low[network]), seed_high = lane_set_uint(task.seed_high[network]);
+  int first = start / 4, neuron = 0;
+  for (int l = 0; l < net.layers - 1; l++) {
+    const Layer& at = net.layer[l];
+    lane_uint_t below = lane_set_uint(task.drop_below[(long long)l * task.n_networks + network]);
+    lane_t scale = lane_set(task.drop_scale[(long long)l * task.n_networks + network]);
+    block_elements((start + size - 1) / 4 - first + 1, at.O, [&](int q, int j) {
+      Words words = dropout_words(seed_low, seed_high, first + q, epoch, lane_places(neuron + j, neuron + at.O - 1));
+      UNROLL for (int i = 0; i < 4; i++) {
+        int r = (first + q) * 4 + i - start;
+        if (r >= 0 && r < size) lane_store(at.keep + r * at.ldd + j, keep_factor(word_at(words, i), below, scale));
+      }
+    });
+    neuron += at.O;
+  }
+  block_sync();
+}
+// drops: in training; else every value goes up as it is.
+FN void block_drop(const Layer& at, int size, bool drops) {
+  block_elements(size, at.O, [&](int r, int j) {
+    lane_t value = lane_load(at.raw + r * at.ldr + j);
+    if (drops) value = value * lane_load(at.keep + r * at.ldd + j);
+    lane_store(at.h + r * at.ldh + j, value);
+  });
+}
+
 // Up to the last layer's pre-activations, where the loss goes on with its own link; squared error takes the outputs.
-FN void block_forward(const Network& net, int size) {
+FN void block_forward(const Network& net, int size, bool drops) {
   for (int l = 0; l < net.layers; l++) {
     const Layer& at = net.layer[l];
     block_product(size, at.O, at.I, net.input(l), net.input_ld(l), 1, at.w, at.ldw, at.w + at.I * at.ldw, at.z, at.ldz);
     block_sync();
     if (l == net.layers - 1 && LOSS != SQUARED_ERROR) return;
     with_activation(at.activation, ActivationForward{at, size});
+    if (at.keep) block_drop(at, size, drops);
     FOR_EACH(r, size) at.h[r * at.ldh + at.O] = 1;  // after the vector that it lies in, which the same thread wrote
     block_sync();
   }
@@ -52,6 +82,12 @@ FN void block_backward(const Network& net, int size) {
     block_sync();
     block_product(size, at.I, at.O, at.d, at.ldd, 1, net.transposed, ldt, nullptr, below.d, below.ldd);
     block_sync();
+    if (below.keep) {
+      block_elements(size, below.O, [&](int r, int j) {
+        real_t* d = below.d + r * below.ldd + j;
+        lane_store(d, lane_load(d) * lane_load(below.keep + r * below.ldd + j));
+      });
+    }
     with_activation(below.activation, ActivationBackward{below, size});
     block_sync();
   }

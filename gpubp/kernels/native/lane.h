@@ -5,9 +5,11 @@
 //   HAS_L2, HAS_CLIP, HAS_VALIDATION
 //   WEIGHTS       row weights: 0 none, 1 a last column of the table, 2 a row of them for each network
 //   SHUFFLE       a new order in every epoch
+//   HAS_DROPOUT   some values of hidden layers are dropped
 //   SHARED_ORDER  all networks take the same rows in the same order
 // All networks of one call have the same number of training rows, and of validation rows.
 #pragma once
+#include "dropout.h"
 #include "losses.h"
 #include "optimizers.h"
 #include "passes.h"
@@ -45,6 +47,8 @@ struct Task {             // one call's arguments; arrays of real_t unless said 
   int held_stride, n_held;
   const real_t* held_table;  // as table; another one where labels are smoothed for training
   const real_t* spread;   // (P, O): see training/validation.py; unused where the loss classifies
+  const unsigned* drop_below;  // (hidden layers, P): see dropout.h
+  const real_t* drop_scale;    // (hidden layers, P)
   real_t *losses, *held_losses, *held_scores;  // (n_epochs, P): sums over the rows; the score of a regression is R²
 };
 
@@ -63,10 +67,46 @@ template <int rows> struct Pass {  // rows on their way through the networks
   lane_t t[rows][O], weight[rows], d[net::neurons][rows];
 };
 
+struct Masks {  // of the lanes' networks
+  lane_uint_t seed_low, seed_high, below[net::layers];
+  lane_t scale[net::layers];
+#if !FEW_REGISTERS
+  Words words[net::neurons];  // those of four places, which the rows take one after the other
+#endif
+
+  METHOD void load(const Task& task, int first, int count) {
+    seed_low = lane_load_uint_networks(task.seed_low + first, count);
+    seed_high = lane_load_uint_networks(task.seed_high + first, count);
+    UNROLL for (int l = 0; l < net::layers - 1; l++) {
+      below[l] = lane_load_uint_networks(task.drop_below + (long long)l * task.n_networks + first, count);
+      scale[l] = lane_load_networks(task.drop_scale + (long long)l * task.n_networks + first, 1, count);
+    }
+  }
+  // The factors of one row's hidden values. Places come in order, from 0 on.
+  template <int layer = 0, class Factors> METHOD void draw(Factors& keep, int r, int place, int epoch) {
+    if constexpr (layer + 1 < net::layers) {
+      UNROLL for (int n = net::values(layer); n < net::values(layer + 1); n++) {
+#if FEW_REGISTERS
+        Words now = dropout_words(seed_low, seed_high, place / 4, epoch, lane_set_uint(n));
+#else
+        if (place % 4 == 0) words[n] = dropout_words(seed_low, seed_high, place / 4, epoch, lane_set_uint(n));
+        const Words& now = words[n];
+#endif
+        keep[n][r] = keep_factor(word_at(now, place), below[layer], scale[layer]);
+      }
+      draw<layer + 1>(keep, r, place, epoch);
+    }
+  }
+};
+
 struct Learner {
   lane_t w[K], a[slots > 0 ? K : 1], b[slots > 1 ? K : 1], g[stores_gradient ? K : 1];
   lane_t rate, l2, clip, weight_decay, l2_share, penalty;
   Rule rule;
+#if HAS_DROPOUT
+  Masks masks;
+#endif
+  int this_epoch;  // counted from the training's begin
 
   METHOD lane_t operator()(int k) const { return w[k]; }
 
@@ -88,6 +128,9 @@ struct Learner {
     if constexpr (HAS_CLIP) clip = LOAD_HYPER(H_CLIP_NORM);
     if constexpr (OPTIMIZER == ADAMW) weight_decay = LOAD_HYPER(H_WEIGHT_DECAY);
     rule.load(task.hyper, task.n_networks, first, count);
+#if HAS_DROPOUT
+    masks.load(task, first, count);
+#endif
   }
   METHOD void store(const Task& task, int first, int count) {
     real_t* p = task.params + (long long)first * K;
@@ -223,7 +266,10 @@ struct Learner {
   METHOD lane_t pass_rows(const Task& task, int first, int count, int place, lane_t share, lane_t this_rate, lane_t loss) {
     Pass<rows> pass;
     UNROLL for (int r = 0; r < rows; r++) read(task, first, count, place + r, pass, r);
-    forward_layers<0, rows>(*this, pass.trace);
+#if HAS_DROPOUT
+    UNROLL for (int r = 0; r < rows; r++) masks.draw(pass.trace.keep, r, place + r, this_epoch);
+#endif
+    forward_layers<0, rows, true>(*this, pass.trace);
     UNROLL for (int r = 0; r < rows; r++) {
       lane_t y[O], dz[O], row_loss = evaluate_row(pass, r, y, dz);
       loss = WEIGHTS ? lane_fma(row_loss, pass.weight[r], loss) : loss + row_loss;
@@ -270,7 +316,8 @@ struct Learner {
     if constexpr (!makes_room) load(task, first, count);
     int steps = (task.n_rows + task.batch - 1) / task.batch;
     for (int epoch = 0; epoch < task.n_epochs; epoch++) {
-      if constexpr (SHUFFLE) shuffle(task, first, count, task.first_epoch + epoch);
+      this_epoch = task.first_epoch + epoch;
+      if constexpr (SHUFFLE) shuffle(task, first, count, this_epoch);
       if constexpr (makes_room) load(task, first, count);
       Sum loss;
       loss.clear();
@@ -302,7 +349,7 @@ struct Learner {
       take_row(task, first, count, values, row, pass, 0);
       const auto& t = pass.t[0];
       lane_t weight = pass.weight[0];
-      forward_layers<0, 1>(*this, pass.trace);
+      forward_layers<0, 1, false>(*this, pass.trace);
       loss.add(evaluate_row(pass, 0, y, dz) * weight);
       if constexpr (classifies) right.add(is_right(y, t) * weight);
       else UNROLL for (int o = 0; o < O; o++) residual[o].add((y[o] - t[o]) * (y[o] - t[o]) * weight);
@@ -328,12 +375,13 @@ struct Learner {
       const int *RESTRICT order, int order_stride, const unsigned *RESTRICT seed_low, \
       const unsigned *RESTRICT seed_high, int *shuffled, int shuffled_stride, int n_rows, int batch, int first_epoch, \
       int first_update, int n_epochs, const real_t *RESTRICT factors, const int *RESTRICT held, int held_stride, int n_held, \
-      const real_t *RESTRICT held_table,       const real_t *RESTRICT spread, real_t *RESTRICT losses, real_t *RESTRICT held_losses, \
+      const real_t *RESTRICT held_table, const real_t *RESTRICT spread, const unsigned *RESTRICT drop_below, \
+      const real_t *RESTRICT drop_scale, real_t *RESTRICT losses, real_t *RESTRICT held_losses, \
       real_t *RESTRICT held_scores, int first, int last
 #define TRAIN_TASK \
   {params, slot_a, slot_b, hyper, n_networks, table, stride, weights, weights_stride, order, order_stride, seed_low, \
    seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, held, held_stride, n_held, \
-   held_table, spread, losses, held_losses, held_scores}
+   held_table, spread, drop_below, drop_scale, losses, held_losses, held_scores}
 
 #if TARGET_CUDA
 // A thread trains one of the networks first ... last-1; `shuffled` has a column for each of them. One block on a

@@ -4,19 +4,32 @@
 // outputs ascending; gradients over rows ascending. So unrolling, vector width, target and how many rows go together do
 // not change the bits. Several rows together read each weight, and write its gradient, once for all of them: a network
 // that does not fit into the L1 cache waits for nothing else.
+//
+// Definition: HAS_DROPOUT; where it is 1, trace.keep holds the factors of the hidden values on their way up.
 #pragma once
 #include "activations.h"
 #include "network.h"
+
+#ifndef HAS_DROPOUT
+#define HAS_DROPOUT 0
+#endif
 
 template <int rows> struct Trace {  // what a forward pass leaves for the backward pass
   lane_t x[net::inputs][rows];
   lane_t z[net::neurons][rows];  // pre-activations; those that no one reads again are optimised away
   lane_t h[net::neurons][rows];
+#if HAS_DROPOUT
+  lane_t keep[net::neurons][rows], dropped[net::neurons][rows];  // dropped: h times keep
+#endif
 
   // input i of a layer of weights
   template <int layer> METHOD const lane_t (&input(int i) const)[rows] {
     if constexpr (layer == 0) return x[i];
+#if HAS_DROPOUT
+    else return dropped[net::values(layer - 1) + i];
+#else
     else return h[net::values(layer - 1) + i];
+#endif
   }
 };
 
@@ -38,7 +51,8 @@ FN void forward_tile(const Weights& weight, Trace<rows>& trace, int first) {
 }
 
 // weight(k): parameter k as lanes. The last layer stops at its pre-activations: the loss goes on from there.
-template <int layer, int rows, class Weights> FN void forward_layers(const Weights& weight, Trace<rows>& trace) {
+// drops: in training; else every value goes up as it is.
+template <int layer, int rows, bool drops, class Weights> FN void forward_layers(const Weights& weight, Trace<rows>& trace) {
   constexpr int TILE = rows == 1 ? 8 : 4;  // results that are summed at a time, in registers
   constexpr int O = net::sizes[layer + 1], at = net::values(layer);
   UNROLL for (int first = 0; first < O / TILE * TILE; first += TILE)
@@ -48,7 +62,12 @@ template <int layer, int rows, class Weights> FN void forward_layers(const Weigh
     UNROLL for (int o = 0; o < O; o++)
       UNROLL_TILE for (int r = 0; r < rows; r++)
         trace.h[at + o][r] = forward<net::activations[layer]>(trace.z[at + o][r]);
-    forward_layers<layer + 1, rows>(weight, trace);
+#if HAS_DROPOUT
+    UNROLL for (int o = 0; o < O; o++)
+      UNROLL_TILE for (int r = 0; r < rows; r++)
+        trace.dropped[at + o][r] = drops ? trace.h[at + o][r] * trace.keep[at + o][r] : trace.h[at + o][r];
+#endif
+    forward_layers<layer + 1, rows, drops>(weight, trace);
   }
 }
 
@@ -71,6 +90,9 @@ FN void backward_layers(const Weights& weight, const Trace<rows>& trace, lane_t 
     }
     if constexpr (layer > 0) {
       constexpr int before = net::values(layer - 1);
+#if HAS_DROPOUT
+      UNROLL_TILE for (int r = 0; r < rows; r++) below[r] = below[r] * trace.keep[before + i][r];
+#endif
       UNROLL_TILE for (int r = 0; r < rows; r++)
         d[before + i][r] =
             backward<net::activations[layer - 1]>(below[r], trace.z[before + i][r], trace.h[before + i][r]);

@@ -18,7 +18,7 @@ FN void predict_rows(const real_t* RESTRICT params, int n_networks, const real_t
   UNROLL for (int i = 0; i < I; i++) trace.x[i][0] = lane_load_networks(X + (long long)first * I + i, I, count);
   for (int network = 0; network < n_networks; network++) {
     SharedParameters weight{params + (long long)network * net::parameters};
-    forward_layers<0, 1>(weight, trace);
+    forward_layers<0, 1, false>(weight, trace);
     lane_t z[O], y[O];
     UNROLL for (int o = 0; o < O; o++) z[o] = trace.z[net::values(net::layers - 1) + o][0];
     output(z, y);

@@ -28,7 +28,8 @@ class Tape:
     """What the forward pass leaves for the backward pass: one buffer (P, B, O) for each layer's values.
 
     Z[i] (pre-activations) is H[i] itself unless the activation's derivative needs both. The gradients dH get buffers
-    of their own only where `gradients` asks for them.
+    of their own only where `gradients` asks for them. With dropout, keep[i] (P, B, O) is what H[i] is multiplied by on
+    its way to the next layer, and D[i] the product; without, D[i] is H[i] itself.
     """
 
     def __init__(
@@ -47,7 +48,15 @@ class Tape:
         self.H = [buffer(i) for i in layers]
         self.Z = [buffer(i) if gradients and architecture.activation(i).needs_input else self.H[i] for i in layers]
         self.dH = [buffer(i) for i in layers] if gradients else []
+        self.D = self.H
+        self.keep: list[Array] = []  # one for each hidden layer, or none
         self.loss = backend.xp.empty((n_networks, n_rows), dtype=dtype)
+
+    def drop(self, backend: Backend, keep: list[Array]) -> None:
+        """From now on, multiply the hidden layers' outputs by these."""
+        if self.D is self.H:
+            self.D = [*(backend.xp.empty_like(H) for H in self.H[:-1]), self.H[-1]]
+        self.keep = keep
 
 
 def forward(
@@ -61,7 +70,9 @@ def forward(
         if i == last and not link:
             return tape.Z[i]
         architecture.activation(i).forward(backend, tape.Z[i], tape.H[i])
-        H = tape.H[i]
+        if tape.keep and i < last:
+            backend.xp.multiply(tape.H[i], tape.keep[i], out=tape.D[i])
+        H = tape.D[i]
     return H
 
 
@@ -80,7 +91,9 @@ def backward(
             dense_backward(backend, dZ, X, layers.W[0], None, d_layers.W[0], d_layers.b[0])
             return
         below = tape.dH[i - 1]
-        dense_backward(backend, dZ, tape.H[i - 1], layers.W[i], below, d_layers.W[i], d_layers.b[i])
+        dense_backward(backend, dZ, tape.D[i - 1], layers.W[i], below, d_layers.W[i], d_layers.b[i])
+        if tape.keep:
+            below *= tape.keep[i - 1]
         architecture.activation(i - 1).backward(backend, below, tape.Z[i - 1], tape.H[i - 1], below)
         dZ = below
 

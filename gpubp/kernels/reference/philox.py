@@ -26,6 +26,7 @@ class Stream(IntEnum):
     SHUFFLE = 1
     NETWORK_SEED = 2
     SPLIT = 3
+    DROPOUT = 4
 
 
 def philox(
