@@ -120,6 +120,8 @@ def _table() -> dict[str, Meaning]:
         add(f"cvt.u32.{wide}", _converted(DTYPES["u32"]), wide)
 
     for b in ("b32", "b64"):
+        add(f"setp.eq.{b}", np.equal, b, b)
+        add(f"setp.ne.{b}", np.not_equal, b, b)
         add(f"shl.{b}", _shift(np.left_shift, _zero), b, "u32")
     for b in ("b32", "b64", "pred"):
         add(f"and.{b}", np.bitwise_and, b, b)

@@ -4,6 +4,8 @@
 // OPTIMIZER (their codes), and on CUDA THREADS. The algorithm is written once, on the primitives of block_cpu.h and
 // block_cuda.h. Every number is one chain of operations in an order that depends neither on tiles nor on threads nor on
 // the vector's width: products over k ascending, sums over rows ascending. So every target gives the same bits.
+#include "quick_to_compile.h"
+
 #include "block_losses.h"
 #include "block_network.h"
 #include "block_passes.h"

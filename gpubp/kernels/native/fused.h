@@ -1,0 +1,314 @@
+// The array engine's kernels for large networks: what lies between two matrix products, in one pass over memory each.
+//
+// Shapes and activations are arguments, so one compiled kernel serves every architecture. Definitions: REAL, LOSS,
+// OPTIMIZER (their codes), and on CUDA THREADS. A kernel works on the cells first ... last-1 of a matrix, counted row by
+// row; neighbouring cells do not depend on each other, and sums are taken in one order, so neither the vector's width
+// nor the number of threads changes the bits.
+//
+// P networks, B rows of a batch, O columns of a layer. Parameters and optimizer state are (P, K) as in architecture.py:
+// `stride` = K, `offset` = where the part at hand begins.
+#include "block_network.h"
+#include "dropout.h"
+
+#if !TARGET_CUDA
+#define __global__
+#define __launch_bounds__(threads)
+#endif
+
+// cell_of(row) gives f, and f(column, count) does `count` neighbouring cells of that row.
+template <class F> FN void cells(int first, int last, int columns, const F& cell_of) {
+#if TARGET_CUDA
+  int i = first + (int)(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i < last) cell_of(i / columns)(i % columns, 1);
+#else
+  for (int i = first; i < last;) {
+    int column = i % columns, end = columns - column < last - i ? columns : column + last - i;
+    auto cell = cell_of(i / columns);
+    i += end - column;
+    for (; column < end; column += LANES) cell(column, end - column < LANES ? end - column : LANES);
+  }
+#endif
+}
+// `count` numbers, stride apart. Not inlined on a CPU: the ends of rows are rare, and took most of the compiler's time.
+#if TARGET_CUDA
+#define SELDOM FN
+#else
+#define SELDOM static __attribute__((noinline))
+#endif
+SELDOM lane_t load_some(const real_t* p, int stride, int count) { return lane_load_networks(p, stride, count); }
+SELDOM void store_some(real_t* p, int stride, int count, lane_t v) { lane_store_networks(p, stride, count, v); }
+FN lane_t load(const real_t* p, int count) { return count == LANES ? lane_load(p) : load_some(p, 1, count); }
+FN void store(real_t* p, int count, lane_t v) { count == LANES ? lane_store(p, v) : store_some(p, 1, count, v); }
+
+// ------------------------------------------------------------------------------------------ layers
+struct Forward {
+  real_t *z, *h;
+  const real_t* bias;
+  int stride, columns, batch, first, last;
+  template <int A> METHOD void run() const {
+    cells(first, last, columns, [=, *this](int row) {
+      const real_t* its_bias = bias + (long long)(row / batch) * stride;
+      long long at = (long long)row * columns;
+      return [=, *this](int column, int count) {
+        lane_t value = load(z + at + column, count) + load(its_bias + column, count);
+        if (z != h) store(z + at + column, count, value);
+        store(h + at + column, count, forward<A>(value));
+      };
+    });
+  }
+};
+// h = f(z + b), z (P, B, O) being a matrix product; where z and h are two arrays, z becomes z + b.
+extern "C" __global__ void __launch_bounds__(THREADS)
+fused_forward(int activation, real_t* z, real_t* h, const real_t* params, int stride, int offset, int columns,
+              int batch, int first, int last) {
+  with_activation(activation, Forward{z, h, params + offset, stride, columns, batch, first, last});
+}
+
+// What dropout.h makes of a layer's values h: dropped = h times their factors. A dropped value is marked by the sign of
+// its zero, a kept zero being +0, so that the backward pass needs no mask. Rows of cells: P times the quads of places
+// that the batch, from place `start` of the epoch on, has a part in.
+extern "C" __global__ void __launch_bounds__(THREADS)
+fused_drop(const real_t* h, real_t* dropped, const unsigned* seed_low, const unsigned* seed_high, const unsigned* below,
+           const real_t* scale, int columns, int batch, int start, int epoch, int neuron, int first, int last) {
+  int first_quad = start / 4, quads = (start + batch - 1) / 4 - first_quad + 1;
+  cells(first, last, columns, [=](int row) {
+    int network = row / quads, quad = row % quads + first_quad;
+    long long matrix = (long long)network * batch * columns;
+    return [=](int column, int count) {
+      Words words = dropout_words(lane_set_uint(seed_low[network]), lane_set_uint(seed_high[network]), quad, epoch,
+                                  lane_places(neuron + column, neuron + column + count - 1));
+      UNROLL for (int i = 0; i < 4; i++) {
+        int r = quad * 4 + i - start;
+        if (r < 0 || r >= batch) continue;
+        long long at = matrix + (long long)r * columns + column;
+        lane_t keep = keep_factor(word_at(words, i), lane_set_uint(below[network]), lane_set(scale[network]));
+        lane_t value = load(h + at, count) * keep;
+        lane_t zero = lane_copy_sign(lane_abs(value), lane_set((real_t)-1));
+        store(dropped + at, count, lane_select(keep == lane_set(0), zero, value + lane_set(0)));
+      }
+    };
+  });
+}
+
+struct Backward {
+  real_t* d;
+  const real_t *z, *h, *dropped, *scale;
+  int columns, batch, first, last;
+  template <int A> METHOD void run() const {
+    cells(first, last, columns, [=, *this](int row) {
+      long long at = (long long)row * columns;
+      lane_t factor = dropped ? lane_set(scale[row / batch]) : one();
+      return [=, *this](int column, int count) {
+        lane_t value = load(d + at + column, count);
+        if (dropped) {
+          lane_mask_t gone = (lane_mask_t)(lane_as_bits(load(dropped + at + column, count)) == lane_set_bits(SIGN_BIT));
+          value = value * lane_select(gone, lane_set(0), factor);
+        }
+        value = backward<A>(value, load(z + at + column, count), load(h + at + column, count));
+        store(d + at + column, count, lane_flush(value));  // the matrix products that follow are no friends of denormals
+      };
+    });
+  }
+};
+// d (P, B, O), the gradient at a layer's outputs, becomes that at its pre-activations. dropped: null without dropout.
+extern "C" __global__ void __launch_bounds__(THREADS)
+fused_backward(int activation, real_t* d, const real_t* z, const real_t* h, const real_t* dropped, const real_t* scale,
+               int columns, int batch, int first, int last) {
+  with_activation(activation, Backward{d, z, h, dropped, scale, columns, batch, first, last});
+}
+
+// -------------------------------------------------------------------------------------------- loss
+// A lane is a row of the batch. z (P, B, O) becomes the gradient, times the row's share; row_loss (P, B) without it.
+// Squared error takes the outputs, the other losses the last matrix product, to which they add the biases. The targets
+// of a network are target_stride numbers after those of the one before: 0 where networks share them. Cells: (P, B).
+extern "C" __global__ void __launch_bounds__(THREADS)
+fused_loss(real_t* z, const real_t* params, int stride, int offset, const real_t* targets, int target_stride,
+           const real_t* shares, real_t* row_loss, int columns, int batch, int first, int last) {
+  cells(first, last, batch, [=](int network) {
+    const real_t* bias = params + (long long)network * stride + offset;
+    return [=](int r, int count) {
+      long long row = (long long)network * batch + r;
+      real_t* at = z + row * columns;
+      const real_t* t_at = targets + (long long)network * target_stride + (long long)r * columns;
+      auto load_z = [=](int o) { return load_some(at + o, columns, count); };
+      auto load_t = [=](int o) { return load_some(t_at + o, columns, count); };
+      auto store_z = [=](int o, lane_t value) { store_some(at + o, columns, count, lane_flush(value)); };
+      lane_t share = shares ? load(shares + row, count) : lane_div(one(), lane_set((real_t)batch)), loss = lane_set(0);
+      if constexpr (LOSS == CROSS_ENTROPY) {
+        lane_t largest = load_z(0) + lane_set(bias[0]), sum = lane_set(0);
+        for (int o = 1; o < columns; o++) {
+          lane_t value = load_z(o) + lane_set(bias[o]);
+          largest = lane_select(value > largest, value, largest);
+        }
+        for (int o = 0; o < columns; o++) {
+          lane_t value = load_z(o) + lane_set(bias[o]) - largest, e = lane_exp(value);
+          loss = lane_fma(-load_t(o), value, loss);
+          sum = sum + e;
+          store_z(o, e);
+        }
+        loss = loss + lane_log(sum);
+        lane_t scale = lane_div(one(), sum);
+        for (int o = 0; o < columns; o++) store_z(o, (load_z(o) * scale - load_t(o)) * share);
+      } else {
+        for (int o = 0; o < columns; o++) {
+          lane_t value = load_z(o), t = load_t(o), y = value;
+          if constexpr (LOSS == SQUARED_ERROR) {
+            loss = lane_fma((y - t) * lane_set((real_t)0.5), y - t, loss);
+          } else if constexpr (LOSS == BINARY_CROSS_ENTROPY) {
+            value = value + lane_set(bias[o]);
+            y = lane_logistic(value);
+            loss = loss + lane_fma(-t, value, lane_softplus(value));
+          } else {  // POISSON
+            value = value + lane_set(bias[o]);
+            y = lane_exp(value);
+            lane_t saturated = t * (lane_log(where_positive(t, t, one())) - one());
+            loss = loss + (lane_fma(-t, value, y) + saturated);
+          }
+          store_z(o, (y - t) * share);
+        }
+      }
+      store(row_loss + row, count, loss);
+    };
+  });
+}
+
+// ------------------------------------------------------------------------------------------ update
+// What an update needs of each network besides its hyperparameters; (STEP_NUMBERS, all networks).
+enum StepNumber { S_RATE, S_L2_SHARE, S_SIZE, S_EPSILON, S_KEEP, STEP_NUMBERS };
+
+struct Networks {
+  const real_t* hyper;  // (HYPERPARAMETERS, all)
+  real_t* steps;        // (STEP_NUMBERS, all)
+  int all, base;        // network 0 of a kernel is number `base` of all
+
+  METHOD real_t& step(int number, int network) const { return steps[(long long)number * all + base + network]; }
+  METHOD lane_t value(int row, int network) const { return lane_set(hyper[(long long)row * all + base + network]); }
+  METHOD Rule rule_of(int network) const {
+    Rule rule;
+    rule.load(hyper, all, base + network, 1);
+    return rule;
+  }
+};
+#define NETWORKS const real_t *hyper, real_t *steps, int all, int base
+
+// Counts the updates (P,) of the networks, and fills their steps. rates (P,); totals (P,): the batch's weight, null: B.
+extern "C" __global__ void __launch_bounds__(THREADS)
+fused_begin(NETWORKS, const real_t* rates, const real_t* totals, int* updates, int batch, int first, int last) {
+  Networks networks{hyper, steps, all, base};
+  cells(first, last, 1, [=](int network) {
+    return [=](int, int) {
+      int number = updates[network] + 1;
+      updates[network] = number < 1 << 30 ? number : 1 << 30;  // Adam's corrections have long been 1
+      lane_t total = lane_set(totals ? totals[network] : (real_t)batch);
+      networks.step(S_RATE, network) = rates[network];
+      networks.step(S_L2_SHARE, network) = first_element(lane_div(networks.value(H_L2, network), total));
+      Rule rule = networks.rule_of(network);
+      rule.begin(lane_set(rates[network]), networks.value(H_WEIGHT_DECAY, network), number);
+      if constexpr (is_adam) {
+        networks.step(S_SIZE, network) = first_element(rule.step_size);
+        networks.step(S_EPSILON, network) = first_element(rule.step_epsilon);
+      }
+      if constexpr (OPTIMIZER == ADAMW) networks.step(S_KEEP, network) = first_element(rule.keep);
+    };
+  });
+}
+
+struct Parameters {  // one network's part of a layer: weights, or biases
+  real_t *w, *a, *b;
+  Rule rule;
+
+  METHOD Parameters(real_t* params, real_t* slot_a, real_t* slot_b, long long at, const Networks& networks, int network)
+      : w(params + at), a(slots > 0 ? slot_a + at : nullptr), b(slots > 1 ? slot_b + at : nullptr),
+        rule(networks.rule_of(network)) {
+    rule.rate = lane_set(networks.step(S_RATE, network));
+    if constexpr (is_adam) {
+      rule.step_size = lane_set(networks.step(S_SIZE, network));
+      rule.step_epsilon = lane_set(networks.step(S_EPSILON, network));
+    }
+    if constexpr (OPTIMIZER == ADAMW) rule.keep = lane_set(networks.step(S_KEEP, network));
+  }
+  template <bool decays> METHOD void update(int i, int count, lane_t value, lane_t g) const {
+    lane_t a_i = lane_set(0), b_i = lane_set(0);
+    if constexpr (slots > 0) a_i = load(a + i, count);
+    if constexpr (slots > 1) b_i = load(b + i, count);
+    rule.update<decays>(value, a_i, b_i, g);
+    store(w + i, count, value);
+    if constexpr (slots > 0) store(a + i, count, a_i);
+    if constexpr (slots > 1) store(b + i, count, b_i);
+  }
+};
+
+#define UPDATED NETWORKS, real_t *params, real_t *slot_a, real_t *slot_b, int stride, int offset
+
+// The optimizer's step for `columns` weights of each network, L2 included. Their gradients lie in `gradient`, from
+// gradient_offset on, gradient_stride apart. factors (P,) are of clipping, or null. Cells: (P, columns).
+extern "C" __global__ void __launch_bounds__(THREADS)
+fused_weights(UPDATED, const real_t* gradient, int gradient_stride, int gradient_offset, const real_t* factors,
+              int columns, int first, int last) {
+  Networks networks{hyper, steps, all, base};
+  cells(first, last, columns, [=](int network) {
+    Parameters part(params, slot_a, slot_b, (long long)network * stride + offset, networks, network);
+    const real_t* its_gradient = gradient + (long long)network * gradient_stride + gradient_offset;
+    real_t l2_share = networks.step(S_L2_SHARE, network);
+    lane_t factor = factors ? lane_set(factors[network]) : one();
+    return [=](int i, int count) {
+      lane_t w = load(part.w + i, count), g = load(its_gradient + i, count);
+      if (l2_share != 0) g = lane_fma(lane_set(l2_share), w, g);
+      if (factors) g = g * factor;
+      part.update<true>(i, count, w, g);
+    };
+  });
+}
+
+// The same for biases (P, O). Their gradient is the sum over a batch of d (P, B, O); for clipping B is 1 and d is it.
+extern "C" __global__ void __launch_bounds__(THREADS)
+fused_biases(UPDATED, const real_t* d, int d_stride, int d_offset, const real_t* factors, int columns, int batch,
+             int first, int last) {
+  Networks networks{hyper, steps, all, base};
+  cells(first, last, columns, [=](int network) {
+    Parameters part(params, slot_a, slot_b, (long long)network * stride + offset, networks, network);
+    const real_t* its_d = d + (long long)network * d_stride + d_offset;
+    lane_t factor = factors ? lane_set(factors[network]) : one();
+    return [=](int i, int count) {
+      lane_t g = load(its_d + i, count);
+      for (int r = 1; r < batch; r++) g = g + load(its_d + (long long)r * columns + i, count);
+      if (factors) g = g * factor;
+      part.update<false>(i, count, load(part.w + i, count), g);
+    };
+  });
+}
+
+#define PARTS 64     // sums of a chunk, by column, whatever the vector's width
+#define CHUNK 4096   // numbers of a chunk
+
+// Sums of the squares of `total` numbers of each network: parts (P, chunks, PARTS), from parts_offset on, parts_stride
+// apart. decaying: null, or the weights whose L2 term is added to the values first. Cells: (P * chunks, PARTS).
+extern "C" __global__ void __launch_bounds__(THREADS)
+fused_squares(NETWORKS, const real_t* values, const real_t* decaying, int stride, int offset, int total, real_t* parts,
+              int parts_stride, int parts_offset, int first, int last) {
+  Networks networks{hyper, steps, all, base};
+  int chunks = (total + CHUNK - 1) / CHUNK;
+  cells(first, last, PARTS, [=](int row) {
+    int network = row / chunks, start = row % chunks * CHUNK;
+    int size = total - start < CHUNK ? total - start : CHUNK;
+    long long from = (long long)network * stride + offset + start;
+    real_t* out = parts + (long long)network * parts_stride + parts_offset + row % chunks * PARTS;
+    real_t l2_share = decaying ? networks.step(S_L2_SHARE, network) : 0;
+    return [=](int part, int count) {
+      lane_t sum = lane_set(0);
+      for (int i = part; i < size; i += PARTS) {
+        int left = size - i < count ? size - i : count;
+        lane_t value = load(values + from + i, left);
+        if (l2_share != 0) value = lane_fma(lane_set(l2_share), load(decaying + from + i, left), value);
+        if (left < count)  // lanes beyond the end repeat the last
+          value = lane_select(lane_mask_of_index(lane_iota(0) < lane_set_index(left)), value, lane_set(0));
+        sum = lane_fma(value, value, sum);
+      }
+      store(out + part, count, sum);
+    };
+  });
+}
+
+#if !TARGET_CUDA
+extern "C" int lane_count() { return LANES; }
+#endif
