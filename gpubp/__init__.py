@@ -16,6 +16,8 @@ _HOMES = {
     "EarlyStopping": "gpubp.training",
     "GpubpError": "gpubp.errors",
     "History": "gpubp.training",
+    "MLPClassifier": "gpubp.estimators.classifier",
+    "MLPRegressor": "gpubp.estimators.regressor",
     "Model": "gpubp.model",
     "Population": "gpubp.population",
     "Settings": "gpubp.training",
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from gpubp.backends import get_backend as get_backend
     from gpubp.cross_validation import cross_validate as cross_validate
     from gpubp.errors import GpubpError as GpubpError
+    from gpubp.estimators.classifier import MLPClassifier as MLPClassifier
+    from gpubp.estimators.regressor import MLPRegressor as MLPRegressor
     from gpubp.fitting import train_model as train_model
     from gpubp.kernels.architecture import Architecture as Architecture
     from gpubp.model import Model as Model

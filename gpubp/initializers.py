@@ -50,6 +50,16 @@ def glorot_uniform(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> 
     return _symmetric_uniform(math.sqrt(6.0 / (fan_in + fan_out)), _units(seeds, layer, fan_in, fan_out))
 
 
+def glorot_with_biases(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """±√(6 / (fan_in + fan_out)), biases from the same interval: scikit-learn's rule (`gpubp.estimators` uses it)."""
+    return (2.0 * _units(seeds, layer, fan_in, fan_out) - 1.0) * math.sqrt(6.0 / (fan_in + fan_out))
+
+
+def glorot_logistic(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """±√(2 / (fan_in + fan_out)), biases from the same interval: scikit-learn's rule for logistic networks."""
+    return (2.0 * _units(seeds, layer, fan_in, fan_out) - 1.0) * math.sqrt(2.0 / (fan_in + fan_out))
+
+
 def glorot_normal(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
     """Variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
     return _normal(math.sqrt(2.0 / (fan_in + fan_out)), _units(seeds, layer, fan_in, fan_out))
@@ -86,16 +96,18 @@ INITIALIZERS: dict[str, Draw] = {
 }
 
 
-def initial_parameters(architecture: Architecture, seeds: np.ndarray, initializer: str = "auto") -> np.ndarray:
+def initial_parameters(architecture: Architecture, seeds: np.ndarray, initializer: str | Draw = "auto") -> np.ndarray:
     """Flat parameters (P, K) float64 for seeds (P,) uint64.
 
-    "auto" takes what suits each layer's activation: He for the relu family, LeCun for selu, Glorot for the others.
+    "auto" takes what suits each layer's activation: He for the relu family, LeCun for selu, Glorot for the others. A
+    function draws for every layer.
     """
-    if initializer != "auto" and initializer not in INITIALIZERS:
+    if isinstance(initializer, str) and initializer != "auto" and initializer not in INITIALIZERS:
         raise SettingsError(f"Unknown initializer {initializer!r}: choose auto or one of {', '.join(INITIALIZERS)}.")
     layers = []
     for i in range(architecture.n_layers):
-        name = architecture.activation(i).initializer if initializer == "auto" else initializer
-        drawn = INITIALIZERS[name](seeds, i, *architecture.sizes[i : i + 2])
+        rule = architecture.activation(i).initializer if initializer == "auto" else initializer
+        draw = INITIALIZERS[rule] if isinstance(rule, str) else rule
+        drawn = draw(seeds, i, *architecture.sizes[i : i + 2])
         layers.append(drawn.reshape(len(seeds), -1))
     return np.concatenate(layers, axis=1)

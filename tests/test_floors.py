@@ -20,7 +20,7 @@ FLOORS = (
     {"kernels"},
     {"initializers", "population", "sampling"},
     {"training"},
-    {"model", "recipe", "baselines"},
+    {"model", "recipe", "baselines", "onnx_export"},
     {"fitting", "estimators", "tutorial", "cross_validation", "sweep", "ensemble", "doctor"},
     {"cli", "__main__"},
 )

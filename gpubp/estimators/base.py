@@ -1,0 +1,142 @@
+"""What classifier and regressor share: fit, partial_fit, warm starts, and the parameters themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import Tags, check_random_state
+
+from gpubp.errors import SettingsError
+from gpubp.estimators import networks
+from gpubp.estimators.inputs import receive_training, receive_weights
+from gpubp.estimators.parameters import CONSTRAINTS, STOCHASTIC_SOLVERS, hidden_sizes
+from gpubp.estimators.places import choose_backend, to_host
+from gpubp.estimators.problem import Problem, Targets
+from gpubp.estimators.quasi_newton import fit_whole
+from gpubp.estimators.stochastic import fit_epochs, fit_one_epoch, refuse_partial_fit, reset_record
+from gpubp.kernels.architecture import Architecture
+
+
+class MLP(BaseEstimator):
+    """One network, behind scikit-learn's interface. Subclasses name the parameters and make targets of y."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**CONSTRAINTS}
+    _numeric_targets: ClassVar[bool]
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Train on X and y; with warm_start, from the weights of the last fit on.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            On the host or on a CUDA device, where it stays. Sparse ones are made dense.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Labels or numbers.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts, in the loss and in the validation score of early stopping.
+
+        Returns
+        -------
+        self : object
+        """
+        return self._fit(X, y, sample_weight, incremental=False)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Any:
+        sizes = hidden_sizes(self)
+        if incremental:
+            refuse_partial_fit(self)
+        fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        inputs, y = receive_training(self, X, y, reset=fresh, numeric=self._numeric_targets)
+        weights = receive_weights(sample_weight, y.shape[0])
+        dtype = self._dtype_for(inputs.X.dtype, fresh)
+        targets, weights = self._targets(y, weights, dtype, fresh, incremental)
+        table = to_host(inputs.dense(dtype))  # `train` takes host arrays alone
+        architecture = Architecture(
+            inputs.X.shape[1],
+            sizes,
+            targets.T.shape[1],
+            self.activation,
+            networks.OUTPUT_ACTIVATIONS[targets.out_activation],
+        )
+        random_state = check_random_state(self.random_state)
+        if fresh or not incremental or not hasattr(self, "_seed"):
+            self._seed = int(random_state.randint(np.iinfo(np.int32).max))
+        params = self._start(architecture, targets, dtype, fresh)
+        operations = 6.0 * len(params) * min(y.shape[0], 200 if self.batch_size == "auto" else self.batch_size)
+        backend = choose_backend(self.backend, inputs.on_device, operations)
+        problem = Problem(table, targets, weights, architecture, backend, self._seed, random_state)
+        if self.solver == "lbfgs":
+            params = fit_whole(self, problem, params)
+        else:
+            params = (fit_one_epoch if incremental else fit_epochs)(self, problem, params)
+        networks.require_finite(params)
+        self.coefs_, self.intercepts_ = networks.unpack(architecture, params)
+        return self
+
+    def _start(self, architecture: Architecture, targets: Targets, dtype: np.dtype[Any], fresh: bool) -> np.ndarray:
+        """(K,): the weights to begin with."""
+        self.n_outputs_ = architecture.n_outputs
+        self.n_layers_ = len(architecture.sizes)
+        self.out_activation_ = targets.out_activation
+        if not fresh:
+            return self._continued(architecture, dtype)
+        self.n_iter_ = self.t_ = 0
+        self.__dict__.pop("_plateau", None)
+        if self.solver in STOCHASTIC_SOLVERS:
+            reset_record(self)
+        return networks.initial(architecture, self._seed, dtype, self.activation)
+
+    def _continued(self, architecture: Architecture, dtype: np.dtype[Any]) -> np.ndarray:
+        """The weights that a warm start or partial_fit goes on from; SettingsError where they are of another shape."""
+        found = networks.architecture_of(self)
+        if found != architecture:
+            raise SettingsError(
+                f"The fitted network is {found}, and the parameters and data now ask for {architecture}: keep them, or "
+                "begin anew with warm_start=False and fit."
+            )
+        return networks.pack(self.coefs_, self.intercepts_, dtype)
+
+    def _dtype_for(self, found: np.dtype[Any], fresh: bool) -> np.dtype[Any]:
+        """Of the parameters: the one asked for; else that of X, or of the weights that are gone on from."""
+        if self.dtype:
+            return np.dtype(self.dtype)
+        return np.dtype(found) if fresh else np.result_type(*self.coefs_, np.float32)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted estimator as safetensors: arrays and JSON, whole or not at all (see `files.save`)."""
+        from gpubp.estimators.files import save  # which knows the classes made of this one
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Any:
+        """The estimator that `save` wrote; ModelFileError for anything else. Nothing in the file is executed."""
+        from gpubp.estimators.files import load
+
+        return load(path, cls)
+
+    def _targets(
+        self, y: np.ndarray, weights: np.ndarray | None, dtype: np.dtype[Any], fresh: bool, incremental: bool
+    ) -> tuple[Targets, np.ndarray | None]:
+        """What the network is to put out for each row, and the rows' final weights."""
+        raise NotImplementedError
+
+    def _has_partial_fit(self) -> bool:
+        if self.solver not in STOCHASTIC_SOLVERS:
+            raise AttributeError(
+                f"partial_fit is only available for the stochastic solvers {', '.join(STOCHASTIC_SOLVERS)}, and not "
+                f"for {self.solver}."
+            )
+        return True
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coefs_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

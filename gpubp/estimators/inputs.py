@@ -1,0 +1,119 @@
+"""The reception: X, y and sample weights in whatever form they come, checked as scikit-learn checks them.
+
+NumPy arrays, pandas and polars frames, SciPy's sparse matrices and lists go through scikit-learn's own validation;
+arrays on a CUDA device stay there and get the same checks, in the same words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    _check_sample_weight,
+    check_consistent_length,
+    column_or_1d,
+    validate_data,
+)
+
+from gpubp.backends import Array, get_backend
+from gpubp.errors import DataError
+from gpubp.estimators.places import is_on_device, to_device, to_host
+
+DTYPES = (np.float64, np.float32)  # others become the first
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """X (N, I): a NumPy array, a SciPy sparse matrix (CSR or CSC), or a device array; float32 or float64."""
+
+    X: Any
+    on_device: bool
+
+    @property
+    def is_sparse(self) -> bool:
+        return not self.on_device and not isinstance(self.X, np.ndarray)
+
+    def dense(self, dtype: Any) -> Array:
+        """All rows as a dense table of this dtype, where they are. DataError where they would not fit the memory."""
+        if self.is_sparse:
+            _require_memory(self.X.shape, dtype)
+        table = self.X.toarray() if self.is_sparse else self.X
+        with np.errstate(over="ignore"):  # what is beyond float32 is reported by the training
+            return table.astype(dtype, copy=False)
+
+
+def receive_training(mlp: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple[Inputs, np.ndarray]:
+    """Inputs and targets (N,) or (N, O), on the host. reset: these set the names and number of the features."""
+    y = to_host(y)
+    if is_on_device(X):
+        if y is None:
+            raise ValueError(f"This {type(mlp).__name__} requires y to be passed, but the target y is None.")
+        inputs = receive(mlp, X, reset=reset)
+        kind: Any = "numeric" if numeric else None
+        y = check_array(y, ensure_2d=False, dtype=kind, input_name="y", estimator=mlp)
+        check_consistent_length(np.empty((len(inputs.X), 0)), y)
+    else:
+        X, y = validate_data(
+            mlp,
+            to_host(X),
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=numeric,
+            dtype=DTYPES,
+            reset=reset,
+        )
+        inputs = Inputs(X, on_device=False)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    return inputs, y
+
+
+def receive(mlp: Any, X: Any, *, reset: bool = False) -> Inputs:
+    """Inputs to predict on: as many features as in the training, all finite."""
+    if not is_on_device(X):
+        checked = validate_data(mlp, to_host(X), accept_sparse=["csr", "csc"], dtype=DTYPES, reset=reset)
+        return Inputs(checked, on_device=False)
+    backend = get_backend("cupy")
+    on_device = to_device(backend, X)
+    if on_device.ndim != 2 or on_device.shape[0] == 0:
+        raise ValueError(
+            f"X has the shape {tuple(on_device.shape)}: expected 2D array, (rows, features) with a minimum of 1 row. "
+            "Reshape your data with X.reshape(-1, 1) if it has a single feature, X.reshape(1, -1) if a single row."
+        )
+    _check_feature_names(mlp, on_device, reset=reset)
+    _check_n_features(mlp, on_device, reset=reset)
+    if on_device.dtype not in DTYPES:
+        on_device = on_device.astype(DTYPES[0])
+    if not bool(backend.xp.isfinite(on_device).all()):
+        what = "NaN" if bool(backend.xp.isnan(on_device).any()) else "infinity or a value too large"
+        raise ValueError(f"Input X contains {what} for {on_device.dtype}. {type(mlp).__name__} needs finite numbers.")
+    return Inputs(on_device, on_device=True)
+
+
+def receive_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
+    """(N,) float64, or None. ValueError for what are no weights, negative ones too."""
+    if sample_weight is None:
+        return None
+    rows = np.empty((n_rows, 0))
+    weights = np.asarray(_check_sample_weight(to_host(sample_weight), rows, dtype=np.float64))
+    if (weights < 0).any():
+        place = int(np.argmin(weights))
+        raise ValueError(f"sample_weight[{place}] is {weights[place]:g}: weights must not be negative.")
+    return weights
+
+
+def _require_memory(shape: tuple[int, int], dtype: Any) -> None:
+    needed = shape[0] * shape[1] * np.dtype(dtype).itemsize
+    total = get_backend("numpy").memory().total
+    if 0 < total < needed:
+        raise DataError(
+            f"The sparse X of {shape[0]} × {shape[1]} would take {needed / 2**30:.1f} GiB as the dense table that "
+            f"training needs, and this machine has {total / 2**30:.1f} GiB. Reduce its columns first, for example with "
+            "TruncatedSVD or SelectKBest, or train on pieces with partial_fit."
+        )

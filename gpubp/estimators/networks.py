@@ -1,0 +1,55 @@
+"""coefs_ and intercepts_, the public truth about a fitted network, as gpubp's flat parameters; and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gpubp.errors import DivergenceError
+from gpubp.initializers import glorot_logistic, glorot_with_biases, initial_parameters
+from gpubp.kernels.architecture import Architecture
+
+OUTPUT_ACTIVATIONS = {"identity": "identity", "logistic": "logistic", "softmax": "softmax", "exp": "exponential"}
+"""scikit-learn's out_activation_, and gpubp's name for it."""
+
+
+class NonFiniteWeightsError(DivergenceError, ValueError):
+    """The solver left the finite numbers; scikit-learn's users expect a ValueError."""
+
+
+def architecture_of(mlp: Any) -> Architecture:
+    """The network that the arrays of coefs_ describe."""
+    sizes = [np.shape(mlp.coefs_[0])[0], *(np.shape(W)[1] for W in mlp.coefs_)]
+    return Architecture(sizes[0], sizes[1:-1], sizes[-1], mlp.activation, OUTPUT_ACTIVATIONS[mlp.out_activation_])
+
+
+def initial(architecture: Architecture, seed: int, dtype: np.dtype[Any], activation: str) -> np.ndarray:
+    """(K,): drawn by scikit-learn's rule from one seed, on the host."""
+    rule = glorot_logistic if activation == "logistic" else glorot_with_biases
+    return initial_parameters(architecture, np.array([seed], dtype=np.uint64), rule)[0].astype(dtype)
+
+
+def pack(coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray], dtype: Any = None) -> np.ndarray:
+    """(K,): layer after layer, W and then b; a copy."""
+    pieces = [np.ravel(part) for W, b in zip(coefs, intercepts, strict=True) for part in (W, b)]
+    return np.concatenate(pieces, dtype=dtype) if dtype is not None else np.concatenate(pieces)
+
+
+def unpack(architecture: Architecture, params: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """coefs_ [(I, O)] and intercepts_ [(O,)] from params (K,); copies."""
+    layers = range(architecture.n_layers)
+    flat = params[None, :]
+    return (
+        [architecture.weights(flat, i)[0].copy() for i in layers],
+        [architecture.biases(flat, i)[0].copy() for i in layers],
+    )
+
+
+def require_finite(params: np.ndarray) -> None:
+    if not np.isfinite(params).all():
+        raise NonFiniteWeightsError(
+            "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+            "preprocessed: scale it, for example with StandardScaler, or lower learning_rate_init."
+        )

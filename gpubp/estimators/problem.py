@@ -1,0 +1,43 @@
+"""What a solver is given, whatever the task: a table of numbers, a network's architecture, and where to compute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpubp.backends import Array, Backend
+from gpubp.kernels.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Targets:
+    """T (N, O) of the parameters' dtype, for a loss of gpubp's by name, and the output activation that it belongs to.
+
+    classes (N,) for an early-stopping split by class, or None where rows are split as they come; every_class: whether
+    a class that is too rare to be split is an error.
+    """
+
+    T: np.ndarray
+    loss: str
+    out_activation: str  # by scikit-learn's name
+    classes: np.ndarray | None = None
+    every_class: bool = False
+
+    @property
+    def loss_outputs(self) -> int:
+        """Outputs that gpubp's loss sums over where scikit-learn's takes their mean."""
+        return self.T.shape[1] if self.loss == "squared_error" else 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """X (N, I) on the host or the device, of the parameters' dtype; weights (N,) float64 or None for all alike."""
+
+    X: Array
+    targets: Targets
+    weights: np.ndarray | None
+    architecture: Architecture
+    backend: Backend
+    seed: int  # of the network: what is random in its training
+    random_state: np.random.RandomState  # for the early-stopping split
