@@ -85,6 +85,12 @@ class Model:
         except DataError as error:
             raise ModelFileError(str(error)) from error
 
+    def to_onnx(self) -> Any:
+        """The model with its preprocessing as one onnx.ModelProto (see onnx_export.tables.model_to_onnx)."""
+        from gpubp.onnx_export.tables import model_to_onnx
+
+        return model_to_onnx(self)
+
     @classmethod
     def load(cls, path: str | Path) -> Model:
         """Read a model file. It holds arrays and JSON only; nothing in it is ever executed.
@@ -142,6 +148,11 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         described = json.loads(metadata["gpubp"])
     except (KeyError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{path} is a safetensors file, but not a model of gpubp.") from error
+    if isinstance(described, dict) and described.get("format") == "gpubp estimator":
+        raise ModelFileError(
+            f"{path} is an estimator's file: read it with MLPClassifier.load or MLPRegressor.load. Model files are "
+            "written by `gpubp train`."
+        )
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise ModelFileError(f"{path} is not a model of gpubp.")
     if described.get("version") != VERSION:

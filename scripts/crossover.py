@@ -25,7 +25,7 @@ from gpubp.backends import Backend, get_backend
 from gpubp.kernels.architecture import Architecture
 from gpubp.population import Population, network_seeds
 from gpubp.training import Settings
-from gpubp.training.choice import COMPILE_SECONDS, EngineChoice, choose_engine
+from gpubp.training.choice import EngineChoice, choose_engine, compile_share
 from gpubp.training.engine import Work
 from gpubp.training.interruption import Interruption
 from gpubp.training.loop import prepare
@@ -58,9 +58,9 @@ class Point:
         return sum((i + 1) * o for i, o in zip(self.sizes, self.sizes[1:], strict=False))
 
     def seconds(self, engine: str) -> float:
-        """Of the whole training, the kernel's compilation included."""
+        """Of the whole training, with its share of the kernel's compilation."""
         updates = EPOCHS * -(-ROWS // self.batch) * self.networks
-        return 1e-6 * updates * self.measured[engine] + COMPILE_SECONDS[engine]
+        return 1e-6 * updates * self.measured[engine] + compile_share(engine)
 
     @property
     def regret(self) -> float:

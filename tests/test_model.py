@@ -331,3 +331,10 @@ def test_the_package_offers_what_it_lists() -> None:
         assert name in dir(gpubp)
     with pytest.raises(AttributeError, match="no attribute 'magic'"):
         _ = gpubp.magic
+
+
+def test_an_estimators_file_is_told_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "estimator.safetensors"
+    gpubp.MLPRegressor(solver="lbfgs").fit(np.eye(3), np.arange(3.0)).save(path)
+    with pytest.raises(ModelFileError, match=r"estimator\.safetensors is an estimator's file: read it with MLP"):
+        Model.load(path)

@@ -119,6 +119,31 @@ class MLP(BaseEstimator):
 
         return load(path, cls)
 
+    def to_sklearn(self) -> Any:
+        """A fitted scikit-learn estimator with the same predictions (see `conversion.to_sklearn`)."""
+        from gpubp.estimators.conversion import to_sklearn
+
+        return to_sklearn(self)
+
+    @classmethod
+    def from_sklearn(cls, fitted: Any) -> Any:
+        """The estimator with the predictions of a fitted one of scikit-learn's (see `conversion.from_sklearn`)."""
+        from gpubp.estimators.conversion import from_sklearn
+
+        found = from_sklearn(fitted)
+        if not isinstance(found, cls):
+            raise SettingsError(
+                f"{type(fitted).__name__} becomes a {type(found).__name__}, and no {cls.__name__}: use "
+                f"{type(found).__name__}.from_sklearn."
+            )
+        return found
+
+    def to_onnx(self, *, dtype: Any = None) -> Any:
+        """The network as an onnx.ModelProto; `estimators.onnx.to_onnx` takes pipelines too."""
+        from gpubp.estimators.onnx import to_onnx
+
+        return to_onnx(self, dtype=dtype)
+
     def _targets(
         self, y: np.ndarray, weights: np.ndarray | None, dtype: np.dtype[Any], fresh: bool, incremental: bool
     ) -> tuple[Targets, np.ndarray | None]:

@@ -16,6 +16,7 @@ from gpubp.kernels.reference.permutation import permutation
 from gpubp.sampling import RowSets, Step, epoch_steps
 
 CHUNK_BYTES = 32 << 20
+AHEAD_NUMBERS = 16_384  # places in the shuffles that are computed at a time
 MOST_RESIDENT_BATCHES = 4096  # views take memory too
 
 
@@ -74,6 +75,7 @@ class Batches:
         ]
         self.steps_per_epoch = steps[-1].number + 1
         self.stays = not shuffle and len(self.chunks) == 1 and len(steps) <= MOST_RESIDENT_BATCHES
+        self.ahead: tuple[int, Array] | None = None  # an epoch, and the shuffles (epochs, P, rows) from it on
         self.resident: list[Batch] | None = None  # the batches of every epoch, where all are the same
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
@@ -112,6 +114,25 @@ class Batches:
             weights = table.weights[self.networks, order] if self.weights_each else table.weights[order]
         return X, T, weights
 
+    def _shuffled(self, places: range, epoch: int) -> Array:
+        """(P, places): what stands at these places of each network's shuffle.
+
+        For short epochs, those that follow are computed along with it: a call of NumPy takes longer than its numbers.
+        """
+        xp = self.backend.xp
+        if self.ahead is None or not self.ahead[0] <= epoch < self.ahead[0] + len(self.ahead[1]):
+            epochs = max(1, AHEAD_NUMBERS // (self.n_networks * self.n_rows)) if len(self.chunks) == 1 else 1
+            if epochs == 1:
+                return permutation(xp, self.seeds, self.count, places, epoch)
+            shape = (epochs, self.n_networks)
+            each = xp.broadcast_to(xp.arange(epoch, epoch + epochs, dtype=np.uint64)[:, None], shape)
+            seeds, count = xp.broadcast_to(self.seeds, shape), xp.broadcast_to(self.count, shape)
+            orders = permutation(xp, seeds.reshape(-1), count.reshape(-1), places, each.reshape(-1, 1))
+            orders = orders.reshape(*shape, len(places))
+            self.ahead = (epoch, orders)
+        first, orders = self.ahead
+        return orders[epoch - first]
+
     def _order(self, places: range, epoch: int) -> Array:
         """The rows at these places of the epoch: (P, places), or (places,) where the networks share them."""
         if not self.shuffle:
@@ -119,7 +140,7 @@ class Batches:
             if self.shared:
                 return given[0]
             return self.backend.xp.broadcast_to(given, (self.n_networks, len(places)))
-        shuffled = permutation(self.backend.xp, self.seeds, self.count, places, epoch)
+        shuffled = self._shuffled(places, epoch)
         if self.index.shape[0] == 1:
             return self.index[0][shuffled]
         return self.backend.xp.take_along_axis(self.index, shuffled, axis=1)

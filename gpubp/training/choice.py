@@ -20,7 +20,10 @@ from gpubp.training.lane_engine import LaneEngine, lane_kernel
 ENGINES = ("auto", "lane", "block", "array")
 
 # Measured on a 2-core cloud machine with AVX-512 (scripts/crossover.py, docs/performance.md); only their ratios matter.
-COMPILE_SECONDS = {"lane": 1.5, "block": 4.0, "array": 0.0}  # of a kernel, if it is not in the cache
+COMPILE_SECONDS = {"lane": 1.5, "block": 3.5, "array": 0.0}  # of a kernel, if it is not in the cache
+# It stays in the cache. A lane kernel serves trainings of one architecture with the same options: ten of them are to pay
+# for it. A block kernel serves every architecture, and a machine needs one for each loss, optimizer and dtype.
+TRAININGS_THAT_PAY = {"lane": 10, "block": 350, "array": 1}
 ARRAY_UPDATE, ARRAY_UPDATE_SLOT = 40e-6, 7e-6  # an update's NumPy calls; those of each slot of the optimizer
 ARRAY_NETWORK = 0.1e-6  # of an update, for each network
 ARRAY_PARAMETER, ARRAY_PARAMETER_SLOT = 2e-9, 1e-9  # of an update, for each network's parameter; and for its slots
@@ -56,7 +59,7 @@ class EngineChoice:
 
 
 def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
-    """The engine asked for, or with "auto" the one whose estimate is least, compilation included.
+    """The engine asked for, or with "auto" the one whose estimate is least, its share of a compilation included.
 
     Raises SettingsError where the engine asked for cannot serve these networks; what a missing compiler means for an
     engine that was asked for is told when it is built (BackendError).
@@ -76,14 +79,19 @@ def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
     missing = work.backend.compiler_missing()
     if missing is not None:
         return EngineChoice("array", missing, seconds)
-    best = min(seconds, key=lambda engine: seconds[engine] + COMPILE_SECONDS[engine])
+    best = min(seconds, key=lambda engine: seconds[engine] + compile_share(engine))
     reason = "about " + ", ".join(f"{seconds[engine]:.2g} s by {engine}" for engine in seconds)
     if refusal is not None:
         reason += f"; no lanes: {refusal}"
     fastest = min(seconds, key=lambda engine: seconds[engine])
     if best == "array" and fastest != "array":
-        reason += f"; compiling a kernel (about {COMPILE_SECONDS[fastest]:g} s) would not pay"
+        reason += f"; compiling a kernel (about {COMPILE_SECONDS[fastest]:g} s, once) would not pay"
     return EngineChoice(best, reason, seconds)
+
+
+def compile_share(engine: str) -> float:
+    """Seconds of a kernel's compilation that one training has to be worth."""
+    return COMPILE_SECONDS[engine] / TRAININGS_THAT_PAY[engine]
 
 
 def estimates(work: Work, lane: bool, block: bool) -> dict[str, float]:

@@ -31,6 +31,16 @@ class Stopper:
     def keeps_best(self) -> bool:
         return self.best_params is not None
 
+    def sure_epochs(self, networks: np.ndarray) -> int:
+        """For how many epochs from here on nothing has to be done before their end: no network (but one that is lost)
+        stops before the last of them, and no weights have to be kept.
+        """
+        if self.rule is None:
+            return 2**31
+        if self.rule.restore_best:
+            return 1
+        return max(1, self.rule.patience + 1 - int(self.waited[networks].max(initial=0)))
+
     def look(
         self, epoch: int, networks: np.ndarray, metrics: np.ndarray, params: Array, backend: Backend
     ) -> np.ndarray:

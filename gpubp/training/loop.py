@@ -101,21 +101,22 @@ class _Run:
         n_epochs, n_networks = self.settings.epochs, len(self.population)
         log = _Log(self.backend, n_networks, on_host=self.stopper.active)
         epoch, at_once, ends, updates = 0, 1, False, 0
-        step_by_step = self.stopper.active or bool(callbacks)
         while epoch < n_epochs and not ends and not interruption.requested:
             began = time.perf_counter()
-            count = min(at_once, n_epochs - epoch)
+            count = min(at_once, n_epochs - epoch, self.stopper.sure_epochs(self.order))
             metrics, updates = self.engine.run(self.first_epoch + epoch, count, interruption)
             count = metrics.shape[1]
             fetched = _fetch_once(self.backend, metrics)
             reports = [EpochReport(epoch + e, n_epochs, self.order, _column(fetched, e)) for e in range(count)]
-            log.add(epoch, self.order, fetched() if self.stopper.active else metrics)
             for report in reports:
-                ends = self._after_epoch(report, [*callbacks, *onlookers]) or ends
+                wishes = [callback(report) for callback in (*callbacks, *onlookers)]  # everyone hears of every epoch
+                ends = ends or any(wishes)
+            log.add(epoch, self.order, fetched() if self.stopper.active else metrics)
+            if self.stopper.active:
+                self._stop(reports, log)
             epoch += count
             ends = ends or bool(updates) or len(self.order) == 0
-            if not step_by_step:
-                at_once = self._epochs_at_once(count, began)
+            at_once = 1 if callbacks else self._epochs_at_once(count, began)
         self._finish()
         if self.state is not None:
             self._bring_up_to_date(self.state, log.epochs, updates)
@@ -123,22 +124,26 @@ class _Run:
 
     def _epochs_at_once(self, count: int, began: float) -> int:
         """How many epochs the next call may take, by the time that the last one took."""
-        if self.engine.name == "array":
-            return 1
         self.engine.wait()
         seconds = max(time.perf_counter() - began, 1e-6)
         return max(1, min(int(count * LONGEST_CALL / seconds), 8 * count))
 
-    def _after_epoch(self, report: EpochReport, callbacks: Sequence[Callback]) -> bool:
-        """Tell the callbacks, stop networks; True ends the training."""
-        if self.stopper.active:
+    def _stop(self, reports: Sequence[EpochReport], log: _Log) -> None:
+        """Look at each epoch of a call, and go on without the networks that stop: those at the end of their patience
+        with the last epoch, those that are lost with the one that lost them.
+        """
+        ended = np.zeros(len(self.order), dtype=np.int64)  # the number of epochs after which a network stopped, or 0
+        for report in reports:
             stopped = self.stopper.look(report.epoch, self.order, report.fetch(), self.engine.params, self.backend)
-        wishes = [callback(report) for callback in callbacks]  # every callback hears of every epoch
-        if self.stopper.active and stopped.any():
-            if self.settings.schedule == "adaptive":
-                stopped = self._slow_down(stopped, report.fetch()[0])
-            self._retire(stopped)
-        return any(wishes)
+            ended = np.where(stopped & (ended == 0), report.epoch + 1, ended)
+        if not ended.any():
+            return
+        lost_before = (ended > 0) & (ended <= reports[-1].epoch)
+        if self.settings.schedule == "adaptive":
+            stopped = self._slow_down(stopped & ~lost_before, reports[-1].fetch()[0])
+        stopped = stopped | lost_before
+        log.epochs[self.order[stopped]] = ended[stopped]
+        self._retire(stopped)
 
     def _slow_down(self, stopped: np.ndarray, losses: np.ndarray) -> np.ndarray:
         """The schedule "adaptive": who would stop goes on at a lower rate, unless that is low already or the network is

@@ -18,10 +18,11 @@ ROUNDS = 24
 MIXER = np.uint32(0x846CA68B)  # an odd constant of a well-mixing 32-bit hash (Wellons 2018, "hash prospector")
 
 
-def permutation(xp: ModuleType, seeds: Array, n: Array, places: range, epoch: int) -> Array:
+def permutation(xp: ModuleType, seeds: Array, n: Array, places: range, epoch: Array | int) -> Array:
     """(P, places) int64: what stands at these places of each network's shuffle of 0 … n−1, keyed by (seed, epoch).
 
-    seeds (P,) uint64; n (P,) uint64, at least 1 and below 2³². Places from a network's n on hold 0.
+    seeds (P,) uint64; n (P,) uint64, at least 1 and below 2³²; epoch: one for all, or (P, 1) uint64. Places from a
+    network's n on hold 0.
     """
     low, high = seed_words(seeds[:, None])
     rounds = xp.arange(ROUNDS, dtype=np.uint64)[None, :]

@@ -1,0 +1,190 @@
+"""A fitted estimator in one safe file: arrays and JSON (safetensors), no pickle; nothing in it is ever executed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from gpubp.errors import DataError, ModelFileError
+from gpubp.estimators.base import MLP
+from gpubp.estimators.classifier import MLPClassifier
+from gpubp.estimators.described import (
+    WHAT,
+    decoded,
+    describe_labels,
+    describe_state,
+    encoded,
+    labels_of,
+    record_of,
+    state_of,
+)
+from gpubp.estimators.regressor import MLPRegressor
+from gpubp.files import write_whole
+from gpubp.preprocessing import stored
+
+FORMAT = "gpubp estimator"
+VERSION = 1
+MODEL_FORMAT = "gpubp model"  # of gpubp.model, the other kind of file
+KINDS: dict[str, type[MLP]] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
+OUT_ACTIVATIONS = {"MLPClassifier": ("logistic", "softmax"), "MLPRegressor": ("identity", "exp")}
+
+
+def save(estimator: MLP, path: str | Path) -> None:
+    """Write a fitted MLPClassifier or MLPRegressor: parameters, weights, classes, record, and what partial_fit needs
+    to go on to the same bits. The file is written whole, or not at all. (Not in it: history_.)
+
+    Raises ModelFileError for what such a file cannot hold: callbacks, a RandomState, classes that are neither numbers,
+    booleans nor texts, weights that are not finite; scikit-learn's NotFittedError before fit.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    check_is_fitted(estimator)
+    try:
+        tensors, described = _taken_apart(estimator)
+        _assemble(tensors, json.loads(json.dumps(described, allow_nan=False)))  # what is written can be read
+        contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+        write_whole(path, to_bytes(contiguous, {"gpubp": json.dumps(described, allow_nan=False)}))
+    except DataError as error:
+        raise ModelFileError(f"Cannot save this {type(estimator).__name__}. {error}") from error
+
+
+def load(path: str | Path, expected: type[MLP] = MLP) -> Any:
+    """The estimator of a file that `save` wrote. expected: the class that it has to be of, MLP for either.
+
+    Raises ModelFileError, with the reason, for anything that is not a whole estimator of that kind and this version.
+    """
+    tensors, described = _read(Path(path))
+    name = described.get("estimator")
+    kind = KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ModelFileError(f"{path} holds an unknown estimator, {name!r:.60}; there are {', '.join(KINDS)}.")
+    if not issubclass(kind, expected) and not issubclass(expected, kind):
+        raise ModelFileError(f"{path} holds a {name}, not a {expected.__name__}: load it with {name}.load.")
+    try:
+        return _assemble(tensors, described, expected if issubclass(expected, kind) else kind)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:  # DataError is a ValueError
+        raise ModelFileError(f"{path} is damaged: {error}") from error
+
+
+def _taken_apart(estimator: MLP) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    from gpubp import __version__
+
+    tensors = {f"layers.{i}.weights": W for i, W in enumerate(estimator.coefs_)}
+    tensors |= {f"layers.{i}.biases": b for i, b in enumerate(estimator.intercepts_)}
+    state_tensors, state = describe_state(estimator)
+    names = getattr(estimator, "feature_names_in_", None)
+    described = {
+        "format": FORMAT,
+        "version": VERSION,
+        "gpubp": __version__,
+        "estimator": next(name for name, kind in KINDS.items() if isinstance(estimator, kind)),
+        "parameters": {
+            name: encoded(value, f"its parameter {name}") for name, value in estimator.get_params(deep=False).items()
+        },
+        "layers": len(estimator.coefs_),
+        "out_activation": estimator.out_activation_,
+        "features": None if names is None else [str(name) for name in names],
+        "labels": describe_labels(estimator) if isinstance(estimator, MLPClassifier) else None,
+        "record": {name: encoded(value, name) for name, value in record_of(vars(estimator)).items()},
+        "state": state,
+    }
+    return tensors | state_tensors, described
+
+
+def _assemble(tensors: dict[str, np.ndarray], described: dict[str, Any], kind: type[MLP] | None = None) -> MLP:
+    """DataError, or another ValueError of whoever looks at the values, for anything that does not fit together."""
+    name = described["estimator"]
+    estimator = (kind or KINDS[name])(**_parameters(described, KINDS[name]))
+    estimator._validate_params()
+    _add_network(estimator, tensors, described)
+    estimator.out_activation_ = stored.choice(described, "out_activation", OUT_ACTIVATIONS[name], WHAT)
+    if isinstance(estimator, MLPClassifier):
+        labels_of(estimator, stored.entry(described, "labels", dict, WHAT))
+    if described.get("features") is not None:
+        names = stored.entry(described, "features", list, WHAT)
+        if len(names) != estimator.n_features_in_ or not all(isinstance(each, str) for each in names):
+            raise DataError(f"The {WHAT} has {len(names)} feature names for {estimator.n_features_in_} inputs.")
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    record = stored.entry(described, "record", dict, WHAT)
+    estimator.__dict__.update(record_of({key: decoded(value) for key, value in record.items()}))
+    estimator.__dict__.update(state_of(stored.entry(described, "state", dict, WHAT), tensors, estimator))
+    return estimator
+
+
+def _parameters(described: dict[str, Any], kind: type[MLP]) -> dict[str, Any]:
+    given = stored.entry(described, "parameters", dict, WHAT)
+    known = kind._get_param_names()
+    if odd := sorted(set(given) ^ set(known)):
+        raise DataError(f"The {WHAT} and this gpubp's {kind.__name__} differ in their parameters: {', '.join(odd)}.")
+    return {name: decoded(value) for name, value in given.items()}
+
+
+def _add_network(estimator: MLP, tensors: dict[str, np.ndarray], described: dict[str, Any]) -> None:
+    """coefs_ and intercepts_, each layer's inputs as many as the outputs before it, finite, all of one dtype."""
+    n_layers = stored.entry(described, "layers", int, WHAT)
+    if not 1 <= n_layers <= len(tensors):
+        raise DataError(f"The {WHAT} has {n_layers} layers and {len(tensors)} arrays.")
+    coefs = [_array(tensors, f"layers.{i}.weights", 2) for i in range(n_layers)]
+    intercepts = [_array(tensors, f"layers.{i}.biases", 1) for i in range(n_layers)]
+    fan_in = coefs[0].shape[0]
+    for i, (W, b) in enumerate(zip(coefs, intercepts, strict=True)):
+        if W.shape[0] != fan_in or b.shape != W.shape[1:] or W.size == 0:
+            raise DataError(f"layer {i} of the {WHAT} has weights {W.shape} and biases {b.shape} for {fan_in} inputs.")
+        fan_in = W.shape[1]
+    if len({part.dtype for part in (*coefs, *intercepts)}) > 1:
+        raise DataError(f"the layers of the {WHAT} are partly float32, partly float64.")
+    estimator.coefs_, estimator.intercepts_ = coefs, intercepts
+    estimator.n_features_in_, estimator.n_outputs_ = coefs[0].shape[0], fan_in
+    estimator.n_layers_ = n_layers + 1
+
+
+def _array(tensors: dict[str, np.ndarray], name: str, dimensions: int) -> np.ndarray:
+    array = tensors.get(name)
+    if array is None or array.ndim != dimensions or array.dtype not in (np.float32, np.float64):
+        found = "nothing" if array is None else f"{array.dtype} {array.shape}"
+        raise DataError(f"array {name!r} should be float32 or float64 of {dimensions} dimension(s), found {found}.")
+    if not np.isfinite(array).all():
+        raise DataError(f"array {name!r} holds numbers that are not finite.")
+    return array.copy()
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    if path.is_dir():
+        raise ModelFileError(f"{path} is a folder: name a file written by an estimator's save.")
+    try:
+        with safe_open(str(path), framework="np") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except FileNotFoundError as error:
+        raise ModelFileError(f"There is no estimator file {path}.") from error
+    except OSError as error:
+        raise ModelFileError(f"Cannot read the estimator file {path}: {error.strerror or error}.") from error
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise ModelFileError(
+            f"{path} is not an estimator file of gpubp, or it is cut short or damaged ({error}). Copy it again, or "
+            "save the estimator again."
+        ) from error
+    try:
+        described = json.loads(metadata["gpubp"])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path} is a safetensors file, but not an estimator of gpubp.") from error
+    found = described.get("format") if isinstance(described, dict) else None
+    if found == MODEL_FORMAT:
+        raise ModelFileError(
+            f"{path} is a model on tables, written by `gpubp train` or gpubp.Model.save: load it with "
+            "gpubp.Model.load. Estimator files are written by MLPClassifier.save and MLPRegressor.save."
+        )
+    if found != FORMAT:
+        raise ModelFileError(f"{path} is not an estimator of gpubp.")
+    if described.get("version") != VERSION:
+        raise ModelFileError(
+            f"{path} has the estimator format version {described.get('version')!r:.40}; this gpubp reads version "
+            f"{VERSION}. Use the gpubp that wrote it, or fit again."
+        )
+    return tensors, described

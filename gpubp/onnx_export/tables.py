@@ -1,0 +1,128 @@
+"""A trained model on tables as an ONNX graph: imputation, scaling, one-hot categories, network, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpubp.errors import SettingsError
+from gpubp.onnx_export.graph import ML_DOMAIN, Graph, Tensor
+from gpubp.onnx_export.network import add_network
+from gpubp.preprocessing import Column, Preprocessing, Target
+
+if TYPE_CHECKING:
+    from gpubp.model import Model
+
+NUMBERS = "numbers"
+
+
+def model_to_onnx(model: Model) -> Any:
+    """The onnx.ModelProto of a model on tables.
+
+    Inputs: `numbers` (rows, numeric columns) float64, in the order of the training table, NaN where a value is
+    missing; and one (rows, 1) input of texts for each categorical column, by its name. Texts are spelled as `gpubp
+    show` spells the categories (7, not 7.0); any other text counts as missing, as a missing value does: "", for
+    example. The metadata entry "columns" says all of this as JSON.
+
+    Outputs: `label` (rows,) texts and `probabilities` (rows, C) float64 for classification, in the order of the
+    metadata entry "labels"; `value` (rows,) float64 for regression. A name that a column has already gets a number.
+
+    What a graph cannot do is refuse: numbers out of all proportion give what the arithmetic gives, with no error.
+
+    Raises SettingsError where the package onnx is missing, or a column is of a kind that a graph cannot take.
+    """
+    preprocessing, target = model.preprocessing, model.target
+    graph = Graph(reserved=[column.name for column in preprocessing.columns if column.kind == "categorical"])
+    X, order = _add_inputs(graph, preprocessing, model.params.dtype)
+    outputs = graph.cast(add_network(graph, X, model.architecture, _reordered(model, order)), np.float64)
+    if target.task == "classification":
+        _add_classes(graph, outputs, target)
+    else:
+        scaled = graph.add("Mul", outputs, graph.constant(target.scale, np.float64))
+        values = graph.add("Add", scaled, graph.constant(target.mean, np.float64))
+        graph.output("value", _squeezed(graph, values), np.float64, None)
+    metadata = {
+        "columns": [
+            {"name": column.name, "kind": column.kind, "categories": list(column.categories)}
+            for column in preprocessing.columns
+        ],
+        "target": target.name,
+        "labels": list(target.labels),
+    }
+    return graph.model(f"gpubp model {model.architecture} for {target.name}", metadata)
+
+
+def _add_inputs(graph: Graph, preprocessing: Preprocessing, dtype: Any) -> tuple[Tensor, np.ndarray]:
+    """What the network reads (rows, I), and which of its inputs stand where: all numbers first, then the categories."""
+    numeric: list[int] = []
+    categorical: list[int] = []
+    pieces: list[Tensor] = []
+    d = 0
+    for column in preprocessing.columns:
+        places = list(range(d, d + len(column.input_names)))
+        d += len(places)
+        if column.kind == "numeric":
+            numeric += places
+        elif column.kind == "categorical" and column.categories:
+            categorical += places
+            pieces.append(graph.cast(_one_hot(graph, column), dtype))
+        else:
+            raise SettingsError(
+                f"Column {column.name!r} is {column.kind} with {len(column.categories)} categories: an ONNX graph can "
+                "take numbers, and texts of known categories. Leave the column out and train again."
+            )
+    if numeric:
+        pieces.insert(0, graph.cast(_numbers(graph, preprocessing, numeric), dtype))
+    X = graph.add("Concat", *pieces, axis=1) if len(pieces) > 1 else pieces[0]
+    return X, np.array([*numeric, *categorical])
+
+
+def _numbers(graph: Graph, preprocessing: Preprocessing, places: Sequence[int]) -> Tensor:
+    """(value or fill − offset) / scale, in float64."""
+    given = graph.input(graph.fresh(NUMBERS), np.float64, len(places))
+    fill, offset, scale = (
+        graph.constant(getattr(preprocessing, name)[places], np.float64) for name in ("fill", "offset", "scale")
+    )
+    filled = graph.add("Where", graph.add("IsNaN", given), fill, given)
+    return graph.add("Div", graph.add("Sub", filled, offset), scale)
+
+
+def _one_hot(graph: Graph, column: Column) -> Tensor:
+    """(rows, categories [+ missing]) float32."""
+    given = graph.input(column.name, str, 1)
+    encoded = graph.add("OneHotEncoder", given, domain=ML_DOMAIN, cats_strings=list(column.categories), zeros=1)
+    known = _squeezed(graph, encoded)
+    if not column.has_missing:
+        return known
+    found = graph.add("ReduceSum", known, graph.constant([1], np.int64), keepdims=1)
+    missing = graph.add("Sub", graph.constant(1.0, np.float32), found)
+    return graph.add("Concat", known, missing, axis=1)
+
+
+def _reordered(model: Model, order: np.ndarray) -> np.ndarray:
+    """The parameters (K,) with the rows of the first W in the order that the graph has its inputs in."""
+    params = model.params.copy()
+    first = model.architecture.weights(params[None, :], 0)[0]
+    first[...] = first[order]
+    return params
+
+
+def _add_classes(graph: Graph, outputs: Tensor, target: Target) -> None:
+    """Probabilities that sum to 1 (even ones where all outputs are 0), and the label of the first largest."""
+    zero, one = graph.constant(0.0, np.float64), graph.constant(1.0, np.float64)
+    total = graph.add("ReduceSum", outputs, graph.constant([1], np.int64), keepdims=1)
+    positive = graph.add("Greater", total, zero)
+    shares = graph.add("Div", outputs, graph.add("Where", positive, total, one))
+    even = graph.constant(1.0 / len(target.labels), np.float64)
+    probabilities = graph.add("Where", positive, shares, even)
+    best = graph.add("ArgMax", probabilities, axis=1, keepdims=0)
+    labels = graph.constant(np.array(target.labels, dtype=object))
+    graph.output("label", graph.add("Gather", labels, best), str, None)
+    graph.output("probabilities", probabilities, np.float64, len(target.labels))
+
+
+def _squeezed(graph: Graph, tensor: Tensor) -> Tensor:
+    """Without the second of its dimensions, which is 1."""
+    return graph.add("Squeeze", tensor, graph.constant([1], np.int64))
