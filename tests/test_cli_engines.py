@@ -27,7 +27,7 @@ def test_explain_says_which_engine_and_why() -> None:
 
 def test_explain_a_short_training_and_a_large_network() -> None:
     assert succeeds("explain", SEEDS, "--epochs", "1", "--json").json["engine"] == "array"
-    large = succeeds("explain", SEEDS, "--hidden", "512,512", "--json").json
+    large = succeeds("explain", SEEDS, "--hidden", "1024,1024", "--json").json
     assert large["engine"] == "array"
     assert "too large" in large["reason"]
 

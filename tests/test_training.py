@@ -71,8 +71,9 @@ def test_seven_networks_are_seven_trainings(backend: Backend, options: dict[str,
         held = HELD
     together = population(backend, seeds)
     history = train(
-        together, X, T, Settings(learning_rate=RATES, **settings), rows=ROWS, validation_rows=held, row_weights=weights
-    )
+        together, X, T, Settings(learning_rate=RATES, **settings), rows=ROWS, validation_rows=held,
+        row_weights=weights, engine="array",
+    )  # fmt: skip
     alone = []
     for p in range(P):
         single = population(backend, [seeds[p]])
@@ -84,6 +85,7 @@ def test_seven_networks_are_seven_trainings(backend: Backend, options: dict[str,
             rows=[ROWS[p]],
             validation_rows=None if held is None else [held[p]],
             row_weights=None if weights is None else weights[p],
+            engine="array",
         )
         alone.append((single, its_history))
     assert_same((together, history), alone)
@@ -170,15 +172,14 @@ def test_early_stopping_restores_the_best_weights(backend: Backend) -> None:
     settings = {"learning_rate": 0.02, "batch_size": 8}
     stopped = population(backend, [1, 2])
     rule = EarlyStopping(patience=4, tolerance=0.0)
-    history = train(
-        stopped, X, noise, Settings(epochs=60, early_stopping=rule, **settings), rows=rows, validation_rows=held
-    )
+    settings_of_all = Settings(epochs=60, early_stopping=rule, **settings)
+    history = train(stopped, X, noise, settings_of_all, rows=rows, validation_rows=held, engine="array")
     for p in range(2):
         best = int(history.best_epoch[p])
         assert history.epochs[p] == best + rule.patience + 2  # patience renewed by the best, spent after it
         assert history.validation_loss[best, p] == np.nanmin(history.validation_loss[:, p])
         shorter = population(backend, [1 + p])
-        train(shorter, X, noise, Settings(epochs=best + 1, **settings), rows=rows)
+        train(shorter, X, noise, Settings(epochs=best + 1, **settings), rows=rows, engine="array")
         np.testing.assert_array_equal(backend.to_host(stopped.params)[p], backend.to_host(shorter.params)[0])
     assert np.isnan(history.training_loss[history.epochs.min() :, history.epochs.argmin()]).all()
 
@@ -352,11 +353,11 @@ def test_ctrl_c_between_two_epochs(numpy_backend: Backend) -> None:
             signal.raise_signal(signal.SIGINT)
 
     handler = signal.getsignal(signal.SIGINT)
-    history = train(one, X, T, Settings(epochs=1000, batch_size=None), callbacks=[interrupt])
+    history = train(one, X, T, Settings(epochs=1000, batch_size=None), callbacks=[interrupt], engine="array")
     assert history.interrupted
     assert history.epochs[0] == 5
     assert signal.getsignal(signal.SIGINT) is handler
-    train(shorter, X, T, Settings(epochs=5, batch_size=None))
+    train(shorter, X, T, Settings(epochs=5, batch_size=None), engine="array")
     np.testing.assert_array_equal(one.params, shorter.params)
 
 
@@ -369,9 +370,9 @@ def test_ctrl_c_keeps_the_best_so_far(numpy_backend: Backend) -> None:
 
     settings = Settings(epochs=1000, learning_rate=0.05, early_stopping=EarlyStopping(patience=500))
     one, shorter = population(numpy_backend, [1]), population(numpy_backend, [1])
-    history = train(one, X, noise, settings, validation_rows=np.arange(20), callbacks=[interrupt])
+    history = train(one, X, noise, settings, validation_rows=np.arange(20), callbacks=[interrupt], engine="array")
     assert history.best_epoch[0] < 30
-    train(shorter, X, noise, Settings(epochs=int(history.best_epoch[0]) + 1, learning_rate=0.05))
+    train(shorter, X, noise, Settings(epochs=int(history.best_epoch[0]) + 1, learning_rate=0.05), engine="array")
     np.testing.assert_array_equal(one.params, shorter.params)
 
 
