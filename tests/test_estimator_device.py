@@ -50,6 +50,17 @@ def test_the_table_goes_nowhere_in_a_prediction(standin: CupyBackend) -> None:
     assert standin.xp.counters.bytes_to_device <= 8 * (4 * 6 + 6 + 6 + 1)  # the weights
 
 
+@pytest.mark.parametrize("options", [{"engine": "array"}, {"engine": "block"}, {"solver": "lbfgs", "engine": "array"}])
+def test_the_table_goes_nowhere_in_a_fit(standin: CupyBackend, options: dict[str, Any]) -> None:
+    random = np.random.default_rng(0)
+    there, numbers = standin.to_device(random.normal(size=(4000, 4))), random.normal(size=4000)
+    standin.xp.counters.reset()
+    MLPRegressor(**(QUICK | {"max_iter": 2} | options)).fit(there, numbers)
+    assert standin.xp.counters.bytes_to_host < there.nbytes / 2
+    targets_and_order = 4000 * (8 + 8)
+    assert standin.xp.counters.bytes_to_device < targets_and_order + there.nbytes / 4
+
+
 def test_texts_for_classes_come_back_on_the_host(standin: CupyBackend) -> None:
     there = standin.to_device(X)
     fitted = MLPClassifier(**QUICK).fit(there, np.array(["a", "b", "c"])[Y])

@@ -54,7 +54,6 @@ class MLP(BaseEstimator):
         weights = receive_weights(sample_weight, y.shape[0])
         dtype = self._dtype_for(inputs.X.dtype, fresh)
         targets, weights = self._targets(y, weights, dtype, fresh, incremental)
-        table = to_host(inputs.dense(dtype))  # `train` takes host arrays alone
         architecture = Architecture(
             inputs.X.shape[1],
             sizes,
@@ -68,7 +67,8 @@ class MLP(BaseEstimator):
         params = self._start(architecture, targets, dtype, fresh)
         operations = 6.0 * len(params) * min(y.shape[0], 200 if self.batch_size == "auto" else self.batch_size)
         backend = choose_backend(self.backend, inputs.on_device, operations)
-        problem = Problem(table, targets, weights, architecture, backend, self._seed, random_state)
+        table = inputs.dense(dtype)
+        problem = Problem(table if backend.name == "cupy" else to_host(table), targets, weights, architecture, backend, self._seed, random_state)
         if self.solver == "lbfgs":
             params = fit_whole(self, problem, params)
         else:

@@ -28,7 +28,7 @@ class Work:
     architecture: Architecture
     settings: Settings
     dtype: np.dtype[Any]
-    X: np.ndarray
+    X: Array  # on the host, or there already
     T: np.ndarray
     T_held: np.ndarray
     weights: np.ndarray | None  # (N,) or (P, N)

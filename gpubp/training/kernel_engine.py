@@ -61,6 +61,9 @@ class KernelEngine:
         columns = [work.X, T]
         if work.weights is not None and work.weights.ndim == 1:
             columns.append(work.weights[:, None])
+        if not isinstance(work.X, np.ndarray):
+            columns = [self.backend.to_device(column, work.dtype) for column in columns]
+            return self.backend.xp.concatenate(columns, axis=1)
         return self.backend.to_device(np.concatenate(columns, axis=1), work.dtype)
 
     def _lay_out(self, work: Work) -> None:

@@ -29,7 +29,7 @@ LONGEST_CALL = 0.2  # seconds that one call of an engine may take, since Ctrl-C 
 
 def train(
     population: Population,
-    X: np.ndarray,
+    X: Array,
     T: np.ndarray,
     settings: Settings,
     *,
@@ -43,7 +43,8 @@ def train(
 ) -> History:
     """Train every network of the population, in place.
 
-    X (N, I) and T (N, O): one table for all networks; T one-hot for cross_entropy. They go to the device once.
+    X (N, I) and T (N, O): one table for all networks; T one-hot for cross_entropy. They go to the device once; X may
+    be there already.
     rows, validation_rows: None (all; no validation), an array of row numbers for all networks, or one array for each
     network. Rows may repeat (bagging). row_weights: (N,) or (P, N), not negative; they count in the loss, the mean
     being over the weights, and in the validation.
@@ -69,7 +70,7 @@ class _Run:
     def __init__(
         self,
         population: Population,
-        X: np.ndarray,
+        X: Array,
         T: np.ndarray,
         settings: Settings,
         rows: Rows,
@@ -259,7 +260,7 @@ class _Log:
 
 def prepare(
     population: Population,
-    X: np.ndarray,
+    X: Array,
     T: np.ndarray,
     settings: Settings,
     rows: Rows = None,
@@ -307,17 +308,17 @@ def prepare(
 
 
 @dataclass(frozen=True)
-class HostData:
-    X: np.ndarray
+class CheckedData:
+    X: Array  # on the host, or where the population is
     T: np.ndarray
     weights: np.ndarray | None
 
 
 def check_data(
-    population: Population, X: np.ndarray, T: np.ndarray, loss: Loss, weights: np.ndarray | None
-) -> HostData:
+    population: Population, X: Array, T: np.ndarray, loss: Loss, weights: np.ndarray | None
+) -> CheckedData:
     """Shapes, finite numbers, and targets that the loss can take."""
-    X, T = np.asarray(X), np.asarray(T)
+    X, T = X if isinstance(X, population.backend.xp.ndarray) else np.asarray(X), np.asarray(T)
     architecture = population.architecture
     if X.ndim != 2 or X.shape[1] != architecture.n_inputs or len(X) == 0:
         raise DataError(f"X has shape {X.shape}: this network needs (rows, {architecture.n_inputs}), at least one row.")
@@ -325,22 +326,22 @@ def check_data(
         raise DataError(f"T has shape {T.shape}: expected ({len(X)}, {architecture.n_outputs}), a row for each of X.")
     largest = float(np.finfo(population.dtype).max)
     for name, values in (("X", X), ("T", T)):
-        bad = np.argwhere(~(np.abs(values) <= largest))
-        if len(bad):
-            row, column = bad[0]
+        if not bool((abs(values) <= largest).all()):
+            values = values if isinstance(values, np.ndarray) else population.backend.to_host(values)
+            row, column = np.argwhere(~(np.abs(values) <= largest))[0]
             raise DataError(
                 f"{name}[{row}, {column}] is {values[row, column]}: training needs finite numbers within "
                 f"{population.dtype.name}."
             )
     _check_targets(T, loss)
     if weights is None:
-        return HostData(X, T, None)
+        return CheckedData(X, T, None)
     weights = np.asarray(weights, dtype=np.float64)
     if weights.shape not in ((len(X),), (len(population), len(X))):
         raise DataError(f"Row weights of shape {weights.shape}: expected ({len(X)},) or ({len(population)}, {len(X)}).")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise DataError("Row weights must be finite and not negative.")
-    return HostData(X, T, weights)
+    return CheckedData(X, T, weights)
 
 
 def _check_targets(T: np.ndarray, loss: Loss) -> None:
