@@ -54,7 +54,7 @@ class Model:
         """Raises DataError where the table's columns are not those of the training."""
         encoded = self.preprocessing.transform(table)
         population = Population.from_host(self.architecture, self.params[None, :], np.zeros(1), backend)
-        outputs = backend.to_host(population.predict(encoded.X))[0].astype(np.float64)
+        outputs = backend.to_host(population.predict(encoded.X, engine="auto"))[0].astype(np.float64)
         return to_prediction(outputs, self.target, encoded.notes)
 
     def evaluate(self, table: Table, backend: Backend) -> dict[str, Any]:

@@ -96,8 +96,8 @@ class Population:
     def predict(self, X: Array, engine: str = "array") -> Array:
         """Outputs (P, N, O), on the backend, for X (N, I) shared by all or (P, N, I), on the backend or the host.
 
-        engine: "array", or, for X (N, I), a compiled kernel, which pays for many rows: "block", or "lane" for tiny
-        networks.
+        engine: "array"; or, for X (N, I), a compiled kernel: "block", or "lane" for tiny networks; or "auto": block for
+        so many rows that it saves more than its compilation takes.
         """
         if X.ndim not in (2, 3) or X.shape[-1] != self.architecture.n_inputs:
             raise DataError(
@@ -105,13 +105,16 @@ class Population:
             )
         with self.backend.quiet():
             on_device = self.backend.to_device(X, self.dtype)
+            if engine == "auto":
+                pays = X.ndim == 2 and block.prediction_pays(self.backend, self.architecture, len(self), X.shape[0])
+                engine = "block" if pays else "array"
             if engine in ("lane", "block") and X.ndim == 2:
                 kernels = lane if engine == "lane" else block
                 return kernels.predict(self.backend, self.architecture, self.params, on_device)
             if engine != "array":
                 raise SettingsError(
-                    f"Engine {engine!r} for X of {X.ndim} dimensions: choose array, or for X (rows, inputs) lane or "
-                    "block."
+                    f"Engine {engine!r} for X of {X.ndim} dimensions: choose array or auto, or for X (rows, "
+                    "inputs) lane or block."
                 )
             return predict(self.backend, self.architecture, self.params, on_device)
 

@@ -13,8 +13,9 @@ from gpubp.backends import Backend, NumpyBackend
 from gpubp.backends.host_compiler import find_compiler
 from gpubp.backends.host_program import available_cores
 from gpubp.errors import SettingsError
+from gpubp.kernels import block
 from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.block import BlockKernel
+from gpubp.kernels.block import BlockKernel, prediction_pays
 from gpubp.kernels.reference.activations import ACTIVATIONS
 from gpubp.kernels.reference.losses import LOSSES
 from gpubp.kernels.reference.optimizers import OPTIMIZERS
@@ -240,3 +241,16 @@ def test_prediction_by_blocks_refuses_what_its_kernel_cannot_hold(numpy_backend:
     population = Population.initialize(Architecture(I, (2,) * 40, 1), 1, numpy_backend)
     with pytest.raises(SettingsError, match="engine block cannot predict: 41 layers of weights"):
         population.predict(X, engine="block")
+
+
+def test_auto_predicts_by_blocks_where_that_pays(numpy_backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = Architecture(I, 60, 2)
+    assert not prediction_pays(numpy_backend, shape, 1, 10_000)
+    assert prediction_pays(numpy_backend, shape, 1000, 100_000)
+    assert not prediction_pays(numpy_backend, Architecture(I, (2,) * 40, 1), 1000, 100_000)  # too many layers
+    population = Population.initialize(shape, [1, 2], numpy_backend)
+    by_blocks, by_arrays = population.predict(X, engine="block"), population.predict(X)
+    np.testing.assert_array_equal(population.predict(X, engine="auto"), by_arrays)
+    monkeypatch.setattr(block, "PREDICTION_COMPILES", 0.0)
+    np.testing.assert_array_equal(population.predict(X, engine="auto"), by_blocks)
+    np.testing.assert_array_equal(population.predict(np.stack([X, X]), engine="auto"), by_arrays)

@@ -68,7 +68,15 @@ class MLP(BaseEstimator):
         operations = 6.0 * len(params) * min(y.shape[0], 200 if self.batch_size == "auto" else self.batch_size)
         backend = choose_backend(self.backend, inputs.on_device, operations)
         table = inputs.dense(dtype)
-        problem = Problem(table if backend.name == "cupy" else to_host(table), targets, weights, architecture, backend, self._seed, random_state)
+        problem = Problem(
+            table if backend.name == "cupy" else to_host(table),
+            targets,
+            weights,
+            architecture,
+            backend,
+            self._seed,
+            random_state,
+        )
         if self.solver == "lbfgs":
             params = fit_whole(self, problem, params)
         else:

@@ -10,7 +10,7 @@ from gpubp.backends import Array, get_backend
 from gpubp.estimators.inputs import Inputs, receive
 from gpubp.estimators.networks import architecture_of, pack
 from gpubp.estimators.places import choose_backend
-from gpubp.kernels.reference.network import predict
+from gpubp.population import Population
 
 SPARSE_ROWS = 4096  # made dense at a time
 
@@ -26,14 +26,13 @@ def outputs(mlp: Any, X: Any) -> tuple[Array, bool]:
     params = pack(mlp.coefs_, mlp.intercepts_, dtype)
     n_rows = inputs.X.shape[0]
     backend = choose_backend(mlp.backend, inputs.on_device, 2.0 * n_rows * len(params))
-    flat = backend.to_device(params[None, :])
+    population = Population(architecture, backend.to_device(params[None, :]), np.zeros(1, np.uint64), backend)
     pieces = []
     for piece in _pieces(inputs):
         table = piece.dense(dtype)
         if piece.on_device and backend.name == "numpy":
             table = get_backend("cupy").to_host(table)
-        with backend.quiet():
-            Y = predict(backend, architecture, flat, backend.to_device(table, dtype))[0]
+        Y = population.predict(backend.to_device(table, dtype), engine="auto")[0]
         pieces.append(Y if inputs.on_device else backend.to_host(Y))
     found = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)  # sparse rows alone come in pieces
     if inputs.on_device and backend.name == "numpy":

@@ -23,6 +23,8 @@ CUDA_THREADS = 256
 MOST_LAYERS = 32
 PARTIAL_SUMS = 64
 PREDICTION_BYTES = 256 << 10  # of a piece's values on their way through a network: they stay in a core's L2 cache
+# Seconds that a row saves for each parameter and each neuron, and those of compiling; measured on two cores.
+SAVED_PARAMETER, SAVED_NEURON, PREDICTION_COMPILES = 5e-12, 1e-9, 0.8
 MOST_ITEMS = 4096  # pieces of one launch: each CUDA block has working memory of its own
 MOST_PADDING = 32  # numbers that a row of a matrix may be padded with, whatever the vector's width
 
@@ -88,6 +90,17 @@ def memory_numbers(
         numbers += dropout * rows * 2 * (fan_out + padding)  # values before they are dropped, and the masks
         widest = max(widest, fan_out * (fan_in + padding))  # the transposed weights
     return numbers + widest + 4 * rows + PARTIAL_SUMS
+
+
+def prediction_pays(backend: Backend, architecture: Architecture, n_networks: int, n_rows: int) -> bool:
+    """Whether prediction by blocks is likely to save the seconds that its kernel takes to compile, though it may be in
+    the cache: a pure function of the work. On CUDA it has not been timed yet.
+    """
+    if backend.name != "numpy" or backend.compiler_missing() is not None or refusal(architecture, 16, 0) is not None:
+        return False
+    neurons = sum(architecture.sizes[1:])
+    saved = SAVED_PARAMETER * architecture.n_parameters + SAVED_NEURON * neurons
+    return n_networks * n_rows * saved > PREDICTION_COMPILES
 
 
 def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array) -> Array:
