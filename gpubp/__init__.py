@@ -21,6 +21,7 @@ _HOMES = {
     "Model": "gpubp.model",
     "Population": "gpubp.population",
     "Settings": "gpubp.training",
+    "TrainingState": "gpubp.training",
     "cross_validate": "gpubp.cross_validation",
     "get_backend": "gpubp.backends",
     "network_seeds": "gpubp.population",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from gpubp.training import EarlyStopping as EarlyStopping
     from gpubp.training import History as History
     from gpubp.training import Settings as Settings
+    from gpubp.training import TrainingState as TrainingState
     from gpubp.training import train as train
 
 

@@ -13,7 +13,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    imports, example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(imports, "README.md", "exec"), {})
     exec(compile(example, "README.md", "exec"), {})
     rate, accuracy = map(float, capsys.readouterr().out.split())
     assert 1e-4 <= rate <= 1e-1
