@@ -111,8 +111,9 @@ def test_train_reports_its_history(tmp_path: Path) -> None:
     assert found["validation"]["accuracy"] > 0.8
 
     text = succeeds(*arguments)
+    shown = " ".join(text.out.split())  # a long path wraps
     for words in ("training loss", "validation loss", "stopped early", "accuracy", f"gpubp predict {path} TABLE"):
-        assert words in text.out
+        assert words in shown
     assert f"The model that {path} held before was replaced." in text.err
 
 
