@@ -20,10 +20,10 @@ from gpubp.training.lane_engine import LaneEngine, lane_kernel
 ENGINES = ("auto", "lane", "block", "array")
 
 # Measured on a 2-core cloud machine with AVX-512 (scripts/crossover.py, docs/performance.md); only their ratios matter.
-COMPILE_SECONDS = {"lane": 1.5, "block": 3.5, "array": 0.0}  # of a kernel, if it is not in the cache
-# It stays in the cache. A lane kernel serves trainings of one architecture with the same options: thirty of them are to
+COMPILE_SECONDS = {"lane": 0.8, "block": 1.7, "array": 0.0}  # of a kernel, if it is not in the cache
+# It stays in the cache. A lane kernel serves trainings of one architecture with the same options: fifteen of them are to
 # pay for it. A block kernel serves every architecture, and a machine needs one for each loss, optimizer and dtype.
-TRAININGS_THAT_PAY = {"lane": 30, "block": 350, "array": 1}
+TRAININGS_THAT_PAY = {"lane": 15, "block": 170, "array": 1}
 ARRAY_UPDATE, ARRAY_UPDATE_SLOT = 40e-6, 7e-6  # an update's NumPy calls; those of each slot of the optimizer
 ARRAY_NETWORK = 0.1e-6  # of an update, for each network
 ARRAY_PARAMETER, ARRAY_PARAMETER_SLOT = 2e-9, 1e-9  # of an update, for each network's parameter; and for its slots

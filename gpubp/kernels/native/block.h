@@ -4,8 +4,6 @@
 // OPTIMIZER (their codes), and on CUDA THREADS. The algorithm is written once, on the primitives of block_cpu.h and
 // block_cuda.h. Every number is one chain of operations in an order that depends neither on tiles nor on threads nor on
 // the vector's width: products over k ascending, sums over rows ascending. So every target gives the same bits.
-#include "quick_to_compile.h"
-
 #include "block_losses.h"
 #include "block_network.h"
 #include "block_passes.h"
@@ -18,7 +16,7 @@ struct Trainer {
   Network& net;         // laid out
 
   // f(in the padded memory, in the flat row) for every parameter of three matrices at a time
-  METHOD void copy(bool in) {
+  LARGE_METHOD void copy(bool in) {
     long long flat = network * net.parameters();
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
@@ -35,7 +33,7 @@ struct Trainer {
   METHOD void move(bool in, real_t* here, real_t* there) { *(in ? here : there) = *(in ? there : here); }
   METHOD lane_t hyper(int row) const { return lane_set(task.hyper[(long long)row * task.n_networks + network]); }
 
-  METHOD void shuffle(int epoch) {
+  LARGE_METHOD void shuffle(int epoch) {
     Shuffle order;
     order.begin(lane_set_uint(task.seed_low[network]), lane_set_uint(task.seed_high[network]), task.n_rows, epoch);
     FOR_LANES(place, task.n_rows) {
@@ -61,7 +59,7 @@ struct Trainer {
   }
 
   // The batch's row numbers and weights (rows beyond `size` repeat the first: lanes go in whole groups), and its inputs.
-  METHOD void read(const real_t* table, int start, int size, bool from_held) {
+  LARGE_METHOD void read(const real_t* table, int start, int size, bool from_held) {
     FOR_EACH(r, net.batch_rows) {
       int row = from_held ? held_row(start + (r < size ? r : 0)) : row_at(start + (r < size ? r : 0));
       net.rows[r] = row;
@@ -130,7 +128,7 @@ struct Trainer {
     block_sync();
   }
 
-  METHOD void validate(long long at) {
+  LARGE_METHOD void validate(long long at) {
     const Layer& last = net.layer[net.layers - 1];
     Kahan loss, right;
     real_t *residual = last.g, *lost = last.g + last.ldw;  // gradients are not needed now: O sums, and what they lost

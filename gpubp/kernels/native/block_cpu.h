@@ -113,7 +113,7 @@ FN tile_t tile_of(int r, int c) {
 
 // out (M, N) = start (N,) or 0, plus A (M, K) B (K, N). A's element (m, k) is at m · a_row + k · a_step, so that a
 // transposed matrix costs nothing; B and out have rows of ldb and ldo.
-FN void block_product(int M, int N, int K, const real_t* A, long a_row, long a_step, const real_t* B, long ldb,
+LARGE_FN void block_product(int M, int N, int K, const real_t* A, long a_row, long a_step, const real_t* B, long ldb,
                       const real_t* start, real_t* out, long ldo) {
   int vectors = (N + LANES - 1) / LANES, first_vector = 0;
   if (team.members > 1) {  // rows are shared where there are enough, else columns

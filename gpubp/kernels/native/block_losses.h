@@ -76,7 +76,7 @@ struct Losses {
     }
   }
 
-  METHOD void evaluate() const {
+  LARGE_METHOD void evaluate() const {
     if constexpr (LOSS == CROSS_ENTROPY) cross_entropy();
     else sums();
     block_sync();

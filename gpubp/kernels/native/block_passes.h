@@ -24,7 +24,7 @@ struct ActivationBackward {  // d of this layer's values becomes d of its pre-ac
 };
 
 // The factors of all hidden values of a batch that begins at place `start` of the epoch.
-FN void block_draw(const Task& task, const Network& net, int network, int epoch, int start, int size) {
+LARGE_FN void block_draw(const Task& task, const Network& net, int network, int epoch, int start, int size) {
   lane_uint_t seed_low = lane_set_uint(task.seed_low[network]), seed_high = lane_set_uint(task.seed_high[network]);
   int first = start / 4, neuron = 0;
   for (int l = 0; l < net.layers - 1; l++) {
@@ -52,7 +52,7 @@ FN void block_drop(const Layer& at, int size, bool drops) {
 }
 
 // Up to the last layer's pre-activations, where the loss goes on with its own link; squared error takes the outputs.
-FN void block_forward(const Network& net, int size, bool drops) {
+LARGE_FN void block_forward(const Network& net, int size, bool drops) {
   for (int l = 0; l < net.layers; l++) {
     const Layer& at = net.layer[l];
     block_product(size, at.O, at.I, net.input(l), net.input_ld(l), 1, at.w, at.ldw, at.w + at.I * at.ldw, at.z, at.ldz);
@@ -66,7 +66,7 @@ FN void block_forward(const Network& net, int size, bool drops) {
 }
 
 // from the last layer's d to the gradients of all parameters
-FN void block_backward(const Network& net, int size) {
+LARGE_FN void block_backward(const Network& net, int size) {
   if constexpr (LOSS == SQUARED_ERROR) {
     const Layer& last = net.layer[net.layers - 1];
     with_activation(last.activation, ActivationBackward{last, size});

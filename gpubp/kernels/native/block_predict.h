@@ -2,8 +2,6 @@
 //
 // One compiled kernel serves every architecture. Definitions: REAL and, on CUDA, THREADS; LOSS and OPTIMIZER must name
 // some, but none is used: squared errors take the outputs of the last layer, which is what is wanted here.
-#include "quick_to_compile.h"
-
 #include "block_network.h"
 #include "block_passes.h"
 

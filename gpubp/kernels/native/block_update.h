@@ -48,7 +48,7 @@ struct Update {  // of one network, over its batches
   }
 
   // After the gradients are there: L2, clipping, the optimizer. Returns the L2 term.
-  METHOD real_t apply(lane_t total) {
+  LARGE_METHOD real_t apply(lane_t total) {
     lane_t l2_share = task.has_l2 ? lane_div(l2, total) : lane_set(0);
     real_t penalty = 0;
     if (task.has_l2) {
@@ -66,7 +66,7 @@ struct Update {  // of one network, over its batches
     block_sync();
     return penalty;
   }
-  METHOD void clip_gradient(lane_t l2_share) {
+  LARGE_METHOD void clip_gradient(lane_t l2_share) {
     clear_parts();
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];

@@ -56,6 +56,8 @@ typedef int mask_element_t;
 #define LANES 1
 #define FN static __device__ __forceinline__
 #define METHOD __device__ __forceinline__
+#define LARGE_FN FN  // a call would put what its callers hold in registers onto a stack
+#define LARGE_METHOD METHOD
 #define RESTRICT __restrict__
 #define CONSTANT_FN __host__ __device__ constexpr
 #ifdef CUDA_ON_CPU
@@ -151,6 +153,9 @@ FN void lane_store_places(int* p, int, int, lane_index_t v) { *p = v; }
 #define LANES (VECTOR_BYTES / (int)sizeof(real_t))
 #define FN static inline __attribute__((always_inline))
 #define METHOD inline __attribute__((always_inline))
+// What is called for a whole batch: inlined twice, it would only take longer to compile.
+#define LARGE_FN static __attribute__((noinline))
+#define LARGE_METHOD __attribute__((noinline))
 #define RESTRICT __restrict__
 #define CONSTANT_FN constexpr
 #define UNROLL  // unrolling whole layers made g++ ten times slower and the code no faster

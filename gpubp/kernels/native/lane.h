@@ -111,7 +111,7 @@ struct Learner {
   METHOD lane_t operator()(int k) const { return w[k]; }
 
   // ------------------------------------------------------------------ memory
-  METHOD void load(const Task& task, int first, int count) {
+  LARGE_METHOD void load(const Task& task, int first, int count) {
     const real_t* p = task.params + (long long)first * K;
     UNROLL for (int k = 0; k < K; k++) w[k] = lane_load_networks(p + k, K, count);
     if constexpr (slots > 0) {
@@ -132,7 +132,7 @@ struct Learner {
     masks.load(task, first, count);
 #endif
   }
-  METHOD void store(const Task& task, int first, int count) {
+  LARGE_METHOD void store(const Task& task, int first, int count) {
     real_t* p = task.params + (long long)first * K;
     FORGET(p);
     UNROLL for (int k = 0; k < K; k++) lane_store_networks(p + k, K, count, w[k]);
@@ -176,7 +176,7 @@ struct Learner {
     else lane_gather_row(values, task.table, task.stride, row);
     take_row(task, first, count, values, row, pass, r);
   }
-  METHOD void shuffle(const Task& task, int first, int count, int epoch) {
+  LARGE_METHOD void shuffle(const Task& task, int first, int count, int epoch) {
     Shuffle order;
     lane_uint_t seed_low = lane_load_uint_networks(task.seed_low + first, count);
     lane_uint_t seed_high = lane_load_uint_networks(task.seed_high + first, count);
@@ -336,7 +336,7 @@ struct Learner {
     if constexpr (!makes_room) store(task, first, count);
   }
 
-  METHOD void validate(const Task& task, int first, int count, long long at) {
+  LARGE_METHOD void validate(const Task& task, int first, int count, long long at) {
     Sum loss, right, residual[O];
     loss.clear(), right.clear();
     UNROLL for (int o = 0; o < O; o++) residual[o].clear();
