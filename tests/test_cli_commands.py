@@ -255,3 +255,13 @@ def test_version_and_bare_command() -> None:
     assert succeeds("--version").out == f"gpubp {package.__version__}\n"
     assert "cross-validate" in succeeds().out
     assert succeeds().out == succeeds("--help").out
+
+
+def test_dropout_for_all_hidden_layers_or_for_each(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    for given, recorded in (("0.25", 0.25), ("0.5,0", [0.5, 0.0])):
+        arguments = ("--hidden", "8,6", "--dropout", given, "--epochs", 5, "-o", path)
+        found = succeeds("train", SEEDS, *arguments, "--json").json
+        assert succeeds("show", path, "--json").json["training"]["recipe"]["dropout"] == recorded
+        plain = succeeds("train", SEEDS, "--hidden", "8,6", "--epochs", 5, "-o", path, "--json").json
+        assert found["history"]["training_loss"][-1] > plain["history"]["training_loss"][-1]
