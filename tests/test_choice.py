@@ -167,3 +167,13 @@ def test_blocks_asked_for_networks_they_cannot_hold() -> None:
     wide = Architecture(1000, (1_000_000,), 10)
     assert "2^31" in str(block_refusal(wide, 32, 2))
     assert block_refusal(Architecture(1000, (1000,), 10), 32, 2) is None
+
+
+def test_squared_errors_of_softmax_outputs_go_by_arrays() -> None:
+    """The native kernels have no derivative of a softmax by itself."""
+    population = Population.initialize(Architecture(2, 3, 2, "tanh", "softmax"), 1, get_backend("numpy"))
+    work = prepare(population, np.eye(2), np.eye(2), Settings(loss="squared_error", epochs=100_000))
+    assert choose_engine(work).engine == "array"
+    for engine in ("lane", "block"):
+        with pytest.raises(SettingsError, match=f"engine {engine} cannot be used: its kernel knows no squared errors"):
+            choose_engine(work, engine)

@@ -22,8 +22,9 @@ CUDA_THREADS = 256
 STEP_NUMBERS = 5  # rows of the table that fused_begin fills
 PARTS, CHUNK = 64, 4096  # of a sum of squares
 MOST_CELLS = 2**30  # kernels count cells, and numbers of a network, in ints
-# A call takes about 14 microseconds, one that two threads share 50: worth it from about 100 microseconds of work on.
-SHARED_CELLS = 1 << 17
+# Waking a thread between two products takes longer than half of what there is to do: measured on two cores. Three
+# helpers or more are taken to be worth it, which was not measured.
+SHARED_CELLS, FEWEST_THREADS = 1 << 18, 4
 SHARE = 64  # cells; a thread's share is a multiple, so that threads do not write into one cache line
 
 
@@ -54,7 +55,8 @@ class Launcher:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.threads = program.team(1)
+        threads = program.team(1)
+        self.threads = threads if threads >= FEWEST_THREADS else 1
 
     def __call__(self, name: str, n_cells: int, *arguments: Any) -> None:
         shares = self.threads if n_cells >= SHARED_CELLS else 1
@@ -65,14 +67,12 @@ class Launcher:
 
 @dataclass(frozen=True)
 class Part:
-    """One layer's weights, or biases, among a network's K parameters; `chunk`: where its sums of squares begin."""
+    """One layer's weights, or its biases, among a network's K parameters."""
 
-    layer: int
     offset: int
     rows: int  # of weights: the fan-in; of biases 1
     columns: int
     is_bias: bool
-    chunk: int
 
     @property
     def numbers(self) -> int:
@@ -84,15 +84,13 @@ class Part:
 
 
 def parts_of(architecture: Architecture) -> list[Part]:
-    """Weights and biases of every layer, in the order in which they lie."""
+    """In the order in which they lie: weights and biases of the first layer, of the second, …"""
     parts: list[Part] = []
-    offset = chunk = 0
     for layer in range(architecture.n_layers):
         fan_in, fan_out = architecture.sizes[layer : layer + 2]
         for rows, is_bias in ((fan_in, False), (1, True)):
-            parts.append(Part(layer, offset, rows, fan_out, is_bias, chunk))
-            offset += parts[-1].numbers
-            chunk += parts[-1].chunks
+            offset = architecture.offset(layer) + is_bias * fan_in * fan_out
+            parts.append(Part(offset, rows, fan_out, is_bias))
     return parts
 
 
@@ -100,13 +98,13 @@ def activation_code(name: str) -> int:
     return list(ACTIVATIONS).index(name)
 
 
-def refusal(architecture: Architecture, loss: str, n_networks: int, batch_size: int) -> str | None:
+def refusal(architecture: Architecture, loss: str, batch_size: int) -> str | None:
     """Why the kernels cannot serve such networks; None if they can."""
     if architecture.output_activation == "softmax" and loss != "cross_entropy":
         return f"softmax outputs are not elementwise, and the loss {loss} needs their derivative"
-    cells = n_networks * max(batch_size * max(architecture.sizes), *(part.numbers for part in parts_of(architecture)))
-    if max(cells, architecture.n_parameters) >= MOST_CELLS:
-        return f"a matrix of all networks has {cells:,} numbers, and the kernels count them up to 2^30"
+    largest = max(architecture.n_parameters, batch_size * max(architecture.sizes))
+    if largest >= MOST_CELLS:
+        return f"a network has a matrix of {largest:,} numbers, and the kernels count up to 2^30"
     return None
 
 

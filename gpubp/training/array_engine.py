@@ -1,24 +1,58 @@
-"""The array engine: the reference kernels, update by update, on whichever backend. It serves everything."""
+"""The array engine: matrix products by a library, update by update, on whichever backend. It serves everything.
+
+Between the products it runs the reference kernels, one NumPy or CuPy call after the other; for large networks, where
+each of these calls is a pass over memory, fused kernels (fused_learner.py).
+"""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
 
-from gpubp.backends import Array
+from gpubp.backends import Array, Program
+from gpubp.errors import BackendError
+from gpubp.kernels.fused import FusedKernel
+from gpubp.kernels.fused import refusal as fused_refusal
 from gpubp.training.batches import Batches, Table
 from gpubp.training.engine import Work
+from gpubp.training.fused_batches import FusedBatches
+from gpubp.training.fused_learner import FusedLearner
 from gpubp.training.interruption import Interruption
 from gpubp.training.update import Learner
 from gpubp.training.validation import Validation
+
+# Parameters from which on a network is large: below, an update's calls of kernels take as long as what they save.
+FUSED_PARAMETERS = 200_000
+
+
+def uses_fused_kernels(work: Work) -> bool:
+    """Whether the networks are large, and the machine can compile.
+
+    By the network alone, not by how many there are or how long they are trained: so a network gives the same bits
+    alone and among others, and in one training and in several that go on from each other.
+    """
+    large = work.architecture.n_parameters >= FUSED_PARAMETERS
+    served = fused_refusal(work.architecture, work.settings.loss, work.batch_size) is None
+    return large and served and work.backend.compiler_missing() is None
+
+
+def fused_program(work: Work) -> Program | None:
+    """The compiled kernels; None, with a warning, where the compiler is there but does not work."""
+    kernel = FusedKernel(work.dtype.name, work.settings.loss, work.settings.optimizer)
+    try:
+        return work.backend.compile(kernel.source, kernel.definitions())
+    except BackendError as error:
+        warnings.warn(f"Large networks train more slowly, without compiled kernels: {error}", stacklevel=2)
+        return None
 
 
 class ArrayEngine:
     name = "array"
 
-    def __init__(self, work: Work, params: Array) -> None:
-        """params (P, K) is trained in place."""
+    def __init__(self, work: Work, params: Array, program: Program | None = None) -> None:
+        """params (P, K) is trained in place. program: fused kernels to use, whatever the networks' size."""
         self.backend, self.work = work.backend, work
         to_device = self.backend.to_device
         weights = None if work.weights is None else to_device(work.weights, work.dtype)
@@ -26,14 +60,21 @@ class ArrayEngine:
         self.held_table = self.table
         if work.T_held is not work.T:
             self.held_table = Table(self.table.X, to_device(work.T_held, work.dtype), weights)
-        self.learner = Learner(self.backend, params, work)
+        if program is None and uses_fused_kernels(work):
+            program = fused_program(work)
+        self.learner: Learner | FusedLearner
+        if program is None:
+            self.learner = Learner(self.backend, params, work)
+        else:
+            self.learner = FusedLearner(self.backend, params, work, program)
         self.work = replace(work, slots={})
         self._lay_out()
 
     def _lay_out(self) -> None:
         """Everything that follows from which networks are in: batches, totals, rates."""
         work, backend = self.work, self.backend
-        self.batches = Batches(backend, self.table, work.rows, work.seeds, work.batch_size, work.settings.shuffle)
+        kind = FusedBatches if isinstance(self.learner, FusedLearner) else Batches
+        self.batches = kind(backend, self.table, work.rows, work.seeds, work.batch_size, work.settings.shuffle)
         self.denominator = backend.to_device(work.total_weight)
         self.validation: Validation | None = None
         if work.held is not None:

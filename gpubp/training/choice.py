@@ -66,11 +66,12 @@ def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
     """
     if wanted not in ENGINES:
         raise SettingsError(f"Unknown engine {wanted!r}: choose one of {', '.join(ENGINES)}.")
-    refusal = lane_kernel(work).refusal(work.backend.name)
+    no_softmax = softmax_refusal(work)
+    refusal = no_softmax or lane_kernel(work).refusal(work.backend.name)
     if wanted == "lane" and refusal is not None:
         raise SettingsError(f"The engine lane cannot be used: {refusal}. Choose another engine, or auto.")
     slots = len(work.settings.optimizer_rule.slots)
-    no_block = block_refusal(work.architecture, work.batch_size, slots, work.dropout is not None)
+    no_block = no_softmax or block_refusal(work.architecture, work.batch_size, slots, work.dropout is not None)
     if wanted == "block" and no_block is not None:
         raise SettingsError(f"The engine block cannot be used: {no_block}. Choose another engine, or auto.")
     seconds = estimates(work, lane=refusal is None, block=no_block is None)
@@ -87,6 +88,13 @@ def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
     if best == "array" and fastest != "array":
         reason += f"; compiling a kernel (about {COMPILE_SECONDS[fastest]:g} s, once) would not pay"
     return EngineChoice(best, reason, seconds)
+
+
+def softmax_refusal(work: Work) -> str | None:
+    """Why no native kernel trains these networks; None if they do: they take softmax outputs for cross-entropy alone."""
+    if work.settings.loss == "squared_error" and work.architecture.output_activation == "softmax":
+        return "its kernel knows no squared errors of softmax outputs"
+    return None
 
 
 def compile_share(engine: str) -> float:

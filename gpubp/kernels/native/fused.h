@@ -19,7 +19,8 @@
 template <class F> FN void cells(int first, int last, int columns, const F& cell_of) {
 #if TARGET_CUDA
   int i = first + (int)(blockIdx.x * blockDim.x + threadIdx.x);
-  if (i < last) cell_of(i / columns)(i % columns, 1);
+  int row = i / columns;
+  if (i < last) cell_of(row)(i - row * columns, 1);
 #else
   for (int i = first; i < last;) {
     int column = i % columns, end = columns - column < last - i ? columns : column + last - i;
@@ -39,6 +40,14 @@ SELDOM lane_t load_some(const real_t* p, int stride, int count) { return lane_lo
 SELDOM void store_some(real_t* p, int stride, int count, lane_t v) { lane_store_networks(p, stride, count, v); }
 FN lane_t load(const real_t* p, int count) { return count == LANES ? lane_load(p) : load_some(p, 1, count); }
 FN void store(real_t* p, int count, lane_t v) { count == LANES ? lane_store(p, v) : store_some(p, 1, count, v); }
+
+// A CPU's own prefetchers stop at the end of a page of memory, and an optimizer reads several arrays at a time.
+#if TARGET_CUDA
+#define PREFETCH(pointer)
+#else
+#define PREFETCH(pointer) __builtin_prefetch(pointer, 1)
+#endif
+#define AHEAD 512
 
 // ------------------------------------------------------------------------------------------ layers
 struct Forward {
@@ -72,7 +81,7 @@ fused_drop(const real_t* h, real_t* dropped, const unsigned* seed_low, const uns
            const real_t* scale, int columns, int batch, int start, int epoch, int neuron, int first, int last) {
   int first_quad = start / 4, quads = (start + batch - 1) / 4 - first_quad + 1;
   cells(first, last, columns, [=](int row) {
-    int network = row / quads, quad = row % quads + first_quad;
+    int network = row / quads, quad = row - network * quads + first_quad;
     long long matrix = (long long)network * batch * columns;
     return [=](int column, int count) {
       Words words = dropout_words(lane_set_uint(seed_low[network]), lane_set_uint(seed_high[network]), quad, epoch,
@@ -91,8 +100,9 @@ fused_drop(const real_t* h, real_t* dropped, const unsigned* seed_low, const uns
 }
 
 struct Backward {
-  real_t* d;
-  const real_t *z, *h, *dropped, *scale;
+  const real_t *d, *z;
+  real_t* h;
+  const real_t *dropped, *scale;
   int columns, batch, first, last;
   template <int A> METHOD void run() const {
     cells(first, last, columns, [=, *this](int row) {
@@ -105,34 +115,37 @@ struct Backward {
           value = value * lane_select(gone, lane_set(0), factor);
         }
         value = backward<A>(value, load(z + at + column, count), load(h + at + column, count));
-        store(d + at + column, count, lane_flush(value));  // the matrix products that follow are no friends of denormals
+        store(h + at + column, count, lane_flush(value));  // matrix products with denormals would be slow
       };
     });
   }
 };
-// d (P, B, O), the gradient at a layer's outputs, becomes that at its pre-activations. dropped: null without dropout.
+// From d (P, B, O), the gradient at what a layer gives, that at its pre-activations, in the place of its values h.
+// dropped: null without dropout.
 extern "C" __global__ void __launch_bounds__(THREADS)
-fused_backward(int activation, real_t* d, const real_t* z, const real_t* h, const real_t* dropped, const real_t* scale,
+fused_backward(int activation, const real_t* d, const real_t* z, real_t* h, const real_t* dropped, const real_t* scale,
                int columns, int batch, int first, int last) {
   with_activation(activation, Backward{d, z, h, dropped, scale, columns, batch, first, last});
 }
 
 // -------------------------------------------------------------------------------------------- loss
-// A lane is a row of the batch. z (P, B, O) becomes the gradient, times the row's share; row_loss (P, B) without it.
-// Squared error takes the outputs, the other losses the last matrix product, to which they add the biases. The targets
-// of a network are target_stride numbers after those of the one before: 0 where networks share them. Cells: (P, B).
+// A lane is a row of the batch. d (P, B, O), which may be z itself, gets the gradient, times the row's share; row_loss
+// (P, B) the loss without it. Squared error takes the outputs as z, the other losses the last matrix product, to which
+// they add the biases. The targets of a network are target_stride numbers after those of the one before, 0 where networks
+// share them. shares: null for 1 / B. Cells: (P, B).
 extern "C" __global__ void __launch_bounds__(THREADS)
-fused_loss(real_t* z, const real_t* params, int stride, int offset, const real_t* targets, int target_stride,
-           const real_t* shares, real_t* row_loss, int columns, int batch, int first, int last) {
+fused_loss(const real_t* z, real_t* d, const real_t* params, int stride, int offset, const real_t* targets,
+           int target_stride, const real_t* shares, real_t* row_loss, int columns, int batch, int first, int last) {
   cells(first, last, batch, [=](int network) {
     const real_t* bias = params + (long long)network * stride + offset;
     return [=](int r, int count) {
       long long row = (long long)network * batch + r;
-      real_t* at = z + row * columns;
+      const real_t* z_at = z + row * columns;
+      real_t* d_at = d + row * columns;
       const real_t* t_at = targets + (long long)network * target_stride + (long long)r * columns;
-      auto load_z = [=](int o) { return load_some(at + o, columns, count); };
+      auto load_z = [=](int o) { return load_some(z_at + o, columns, count); };
       auto load_t = [=](int o) { return load_some(t_at + o, columns, count); };
-      auto store_z = [=](int o, lane_t value) { store_some(at + o, columns, count, lane_flush(value)); };
+      auto store_d = [=](int o, lane_t value) { store_some(d_at + o, columns, count, lane_flush(value)); };
       lane_t share = shares ? load(shares + row, count) : lane_div(one(), lane_set((real_t)batch)), loss = lane_set(0);
       if constexpr (LOSS == CROSS_ENTROPY) {
         lane_t largest = load_z(0) + lane_set(bias[0]), sum = lane_set(0);
@@ -144,11 +157,11 @@ fused_loss(real_t* z, const real_t* params, int stride, int offset, const real_t
           lane_t value = load_z(o) + lane_set(bias[o]) - largest, e = lane_exp(value);
           loss = lane_fma(-load_t(o), value, loss);
           sum = sum + e;
-          store_z(o, e);
+          store_d(o, e);
         }
         loss = loss + lane_log(sum);
         lane_t scale = lane_div(one(), sum);
-        for (int o = 0; o < columns; o++) store_z(o, (load_z(o) * scale - load_t(o)) * share);
+        for (int o = 0; o < columns; o++) store_d(o, (load_some(d_at + o, columns, count) * scale - load_t(o)) * share);
       } else {
         for (int o = 0; o < columns; o++) {
           lane_t value = load_z(o), t = load_t(o), y = value;
@@ -164,7 +177,7 @@ fused_loss(real_t* z, const real_t* params, int stride, int offset, const real_t
             lane_t saturated = t * (lane_log(where_positive(t, t, one())) - one());
             loss = loss + (lane_fma(-t, value, y) + saturated);
           }
-          store_z(o, (y - t) * share);
+          store_d(o, (y - t) * share);
         }
       }
       store(row_loss + row, count, loss);
@@ -228,6 +241,9 @@ struct Parameters {  // one network's part of a layer: weights, or biases
     if constexpr (OPTIMIZER == ADAMW) rule.keep = lane_set(networks.step(S_KEEP, network));
   }
   template <bool decays> METHOD void update(int i, int count, lane_t value, lane_t g) const {
+    PREFETCH(w + i + AHEAD);
+    if constexpr (slots > 0) PREFETCH(a + i + AHEAD);
+    if constexpr (slots > 1) PREFETCH(b + i + AHEAD);
     lane_t a_i = lane_set(0), b_i = lane_set(0);
     if constexpr (slots > 0) a_i = load(a + i, count);
     if constexpr (slots > 1) b_i = load(b + i, count);
@@ -238,42 +254,24 @@ struct Parameters {  // one network's part of a layer: weights, or biases
   }
 };
 
-#define UPDATED NETWORKS, real_t *params, real_t *slot_a, real_t *slot_b, int stride, int offset
-
-// The optimizer's step for `columns` weights of each network, L2 included. Their gradients lie in `gradient`, from
-// gradient_offset on, gradient_stride apart. factors (P,) are of clipping, or null. Cells: (P, columns).
+// The optimizer's step for `columns` weights of each network, L2 included, or for as many biases. Their gradients lie in
+// `gradient`, from gradient_offset on, gradient_stride apart. factors (P,) are of clipping, or null. Cells: (P, columns).
 extern "C" __global__ void __launch_bounds__(THREADS)
-fused_weights(UPDATED, const real_t* gradient, int gradient_stride, int gradient_offset, const real_t* factors,
-              int columns, int first, int last) {
+fused_update(NETWORKS, real_t* params, real_t* slot_a, real_t* slot_b, int stride, int offset, int are_biases,
+             const real_t* gradient, int gradient_stride, int gradient_offset, const real_t* factors, int columns,
+             int first, int last) {
   Networks networks{hyper, steps, all, base};
   cells(first, last, columns, [=](int network) {
     Parameters part(params, slot_a, slot_b, (long long)network * stride + offset, networks, network);
     const real_t* its_gradient = gradient + (long long)network * gradient_stride + gradient_offset;
-    real_t l2_share = networks.step(S_L2_SHARE, network);
+    real_t l2_share = are_biases ? 0 : networks.step(S_L2_SHARE, network);
     lane_t factor = factors ? lane_set(factors[network]) : one();
     return [=](int i, int count) {
       lane_t w = load(part.w + i, count), g = load(its_gradient + i, count);
       if (l2_share != 0) g = lane_fma(lane_set(l2_share), w, g);
       if (factors) g = g * factor;
-      part.update<true>(i, count, w, g);
-    };
-  });
-}
-
-// The same for biases (P, O). Their gradient is the sum over a batch of d (P, B, O); for clipping B is 1 and d is it.
-extern "C" __global__ void __launch_bounds__(THREADS)
-fused_biases(UPDATED, const real_t* d, int d_stride, int d_offset, const real_t* factors, int columns, int batch,
-             int first, int last) {
-  Networks networks{hyper, steps, all, base};
-  cells(first, last, columns, [=](int network) {
-    Parameters part(params, slot_a, slot_b, (long long)network * stride + offset, networks, network);
-    const real_t* its_d = d + (long long)network * d_stride + d_offset;
-    lane_t factor = factors ? lane_set(factors[network]) : one();
-    return [=](int i, int count) {
-      lane_t g = load(its_d + i, count);
-      for (int r = 1; r < batch; r++) g = g + load(its_d + (long long)r * columns + i, count);
-      if (factors) g = g * factor;
-      part.update<false>(i, count, load(part.w + i, count), g);
+      if (OPTIMIZER == ADAMW && are_biases) part.update<false>(i, count, w, g);
+      else part.update<true>(i, count, w, g);
     };
   });
 }
@@ -289,10 +287,10 @@ fused_squares(NETWORKS, const real_t* values, const real_t* decaying, int stride
   Networks networks{hyper, steps, all, base};
   int chunks = (total + CHUNK - 1) / CHUNK;
   cells(first, last, PARTS, [=](int row) {
-    int network = row / chunks, start = row % chunks * CHUNK;
+    int network = row / chunks, chunk = row - network * chunks, start = chunk * CHUNK;
     int size = total - start < CHUNK ? total - start : CHUNK;
     long long from = (long long)network * stride + offset + start;
-    real_t* out = parts + (long long)network * parts_stride + parts_offset + row % chunks * PARTS;
+    real_t* out = parts + (long long)network * parts_stride + parts_offset + chunk * PARTS;
     real_t l2_share = decaying ? networks.step(S_L2_SHARE, network) : 0;
     return [=](int part, int count) {
       lane_t sum = lane_set(0);
