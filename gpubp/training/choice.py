@@ -21,8 +21,8 @@ ENGINES = ("auto", "lane", "block", "array")
 
 # Measured on a 2-core cloud machine with AVX-512 (scripts/crossover.py, docs/performance.md); only their ratios matter.
 COMPILE_SECONDS = {"lane": 0.8, "block": 1.7, "array": 0.0}  # of a kernel, if it is not in the cache
-# It stays in the cache. A lane kernel serves trainings of one architecture with the same options: fifteen of them are to
-# pay for it. A block kernel serves every architecture, and a machine needs one for each loss, optimizer and dtype.
+# It stays in the cache. A lane kernel serves trainings of one architecture with the same options: fifteen of them are
+# to pay for it. A block kernel serves every architecture; a machine needs one for each loss, optimizer and dtype.
 TRAININGS_THAT_PAY = {"lane": 15, "block": 170, "array": 1}
 ARRAY_UPDATE, ARRAY_UPDATE_SLOT = 40e-6, 7e-6  # an update's NumPy calls; those of each slot of the optimizer
 ARRAY_NETWORK = 0.1e-6  # of an update, for each network
@@ -91,7 +91,7 @@ def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
 
 
 def softmax_refusal(work: Work) -> str | None:
-    """Why no native kernel trains these networks; None if they do: they take softmax outputs for cross-entropy alone."""
+    """Why no native kernel trains these networks; None if they do. Softmax outputs are for cross-entropy alone."""
     if work.settings.loss == "squared_error" and work.architecture.output_activation == "softmax":
         return "its kernel knows no squared errors of softmax outputs"
     return None
