@@ -428,3 +428,14 @@ def test_clearing_takes_the_caches_own_files_only(folder: Path, headers: Path) -
     assert cache_entries() == []
     assert answer(library) == 42  # still loaded
     assert not build(headers).cached
+
+
+def test_a_process_loads_a_program_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from gpubp.backends.host_program import loaded_program
+
+    source = 'extern "C" int lane_count() { return WIDTH; }\n'
+    one = loaded_program(source, {"WIDTH": 3})
+    assert loaded_program(source, {"WIDTH": 3}) is one
+    assert loaded_program(source, {"WIDTH": 4}).lanes == 4
+    monkeypatch.setenv("GPUBP_CACHE_DIR", str(tmp_path / "elsewhere"))
+    assert loaded_program(source, {"WIDTH": 3}) is not one

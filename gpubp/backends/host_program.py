@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.backends.host_compiler import Isa, compile_library
+from gpubp.backends.host_compiler import Isa, compile_library, find_compiler
+from gpubp.backends.kernel_cache import VARIABLE as CACHE_VARIABLE
 
+MOST_LOADED = 256  # programs that a process keeps at hand
 PIECES_PER_THREAD = 4  # so that a thread which is done early finds more to do
 
 
@@ -71,6 +73,20 @@ class HostProgram:
                 function(*call)
         else:
             list(_pool(self.threads).map(lambda call: function(*call), bound))
+
+
+def loaded_program(source: str, definitions: Mapping[str, object]) -> HostProgram:
+    """The program, compiled and loaded when it is first asked for in this process: small trainings are many calls."""
+    surroundings = (find_compiler(), os.environ.get(CACHE_VARIABLE), available_cores())
+    key = (source, tuple(sorted((name, str(value)) for name, value in definitions.items())), surroundings)
+    if key not in _loaded:
+        if len(_loaded) >= MOST_LOADED:
+            _loaded.pop(next(iter(_loaded)))
+        _loaded[key] = HostProgram(source, definitions)
+    return _loaded[key]
+
+
+_loaded: dict[Any, HostProgram] = {}
 
 
 def available_cores() -> int:

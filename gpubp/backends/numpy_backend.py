@@ -60,9 +60,9 @@ class NumpyBackend:
         return None if find_compiler() is not None else "no C++ compiler was found (c++, g++ or clang++ would do)"
 
     def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
-        from gpubp.backends.host_program import HostProgram
+        from gpubp.backends.host_program import loaded_program
 
-        return HostProgram(source, definitions)
+        return loaded_program(source, definitions)
 
     def erf(self, array: np.ndarray, out: np.ndarray) -> None:
         from scipy.special import erf
