@@ -14,18 +14,28 @@ __version__ = "0.1.0"
 _HOMES = {
     "Architecture": "gpubp.kernels.architecture",
     "EarlyStopping": "gpubp.training",
+    "Ensemble": "gpubp.ensemble",
     "GpubpError": "gpubp.errors",
+    "Grid": "gpubp.sweeping.strategies",
+    "Halving": "gpubp.sweeping.strategies",
     "History": "gpubp.training",
     "MLPClassifier": "gpubp.estimators.classifier",
     "MLPRegressor": "gpubp.estimators.regressor",
     "Model": "gpubp.model",
     "Population": "gpubp.population",
+    "PopulationSearchCV": "gpubp.sweeping.search",
+    "Range": "gpubp.sweeping.ranges",
     "Settings": "gpubp.training",
+    "Space": "gpubp.sweeping.space",
+    "SweepResult": "gpubp.sweeping.result",
+    "TPE": "gpubp.sweeping.tpe",
+    "When": "gpubp.sweeping.space",
     "TrainingState": "gpubp.training",
     "cross_validate": "gpubp.cross_validation",
     "get_backend": "gpubp.backends",
     "network_seeds": "gpubp.population",
     "read_table": "gpubp.tables",
+    "sweep": "gpubp.sweeping.sweep",
     "train": "gpubp.training",
     "Recipe": "gpubp.recipe",
     "train_model": "gpubp.fitting",
@@ -36,6 +46,7 @@ __all__ = ["__version__", *sorted(_HOMES)]
 if TYPE_CHECKING:
     from gpubp.backends import get_backend as get_backend
     from gpubp.cross_validation import cross_validate as cross_validate
+    from gpubp.ensemble import Ensemble as Ensemble
     from gpubp.errors import GpubpError as GpubpError
     from gpubp.estimators.classifier import MLPClassifier as MLPClassifier
     from gpubp.estimators.regressor import MLPRegressor as MLPRegressor
@@ -45,6 +56,15 @@ if TYPE_CHECKING:
     from gpubp.population import Population as Population
     from gpubp.population import network_seeds as network_seeds
     from gpubp.recipe import Recipe as Recipe
+    from gpubp.sweeping.ranges import Range as Range
+    from gpubp.sweeping.result import SweepResult as SweepResult
+    from gpubp.sweeping.search import PopulationSearchCV as PopulationSearchCV
+    from gpubp.sweeping.space import Space as Space
+    from gpubp.sweeping.space import When as When
+    from gpubp.sweeping.strategies import Grid as Grid
+    from gpubp.sweeping.strategies import Halving as Halving
+    from gpubp.sweeping.sweep import sweep as sweep
+    from gpubp.sweeping.tpe import TPE as TPE
     from gpubp.tables import read_table as read_table
     from gpubp.training import EarlyStopping as EarlyStopping
     from gpubp.training import History as History

@@ -21,7 +21,7 @@ FLOORS = (
     {"initializers", "population", "sampling"},
     {"training"},
     {"model", "recipe", "baselines", "onnx_export"},
-    {"fitting", "estimators", "tutorial", "cross_validation", "sweep", "ensemble", "doctor"},
+    {"fitting", "estimators", "tutorial", "cross_validation", "sweeping", "ensemble", "doctor"},
     {"cli", "__main__"},
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
@@ -45,7 +45,7 @@ def test_imports_point_down(path: Path) -> None:
         ("training/loop.py", "from gpubp import cli", "training/loop.py:1: floor 3 imports cli of floor 6"),
         ("kernels/reference/dense.py", "from ...training import fit", "floor 1 imports training of floor 3"),
         ("kernels/__init__.py", "from ..sampling import folds", "floor 1 imports sampling of floor 2"),
-        ("population.py", "def f():\n    from gpubp.sweep import g", "population.py:2: floor 2 imports sweep"),
+        ("population.py", "def f():\n    from gpubp.sweeping import g", "population.py:2: floor 2 imports sweep"),
         ("backends/base.py", "if TYPE_CHECKING:\n    from gpubp.model import Model", "floor 0 imports model"),
         ("metrics.py", "import importlib\nimportlib.import_module('gpubp.training')", "floor 0 imports training"),
         ("model.py", "from gpubp import MLPClassifier", "import MLPClassifier from the module that defines it"),

@@ -1,0 +1,249 @@
+"""Several networks that answer together: one file, one prediction, and how much they disagree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpubp.backends import Backend, get_backend
+from gpubp.errors import DataError, GpubpError, ModelFileError, SettingsError
+from gpubp.files import write_whole
+from gpubp.kernels.architecture import Architecture
+from gpubp.population import Population
+from gpubp.preprocessing import Preprocessing, Target
+from gpubp.tables import Table
+
+FORMAT = "gpubp ensemble"
+VERSION = 1
+DAMAGE = (KeyError, TypeError, IndexError, ValueError, OverflowError, AttributeError, RecursionError)
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """M networks of one architecture. params (M, K) float64, on unscaled inputs; counts (M,): how much each counts."""
+
+    architecture: Architecture
+    params: np.ndarray
+    counts: np.ndarray
+    names: tuple[str, ...]
+
+    def outputs(self, X: np.ndarray, backend: Backend) -> np.ndarray:
+        """(M, N, O) float64, all members in one call."""
+        seeds = np.zeros(len(self.params), dtype=np.uint64)
+        population = Population.from_host(self.architecture, self.params, seeds, backend)
+        return backend.to_host(population.predict(X)).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """The mean of its members' predictions, each counting as often as it was chosen.
+
+    preprocessing, target: for tables; None where X is arrays. classes (C,): the labels; None for regression. single:
+    one number is predicted, not several. description: how it came about, as JSON values.
+    """
+
+    members: tuple[Members, ...]
+    task: str
+    classes: np.ndarray | None
+    single: bool
+    preprocessing: Preprocessing | None
+    target: Target | None
+    description: Mapping[str, Any]
+
+    @property
+    def n_members(self) -> int:
+        """How many networks there are; one chosen twice is one network."""
+        return sum(len(group.params) for group in self.members)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for group in self.members for name in group.names)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(M,) how often each network was chosen, in the order of `names`."""
+        return np.concatenate([group.counts for group in self.members])
+
+    def member_outputs(self, X: Any, backend: Backend | str | None = None) -> np.ndarray:
+        """(M, N, C) probabilities or (M, N, O) values of each member, float64, in the order of `names`.
+
+        X: a Table or a data frame where the ensemble was made from one, else an array (N, I). DataError for anything
+        else, and for rows so far out that an output is no finite number.
+        """
+        chosen, inputs = get_backend(backend), self._inputs(X)
+        found = np.concatenate([group.outputs(inputs, chosen) for group in self.members])
+        if not np.isfinite(found).all():
+            row = int(np.flatnonzero(~np.isfinite(found).all(axis=(0, 2)))[0])
+            raise DataError(f"The outputs for row {row + 1} are no finite numbers: its values lie too far out.")
+        if self.task == "regression":
+            return found
+        total = found.sum(axis=-1, keepdims=True)
+        return np.where(total > 0, found / np.where(total > 0, total, 1.0), 1.0 / found.shape[-1])
+
+    def predict(self, X: Any, backend: Backend | str | None = None) -> np.ndarray:
+        """(N,) the most probable class of each row; or the values, (N,), or (N, O) for several outputs."""
+        mean = self._mean(self.member_outputs(X, backend))
+        if self.classes is not None:
+            found: np.ndarray = self.classes[mean.argmax(axis=1)]
+            return found
+        return mean[:, 0] if self.single else mean
+
+    def predict_proba(self, X: Any, backend: Backend | str | None = None) -> np.ndarray:
+        """(N, C) in the order of `classes`, rows summing to 1."""
+        if self.classes is None:
+            raise SettingsError("This ensemble predicts numbers, not classes: use predict.")
+        return self._mean(self.member_outputs(X, backend))
+
+    def disagreement(self, X: Any, backend: Backend | str | None = None) -> np.ndarray:
+        """How far the members are apart on each row: the standard deviation of their outputs, each counting as often as
+        it was chosen. (N,): of the predicted class's probability, or of the value; (N, O) for several outputs.
+        """
+        outputs = self.member_outputs(X, backend)
+        mean = self._mean(outputs)
+        spread = np.sqrt(self._mean((outputs - mean) ** 2))
+        if self.classes is not None:
+            found: np.ndarray = np.take_along_axis(spread, mean.argmax(axis=1)[:, None], axis=1)[:, 0]
+            return found
+        return spread[:, 0] if self.single else spread
+
+    def save(self, path: str | Path) -> None:
+        """Write it as safetensors, arrays and JSON, whole or not at all; ModelFileError where that cannot be."""
+        from safetensors.numpy import save
+
+        tensors: dict[str, np.ndarray] = {}
+        for i, group in enumerate(self.members):
+            tensors[f"members.{i}.params"] = np.ascontiguousarray(group.params)
+            tensors[f"members.{i}.counts"] = group.counts
+        metadata = {
+            "format": FORMAT,
+            "version": VERSION,
+            "task": self.task,
+            "single": self.single,
+            "classes": _described_classes(self.classes),
+            "members": [
+                {"architecture": group.architecture.to_dict(), "names": list(group.names)} for group in self.members
+            ],
+            "preprocessing": None,
+            "target": None,
+            "description": dict(self.description),
+        }
+        if self.preprocessing is not None and self.target is not None:
+            metadata |= {"preprocessing": self.preprocessing.to_metadata(), "target": self.target.to_metadata()}
+            tensors |= self.preprocessing.to_arrays() | self.target.to_arrays()
+        try:
+            write_whole(path, save(tensors, {"gpubp": json.dumps(metadata, allow_nan=False)}))
+        except DataError as error:
+            raise ModelFileError(str(error)) from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> Ensemble:
+        """Read what `save` wrote; nothing in it is ever executed. ModelFileError for anything else."""
+        tensors, described = _read(Path(path))
+        try:
+            return _assemble(tensors, described)
+        except GpubpError as error:
+            raise ModelFileError(f"{path}: {error}") from error
+        except DAMAGE as error:
+            raise ModelFileError(f"{path}: the ensemble's description is damaged ({type(error).__name__}).") from error
+
+    def _inputs(self, X: Any) -> np.ndarray:
+        if self.preprocessing is not None:
+            table = X if isinstance(X, Table) else None
+            if table is None and hasattr(X, "columns"):
+                table = Table.from_frame(X)
+            if table is None:
+                table = Table.from_arrays(X)
+            return self.preprocessing.transform(table).X
+        try:
+            inputs = np.asarray(X, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise DataError("X holds what is no number, and this ensemble was made from arrays of numbers.") from None
+        if inputs.ndim != 2 or not np.isfinite(inputs).all():
+            raise DataError(f"X of shape {inputs.shape}: expected a table (rows, columns) of finite numbers.")
+        return inputs
+
+    def _mean(self, values: np.ndarray) -> np.ndarray:
+        """(N, …) over the members, of values (M, N, …)."""
+        found: np.ndarray = np.average(values, axis=0, weights=self.counts)
+        return found
+
+
+def _described_classes(classes: np.ndarray | None) -> dict[str, Any] | None:
+    if classes is None:
+        return None
+    if classes.dtype.kind not in "biufU" and not all(isinstance(label, str) for label in classes):
+        raise ModelFileError(f"Cannot save classes of type {classes.dtype}: use numbers, booleans or texts.")
+    kind = "O" if classes.dtype.kind == "O" else classes.dtype.str
+    return {"dtype": kind, "labels": classes.tolist()}
+
+
+def _classes(described: Any, task: str) -> np.ndarray | None:
+    if task == "regression" and described is None:
+        return None
+    if task != "classification" or not isinstance(described, dict):
+        raise DataError("the ensemble's classes do not fit its task.")
+    kind = described["dtype"]
+    if not isinstance(kind, str) or (kind != "O" and np.dtype(kind).kind not in "biufU"):
+        raise DataError(f"the ensemble's classes have an unknown type {kind!r:.40}.")
+    labels = described["labels"]
+    if not isinstance(labels, list) or not all(isinstance(label, (str, int, float)) for label in labels):
+        raise DataError("the ensemble's classes are damaged.")
+    return np.array(labels, dtype=object if kind == "O" else kind)
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="np") as file:
+            described = json.loads((file.metadata() or {})["gpubp"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except FileNotFoundError as error:
+        raise ModelFileError(f"There is no file {path}.") from error
+    except OSError as error:
+        raise ModelFileError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except (SafetensorError, *DAMAGE) as error:
+        raise ModelFileError(f"{path} is not an ensemble of gpubp, or it is cut short or damaged ({error}).") from error
+    if not isinstance(described, dict) or described.get("format") != FORMAT:
+        raise ModelFileError(f"{path} is not an ensemble of gpubp.")
+    if described.get("version") != VERSION:
+        raise ModelFileError(
+            f"{path} has the ensemble format version {described.get('version')!r:.40}; this gpubp reads version "
+            f"{VERSION}."
+        )
+    return tensors, described
+
+
+def _assemble(tensors: dict[str, np.ndarray], described: dict[str, Any]) -> Ensemble:
+    task = described["task"]
+    classes = _classes(described["classes"], task)
+    groups = []
+    for i, group in enumerate(described["members"]):
+        architecture = Architecture.from_dict(group["architecture"])
+        params, counts = tensors[f"members.{i}.params"], tensors[f"members.{i}.counts"]
+        names = tuple(str(name) for name in group["names"])
+        if params.shape != (len(names), architecture.n_parameters) or not np.isfinite(params).all() or not names:
+            raise DataError(f"the parameters of the members {architecture} are damaged.")
+        if params.dtype != np.float64 or counts.shape != (len(names),) or counts.dtype != np.int64 or counts.min() < 1:
+            raise DataError(f"the counts of the members {architecture} are damaged.")
+        groups.append(Members(architecture, params, counts, names))
+    shapes = {(group.architecture.n_inputs, group.architecture.n_outputs) for group in groups}
+    if len(shapes) != 1 or (classes is not None and {len(classes)} != {outputs for _, outputs in shapes}):
+        raise DataError("the members do not have the same inputs and outputs.")
+    preprocessing = target = None
+    if (described["preprocessing"] is None) != (described["target"] is None):
+        raise DataError("one of preprocessing and target is missing.")
+    if described["preprocessing"] is not None:
+        preprocessing = Preprocessing.from_parts(described["preprocessing"], tensors)
+        target = Target.from_parts(described["target"], tensors)
+        if len(preprocessing.input_names) != groups[0].architecture.n_inputs:
+            raise DataError("the members do not fit the inputs of the table.")
+    single, description = described["single"], described["description"]
+    if not isinstance(single, bool) or not isinstance(description, dict):
+        raise DataError("the ensemble's description is damaged.")
+    return Ensemble(tuple(groups), task, classes, single, preprocessing, target, description)

@@ -1,0 +1,204 @@
+"""The experiment that every strategy runs: configurations become networks, networks are trained, scores come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpubp.backends import Backend
+from gpubp.errors import SettingsError
+from gpubp.population import network_seeds
+from gpubp.sampling import validation_split
+from gpubp.sweeping.cohort import Cohort
+from gpubp.sweeping.data import ArrayData, TableData
+from gpubp.sweeping.engines import Engines
+from gpubp.sweeping.folds import Split
+from gpubp.sweeping.job import Job, Sheet
+from gpubp.sweeping.memory import budget_of
+from gpubp.sweeping.parameters import recipe_of
+from gpubp.sweeping.pool import Pool
+from gpubp.sweeping.scoring import Metric, decoded
+from gpubp.sweeping.trial import Configuration, Record, Trial
+
+PREDICTIONS_BYTES = 1 << 30  # of out-of-fold predictions that are kept for ensembles
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a sweep stands: networks trained (in this rung), of how many; the best score so far, or NaN."""
+
+    networks: int
+    of_networks: int
+    trials: int
+    of_trials: int
+    best: float
+    seconds: float
+
+
+Watch = Callable[[Progress], "bool | None"]
+"""Called after each part of a sweep; returning True ends it."""
+
+
+class Experiment:
+    def __init__(
+        self,
+        data: ArrayData | TableData,
+        splits: Sequence[Split],
+        metric: Metric,
+        *,
+        backend: Backend,
+        engine: str = "auto",
+        seed: int = 0,
+        n_trials: int = 1,
+        memory: int | None = None,
+        budget: float | None = None,
+        watch: Sequence[Watch] = (),
+    ) -> None:
+        """n_trials: how many there will be, at most. memory: bytes for a population. budget: seconds for the sweep."""
+        self.data, self.splits, self.metric, self.backend, self.seed = data, splits, metric, backend, seed
+        self.engines = Engines(backend, engine)
+        self.memory = budget_of(backend, memory)
+        self.n_trials, self.watch = n_trials, watch
+        self.records: dict[int, Record] = {}
+        self.test_rows = max(len(test) for _, test in splits)
+        self.started = time.perf_counter()
+        self.deadline = None if budget is None else self.started + budget
+        self.ended = self.interrupted = False
+        self.keeps_predictions = n_trials * data.n_rows * data.n_outputs * 4 <= PREDICTIONS_BYTES
+        self._scored, self._best = 0, float("nan")
+        self._sheets: dict[tuple[str, bool, int, str], Sheet] = {}
+        self._seeds = network_seeds(seed, n_trials)
+
+    def configure(self, number: int, parameters: Mapping[str, Any]) -> Configuration:
+        """SettingsError, naming the trial, for parameters that do not go together."""
+        seed = self.trial_seed(number)
+        try:
+            recipe = recipe_of(parameters, seed)
+            architecture = recipe.architecture(self.n_inputs, self.data.n_outputs, self.data.task)
+            settings = recipe.settings(self.data.task)
+            settings.check_architecture(architecture)
+        except SettingsError as error:
+            raise SettingsError(f"Trial {number}, {dict(parameters)!r:.300}: {error}") from None
+        return Configuration(number, dict(parameters), seed, recipe, architecture, settings)
+
+    def trial_seed(self, number: int) -> int:
+        """A pure function of the sweep's seed and the trial's number."""
+        if number >= len(self._seeds):
+            self._seeds = network_seeds(self.seed, 2 * number + 1)
+        return int(self._seeds[number])
+
+    @property
+    def n_inputs(self) -> int:
+        if isinstance(self.data, ArrayData):
+            return self.data.X.shape[1]
+        return sum(len(column.input_names) for column in self.data.columns)
+
+    def begin(self, configurations: Iterable[Configuration]) -> list[Record]:
+        added = [Record(configuration, len(self.splits)) for configuration in configurations]
+        self.records |= {record.configuration.number: record for record in added}
+        return added
+
+    def jobs(self, records: Sequence[Record]) -> list[Job]:
+        """A network for each trial and fold; its seed is a pure function of the sweep's seed, the trial, the fold."""
+        found = []
+        for record in records:
+            chosen = record.configuration
+            seeds = network_seeds(chosen.seed, len(self.splits))
+            for fold, (training, test) in enumerate(self.splits):
+                kept, held = self.divided(chosen, training)
+                found.append(
+                    Job(
+                        architecture=chosen.architecture,
+                        settings=chosen.settings,
+                        dtype=np.dtype(chosen.recipe.dtype),
+                        initializer=chosen.recipe.initializer,
+                        seed=int(seeds[fold]),
+                        sheet=self.sheet(chosen, training, fold),
+                        rows=kept,
+                        held=held,
+                        test=test,
+                        owner=(record, fold),
+                    )
+                )
+        return found
+
+    def divided(self, chosen: Configuration, training: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """The rows to train on, and those that early stopping looks at."""
+        if not chosen.recipe.early_stopping:
+            return training, None
+        index = None if self.data.index is None else self.data.index[training]
+        share = chosen.recipe.validation_share or 0.2
+        kept, held = validation_split(index, len(training), share, chosen.seed)
+        return training[kept], training[held]
+
+    def sheet(self, chosen: Configuration, rows: np.ndarray, fold: int) -> Sheet:
+        """fold: the number of the fold whose training rows these are; −1 for all rows."""
+        recipe, standardise = chosen.recipe, chosen.settings.loss != "poisson"
+        key = (recipe.scale, standardise, fold, recipe.dtype)
+        if key not in self._sheets:
+            self._sheets[key] = self.data.sheet(recipe.scale, standardise, rows, np.dtype(recipe.dtype))
+        return self._sheets[key]
+
+    def pool(self, records: Sequence[Record], times: float = 1.0) -> Pool:
+        pool = Pool(self.jobs(records), self.backend, self.engines, self.memory, times)
+        for job in pool.jobs:
+            job.owner[0].engine = pool.engine(job)
+        return pool
+
+    def run(self, configurations: Iterable[Configuration], times: float = 1.0) -> list[Record]:
+        """Train these trials to the end, all networks of all of them side by side, and score them."""
+        records = self.begin(configurations)
+        pool = self.pool(records, times)
+        self.follow(pool, pool.finish(self.must_end), len(pool.jobs))
+        for record in records:
+            record.status = "complete" if record.seen.all() else "unfinished"
+        return records
+
+    def follow(self, pool: Pool, cohorts: Iterable[Cohort], of_networks: int) -> None:
+        """Score each cohort as it is trained, and tell those who watch."""
+        networks = 0
+        for cohort in cohorts:
+            self.score(cohort)
+            networks += len(cohort)
+            self._tell(networks, of_networks)
+        self.interrupted |= pool.interrupted
+        self.ended |= pool.interrupted
+
+    def score(self, cohort: Cohort) -> None:
+        tests = [job.test for job in cohort.jobs if job.test is not None]
+        mean = np.stack([job.sheet.mean for job in cohort.jobs])
+        spread = np.stack([job.sheet.spread for job in cohort.jobs])
+        predictions = decoded(self.data, cohort.test_outputs(self.test_rows), mean, spread)
+        lost = (cohort.diverged_epoch >= 0) & (cohort.best_epoch < 1)
+        predictions[lost] = np.nan
+        scores = self.metric(predictions, tests)
+        for p, job in enumerate(cohort.jobs):
+            record, fold = job.owner
+            record.scores[fold], record.epochs[fold] = scores[p], cohort.epochs[p]
+            record.seconds[fold] = cohort.seconds[p]
+            if np.isnan(scores[p]):  # lost on the test rows alone: after the last epoch
+                record.diverged[fold] = cohort.diverged_epoch[p] if lost[p] else max(0, cohort.epochs[p] - 1)
+            if self.keeps_predictions:
+                record.add_predictions(tests[p], predictions[p, : len(tests[p])], self.data.n_rows)
+            record.seen[fold] = True
+            if record.seen.all():
+                self._scored += record.rung == 0
+                self._best = np.nanmax([self._best, record.score]) if record.score > -np.inf else self._best
+
+    def must_end(self) -> bool:
+        self.ended |= self.deadline is not None and time.perf_counter() > self.deadline
+        return self.ended
+
+    def _tell(self, networks: int, of_networks: int) -> None:
+        seconds = time.perf_counter() - self.started
+        progress = Progress(networks, of_networks, self._scored, self.n_trials, self._best, seconds)
+        for watch in self.watch:
+            self.ended |= bool(watch(progress))
+
+    def trials(self) -> list[Trial]:
+        total = float(sum(record.seconds.sum() for record in self.records.values()))
+        return [self.records[number].trial(total) for number in sorted(self.records)]

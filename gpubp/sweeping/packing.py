@@ -1,0 +1,118 @@
+"""Fits of MLPClassifier and MLPRegressor as jobs of a population: what `fit` does before the training, and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from gpubp.backends import Backend
+from gpubp.errors import GpubpError
+from gpubp.estimators import networks
+from gpubp.estimators.base import MLP
+from gpubp.estimators.inputs import receive_training, receive_weights
+from gpubp.estimators.parameters import STOCHASTIC_SOLVERS, hidden_sizes, training_settings
+from gpubp.estimators.places import choose_backend, to_host
+from gpubp.estimators.problem import Problem
+from gpubp.estimators.stochastic import (
+    _plateau,
+    _record,
+    _split,
+    _warn_of_divergence,
+    _warn_unless_at_rest,
+    reset_record,
+)
+from gpubp.initializers import glorot_logistic, glorot_with_biases
+from gpubp.kernels.architecture import Architecture
+from gpubp.sweeping.cohort import Cohort
+from gpubp.sweeping.job import Job, Sheet
+
+
+def why_alone(mlp: Any) -> str | None:
+    """Why this estimator has to be fitted by itself; None where it can train in a population."""
+    if not isinstance(mlp, MLP) or type(mlp).fit is not MLP.fit:
+        return f"{type(mlp).__name__} is no MLPClassifier or MLPRegressor of gpubp's"
+    if mlp.solver not in STOCHASTIC_SOLVERS:
+        return f"the solver {mlp.solver} does not train in populations"
+    for name in ("callbacks", "verbose", "progress", "warm_start"):
+        if getattr(mlp, name):
+            return f"{name} is for one network at a time"
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """An estimator that waits for its training. start (K,): the weights to fall back on."""
+
+    mlp: Any
+    problem: Problem
+    job: Job
+    start: np.ndarray
+    backend: Backend
+
+
+def pack(mlp: Any, X: Any, y: Any, sample_weight: Any, sheets: dict[Any, Sheet], table_key: Any, owner: Any) -> Packed:
+    """What `fit` does up to the training. Raises as `fit` does.
+
+    sheets: those of other fits; what has the same table_key (X, y and sample_weight) and parameters shares one.
+    """
+    mlp._validate_params()
+    sizes = hidden_sizes(mlp)
+    inputs, y = receive_training(mlp, X, y, reset=True, numeric=mlp._numeric_targets)
+    weights = receive_weights(sample_weight, y.shape[0])
+    dtype = mlp._dtype_for(inputs.X.dtype, True)
+    targets, weights = mlp._targets(y, weights, dtype, True, False)
+    table = to_host(inputs.dense(dtype))
+    output = networks.OUTPUT_ACTIVATIONS[targets.out_activation]
+    architecture = Architecture(inputs.X.shape[1], sizes, targets.T.shape[1], mlp.activation, output)
+    random_state = check_random_state(mlp.random_state)
+    mlp._seed = int(random_state.randint(np.iinfo(np.int32).max))
+    start = mlp._start(architecture, targets, dtype, True)
+    operations = 6.0 * len(start) * min(y.shape[0], 200 if mlp.batch_size == "auto" else mlp.batch_size)
+    backend = choose_backend(mlp.backend, inputs.on_device, operations)
+    problem = Problem(table, targets, weights, architecture, backend, mlp._seed, random_state)
+    reset_record(mlp)
+    training, validation = _split(mlp, problem) if mlp.early_stopping else (np.arange(len(table)), None)
+    settings = training_settings(mlp, targets.loss, len(training), targets.loss_outputs)
+    if settings.batch_size is not None and settings.batch_size >= len(training):
+        settings = replace(settings, batch_size=None)  # so that folds of different sizes may be together
+    smoothing, by_class = getattr(mlp, "label_smoothing", 0.0), getattr(mlp, "class_weight", None)
+    key = (table_key, dtype, targets.loss, smoothing, repr(by_class))
+    if key not in sheets:
+        sheets[key] = Sheet.plain(table, targets.T, weights)
+    initializer = glorot_logistic if mlp.activation == "logistic" else glorot_with_biases
+    job = Job(architecture, settings, dtype, initializer, mlp._seed, sheets[key], training, validation, owner=owner)
+    return Packed(mlp, problem, job, start, backend)
+
+
+def unpack(packed: Packed, cohort: Cohort) -> Any:
+    """The fitted estimator, from a cohort of its network alone: what `fit` does after the training. Raises as it does.
+
+    The record (loss_curve_, n_iter_, …) and the optimizer's state for partial_fit are those of a fit alone.
+    """
+    mlp, problem, history = packed.mlp, packed.problem, cohort.history
+    assert history is not None
+    params = cohort.params_on_host()[0]
+    mlp._state = cohort.state
+    losses, scores = _record(mlp, problem, history, len(packed.job.rows))
+    if mlp.early_stopping and not mlp.best_validation_score_ > -np.inf:
+        params = packed.start
+    plateau = None if packed.job.settings.early_stopping is None else _plateau(mlp, problem)
+    if history.diverged[0] and np.isfinite(params).all():
+        _warn_of_divergence(history)
+    elif len(losses) == packed.job.epochs:
+        _warn_unless_at_rest([-loss for loss in losses] if scores is None else scores, plateau)
+    networks.require_finite(params)
+    mlp.coefs_, mlp.intercepts_ = networks.unpack(problem.architecture, params)
+    return mlp
+
+
+def weights_of(params: Mapping[str, Any], name: str) -> Any:
+    """The sample weights among the parameters of fit; GpubpError for any other parameter. name: of the weights."""
+    others = [given for given in params if given != name]
+    if others:
+        raise GpubpError(f"fit was given {', '.join(others)}")
+    return params.get(name)

@@ -1,0 +1,145 @@
+"""All networks of a sweep that are in training: cohorts that fit the memory, advanced one after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+
+from gpubp.backends import Backend
+from gpubp.errors import BackendError
+from gpubp.sweeping.cohort import Cohort
+from gpubp.sweeping.engines import Engines
+from gpubp.sweeping.job import Job, population_key
+from gpubp.sweeping.memory import parts
+from gpubp.sweeping.side_by_side import in_order
+
+MIXED = {"numpy": 64, "cupy": 4096}
+"""Networks with different numbers of epochs that begin together: enough to fill the machine, since each different
+number costs those that are left a call of `train`."""
+
+SIDE_BY_SIDE = 2
+
+
+class Pool:
+    """Jobs become cohorts: one key each, no more than the memory holds.
+
+    `finish` trains everyone to the end. `advance` and `keep` train in rungs, between which losers leave; networks that
+    differ in their number of epochs are not together then. times: see `Engines.choose`.
+    """
+
+    def __init__(
+        self, jobs: Sequence[Job], backend: Backend, engines: Engines, budget: int | None, times: float = 1.0
+    ) -> None:
+        self.backend, self.budget, self.jobs = backend, budget, jobs
+        self.groups: dict[Hashable, list[Job]] = {}
+        for job in jobs:
+            self.groups.setdefault(population_key(job), []).append(job)
+        self.engine_of = engines.choose(self.groups, times)
+        self.cohorts: list[Cohort] = []
+        self.interrupted = False
+
+    def engine(self, job: Job) -> str:
+        return self.engine_of[population_key(job)]
+
+    def finish(self, ends: Callable[[], bool] = lambda: False) -> Iterator[Cohort]:
+        """Train everyone to the end of their epochs. Cohorts are given as they get there, and then let go."""
+        workers = self._workers()
+        every = [part for group in self.groups.values() for part in self._parts(_neighbours(group), workers)]
+        for cohorts in in_order((partial(self._whole, part, ends) for part in every), workers):
+            yield from cohorts
+
+    def _workers(self) -> int:
+        """How many populations are trained at a time: kernels on a CPU leave cores idle while Python prepares them."""
+        kernels = all(engine in ("lane", "block") for engine in self.engine_of.values())
+        return SIDE_BY_SIDE if kernels and self.backend.name == "numpy" else 1
+
+    def _whole(self, part: Sequence[Job], ends: Callable[[], bool]) -> list[Cohort]:
+        return [] if self.interrupted or ends() else list(self._finish(Cohort.start(part, self.backend), ends))
+
+    def _finish(self, cohort: Cohort, ends: Callable[[], bool]) -> Iterator[Cohort]:
+        """Up to the least number of epochs, without those who are done then, up to the next, and so on."""
+        waiting = [cohort]
+        while waiting and not self.interrupted and not ends():
+            cohort = waiting.pop()
+            epochs = np.array([job.epochs for job in cohort.jobs])
+            level = int(epochs.min())
+            trained = self._train(cohort, level)
+            if trained is None:
+                waiting += self._halves(cohort)
+                continue
+            if self.interrupted:
+                return
+            done = epochs == level
+            yield trained if done.all() else trained.take(np.flatnonzero(done))
+            if not done.all():
+                waiting.append(trained.take(np.flatnonzero(~done)))
+
+    def advance(self, share: float, ends: Callable[[], bool] = lambda: False) -> Iterator[Cohort]:
+        """Train those who are left up to this share of their epochs, rounded up; each cohort as it gets there."""
+        if not self.cohorts:
+            by_epochs: dict[Hashable, list[Job]] = {}
+            for key, group in self.groups.items():
+                for job in group:
+                    by_epochs.setdefault((key, job.epochs), []).append(job)
+            alike = [part for group in by_epochs.values() for part in parts(_neighbours(group), self.budget)]
+            self.cohorts = [Cohort.start(part, self.backend) for part in alike]
+        waiting, self.cohorts = self.cohorts[::-1], []
+        while waiting and not self.interrupted and not ends():
+            cohort = waiting.pop()
+            trained = self._train(cohort, max(1, math.ceil(cohort.jobs[0].epochs * share)))
+            if trained is None:
+                waiting += self._halves(cohort)
+            elif not self.interrupted:
+                self.cohorts.append(trained)
+                yield trained
+
+    def keep(self, stays: Callable[[Job], bool]) -> None:
+        """Go on with some of the networks. Those of one key and as many epochs are packed together."""
+        alike: dict[Hashable, list[Cohort]] = {}
+        for cohort in self.cohorts:
+            chosen = np.flatnonzero([stays(job) for job in cohort.jobs])
+            if len(chosen):
+                alike.setdefault((population_key(cohort.jobs[0]), cohort.jobs[0].epochs), []).append(
+                    cohort.take(chosen)
+                )
+        self.cohorts = []
+        for cohorts in alike.values():
+            packed, first = Cohort.join(cohorts), 0
+            for part in parts(packed.jobs, self.budget):
+                self.cohorts.append(packed.take(np.arange(first, first + len(part))))
+                first += len(part)
+
+    def _train(self, cohort: Cohort, until: int) -> Cohort | None:
+        """The trained cohort; None where the memory does not hold it."""
+        try:
+            trained = cohort.train(until, self.engine(cohort.jobs[0]))
+        except MemoryError as error:  # CuPy's OutOfMemoryError is one, too
+            if len(cohort) == 1:
+                raise BackendError(
+                    f"A single network {cohort.jobs[0].architecture} with its rows does not fit the memory: {error}. "
+                    "Use smaller layers, smaller batches or fewer rows."
+                ) from error
+            return None
+        self.interrupted |= trained.history is not None and trained.history.interrupted
+        return trained
+
+    def _halves(self, cohort: Cohort) -> list[Cohort]:
+        """The second half and the first, for a stack that is emptied from its end."""
+        middle = len(cohort) // 2
+        return [cohort.take(np.arange(middle, len(cohort))), cohort.take(np.arange(middle))]
+
+    def _parts(self, group: Sequence[Job], workers: int) -> Iterator[list[Job]]:
+        budget = None if self.budget is None else self.budget // workers
+        mixed = len({job.epochs for job in group}) > 1
+        size = MIXED[self.backend.name] if mixed else len(group)
+        for first in range(0, len(group), size):
+            yield from parts(group[first : first + size], budget)
+
+
+def _neighbours(group: Sequence[Job]) -> list[Job]:
+    """Jobs on the same sheet next to each other, those with fewer epochs first: parts need few sheets and levels."""
+    sheets = {id(sheet): place for place, sheet in enumerate(dict.fromkeys(job.sheet for job in group))}
+    return sorted(group, key=lambda job: (job.epochs, sheets[id(job.sheet)]))

@@ -1,0 +1,39 @@
+"""A sweep's progress bar, on standard error where that is a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gpubp.sweeping.experiment import Progress, Watch
+
+
+@contextmanager
+def progress_bar(wanted: bool) -> Iterator[list[Watch]]:
+    """Something to watch a sweep with; nothing if it is not wanted, or nobody could see it."""
+    if not wanted:
+        yield []
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield []
+        return
+    columns = (TextColumn("networks"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
+    with Bar(*columns, TextColumn("{task.description}"), console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def draw(progress: Progress) -> None:
+            bar.update(task, total=progress.of_networks, completed=progress.networks, description=describe(progress))
+
+        yield [draw]
+
+
+def describe(progress: Progress) -> str:
+    """Trials, and the best so far, in one line."""
+    best = "" if math.isnan(progress.best) else f", best {progress.best:.4f}"
+    return f"{progress.trials} of {progress.of_trials} trials{best}"

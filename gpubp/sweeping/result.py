@@ -1,0 +1,149 @@
+"""What a sweep has found: every trial, the best one, the networks that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpubp.errors import DivergenceError, SettingsError
+from gpubp.sweeping.experiment import Experiment
+from gpubp.sweeping.space import Space
+from gpubp.sweeping.trial import Trial
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from gpubp.ensemble import Ensemble
+
+
+@dataclass(frozen=True, eq=False)
+class SweepResult:
+    """trials: in the order of their numbers. metric: its name; more is better. ended_early: by Ctrl-C, the budget, or
+    someone who watched; trials may be "unfinished" then. notes: what was done to the table's values.
+    """
+
+    trials: tuple[Trial, ...]
+    space: Space
+    strategy: str
+    metric: str
+    task: str
+    seed: int
+    seconds: float
+    backend: str
+    ended_early: bool
+    interrupted: bool
+    notes: tuple[str, ...]
+    experiment: Experiment
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """A row for each trial: trial, the parameters (null where it has none of that name), score_1 … score_S (null
+        for a network that was lost), mean, std (sample standard deviation), epochs_trained (mean over the folds),
+        diverged (networks), diverged_epoch (the first, from 1), status, time_share, engine.
+        """
+        import polars as pl
+
+        columns: dict[str, Any] = {"trial": [trial.number for trial in self.trials]}
+        for name in self.space.names:
+            columns[name] = _column([trial.parameters.get(name) for trial in self.trials])
+        scores = np.array([trial.scores for trial in self.trials])
+        columns |= {f"score_{fold + 1}": _known(scores[:, fold]) for fold in range(scores.shape[1])}
+        columns["mean"] = _known([trial.score for trial in self.trials])
+        columns["std"] = _known([trial.std for trial in self.trials])
+        columns["epochs_trained"] = [float(trial.epochs.mean()) for trial in self.trials]
+        columns["diverged"] = [int((trial.diverged_epochs >= 0).sum()) for trial in self.trials]
+        columns["diverged_epoch"] = [_first(trial.diverged_epochs) for trial in self.trials]
+        columns["status"] = [trial.status for trial in self.trials]
+        columns["time_share"] = [trial.time_share for trial in self.trials]
+        columns["engine"] = [trial.engine for trial in self.trials]
+        floats = {name: pl.Float64 for name in columns if name.startswith("score_") or name in ("mean", "std")}
+        return pl.DataFrame(columns, schema_overrides=floats | {"diverged_epoch": pl.Int64}, strict=False)
+
+    @property
+    def ranked(self) -> list[Trial]:
+        """The best first: complete ones by their mean score, then those that were stopped, the furthest first."""
+        return sorted(self.trials, key=lambda trial: trial.rank_key)
+
+    @property
+    def best(self) -> Trial:
+        """DivergenceError where no trial came through."""
+        first = self.ranked[0]
+        if first.status in ("complete", "stopped"):
+            return first
+        lost = sum(trial.status == "diverged" for trial in self.trials)
+        if lost:
+            raise DivergenceError(
+                f"There is no best trial: in {lost} of {len(self.trials)} a network left the finite numbers. Try "
+                "smaller learning rates, clip_norm 1, or the scale standard."
+            )
+        raise SettingsError("There is no best trial: the sweep ended before any was done. Give it more time.")
+
+    def out_of_fold(self, trial: int | Trial) -> np.ndarray:
+        """(N, C) probabilities or (N, O) values: each row by the networks of this trial that had not seen it, their
+        mean over the repeats; NaN for rows that are in no test fold, or whose network was lost.
+        """
+        number = trial.number if isinstance(trial, Trial) else trial
+        record = self.experiment.records.get(number)
+        found = None if record is None else record.out_of_fold()
+        if found is None:
+            why = "they would take more than 1 GiB" if not self.experiment.keeps_predictions else "it was never scored"
+            raise SettingsError(f"There are no out-of-fold predictions of trial {number}: {why}.")
+        return found
+
+    def refit(self, trial: int | Trial | None = None) -> Any:
+        """A network of the best trial's (or of this trial's) configuration, trained on all rows.
+
+        Where the sweep was given a Table or a data frame, a `gpubp.Model`; where arrays, a fitted MLPClassifier or
+        MLPRegressor that takes X as it was given: the scaling is in its first layer. DivergenceError where the training
+        left the finite numbers.
+        """
+        from gpubp.sweeping.refit import refit
+
+        return refit(self.experiment, self._trial(trial))
+
+    def ensemble(self, k: int = 10, candidates: int = 50) -> Ensemble:
+        """The configurations whose out-of-fold predictions are best together, trained on all rows.
+
+        Greedy selection with replacement (Caruana et al. 2004): `k` times, whichever of the best `candidates` trials
+        makes the mean of the predictions score highest is added; chosen twice, it counts twice.
+        """
+        from gpubp.sweeping.selection import ensemble
+
+        return ensemble(self, k, candidates)
+
+    def _trial(self, given: int | Trial | None) -> Trial:
+        if isinstance(given, Trial):
+            return given
+        if given is None:
+            return self.best
+        for trial in self.trials:
+            if trial.number == given:
+                return trial
+        raise SettingsError(f"There is no trial {given}: they count from 0 to {len(self.trials) - 1}.")
+
+
+def _column(values: Sequence[Any]) -> list[Any]:
+    """Numbers as numbers, flags as flags, and what is mixed as text; hidden layers are text: "16, 8"."""
+    known = [value for value in values if value is not None]
+    if all(isinstance(value, bool) for value in known) or all(isinstance(value, str) for value in known):
+        return list(values)
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in known):
+        whole = all(isinstance(value, int) for value in known)
+        return [value if value is None or whole else float(value) for value in values]
+    return [None if value is None else _text(value) for value in values]
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _known(values: Any) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
+def _first(epochs: np.ndarray) -> int | None:
+    found = epochs[epochs >= 0]
+    return int(found.min()) + 1 if len(found) else None

@@ -1,0 +1,84 @@
+"""Which trials are best together: greedy ensemble selection on out-of-fold predictions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpubp.ensemble import Ensemble, Members
+from gpubp.errors import SettingsError
+from gpubp.kernels.architecture import Architecture
+from gpubp.sweeping.data import TableData
+from gpubp.sweeping.refit import train_on_all
+from gpubp.sweeping.scoring import Metric
+from gpubp.sweeping.unscale import unscaled
+
+if TYPE_CHECKING:
+    from gpubp.sweeping.result import SweepResult
+
+
+def ensemble(result: SweepResult, k: int, candidates: int) -> Ensemble:
+    """See SweepResult.ensemble."""
+    for what, value in (("k", k), ("candidates", candidates)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise SettingsError(f"{what} {value!r}: give a whole number, at least 1.")
+    experiment = result.experiment
+    _ = result.best  # or an error that says why there is none
+    complete = [trial for trial in result.ranked if trial.status == result.best.status][:candidates]
+    predictions = np.stack([result.out_of_fold(trial) for trial in complete])
+    chosen, scores = greedy(predictions, experiment.metric, k)
+    counts = Counter(complete[place].number for place in chosen)
+    configurations = [experiment.records[number].configuration for number in counts]
+    groups: dict[Architecture, list[tuple[np.ndarray, int, int]]] = {}
+    for each, cohort in zip(configurations, train_on_all(experiment, configurations), strict=True):
+        params = unscaled(each.architecture, cohort.params_on_host(), cohort.jobs[0].sheet)[0]
+        groups.setdefault(each.architecture, []).append((params, counts[each.number], each.number))
+    members = tuple(
+        Members(
+            architecture,
+            np.stack([params for params, _, _ in group]),
+            np.array([count for _, count, _ in group], dtype=np.int64),
+            tuple(f"trial {number}" for _, _, number in group),
+        )
+        for architecture, group in groups.items()
+    )
+    data = experiment.data
+    table = isinstance(data, TableData)
+    return Ensemble(
+        members=members,
+        task=data.task,
+        classes=data.classes,
+        single=data.truth.ndim == 1,
+        preprocessing=data.preprocessing("none", np.arange(data.n_rows)) if isinstance(data, TableData) else None,
+        target=data.target if isinstance(data, TableData) and table else None,
+        description={
+            "metric": result.metric,
+            "out_of_fold_score": float(scores[-1]),
+            "best_single_score": float(scores[0]),
+            "selected": [complete[place].number for place in chosen],
+        },
+    )
+
+
+def greedy(predictions: np.ndarray, metric: Metric, k: int) -> tuple[list[int], list[float]]:
+    """The places of the chosen ones, in order, and the score of the mean of all so far.
+
+    Caruana, Niculescu-Mizil, Crew and Ksikes (2004), with replacement: whichever makes the mean score highest is added,
+    the first of equals. predictions (M, N, C or O); rows that some candidate has not predicted do not count.
+    """
+    known = np.flatnonzero(np.isfinite(predictions).all(axis=(0, 2)))
+    if not len(known):
+        raise SettingsError("No row has a prediction by every candidate: an ensemble cannot be selected.")
+    predictions = predictions[:, known]
+    total = np.zeros(predictions.shape[1:])
+    chosen: list[int] = []
+    scores: list[float] = []
+    for size in range(1, k + 1):
+        found = metric((total + predictions) / size, [known] * len(predictions))
+        best = int(np.nanargmax(found))
+        chosen.append(best)
+        scores.append(float(found[best]))
+        total += predictions[best]
+    return chosen, scores

@@ -1,0 +1,100 @@
+"""`gpubp.sweep`: which network is best for this table?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gpubp.backends import Backend, get_backend
+from gpubp.errors import SettingsError
+from gpubp.population import check_seed
+from gpubp.sweeping.data import TableData, receive
+from gpubp.sweeping.experiment import Experiment, Watch
+from gpubp.sweeping.folds import splits_of
+from gpubp.sweeping.progress import progress_bar
+from gpubp.sweeping.result import SweepResult
+from gpubp.sweeping.scoring import Metric
+from gpubp.sweeping.space import Space
+from gpubp.sweeping.strategies import strategy_of
+from gpubp.training.interruption import Interruption
+
+
+def sweep(
+    X: Any,
+    y: Any = None,
+    space: Space | Mapping[str, Any] | None = None,
+    *,
+    n_trials: int | None = None,
+    cv: Any = 5,
+    repeats: int = 1,
+    strategy: Any = "random",
+    metric: Any = None,
+    task: str | None = None,
+    categorical: Sequence[str] = (),
+    backend: Backend | str | None = None,
+    engine: str = "auto",
+    seed: int = 0,
+    memory: int | None = None,
+    budget: float | None = None,
+    watch: Sequence[Watch] = (),
+    progress: bool = False,
+) -> SweepResult:
+    """Try configurations of a search space by cross-validation: configurations × folds × repeats networks, and those of
+    one architecture train together as populations.
+
+    X, y: arrays (numbers, and labels or numbers); or a `gpubp.Table` or a data frame (pandas, polars), y being the name
+    or place of the target column (None: the last), or a column of its own. task: "classification", "regression", or
+    None, which goes by the rule of `Target.fit`. categorical: a table's columns of numbers that are codes.
+    space: see `Space`. cv: a number of folds, a splitter of scikit-learn's, or (training, test) rows.
+    strategy: "random" (100 trials where n_trials does not say), "grid", "halving", "tpe", or an object: `Grid(points)`,
+    `Halving(factor, least_epochs)`, `TPE(storage, …)`.
+    metric: the name of a scorer of scikit-learn's, "loss", a callable (estimator, X, y), or None for accuracy or R².
+    engine: "auto" chooses one for each kind of network by an estimate of the whole sweep; name one where sweeps of
+    different sizes have to give the same bits. memory: bytes that a population may take, None for half of what is free.
+    budget: seconds after which nothing new is begun. watch: called with a `Progress` after each part.
+
+    Scales are fitted on each fold's training rows. A trial's networks have seeds made from the sweep's seed, the
+    trial's number and the fold: its result does not depend on the other trials. Networks that diverge are marked, and
+    count in no mean. Ctrl-C ends the sweep with what is done.
+    """
+    if space is None:
+        raise SettingsError("A sweep needs a search space, such as {'hidden': [(16,), (32, 32)]}.")
+    chosen, plan, space = get_backend(backend), strategy_of(strategy), Space.of(space)
+    check_seed(seed)
+    for what, value, kind in (("memory", memory, int), ("budget", budget, (int, float))):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or not value > 0):
+            raise SettingsError(f"{what} {value!r}: give a number above 0, or None.")
+    count = plan.count(space, n_trials)
+    data = receive(X, y, task, categorical)
+    started = time.perf_counter()
+    with progress_bar(progress) as bar:
+        experiment = Experiment(
+            data,
+            splits_of(data, cv, repeats, seed),
+            Metric(metric, data),
+            backend=chosen,
+            engine=engine,
+            seed=seed,
+            n_trials=count,
+            memory=memory,
+            budget=budget,
+            watch=[*watch, *bar],
+        )
+        with Interruption() as interruption:
+            experiment.watch = [*experiment.watch, lambda _: interruption.requested]
+            plan.run(experiment, space, count)
+    return SweepResult(
+        trials=tuple(experiment.trials()),
+        space=space,
+        strategy=plan.name,
+        metric=experiment.metric.name,
+        task=data.task,
+        seed=seed,
+        seconds=time.perf_counter() - started,
+        backend=chosen.name,
+        ended_early=experiment.ended,
+        interrupted=experiment.interrupted or interruption.requested,
+        notes=data.notes if isinstance(data, TableData) else (),
+        experiment=experiment,
+    )

@@ -1,0 +1,153 @@
+"""Optuna's samplers (by default the tree-structured Parzen estimator, Bergstra et al. 2011), asked for trials by the
+batch: as many configurations as train together well, then all their scores at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from gpubp.errors import SettingsError
+from gpubp.sweeping.experiment import Experiment
+from gpubp.sweeping.ranges import Choices, Range
+from gpubp.sweeping.space import Space
+from gpubp.sweeping.strategies import checked_trials
+from gpubp.sweeping.trial import Configuration, Record
+
+STORAGE = "sqlite:///gpubp-studies.sqlite3"
+MEANING = "gpubp: what a trial is"  # a study's attribute: its space and metric
+
+
+@dataclass(frozen=True)
+class TPE:
+    """storage: where the study is kept, a URL of Optuna's (SQLite, PostgreSQL, MySQL, a journal) or a storage object;
+    None for a SQLite file in the current folder. study: its name; one that is there already is gone on with, by as many
+    machines at once as like; None for a new one. batch: trials that are asked for at a time. sampler: any of Optuna's;
+    None for TPE with the sweep's seed.
+
+    Trials are numbered by the study, so that machines which share one have different trials, with different seeds.
+    """
+
+    storage: Any = None
+    study: str | None = None
+    batch: int = 16
+    sampler: Any = None
+    name: str = "tpe"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.batch, bool) or not isinstance(self.batch, int) or self.batch < 1:
+            raise SettingsError(f"TPE(batch={self.batch!r}): give a whole number, at least 1.")
+
+    def count(self, space: Space, n_trials: int | None) -> int:
+        return checked_trials(n_trials)
+
+    def run(self, experiment: Experiment, space: Space, n_trials: int) -> None:
+        optuna = import_optuna()
+        with quiet(optuna):
+            study = self._study(optuna, experiment, space)
+            for first in range(0, n_trials, self.batch):
+                if experiment.must_end():
+                    return
+                asked = [study.ask() for _ in range(min(self.batch, n_trials - first))]
+                configurations: list[Configuration] = []
+                try:
+                    for trial in asked:
+                        drawn = space.configure(_Suggested(trial, space))
+                        configurations.append(experiment.configure(trial.number, drawn))
+                    records = experiment.run(configurations, times=n_trials / len(asked))
+                except BaseException:
+                    for trial in asked:
+                        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                    raise
+                for trial, record in zip(asked, records, strict=True):
+                    _tell(optuna, study, trial, record)
+
+    def _study(self, optuna: Any, experiment: Experiment, space: Space) -> Any:
+        name = self.study or datetime.now().strftime("sweep %Y-%m-%d %H:%M:%S.%f")
+        sampler = self.sampler or optuna.samplers.TPESampler(
+            seed=int(experiment.seed) % 2**32, constant_liar=True, multivariate=True, group=True
+        )
+        study = optuna.create_study(
+            storage=self.storage or STORAGE,
+            study_name=name,
+            direction="maximize",
+            sampler=sampler,
+            load_if_exists=self.study is not None,
+        )
+        folds = len(experiment.splits)
+        meaning = f"{experiment.metric.name} over {folds} folds of {space.entries!r} {space.conditions!r}"
+        found = study.user_attrs.get(MEANING)
+        if found is not None and found != meaning:
+            raise SettingsError(
+                f"The study {name!r} is of another sweep: its trials are {found[:300]}. Give this one another name."
+            )
+        study.set_user_attr(MEANING, meaning)
+        return study
+
+
+class _Suggested:
+    """Chooses each value of a configuration by asking one of Optuna's trials."""
+
+    def __init__(self, trial: Any, space: Space) -> None:
+        self.trial = trial
+        groups = (space.entries, *(when.entries for when in space.conditions))
+        self.entries: dict[str, list[Range | Choices]] = {}
+        for group in groups:
+            for name, given in group.items():
+                self.entries.setdefault(name, []).append(given)
+
+    def __call__(self, name: str, given: Range | Choices) -> Any:
+        if isinstance(given, Choices):
+            if len(given.values) == 1:
+                return given.values[0]
+            labels = [str(value) for value in given.values]  # what every storage can hold
+            return given.values[labels.index(self.trial.suggest_categorical(self._key(name, given), labels))]
+        suggest = self.trial.suggest_int if given.integer else self.trial.suggest_float
+        kind = int if given.integer else float
+        return suggest(self._key(name, given), kind(given.low), kind(given.high), log=given.log)
+
+    def _key(self, name: str, given: Range | Choices) -> str:
+        """The parameter's name; with a number where conditions bring it with different values."""
+        same_name = self.entries[name]
+        if len(same_name) == 1:
+            return name
+        return f"{name} ({next(i for i, each in enumerate(same_name) if each is given) + 1})"
+
+
+def _tell(optuna: Any, study: Any, trial: Any, record: Record) -> None:
+    """Lost trials are told as pruned: worse than all others, which is what samplers are to learn from them."""
+    states = optuna.trial.TrialState
+    if record.status != "complete":
+        study.tell(trial, state=states.FAIL)
+    elif np.isfinite(record.score):
+        study.tell(trial, record.score)
+    else:
+        study.tell(trial, state=states.PRUNED)
+
+
+def import_optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise SettingsError("The strategy tpe needs Optuna: pip install 'gpubp[tune]', or use halving.") from error
+    return optuna
+
+
+@contextmanager
+def quiet(optuna: Any) -> Iterator[None]:
+    """Without Optuna's messages on each study and trial, and its warnings that parts of it are experimental."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)

@@ -1,0 +1,130 @@
+"""A trial: one configuration, its networks on every fold, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gpubp.kernels.architecture import Architecture
+from gpubp.recipe import Recipe
+from gpubp.training import Settings
+
+STATUSES = ("complete", "stopped", "diverged", "unfinished")
+
+
+@dataclass(frozen=True, eq=False)
+class Configuration:
+    """What a trial is going to train. seed: of the trial; the networks of its folds have seeds made from it."""
+
+    number: int
+    parameters: Mapping[str, Any]
+    seed: int
+    recipe: Recipe
+    architecture: Architecture
+    settings: Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """scores (S,): on the test rows of each of S folds, more being better; NaN for a network that was lost.
+
+    status: "complete"; "stopped" by a strategy before its last epoch; "diverged": a network left the finite numbers
+    (diverged_epochs (S,), from 0, −1 for those that did not); "unfinished": the sweep ended before it. epochs (S,):
+    trained. time_share: of the sweep's training time. engine: the one that trained it, to be named for the same bits.
+    """
+
+    number: int
+    parameters: Mapping[str, Any]
+    seed: int
+    status: str
+    scores: np.ndarray
+    epochs: np.ndarray
+    diverged_epochs: np.ndarray
+    time_share: float
+    engine: str
+    rung: int = 0
+
+    @property
+    def score(self) -> float:
+        """The mean over the folds, without the networks that were lost; NaN without any."""
+        known = self.scores[~np.isnan(self.scores)]
+        return float(known.mean()) if len(known) else float("nan")
+
+    @property
+    def std(self) -> float:
+        """The sample standard deviation over the folds; NaN for fewer than two."""
+        known = self.scores[~np.isnan(self.scores)]
+        return float(known.std(ddof=1)) if len(known) > 1 else float("nan")
+
+    @property
+    def rank_key(self) -> tuple[int, int, float, int]:
+        """Sorts the best first: the trained to the end, those that went further, the higher score, the earlier."""
+        score = self.score
+        return STATUSES.index(self.status), -self.rung, np.inf if np.isnan(score) else -score, self.number
+
+
+@dataclass(eq=False)
+class Record:
+    """What has been found out about a trial so far, fold by fold."""
+
+    configuration: Configuration
+    n_folds: int
+    status: str = "unfinished"
+    rung: int = 0
+    engine: str = ""
+    scores: np.ndarray = field(init=False)
+    epochs: np.ndarray = field(init=False)
+    diverged: np.ndarray = field(init=False)
+    seconds: np.ndarray = field(init=False)
+    seen: np.ndarray = field(init=False)  # the folds that were scored, in this rung
+    sums: np.ndarray | None = None  # (N, C or O) float32: predictions of the test rows, added up over the repeats
+    counts: np.ndarray | None = None  # (N,)
+
+    def __post_init__(self) -> None:
+        n = self.n_folds
+        self.scores, self.seconds = np.full(n, np.nan), np.zeros(n)
+        self.epochs, self.diverged = np.zeros(n, dtype=np.int64), np.full(n, -1, dtype=np.int64)
+        self.seen = np.zeros(n, dtype=bool)
+
+    def begin_rung(self, rung: int) -> None:
+        self.rung = rung
+        self.seen[:] = False
+        if self.sums is not None and self.counts is not None:
+            self.sums[:], self.counts[:] = 0.0, 0
+
+    @property
+    def score(self) -> float:
+        """The mean; −inf where a network was lost, or not yet scored."""
+        return float(self.scores.mean()) if self.seen.all() and np.isfinite(self.scores).all() else float("-inf")
+
+    def add_predictions(self, test: np.ndarray, predictions: np.ndarray, n_rows: int) -> None:
+        if self.sums is None or self.counts is None:
+            self.sums = np.zeros((n_rows, predictions.shape[1]), dtype=np.float32)
+            self.counts = np.zeros(n_rows, dtype=np.int64)
+        self.sums[test] += predictions
+        self.counts[test] += 1
+
+    def out_of_fold(self) -> np.ndarray | None:
+        """(N, C or O) float64: the mean prediction of each row by networks that had not seen it; NaN where none."""
+        if self.sums is None or self.counts is None:
+            return None
+        with np.errstate(invalid="ignore"):
+            return self.sums.astype(np.float64) / self.counts[:, None]
+
+    def trial(self, total_seconds: float) -> Trial:
+        status = "diverged" if self.seen.all() and np.isnan(self.scores).any() else self.status
+        return Trial(
+            number=self.configuration.number,
+            parameters=self.configuration.parameters,
+            seed=self.configuration.seed,
+            status=status,
+            scores=self.scores.copy(),
+            epochs=self.epochs.copy(),
+            diverged_epochs=self.diverged.copy(),
+            time_share=float(self.seconds.sum() / total_seconds) if total_seconds > 0 else 0.0,
+            engine=self.engine,
+            rung=self.rung,
+        )
