@@ -126,6 +126,19 @@ def score(prediction: Prediction, target: Target, table: Table) -> dict[str, Any
     return regression_report(target.values(table), prediction.values)
 
 
+def format_of(path: str | Path) -> str | None:
+    """Which kind of gpubp's files this one says that it is; None for whatever does not say."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="np") as file:
+            described = json.loads((file.metadata() or {})["gpubp"])
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
+        return None
+    found = described.get("format") if isinstance(described, dict) else None
+    return found if isinstance(found, str) else None
+
+
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
@@ -153,6 +166,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             f"{path} is an estimator's file: read it with MLPClassifier.load or MLPRegressor.load. Model files are "
             "written by `gpubp train`."
         )
+    if isinstance(described, dict) and described.get("format") == "gpubp ensemble":
+        raise ModelFileError(f"{path} is an ensemble: `gpubp predict` takes it, or read it with Ensemble.load.")
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise ModelFileError(f"{path} is not a model of gpubp.")
     if described.get("version") != VERSION:

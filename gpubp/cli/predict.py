@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,11 @@ from gpubp.cli.output import write, write_json
 from gpubp.errors import DataError
 
 if TYPE_CHECKING:
-    from gpubp.model import Model, Prediction
+    from gpubp.backends import Backend
+    from gpubp.ensemble import Ensemble
+    from gpubp.model import Model
+    from gpubp.preprocessing import Target
+    from gpubp.tables import Table
 
 MODEL_HELP = "A file that `gpubp train` wrote."
 
@@ -37,7 +42,8 @@ def predict(
     """Predict the target for every row of a table, as CSV with a header.
 
     One line for each row, in order: prediction, and with --probabilities also
-    probability_<class>. Columns are found by name where both tables have a
+    probability_<class>; of an ensemble that `gpubp sweep` wrote also the
+    disagreement of its members, as a standard deviation. Columns are found by name where both tables have a
     header, else by position; a target column may be there or not.
 
     \b
@@ -46,25 +52,63 @@ def predict(
       gpubp predict model.safetensors new.csv --probabilities -o answers.csv
       cat new.csv | gpubp predict model.safetensors - | head
     """
-    from gpubp.model import Model
-
     if output is not None:
         check_output(output, model, source.table)
-    loaded = Model.load(model)
+    loaded = load(model)
     if probabilities and loaded.task == "regression":
-        raise DataError(f"{model} is a regression of {loaded.target.name!r}: it has no probabilities.")
+        raise DataError(f"{model} is a regression of {target_of(loaded).name!r}: it has no probabilities.")
     table = source.read()
-    prediction = loaded.predict(table, backend.choose(report))
-    report.note(*prediction.notes)
+    answer = answers(loaded, table, backend.choose(report))
+    report.note(*answer.notes)
     if output is not None:
         from gpubp.files import write_whole
 
-        write_whole(output, csv(loaded, prediction, probabilities).encode())
+        write_whole(output, csv(answer, probabilities).encode())
         report.note(f"{table.rows:,} predictions were written to {output}.")
     if report.as_json:
-        write_json(result(loaded, prediction, probabilities, output))
+        write_json(result(answer, probabilities, output))
     elif output is None:
-        write(csv(loaded, prediction, probabilities))
+        write(csv(answer, probabilities))
+
+
+def load(path: Path) -> Model | Ensemble:
+    from gpubp.ensemble import FORMAT, Ensemble
+    from gpubp.model import Model, format_of
+
+    return Ensemble.load(path) if format_of(path) == FORMAT else Model.load(path)
+
+
+def target_of(loaded: Model | Ensemble) -> Target:
+    if loaded.target is None:
+        raise DataError(
+            "This ensemble was made from arrays, and knows no columns: load it in Python, with gpubp.ensemble."
+        )
+    return loaded.target
+
+
+@dataclass(frozen=True)
+class Answer:
+    """For N rows. disagreement (N,): of an ensemble's members, see Ensemble.disagreement; None for one network."""
+
+    task: str
+    target: str
+    labels: tuple[str, ...]
+    values: Any
+    probabilities: Any
+    disagreement: Any
+    notes: tuple[str, ...]
+
+
+def answers(loaded: Model | Ensemble, table: Table, backend: Backend) -> Answer:
+    from gpubp.model import Model
+
+    target = target_of(loaded)
+    about = (loaded.task, target.name, tuple(target.labels))
+    if isinstance(loaded, Model):
+        found = loaded.predict(table, backend)
+        return Answer(*about, found.values, found.probabilities, None, found.notes)
+    probabilities = loaded.predict_proba(table, backend) if loaded.task == "classification" else None
+    return Answer(*about, loaded.predict(table, backend), probabilities, loaded.disagreement(table, backend), ())
 
 
 def check_output(output: Path, model: Path, table: str) -> None:
@@ -76,25 +120,26 @@ def check_output(output: Path, model: Path, table: str) -> None:
             raise DataError(f"--output {output} is the file that is read: predictions would replace it.")
 
 
-def csv(model: Model, prediction: Prediction, probabilities: bool) -> str:
+def csv(answer: Answer, probabilities: bool) -> str:
     import polars as pl
 
-    columns: dict[str, Any] = {"prediction": prediction.values}
-    if probabilities and prediction.probabilities is not None:
-        columns |= {
-            f"probability_{label}": prediction.probabilities[:, c] for c, label in enumerate(model.target.labels)
-        }
+    columns: dict[str, Any] = {"prediction": answer.values}
+    if answer.disagreement is not None:
+        columns["disagreement"] = answer.disagreement
+    if probabilities and answer.probabilities is not None:
+        columns |= {f"probability_{label}": answer.probabilities[:, c] for c, label in enumerate(answer.labels)}
     return pl.DataFrame(columns).write_csv()
 
 
-def result(model: Model, prediction: Prediction, probabilities: bool, output: Path | None) -> dict[str, Any]:
-    return {
-        "task": model.task,
-        "target": model.target.name,
-        "labels": list(model.target.labels),
-        "rows": len(prediction.values),
-        "predictions": prediction.values,
-        "probabilities": prediction.probabilities if probabilities else None,
-        "notes": list(prediction.notes),
+def result(answer: Answer, probabilities: bool, output: Path | None) -> dict[str, Any]:
+    found = {
+        "task": answer.task,
+        "target": answer.target,
+        "labels": list(answer.labels),
+        "rows": len(answer.values),
+        "predictions": answer.values,
+        "probabilities": answer.probabilities if probabilities else None,
+        "notes": list(answer.notes),
         "output": None if output is None else str(output),
     }
+    return found if answer.disagreement is None else found | {"disagreement": answer.disagreement}

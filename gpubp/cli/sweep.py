@@ -1,0 +1,308 @@
+"""`gpubp sweep`: which network is best for a table, out of many."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gpubp.cli import shapes
+from gpubp.cli.options import BackendOptions, EngineOptions, ReportOptions, TableOptions, TargetOptions
+from gpubp.cli.output import Interrupted
+from gpubp.cli.space import space_of
+from gpubp.errors import DataError, SettingsError
+from gpubp.files import write_whole
+
+if TYPE_CHECKING:
+    from gpubp.ensemble import Ensemble
+    from gpubp.sweeping.result import SweepResult
+    from gpubp.sweeping.trial import Trial
+
+SPACE = "Search space"
+SHOWN = 10
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def sweep(
+    source: TableOptions,
+    target: TargetOptions,
+    backend: BackendOptions,
+    engine: EngineOptions,
+    report: ReportOptions,
+    space: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", rich_help_panel=SPACE, show_default=False, help="The search space, in TOML."),
+    ] = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=A;B",
+            rich_help_panel=SPACE,
+            show_default=False,
+            help="Choices, as hidden=8;16;32,32 (three networks). May be repeated.",
+        ),
+    ] = None,
+    range_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--range",
+            metavar="NAME=LOW:HIGH",
+            rich_help_panel=SPACE,
+            show_default=False,
+            help="Numbers between two others; LOW:HIGH:log, LOW:HIGH:int. May be repeated.",
+        ),
+    ] = None,
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=X",
+            rich_help_panel=SPACE,
+            show_default=False,
+            help="The same for every trial, as epochs=50. May be repeated.",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, show_default=False, help="How many configurations; 100 if not given (grid: all)."),
+    ] = None,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="random, grid, halving (the worse two thirds leave, again and again), or tpe (needs optuna).",
+        ),
+    ] = "random",
+    folds: Annotated[int, typer.Option(help="Parts that the rows are split into; each is predicted once.")] = 5,
+    repeats: Annotated[int, typer.Option(help="How often to split anew.")] = 1,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            show_default=False, help="A scorer of scikit-learn's, or loss; accuracy or r2 if not given. More is better."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", show_default=False, help="Begin nothing new after this time: 90s, 10m or 2h."),
+    ] = None,
+    ensemble: Annotated[
+        int, typer.Option(min=0, help="Networks that answer together, chosen from the trials; 0 for none.")
+    ] = 10,
+    seed: Annotated[int, typer.Option(help="Of all randomness: the same seed gives the same result.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            show_default=False,
+            help="Write trials.csv, the best network trained on all rows (best.safetensors) and the ensemble here.",
+        ),
+    ] = None,
+) -> None:
+    """Try many networks on a table, all folds of all of them at once.
+
+    Names are those of `gpubp train`: hidden, activation, optimizer,
+    learning-rate, l2, dropout, batch-size, epochs, scale and so on. Without
+    any, widths, learning rates and l2 are searched. Every trial is
+    cross-validated; ± is the sample standard deviation over its folds. The
+    ensemble is chosen on predictions of rows that its networks had not seen.
+
+    \b
+    Examples:
+      gpubp sweep seeds_dataset.txt --trials 200
+      gpubp sweep data.csv -t class --grid "hidden=8;16;32,32" --range learning-rate=1e-4:1:log
+      gpubp sweep data.csv -t price --space space.toml --strategy halving --budget 10m -o runs/price
+    """
+    import gpubp
+
+    searched = space_of(space, grid or (), range_ or (), fixed or ())
+    seconds = _seconds(budget)
+    if output is not None and output.exists() and not output.is_dir():
+        raise SettingsError(f"--output {output}: that is a file; name a folder.")
+    table = source.read()
+    found = gpubp.sweep(
+        table,
+        target.target,
+        searched,
+        n_trials=trials,
+        cv=folds,
+        repeats=repeats,
+        strategy=strategy,
+        metric=metric,
+        task=target.task,
+        categorical=target.categorical or (),
+        backend=backend.choose(report),
+        engine=engine.engine,
+        seed=seed,
+        budget=seconds,
+        progress=report.progress,
+    )
+    if found.interrupted and not any(trial.status == "complete" for trial in found.trials):
+        raise Interrupted("Interrupted before the first trial was done: there are no results.")
+    report.note(*found.notes)
+    if found.ended_early:
+        report.note("The sweep ended early: what follows is of the trials that were done.")
+    team = found.ensemble(ensemble) if ensemble and _done(found) > 1 else None
+    outcome = _result(found, team, source, target)
+    if output is not None:
+        outcome["written"] = _write(found, team, output)
+    report.give(outcome, lambda: _parts(outcome))
+
+
+def _done(found: SweepResult) -> int:
+    return sum(trial.status == found.best.status for trial in found.trials)
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if match is None or float(match[1]) == 0:
+        raise SettingsError(f"--budget {text!r}: give a time such as 90s, 10m or 2h.")
+    return float(match[1]) * UNITS[match[2] or "s"]
+
+
+def _result(found: SweepResult, team: Ensemble | None, source: TableOptions, target: TargetOptions) -> dict[str, Any]:
+    from gpubp.sweeping.baseline import baseline_scores
+
+    best = found.best
+    result = {
+        "task": found.task,
+        "metric": found.metric,
+        "strategy": found.strategy,
+        "trials": len(found.trials),
+        "networks": sum(len(trial.scores) for trial in found.trials),
+        "diverged": sum(trial.status == "diverged" for trial in found.trials),
+        "best": _described(best),
+        "leaderboard": [_described(trial) for trial in found.ranked[:SHOWN]],
+        "baseline": statistics.fmean(baseline_scores(found.experiment).tolist()),
+        "ensemble": None,
+        "command": command(found, best, source, target),
+        "seconds": found.seconds,
+        "backend": found.backend,
+        "ended_early": found.ended_early,
+        "notes": list(found.notes),
+    }
+    if team is not None:
+        result["ensemble"] = {
+            "score": team.description["out_of_fold_score"],
+            "best_alone": team.description["best_single_score"],
+            "networks": team.n_members,
+        }
+    return result
+
+
+def _described(trial: Trial) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "parameters": dict(trial.parameters),
+        "score": trial.score,
+        "standard_deviation": trial.std,
+        "fold_scores": trial.scores,
+        "epochs": float(trial.epochs.mean()),
+        "status": trial.status,
+        "engine": trial.engine,
+    }
+
+
+def command(found: SweepResult, trial: Trial, source: TableOptions, target: TargetOptions) -> str:
+    """The `gpubp train` that trains the trial's network on all rows."""
+    words = ["gpubp", "train", source.table, "--target", str(found.experiment.data.name)]  # type: ignore[union-attr]
+    words += ["--task", found.task]
+    for column in target.categorical or ():
+        words += ["--categorical", column]
+    if source.header is not None:
+        words += ["--header" if source.header else "--no-header"]
+    if source.separator is not None:
+        words += ["--separator", source.separator]
+    for name, value in trial.parameters.items():
+        words += _option(name, value)
+    return shlex.join([*words, "--seed", str(trial.seed), "--engine", trial.engine])
+
+
+def _option(name: str, value: Any) -> list[str]:
+    from gpubp.sweeping.parameters import OPTIMIZER_OPTIONS, SCHEDULE_OPTIONS
+
+    option = "--" + name.replace("_", "-")
+    if name in (*OPTIMIZER_OPTIONS, *SCHEDULE_OPTIONS) and name not in ("momentum", "weight_decay"):
+        kind = "optimizer" if name in OPTIMIZER_OPTIONS else "schedule"
+        return [f"--{kind}-option", f"{name}={value}"]
+    if name == "shuffle":
+        return ["--shuffle" if value else "--no-shuffle"]
+    if name == "early_stopping":
+        return ["--early-stopping"] if value else []
+    if isinstance(value, tuple):
+        return [option, ",".join(map(str, value)) or "none"]
+    if value is None:
+        return [option, "all"] if name == "batch_size" else []
+    return [option, str(value)]
+
+
+def _write(found: SweepResult, team: Ensemble | None, folder: Path) -> list[str]:
+    """trials.csv, best.safetensors, ensemble.safetensors; each whole or not at all."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"Cannot make the folder {folder}: {error.strerror or error}.") from error
+    write_whole(folder / "trials.csv", found.table.write_csv().encode())
+    found.refit().save(folder / "best.safetensors")
+    written = ["trials.csv", "best.safetensors"]
+    if team is not None:
+        team.save(folder / "ensemble.safetensors")
+        written.append("ensemble.safetensors")
+    return [str(folder / name) for name in written]
+
+
+def _parts(outcome: dict[str, Any]) -> Iterable[Any]:
+    varied = [name for name in outcome["best"]["parameters"] if _varies(name, outcome["leaderboard"])]
+    rows = [
+        (
+            place + 1,
+            _score(trial["score"]),
+            _score(trial["standard_deviation"]),
+            f"{trial['epochs']:.0f}",
+            *(_shown(trial["parameters"].get(name)) for name in varied),
+        )
+        for place, trial in enumerate(outcome["leaderboard"])
+    ]
+    columns = ["place>", f"{outcome['metric']}>", "±>", "epochs>", *(name.replace("_", "-") for name in varied)]
+    yield shapes.table(columns, rows)
+    team = outcome["ensemble"]
+    networks = shapes.counted(outcome["networks"], "network")
+    yield shapes.facts(
+        [
+            ("best", f"{_score(outcome['best']['score'])}, trial {outcome['best']['trial']} of {outcome['trials']}"),
+            ("baseline", f"{_score(outcome['baseline'])}, without looking at the inputs"),
+            (
+                "ensemble",
+                None
+                if team is None
+                else f"{_score(team['score'])} by {shapes.counted(team['networks'], 'network')} together, "
+                f"{_score(team['best_alone'])} by the best of them alone, all on rows that they had not seen",
+            ),
+            ("diverged", shapes.counted(outcome["diverged"], "trial") if outcome["diverged"] else None),
+            ("time", f"{shapes.seconds(outcome['seconds'])} for {networks}, backend {outcome['backend']}"),
+            ("written", ", ".join(outcome["written"]) if "written" in outcome else None),
+        ]
+    )
+    yield shapes.line(f"Train the best on all rows: {outcome['command']}")
+
+
+def _varies(name: str, trials: list[dict[str, Any]]) -> bool:
+    return len({repr(trial["parameters"].get(name)) for trial in trials}) > 1 or len(trials) == 1
+
+
+def _score(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return shapes.number(value) if isinstance(value, float) else "–" if value is None else str(value)
