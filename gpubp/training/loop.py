@@ -314,9 +314,7 @@ class CheckedData:
     weights: np.ndarray | None
 
 
-def check_data(
-    population: Population, X: Array, T: np.ndarray, loss: Loss, weights: np.ndarray | None
-) -> CheckedData:
+def check_data(population: Population, X: Array, T: np.ndarray, loss: Loss, weights: np.ndarray | None) -> CheckedData:
     """Shapes, finite numbers, and targets that the loss can take."""
     X, T = X if isinstance(X, population.backend.xp.ndarray) else np.asarray(X), np.asarray(T)
     architecture = population.architecture
