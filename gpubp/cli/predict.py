@@ -43,8 +43,9 @@ def predict(
 
     One line for each row, in order: prediction, and with --probabilities also
     probability_<class>; of an ensemble that `gpubp sweep` wrote also the
-    disagreement of its members, as a standard deviation. Columns are found by name where both tables have a
-    header, else by position; a target column may be there or not.
+    disagreement of its members, as a standard deviation. Columns are found by
+    name where both tables have a header, else by position; a target column may
+    be there or not.
 
     \b
     Examples:

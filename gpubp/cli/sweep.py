@@ -116,8 +116,9 @@ def sweep(
     \b
     Examples:
       gpubp sweep seeds_dataset.txt --trials 200
-      gpubp sweep data.csv -t class --grid "hidden=8;16;32,32" --range learning-rate=1e-4:1:log
-      gpubp sweep data.csv -t price --space space.toml --strategy halving --budget 10m -o runs/price
+      gpubp sweep data.csv -t class --grid "hidden=8;16;32,32" -o runs/class
+      gpubp sweep data.csv -t class --range learning-rate=1e-4:1:log
+      gpubp sweep data.csv --space space.toml --strategy halving --budget 10m
     """
     import gpubp
 

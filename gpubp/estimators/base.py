@@ -64,10 +64,10 @@ class MLP(BaseEstimator):
         random_state = check_random_state(self.random_state)
         if fresh or not incremental or not hasattr(self, "_seed"):
             self._seed = int(random_state.randint(np.iinfo(np.int32).max))
+        table = inputs.dense(dtype)
         params = self._start(architecture, targets, dtype, fresh)
         operations = 6.0 * len(params) * min(y.shape[0], 200 if self.batch_size == "auto" else self.batch_size)
         backend = choose_backend(self.backend, inputs.on_device, operations)
-        table = inputs.dense(dtype)
         problem = Problem(
             table if backend.name == "cupy" else to_host(table),
             targets,

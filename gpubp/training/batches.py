@@ -16,7 +16,7 @@ from gpubp.kernels.reference.permutation import permutation
 from gpubp.sampling import RowSets, Step, epoch_steps
 
 CHUNK_BYTES = 32 << 20
-AHEAD_NUMBERS = 16_384  # places in the shuffles that are computed at a time
+AHEAD_NUMBERS = 4096  # places in the shuffles that are computed at a time
 MOST_RESIDENT_BATCHES = 4096  # views take memory too
 
 
