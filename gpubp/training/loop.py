@@ -324,7 +324,7 @@ def check_data(population: Population, X: Array, T: np.ndarray, loss: Loss, weig
         raise DataError(f"T has shape {T.shape}: expected ({len(X)}, {architecture.n_outputs}), a row for each of X.")
     largest = float(np.finfo(population.dtype).max)
     for name, values in (("X", X), ("T", T)):
-        if not bool((abs(values) <= largest).all()):
+        if not (values.max() <= largest and values.min() >= -largest):  # no copy of a large table; false for NaN
             values = values if isinstance(values, np.ndarray) else population.backend.to_host(values)
             row, column = np.argwhere(~(np.abs(values) <= largest))[0]
             raise DataError(
