@@ -22,8 +22,11 @@ from benchmarks.case_study import case_study_row
 from benchmarks.contest import Outcome, Row, WrongAnswer, measure
 from benchmarks.machine import describe
 from benchmarks.many import MANY_ROWS
+from benchmarks.memory import MEMORY_ROWS
 from benchmarks.minibatch import MINIBATCH_ROWS
 from benchmarks.online import ONLINE_ROWS
+from benchmarks.prediction import PREDICTION_ROWS
+from benchmarks.sgemm import SGEMM_ROWS
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -40,6 +43,9 @@ ROWS: dict[str, Callable[[Backend, bool], Row]] = {
     **ONLINE_ROWS,
     **MANY_ROWS,
     **MINIBATCH_ROWS,
+    **SGEMM_ROWS,
+    **MEMORY_ROWS,
+    **PREDICTION_ROWS,
 }
 REPEATS = 7
 
@@ -50,6 +56,10 @@ def main(
         bool, typer.Option("--quick", help="Little work, 2 repeats: to see that everything runs.")
     ] = False,
     repeats: Annotated[int | None, typer.Option(min=1, help=f"Of each contender; {REPEATS} by default.")] = None,
+    quiet_cores: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Take a timing again if other programs kept more cores busy than this meanwhile."),
+    ] = None,
     backend: Annotated[str | None, typer.Option(help="auto, numpy or cupy; else GPUBP_BACKEND decides.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Save machine, times and ratios here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the ratios: .png or .svg. Needs matplotlib.")] = None,
@@ -71,7 +81,7 @@ def main(
     for name in rows or ROWS:
         notes.print(f"[dim]{name} …[/]")
         try:
-            outcomes.append(measure(ROWS[name](chosen, quick), repeats or (2 if quick else REPEATS)))
+            outcomes.append(measure(ROWS[name](chosen, quick), repeats or (2 if quick else REPEATS), quiet_cores))
         except WrongAnswer as error:
             fail(f"{name}: wrong answer, so there is nothing to time. {error}.", code=1)
     show(outcomes)
@@ -104,12 +114,27 @@ def show(outcomes: list[Outcome]) -> None:
     console.print(table)
     for outcome in outcomes:
         console.print(f"{outcome.row.title}: {outcome.checked}.", markup=False, soft_wrap=True)
+    show_goals(outcomes)
     absent: dict[tuple[str, str], list[str]] = {}
     for outcome in outcomes:
         for name, reason in outcome.row.missing.items():
             absent.setdefault((name, reason), []).append(outcome.row.title)
     for (name, reason), titles in absent.items():
         console.print(f"No {name} for {'; '.join(titles)}: {reason}", markup=False, soft_wrap=True)
+
+
+def show_goals(outcomes: list[Outcome]) -> None:
+    """How many times as fast as the best of which peers gpubp is to be, and is."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "against the best of", "goal", "found", "others' cores"):
+        table.add_column(heading, justify="right" if heading in ("goal", "found", "others' cores") else "left")
+    for outcome in outcomes:
+        others = "unknown" if outcome.others is None else f"{outcome.others:.1f}"
+        for goal, found in outcome.goals():
+            times = "not measured" if found is None else f"{number(found)}{'' if found >= goal.times else ' (missed)'}"
+            table.add_row(outcome.row.title, ", ".join(goal.peers), f"× {goal.times:g}", times, others)
+    if table.row_count:
+        console.print(table)
 
 
 def number(value: float) -> str:

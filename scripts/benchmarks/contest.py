@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from statistics import median
+from dataclasses import asdict, dataclass, field
+from math import nan
+from statistics import mean, median
 
+from benchmarks.machine import Bystanders
+
+PAUSE = 0.1  # seconds before each timing: threads of the contender before it come to rest
+WAIT, PATIENCE = 2.0, 300  # seconds before a timing is taken again, and how often a row may do that
 OURS = "gpubp"  # contenders whose names begin so are the engines; the others are peers
+
+
+@dataclass(frozen=True)
+class Goal:
+    """gpubp's best, or `ours`, is to be at least `times` as fast as the best of these peers."""
+
+    times: float
+    peers: tuple[str, ...]
+    ours: str = OURS
+
+    def found(self, medians: dict[str, float]) -> float | None:
+        """How many times as fast; None where nobody was there to be measured."""
+        peers = [medians[name] for name in self.peers if name in medians]
+        ours = [value for name, value in medians.items() if name.startswith(self.ours)]
+        return min(peers) / min(ours) if peers and ours else None
 
 
 @dataclass(frozen=True)
@@ -23,6 +44,7 @@ class Row:
     check: Callable[[], str]
     contenders: dict[str, Callable[[], float]]
     missing: dict[str, str] = field(default_factory=dict)
+    goals: tuple[Goal, ...] = ()
 
 
 class WrongAnswer(Exception):
@@ -31,11 +53,12 @@ class WrongAnswer(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """times: every repeat of each contender, in the row's unit."""
+    """times: every repeat of each contender, in the row's unit. others: how many cores other programs kept busy."""
 
     row: Row
     checked: str
     times: dict[str, list[float]]
+    others: float | None = None
 
     def medians(self) -> dict[str, float]:
         return {name: median(times) for name, times in self.times.items()}
@@ -46,8 +69,13 @@ class Outcome:
     def ratios(self) -> dict[str, float]:
         """How many times as long as gpubp's fastest engine each contender takes."""
         medians = self.medians()
-        best = min(value for name, value in medians.items() if name.startswith(OURS))
+        best = min((value for name, value in medians.items() if name.startswith(OURS)), default=nan)
         return {name: value / best for name, value in medians.items()}
+
+    def goals(self) -> list[tuple[Goal, float | None]]:
+        """With what was found."""
+        medians = self.medians()
+        return [(goal, goal.found(medians)) for goal in self.row.goals]
 
     def to_dict(self) -> dict[str, object]:
         """Plain JSON values."""
@@ -59,17 +87,39 @@ class Outcome:
             "medians": self.medians(),
             "least": self.least(),
             "ratios": self.ratios(),
+            "goals": [asdict(goal) | {"found": found} for goal, found in self.goals()],
+            "others": self.others,
             "missing": self.row.missing,
         }
 
 
-def measure(row: Row, repeats: int) -> Outcome:
-    """Check, warm up, and time; contenders take turns, so that a busy moment of the machine hits all of them alike."""
+def measure(row: Row, repeats: int, quiet: float | None = None) -> Outcome:
+    """Check, warm up, and time; contenders take turns, so that a busy moment of the machine hits all of them alike.
+
+    quiet: a timing during which other programs kept more cores busy than this is thrown away and taken again.
+    """
     checked = row.check()
     for run in row.contenders.values():
         run()
     times: dict[str, list[float]] = {name: [] for name in row.contenders}
+    others: list[float | None] = []
+    patience = PATIENCE
     for _ in range(repeats):
         for name, run in row.contenders.items():
-            times[name].append(run())
-    return Outcome(row, checked, times)
+            taken, cores = timed(run)
+            while quiet is not None and cores is not None and cores > quiet and patience > 0:
+                patience -= 1
+                time.sleep(WAIT)
+                taken, cores = timed(run)
+            times[name].append(taken)
+            others.append(cores)
+    known = [cores for cores in others if cores is not None]
+    return Outcome(row, checked, times, mean(known) if known else None)
+
+
+def timed(run: Callable[[], float]) -> tuple[float, float | None]:
+    """What the run took, and how many cores other programs kept busy meanwhile."""
+    time.sleep(PAUSE)
+    bystanders = Bystanders()
+    taken = run()
+    return taken, bystanders.cores()

@@ -9,9 +9,9 @@ from gpubp.errors import BackendError, SettingsError
 from gpubp.training.choice import ENGINES
 
 
-def served_by() -> list[tuple[str, str]]:
-    """(contender, engine) for each engine there is."""
-    return [(f"{OURS} {engine}", engine) for engine in ENGINES if engine != "auto"]
+def served_by(auto: bool = False) -> list[tuple[str, str]]:
+    """(contender, engine) for each engine there is; auto: and for the choice between them."""
+    return [(f"{OURS} {engine}", engine) for engine in ENGINES if auto or engine != "auto"]
 
 
 def refusal(attempt: Callable[[], object]) -> str | None:

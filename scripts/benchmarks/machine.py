@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from gpubp.backends import Backend, NumpyBackend
 
@@ -46,3 +48,31 @@ def blas() -> str:
         f"{library['num_threads']} threads)"
         for library in libraries[:1]
     )
+
+
+class Bystanders:
+    """Other programs: how many cores they kept busy since this was made. Linux tells."""
+
+    STAT = Path("/proc/stat")
+
+    def __init__(self) -> None:
+        self.start = self._now()
+
+    def cores(self) -> float | None:
+        """None where the system does not tell."""
+        now = self._now()
+        if self.start is None or now is None:
+            return None
+        seconds, busy, own = (after - before for after, before in zip(now, self.start, strict=True))
+        return max(0.0, (busy - own) / seconds)
+
+    def _now(self) -> tuple[float, float, float] | None:
+        """Seconds: of the clock, of all cores at work, of this process with the ones it started."""
+        if not self.STAT.exists():
+            return None
+        user, nice, system, _idle, _waiting, irq, softirq, stolen = map(
+            int, self.STAT.read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
+        )
+        own = os.times()
+        busy = (user + nice + system + irq + softirq + stolen) / os.sysconf("SC_CLK_TCK")
+        return time.perf_counter(), busy, own.user + own.system + own.children_user + own.children_system

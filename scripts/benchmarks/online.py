@@ -13,7 +13,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from benchmarks import jax_peer, plain_python
+from benchmarks import jax_online, plain_python
 from benchmarks.contest import Row, WrongAnswer
 from benchmarks.engines import refusal, served_by
 from gpubp.backends import Backend, NumpyBackend
@@ -79,7 +79,7 @@ def online_row(n_networks: int, backend: Backend, quick: bool) -> Row:
     runs["plain Python"] = (partial(by_plain_python, problem), 2 if quick else 20)
     for name, tuned in (("JAX", False), ("JAX tuned", True)):
         runs[name] = (partial(by_jax, problem, tuned), jax_epochs)
-        if reason := jax_peer.missing():
+        if reason := jax_online.missing():
             missing[name] = reason
     runs["PyTorch"] = (partial(by_pytorch, problem), 1 if quick else 3)
     if find_spec("torch") is None:
@@ -132,9 +132,9 @@ def by_gpubp(problem: Problem, backend: Backend, engine: str, epochs: int) -> Re
 
 def by_jax(problem: Problem, tuned: bool, epochs: int) -> Result:
     group = min(JAX_GROUP, problem.n_networks) if tuned else problem.n_networks
-    training = jax_peer.Training("squared_error", tuned, epochs, group)
+    training = jax_online.Training(tuned, epochs, group)
     order = problem.order[:, :, None]
-    seconds, losses = jax_peer.train(training, problem.layers(), problem.X, problem.T, problem.rates, order)
+    seconds, losses = jax_online.train(training, problem.layers(), problem.X, problem.T, problem.rates, order)
     return seconds, epochs * problem.order.size, losses
 
 

@@ -1,6 +1,6 @@
-"""Whoever trains one network by mini-batches: gpubp's engines, scikit-learn, PyTorch. One more is one more class.
+"""Whoever trains one network by mini-batches: gpubp's engines, JAX, PyTorch, scikit-learn. One more is one more class.
 
-All of them start from the same weights, take the same batches when nothing is shuffled, and report each epoch's mean
+All of them start from the same weights, take the same batches in the rows' own order, and report each epoch's mean
 training loss, so that their answers can be compared.
 """
 
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from benchmarks import jax_scan
 from benchmarks.engines import refusal
 from benchmarks.machine import usable_cores
 from gpubp.backends import Backend, NumpyBackend
@@ -31,6 +32,7 @@ class Problem:
     classes: np.ndarray  # (N,)
     batch_size: int
     rate: float = 1e-3
+    seed: int = 1  # of the first weights
 
     @classmethod
     def of(cls, sizes: tuple[int, ...], batch_size: int, batches: int) -> Problem:
@@ -49,7 +51,7 @@ class Problem:
         return np.eye(self.architecture.n_outputs, dtype=np.float32)[self.classes]
 
     def population(self, backend: Backend) -> Population:
-        return Population.initialize(self.architecture, 1, backend)
+        return Population.initialize(self.architecture, self.seed, backend)
 
     def initial_layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(W (I, O), b (O,)) of each layer."""
@@ -64,7 +66,7 @@ class Trainer(Protocol):
         """Why it cannot train this here; None if it can."""
         ...
 
-    def train(self, problem: Problem, epochs: int, shuffle: bool) -> tuple[float, np.ndarray]:
+    def train(self, problem: Problem, epochs: int) -> tuple[float, np.ndarray]:
         """(seconds, each epoch's mean training loss)."""
         ...
 
@@ -74,12 +76,12 @@ class Gpubp:
         self.name, self.engine, self.backend = name, engine, backend
 
     def missing(self, problem: Problem) -> str | None:
-        return refusal(lambda: self.train(problem, 1, shuffle=False))
+        return refusal(lambda: self.train(problem, 1))
 
-    def train(self, problem: Problem, epochs: int, shuffle: bool) -> tuple[float, np.ndarray]:
+    def train(self, problem: Problem, epochs: int) -> tuple[float, np.ndarray]:
         population = problem.population(self.backend)
         settings = Settings(
-            learning_rate=problem.rate, batch_size=problem.batch_size, epochs=epochs, shuffle=shuffle
+            learning_rate=problem.rate, batch_size=problem.batch_size, epochs=epochs, shuffle=False
         )  # cross-entropy and Adam are the defaults
         targets = problem.one_hot
         started = time.perf_counter()
@@ -94,7 +96,7 @@ class ScikitLearn:
     def missing(self, problem: Problem) -> str | None:
         return None if find_spec("sklearn") else "not installed"
 
-    def train(self, problem: Problem, epochs: int, shuffle: bool) -> tuple[float, np.ndarray]:
+    def train(self, problem: Problem, epochs: int) -> tuple[float, np.ndarray]:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPClassifier
 
@@ -103,7 +105,7 @@ class ScikitLearn:
             alpha=0.0,
             batch_size=problem.batch_size,
             learning_rate_init=problem.rate,
-            shuffle=shuffle,
+            shuffle=False,
             max_iter=1,
             n_iter_no_change=10**9,
             warm_start=True,
@@ -120,31 +122,54 @@ class ScikitLearn:
             return time.perf_counter() - started, np.array(model.loss_curve_[-epochs:])
 
 
+class Jax:
+    """jit and scan. The batches are cut before the clock starts: see jax_scan.py."""
+
+    def __init__(self, name: str, donated: bool) -> None:
+        self.name, self.donated = name, donated
+
+    def missing(self, problem: Problem) -> str | None:
+        return None if find_spec("jax") else "not installed"
+
+    def train(self, problem: Problem, epochs: int) -> tuple[float, np.ndarray]:
+        training = jax_scan.Training(1, epochs, self.donated, problem.rate)
+        layers = [(W[None], b[None]) for W, b in problem.initial_layers()]
+        X, T = (
+            rows.reshape(1, problem.batches, problem.batch_size, -1) for rows in (problem.X, problem.one_hot)
+        )  # (P, steps, B, columns)
+        seconds, losses = jax_scan.train(training, layers, X, T)
+        return seconds, losses[:, 0]
+
+
 WORTH_THREADS = 1_000_000  # parameters times rows of a batch; with less, PyTorch is faster on one thread
 
 
 class PyTorch:
-    """Eager, with autograd and the fused Adam; batches are cut from one shuffled copy, without a DataLoader."""
+    """Eager, with autograd; batches are views of the table, without a DataLoader.
 
-    name = "PyTorch"
+    as_it_comes: Adam and the number of threads as they are by default, else fused and one where that is faster.
+    """
+
+    def __init__(self, name: str = "PyTorch", as_it_comes: bool = False) -> None:
+        self.name, self.as_it_comes = name, as_it_comes
 
     def missing(self, problem: Problem) -> str | None:
         return None if find_spec("torch") else "not installed"
 
-    def train(self, problem: Problem, epochs: int, shuffle: bool) -> tuple[float, np.ndarray]:
+    def train(self, problem: Problem, epochs: int) -> tuple[float, np.ndarray]:
         import torch
 
         large = problem.batch_size * problem.architecture.n_parameters > WORTH_THREADS
-        torch.set_num_threads(usable_cores() if large else 1)
+        torch.set_num_threads(usable_cores() if large or self.as_it_comes else 1)
         model = torch_network(problem.initial_layers())
-        optimizer = torch.optim.Adam(model.parameters(), lr=problem.rate, fused=True)
+        optimizer = torch.optim.Adam(model.parameters(), lr=problem.rate, fused=None if self.as_it_comes else True)
         X, classes = torch.from_numpy(problem.X), torch.from_numpy(problem.classes)
+        batches = list(zip(X.split(problem.batch_size), classes.split(problem.batch_size), strict=True))
         losses = []
         started = time.perf_counter()
         for _ in range(epochs):
-            order = torch.randperm(len(X)) if shuffle else torch.arange(len(X))
             total = torch.zeros(())
-            for x, y in zip(X[order].split(problem.batch_size), classes[order].split(problem.batch_size), strict=True):
+            for x, y in batches:
                 optimizer.zero_grad(set_to_none=True)
                 loss = torch.nn.functional.cross_entropy(model(x), y)
                 loss.backward()
