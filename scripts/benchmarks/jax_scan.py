@@ -2,8 +2,9 @@
 
 One network's step is differentiated by `value_and_grad`, vmapped over a group of networks, and groups are trained one
 after the other. One group of all networks is what JAX is made for; small groups stay in the caches, and a group of one
-gets along without vmap. The batches are cut before the clock starts, which is up to twice as fast as gathering their
-rows in the program. (Unrolling the scan is no faster.)
+gets along without vmap. Several updates of the scan in one piece of the program (`unroll`) take up to a sixth less
+time, or half as much again. The batches are cut before the clock starts: gathering their rows in the program would take up to a
+twentieth longer.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Training:
-    """What a program is compiled for. group: networks side by side. donated: it may reuse the parameters' memory."""
+    """What a program is compiled for. group: networks side by side. unroll: updates in one piece. donated: it may reuse
+    the parameters' memory.
+    """
 
     group: int
+    unroll: int
     epochs: int
     donated: bool
     rate: float
@@ -84,7 +88,7 @@ def _program(training: Training, n_groups: int) -> Any:
             return (params, m, v, number + 1), loss
 
         def epoch(state: Any, _: Any) -> Any:
-            state, losses = lax.scan(update, state, batches)
+            state, losses = lax.scan(update, state, batches, unroll=training.unroll)
             return state, losses.mean(0)
 
         slots = [jnp.zeros_like(w) for w in params]

@@ -30,8 +30,8 @@ Result = tuple[float, int, np.ndarray]  # seconds, updates of all networks, epoc
 
 @dataclass(frozen=True)
 class Size:
-    """compiled_epochs: to be timed, of lane and block engine; epochs: of the others. jax_group: networks side by side
-    in JAX tuned.
+    """compiled_epochs: to be timed, of lane and block engine; epochs: of the others. jax_unroll: of the scan with all
+    networks side by side, the fastest of 1, 2 and 4. jax_tuned: networks side by side, and unroll.
     """
 
     sizes: tuple[int, ...]
@@ -40,15 +40,16 @@ class Size:
     n_networks: int
     compiled_epochs: int
     epochs: int
-    jax_group: int
+    jax_unroll: int
+    jax_tuned: tuple[int, int]
     goals: tuple[Goal, ...] = ()
 
 
 SIZES = {
-    "minibatch-many": Size((16, 32, 3), 32, 32, 256, 32, 4, jax_group=16),
-    "many-small": Size((16, 64, 64, 3), 32, 32, 64, 16, 4, jax_group=4, goals=(Goal(3.5, VMAP),)),
-    "many-middle": Size((64, 256, 256, 10), 128, 32, 64, 2, 1, jax_group=1, goals=(Goal(2.3, VMAP),)),
-    "many-wide": Size((784, 128, 10), 128, 16, 64, 2, 1, jax_group=1, goals=(Goal(2, VMAP),)),
+    "minibatch-many": Size((16, 32, 3), 32, 32, 256, 32, 4, 4, (16, 2)),
+    "many-small": Size((16, 64, 64, 3), 32, 32, 64, 16, 4, 4, (4, 1), goals=(Goal(3.5, VMAP),)),
+    "many-middle": Size((64, 256, 256, 10), 128, 32, 64, 2, 1, 2, (2, 2), goals=(Goal(2.3, VMAP),)),
+    "many-wide": Size((784, 128, 10), 128, 16, 64, 2, 1, 1, (2, 1), goals=(Goal(2, VMAP),)),
 }
 
 
@@ -96,7 +97,7 @@ class Crowd:
 def many_row(name: str, backend: Backend, quick: bool) -> Row:
     size = SIZES[name]
     if quick:
-        size = replace(size, batches=8, n_networks=8, jax_group=min(8, size.jax_group))
+        size = replace(size, batches=8, n_networks=8, jax_tuned=(1, 1))
     crowd = Crowd(Problem.of(size.sizes, size.batch_size, size.batches), size.n_networks)
     runs: dict[str, Callable[[int], Result]] = {}
     missing: dict[str, str] = {}
@@ -106,12 +107,12 @@ def many_row(name: str, backend: Backend, quick: bool) -> Row:
         epochs[label] = size.epochs if engine == "array" else size.compiled_epochs
         if reason := refusal(partial(runs[label], 1)):
             missing[label] = reason
-    for label, group, donated in (
-        ("JAX", size.n_networks, False),
-        ("JAX donated", size.n_networks, True),
-        ("JAX tuned", size.jax_group, True),
+    for label, group, unroll, donated in (
+        ("JAX", size.n_networks, size.jax_unroll, False),
+        ("JAX donated", size.n_networks, size.jax_unroll, True),
+        ("JAX tuned", *size.jax_tuned, True),
     ):
-        runs[label] = partial(by_jax, crowd, group, donated)
+        runs[label] = partial(by_jax, crowd, group, unroll, donated)
         if find_spec("jax") is None:
             missing[label] = "not installed"
     runs["PyTorch"] = partial(by_pytorch, crowd)
@@ -161,8 +162,8 @@ def by_gpubp(crowd: Crowd, backend: Backend, engine: str, epochs: int) -> Result
     return time.perf_counter() - started, epochs * problem.batches * crowd.n_networks, history.training_loss
 
 
-def by_jax(crowd: Crowd, group: int, donated: bool, epochs: int) -> Result:
-    training = jax_scan.Training(group, epochs, donated, crowd.problem.rate)
+def by_jax(crowd: Crowd, group: int, unroll: int, donated: bool, epochs: int) -> Result:
+    training = jax_scan.Training(group, unroll, epochs, donated, crowd.problem.rate)
     seconds, losses = jax_scan.train(training, crowd.layers, *crowd.batches)
     return seconds, epochs * crowd.problem.batches * crowd.n_networks, losses
 

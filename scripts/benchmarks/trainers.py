@@ -125,14 +125,14 @@ class ScikitLearn:
 class Jax:
     """jit and scan. The batches are cut before the clock starts: see jax_scan.py."""
 
-    def __init__(self, name: str, donated: bool) -> None:
-        self.name, self.donated = name, donated
+    def __init__(self, name: str, unroll: int, donated: bool) -> None:
+        self.name, self.unroll, self.donated = name, unroll, donated
 
     def missing(self, problem: Problem) -> str | None:
         return None if find_spec("jax") else "not installed"
 
     def train(self, problem: Problem, epochs: int) -> tuple[float, np.ndarray]:
-        training = jax_scan.Training(1, epochs, self.donated, problem.rate)
+        training = jax_scan.Training(1, self.unroll, epochs, self.donated, problem.rate)
         layers = [(W[None], b[None]) for W, b in problem.initial_layers()]
         X, T = (
             rows.reshape(1, problem.batches, problem.batch_size, -1) for rows in (problem.X, problem.one_hot)
