@@ -2,9 +2,9 @@
 
 One network's step is differentiated by `value_and_grad`, vmapped over a group of networks, and groups are trained one
 after the other. One group of all networks is what JAX is made for; small groups stay in the caches, and a group of one
-gets along without vmap. Several updates of the scan in one piece of the program (`unroll`) take up to a sixth less
-time, or half as much again. The batches are cut before the clock starts: gathering their rows in the program would take
-up to a twentieth longer.
+gets along without vmap. Several updates of the scan in one piece of the program (`unroll`) take up to a sixth less, or
+half as much again. The batches are cut before the clock starts: gathering their rows in the program would take up to a
+twentieth longer.
 """
 
 from __future__ import annotations
