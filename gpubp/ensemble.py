@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gpubp.array_files import KEY, read_array_file
 from gpubp.backends import Backend, get_backend
 from gpubp.errors import DataError, GpubpError, ModelFileError, SettingsError
 from gpubp.files import write_whole
@@ -37,6 +38,20 @@ class Members:
         seeds = np.zeros(len(self.params), dtype=np.uint64)
         population = Population.from_host(self.architecture, self.params, seeds, backend)
         return backend.to_host(population.predict(X)).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """For N rows. values: (N,) classes or numbers, or (N, O) for several outputs. probabilities (N, C), or None.
+
+    disagreement: the standard deviation of the members' outputs, each counting as often as it was chosen; (N,) of the
+    predicted class's probability, or of the value; (N, O) for several outputs. notes: as in Prediction.
+    """
+
+    values: np.ndarray
+    probabilities: np.ndarray | None
+    disagreement: np.ndarray
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +90,10 @@ class Ensemble:
         X: a Table or a data frame where the ensemble was made from one, else an array (N, I). DataError for anything
         else, and for rows so far out that an output is no finite number.
         """
-        chosen, inputs = get_backend(backend), self._inputs(X)
-        found = np.concatenate([group.outputs(inputs, chosen) for group in self.members])
+        return self._member_outputs(self._inputs(X)[0], get_backend(backend))
+
+    def _member_outputs(self, inputs: np.ndarray, backend: Backend) -> np.ndarray:
+        found = np.concatenate([group.outputs(inputs, backend) for group in self.members])
         if not np.isfinite(found).all():
             row = int(np.flatnonzero(~np.isfinite(found).all(axis=(0, 2)))[0])
             raise DataError(f"The outputs for row {row + 1} are no finite numbers: its values lie too far out.")
@@ -85,31 +102,32 @@ class Ensemble:
         total = found.sum(axis=-1, keepdims=True)
         return np.where(total > 0, found / np.where(total > 0, total, 1.0), 1.0 / found.shape[-1])
 
+    def answer(self, X: Any, backend: Backend | str | None = None) -> Answer:
+        """Everything about each row, from one pass through the members. DataError as `member_outputs`."""
+        inputs, notes = self._inputs(X)
+        outputs = self._member_outputs(inputs, get_backend(backend))
+        mean = self._mean(outputs)
+        spread = np.sqrt(self._mean((outputs - mean) ** 2))
+        if self.classes is None:
+            values, apart = (mean[:, 0], spread[:, 0]) if self.single else (mean, spread)
+            return Answer(values, None, apart, notes)
+        place = mean.argmax(axis=1)
+        return Answer(self.classes[place], mean, np.take_along_axis(spread, place[:, None], axis=1)[:, 0], notes)
+
     def predict(self, X: Any, backend: Backend | str | None = None) -> np.ndarray:
         """(N,) the most probable class of each row; or the values, (N,), or (N, O) for several outputs."""
-        mean = self._mean(self.member_outputs(X, backend))
-        if self.classes is not None:
-            found: np.ndarray = self.classes[mean.argmax(axis=1)]
-            return found
-        return mean[:, 0] if self.single else mean
+        return self.answer(X, backend).values
 
     def predict_proba(self, X: Any, backend: Backend | str | None = None) -> np.ndarray:
         """(N, C) in the order of `classes`, rows summing to 1."""
-        if self.classes is None:
+        probabilities = self.answer(X, backend).probabilities
+        if probabilities is None:
             raise SettingsError("This ensemble predicts numbers, not classes: use predict.")
-        return self._mean(self.member_outputs(X, backend))
+        return probabilities
 
     def disagreement(self, X: Any, backend: Backend | str | None = None) -> np.ndarray:
-        """How far the members are apart on each row: the standard deviation of their outputs, each counting as often as
-        it was chosen. (N,): of the predicted class's probability, or of the value; (N, O) for several outputs.
-        """
-        outputs = self.member_outputs(X, backend)
-        mean = self._mean(outputs)
-        spread = np.sqrt(self._mean((outputs - mean) ** 2))
-        if self.classes is not None:
-            found: np.ndarray = np.take_along_axis(spread, mean.argmax(axis=1)[:, None], axis=1)[:, 0]
-            return found
-        return spread[:, 0] if self.single else spread
+        """How far the members are apart on each row: see Answer."""
+        return self.answer(X, backend).disagreement
 
     def save(self, path: str | Path) -> None:
         """Write it as safetensors, arrays and JSON, whole or not at all; ModelFileError where that cannot be."""
@@ -136,7 +154,7 @@ class Ensemble:
             metadata |= {"preprocessing": self.preprocessing.to_metadata(), "target": self.target.to_metadata()}
             tensors |= self.preprocessing.to_arrays() | self.target.to_arrays()
         try:
-            write_whole(path, save(tensors, {"gpubp": json.dumps(metadata, allow_nan=False)}))
+            write_whole(path, save(tensors, {KEY: json.dumps(metadata, allow_nan=False)}))
         except DataError as error:
             raise ModelFileError(str(error)) from error
 
@@ -151,21 +169,23 @@ class Ensemble:
         except DAMAGE as error:
             raise ModelFileError(f"{path}: the ensemble's description is damaged ({type(error).__name__}).") from error
 
-    def _inputs(self, X: Any) -> np.ndarray:
+    def _inputs(self, X: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+        """(N, I), and what had to be replaced or was not recognised in a table."""
         if self.preprocessing is not None:
             table = X if isinstance(X, Table) else None
             if table is None and hasattr(X, "columns"):
                 table = Table.from_frame(X)
             if table is None:
                 table = Table.from_arrays(X)
-            return self.preprocessing.transform(table).X
+            encoded = self.preprocessing.transform(table)
+            return encoded.X, encoded.notes
         try:
             inputs = np.asarray(X, dtype=np.float64)
         except (TypeError, ValueError):
             raise DataError("X holds what is no number, and this ensemble was made from arrays of numbers.") from None
         if inputs.ndim != 2 or not np.isfinite(inputs).all():
             raise DataError(f"X of shape {inputs.shape}: expected a table (rows, columns) of finite numbers.")
-        return inputs
+        return inputs, ()
 
     def _mean(self, values: np.ndarray) -> np.ndarray:
         """(N, …) over the members, of values (M, N, …)."""
@@ -197,18 +217,7 @@ def _classes(described: Any, task: str) -> np.ndarray | None:
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="np") as file:
-            described = json.loads((file.metadata() or {})["gpubp"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except FileNotFoundError as error:
-        raise ModelFileError(f"There is no file {path}.") from error
-    except OSError as error:
-        raise ModelFileError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except (SafetensorError, *DAMAGE) as error:
-        raise ModelFileError(f"{path} is not an ensemble of gpubp, or it is cut short or damaged ({error}).") from error
+    tensors, described = read_array_file(path, "an ensemble", "Copy it again, or save it again.")
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise ModelFileError(f"{path} is not an ensemble of gpubp.")
     if described.get("version") != VERSION:

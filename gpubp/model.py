@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gpubp.array_files import KEY, read_array_file
 from gpubp.backends import Backend
 from gpubp.errors import DataError, GpubpError, ModelFileError, SettingsError
 from gpubp.files import write_whole
@@ -79,7 +80,7 @@ class Model:
             "training": dict(self.training),
         }
         contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-        content = save(contiguous, {"gpubp": json.dumps(metadata, allow_nan=False)})
+        content = save(contiguous, {KEY: json.dumps(metadata, allow_nan=False)})
         try:
             write_whole(path, content)
         except DataError as error:
@@ -126,41 +127,8 @@ def score(prediction: Prediction, target: Target, table: Table) -> dict[str, Any
     return regression_report(target.values(table), prediction.values)
 
 
-def format_of(path: str | Path) -> str | None:
-    """Which kind of gpubp's files this one says that it is; None for whatever does not say."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="np") as file:
-            described = json.loads((file.metadata() or {})["gpubp"])
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
-        return None
-    found = described.get("format") if isinstance(described, dict) else None
-    return found if isinstance(found, str) else None
-
-
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
-    if path.is_dir():
-        raise ModelFileError(f"{path} is a folder: name a model file written by `gpubp train`.")
-    try:
-        with safe_open(str(path), framework="np") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except FileNotFoundError as error:
-        raise ModelFileError(f"There is no model file {path}.") from error
-    except OSError as error:
-        raise ModelFileError(f"Cannot read the model file {path}: {error.strerror or error}.") from error
-    except (SafetensorError, ValueError, TypeError) as error:
-        raise ModelFileError(
-            f"{path} is not a model file of gpubp, or it is cut short or damaged ({error}). Copy it again, or train "
-            "again."
-        ) from error
-    try:
-        described = json.loads(metadata["gpubp"])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path} is a safetensors file, but not a model of gpubp.") from error
+    tensors, described = read_array_file(path, "a model", "Copy it again, or train again.")
     if isinstance(described, dict) and described.get("format") == "gpubp estimator":
         raise ModelFileError(
             f"{path} is an estimator's file: read it with MLPClassifier.load or MLPRegressor.load. Model files are "

@@ -77,6 +77,7 @@ def test_where_its_arrays_lie_does_not_matter(standin: CupyBackend, monkeypatch:
 def test_predictions_by_blocks(standin: CupyBackend, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     """300 rows of 300 neurons: longer than the block has threads, in several pieces."""
     monkeypatch.setitem(PROPERTIES, "sharedMemPerBlockOptin", STATIC_SHARED + room)
+    monkeypatch.setattr("gpubp.kernels.block.WORKING_BYTES", 3 << 20)  # two of the six pieces at a time, or so
     rows = np.random.default_rng(2).normal(size=(301, 5)).astype(np.float32)
 
     def predicted(backend: NumpyBackend | CupyBackend) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from command_line import SEEDS, gpubp, refused, succeeds
 
-from gpubp import Model, Range, When
+from gpubp import Model, Range
 from gpubp.cli.space import DEFAULT, space_of
 from gpubp.ensemble import Ensemble
 
@@ -113,7 +113,6 @@ def test_what_the_options_mean() -> None:
         "scale": ("minmax",),
     }
     assert set(space_of(None, [], [], []).entries) == set(DEFAULT)
-    assert When is not None
 
 
 BAD = {
@@ -167,3 +166,37 @@ def test_a_budget_ends_it_early() -> None:
         assert "ended early" in outcome.err
     else:
         assert "ended before any was done" in outcome.err
+
+
+def test_a_second_sweep_replaces_the_first_and_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    first = succeeds("sweep", SEEDS, *SMALL, "--trials", 4, "--ensemble", 3, "-o", folder)
+    assert "replaced" not in first.err
+    second = succeeds("sweep", SEEDS, *SMALL, "--trials", 3, "--ensemble", 0, "-o", folder)
+    assert f"The sweep that {folder} held before was replaced." in second.err
+    assert sorted(path.name for path in folder.iterdir()) == ["best.safetensors", "trials.csv"]
+
+
+def test_the_folder_is_looked_at_before_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*arguments: object, **options: object) -> None:
+        raise AssertionError("the sweep has begun")
+
+    monkeypatch.setattr("gpubp.sweeping.sweep.sweep", never)
+    monkeypatch.setattr("gpubp.sweep", never, raising=False)
+    file = tmp_path / "file"
+    file.write_text("precious")
+    refused(tmp_path, "sweep", SEEDS, "-o", file / "runs", words=("does not let you write", "Choose another place"))
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    refused(tmp_path, "sweep", SEEDS, "-o", tmp_path / "a" / "b", words="does not let you write")
+
+
+def test_an_ensemble_tells_what_it_had_to_replace(tmp_path: Path) -> None:
+    folder, table = tmp_path / "runs", tmp_path / "table.csv"
+    values = np.random.default_rng(0).normal(size=(40, 2))
+    table.write_text("a,b,kind\n" + "".join(f"{a},{b},{'x' if a > b else 'y'}\n" for a, b in values))
+    succeeds("sweep", table, *SMALL, "--trials", 4, "-o", folder)
+    holes = tmp_path / "holes.csv"
+    holes.write_text("a,b\n1,2\n,3\n")
+    notes = succeeds("predict", folder / "best.safetensors", holes, "--json").json["notes"]
+    assert notes
+    assert succeeds("predict", folder / "ensemble.safetensors", holes, "--json").json["notes"] == notes

@@ -170,9 +170,9 @@ def test_a_damaged_file_is_an_error_in_words(labelled: SweepResult, tmp_path: Pa
     refused(tensors, described | {"version": 99}, "format version 99; this gpubp reads version 1")
     for cut in (0, 7, 100, len(content) - 1):
         path.write_bytes(content[:cut])
-        with pytest.raises(ModelFileError, match="not an ensemble of gpubp"):
+        with pytest.raises(ModelFileError, match="not an ensemble file of gpubp"):
             Ensemble.load(path)
-    with pytest.raises(ModelFileError, match="There is no file"):
+    with pytest.raises(ModelFileError, match="There is no ensemble file"):
         Ensemble.load(tmp_path / "none")
     with pytest.raises(ModelFileError):
         labelled.ensemble(1).save(tmp_path / "no" / "folder")

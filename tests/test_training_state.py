@@ -83,3 +83,11 @@ def test_adaptive_divides_the_rate_where_others_would_stop(engine: str) -> None:
 def test_adaptive_needs_a_plateau_rule() -> None:
     with pytest.raises(SettingsError, match="adaptive lowers the rate where early stopping would stop"):
         Settings(schedule="adaptive")
+
+
+def test_a_state_from_before_the_first_epochs_end_is_checked_too() -> None:
+    """Ctrl-C in the first epoch leaves a state of epoch 0 that is not fresh."""
+    state = TrainingState(updates=np.array([2]), slots={"mean": np.zeros((1, 5)), "square": np.zeros((1, 5))},
+                          rate_factor=np.ones(1))  # fmt: skip
+    with pytest.raises(SettingsError, match=r"mean has the shape \(1, 5\), and this population needs \(3, 66\)"):
+        train(fresh(), X, T, Settings(epochs=1), engine="array", state=state)

@@ -73,8 +73,9 @@ def predict(
 
 
 def load(path: Path) -> Model | Ensemble:
+    from gpubp.array_files import format_of
     from gpubp.ensemble import FORMAT, Ensemble
-    from gpubp.model import Model, format_of
+    from gpubp.model import Model
 
     return Ensemble.load(path) if format_of(path) == FORMAT else Model.load(path)
 
@@ -108,8 +109,8 @@ def answers(loaded: Model | Ensemble, table: Table, backend: Backend) -> Answer:
     if isinstance(loaded, Model):
         found = loaded.predict(table, backend)
         return Answer(*about, found.values, found.probabilities, None, found.notes)
-    probabilities = loaded.predict_proba(table, backend) if loaded.task == "classification" else None
-    return Answer(*about, loaded.predict(table, backend), probabilities, loaded.disagreement(table, backend), ())
+    answer = loaded.answer(table, backend)
+    return Answer(*about, answer.values, answer.probabilities, answer.disagreement, answer.notes)
 
 
 def check_output(output: Path, model: Path, table: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import statistics
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 SPACE = "Search space"
 SHOWN = 10
+FILES = ("trials.csv", "best.safetensors", "ensemble.safetensors")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -124,8 +126,8 @@ def sweep(
 
     searched = space_of(space, grid or (), range_ or (), fixed or ())
     seconds = _seconds(budget)
-    if output is not None and output.exists() and not output.is_dir():
-        raise SettingsError(f"--output {output}: that is a file; name a folder.")
+    if output is not None:
+        _check_folder(output)
     table = source.read()
     found = gpubp.sweep(
         table,
@@ -152,7 +154,10 @@ def sweep(
     team = found.ensemble(ensemble) if ensemble and _done(found) > 1 else None
     outcome = _result(found, team, source, target)
     if output is not None:
+        held = (output / FILES[0]).exists()
         outcome["written"] = _write(found, team, output)
+        if held:
+            report.note(f"The sweep that {output} held before was replaced.")
     report.give(outcome, lambda: _parts(outcome))
 
 
@@ -245,19 +250,30 @@ def _option(name: str, value: Any) -> list[str]:
     return [option, str(value)]
 
 
+def _check_folder(folder: Path) -> None:
+    """DataError where files could not be written into it, before the work that would fill them."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"--output {folder}: that is a file; name a folder.")
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise DataError(f"--output {folder}: {there} does not let you write. Choose another place.")
+
+
 def _write(found: SweepResult, team: Ensemble | None, folder: Path) -> list[str]:
-    """trials.csv, best.safetensors, ensemble.safetensors; each whole or not at all."""
+    """The files, each whole or not at all; none of them where the best cannot be trained on all rows."""
+    model = found.refit()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"Cannot make the folder {folder}: {error.strerror or error}.") from error
-    write_whole(folder / "trials.csv", found.table.write_csv().encode())
-    found.refit().save(folder / "best.safetensors")
-    written = ["trials.csv", "best.safetensors"]
-    if team is not None:
-        team.save(folder / "ensemble.safetensors")
-        written.append("ensemble.safetensors")
-    return [str(folder / name) for name in written]
+    trials, best, ensemble = (folder / name for name in FILES)
+    write_whole(trials, found.table.write_csv().encode())
+    model.save(best)
+    if team is None:
+        ensemble.unlink(missing_ok=True)  # of an earlier sweep: it would be taken for this one's
+        return [str(trials), str(best)]
+    team.save(ensemble)
+    return [str(trials), str(best), str(ensemble)]
 
 
 def _parts(outcome: dict[str, Any]) -> Iterable[Any]:

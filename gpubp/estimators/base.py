@@ -46,6 +46,17 @@ class MLP(BaseEstimator):
         return self._fit(X, y, sample_weight, incremental=False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Any:
+        problem, params = self._begin(X, y, sample_weight, incremental)
+        if self.solver == "lbfgs":
+            params = fit_whole(self, problem, params)
+        else:
+            params = (fit_one_epoch if incremental else fit_epochs)(self, problem, params)
+        networks.require_finite(params)
+        self.coefs_, self.intercepts_ = networks.unpack(problem.architecture, params)
+        return self
+
+    def _begin(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> tuple[Problem, np.ndarray]:
+        """What is to be trained, received and checked, and the weights (K,) to begin with."""
         sizes = hidden_sizes(self)
         if incremental:
             refuse_partial_fit(self)
@@ -54,13 +65,8 @@ class MLP(BaseEstimator):
         weights = receive_weights(sample_weight, y.shape[0])
         dtype = self._dtype_for(inputs.X.dtype, fresh)
         targets, weights = self._targets(y, weights, dtype, fresh, incremental)
-        architecture = Architecture(
-            inputs.X.shape[1],
-            sizes,
-            targets.T.shape[1],
-            self.activation,
-            networks.OUTPUT_ACTIVATIONS[targets.out_activation],
-        )
+        output = networks.OUTPUT_ACTIVATIONS[targets.out_activation]
+        architecture = Architecture(inputs.X.shape[1], sizes, targets.T.shape[1], self.activation, output)
         random_state = check_random_state(self.random_state)
         if fresh or not incremental or not hasattr(self, "_seed"):
             self._seed = int(random_state.randint(np.iinfo(np.int32).max))
@@ -68,22 +74,8 @@ class MLP(BaseEstimator):
         params = self._start(architecture, targets, dtype, fresh)
         operations = 6.0 * len(params) * min(y.shape[0], 200 if self.batch_size == "auto" else self.batch_size)
         backend = choose_backend(self.backend, inputs.on_device, operations)
-        problem = Problem(
-            table if backend.name == "cupy" else to_host(table),
-            targets,
-            weights,
-            architecture,
-            backend,
-            self._seed,
-            random_state,
-        )
-        if self.solver == "lbfgs":
-            params = fit_whole(self, problem, params)
-        else:
-            params = (fit_one_epoch if incremental else fit_epochs)(self, problem, params)
-        networks.require_finite(params)
-        self.coefs_, self.intercepts_ = networks.unpack(architecture, params)
-        return self
+        table = table if backend.name == "cupy" else to_host(table)
+        return Problem(table, targets, weights, architecture, backend, self._seed, random_state), params
 
     def _start(self, architecture: Architecture, targets: Targets, dtype: np.dtype[Any], fresh: bool) -> np.ndarray:
         """(K,): the weights to begin with."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from gpubp.array_files import KEY, read_array_file
 from gpubp.errors import DataError, ModelFileError
 from gpubp.estimators.base import MLP
 from gpubp.estimators.classifier import MLPClassifier
@@ -47,7 +48,7 @@ def save(estimator: MLP, path: str | Path) -> None:
         tensors, described = _taken_apart(estimator)
         _assemble(tensors, json.loads(json.dumps(described, allow_nan=False)))  # what is written can be read
         contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-        write_whole(path, to_bytes(contiguous, {"gpubp": json.dumps(described, allow_nan=False)}))
+        write_whole(path, to_bytes(contiguous, {KEY: json.dumps(described, allow_nan=False)}))
     except DataError as error:
         raise ModelFileError(f"Cannot save this {type(estimator).__name__}. {error}") from error
 
@@ -153,27 +154,7 @@ def _array(tensors: dict[str, np.ndarray], name: str, dimensions: int) -> np.nda
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
-    if path.is_dir():
-        raise ModelFileError(f"{path} is a folder: name a file written by an estimator's save.")
-    try:
-        with safe_open(str(path), framework="np") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except FileNotFoundError as error:
-        raise ModelFileError(f"There is no estimator file {path}.") from error
-    except OSError as error:
-        raise ModelFileError(f"Cannot read the estimator file {path}: {error.strerror or error}.") from error
-    except (SafetensorError, ValueError, TypeError) as error:
-        raise ModelFileError(
-            f"{path} is not an estimator file of gpubp, or it is cut short or damaged ({error}). Copy it again, or "
-            "save the estimator again."
-        ) from error
-    try:
-        described = json.loads(metadata["gpubp"])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path} is a safetensors file, but not an estimator of gpubp.") from error
+    tensors, described = read_array_file(path, "an estimator", "Copy it again, or save the estimator again.")
     found = described.get("format") if isinstance(described, dict) else None
     if found == MODEL_FORMAT:
         raise ModelFileError(

@@ -34,21 +34,21 @@ def reset_record(mlp: Any) -> None:
 
 def fit_epochs(mlp: Any, problem: Problem, params: np.ndarray) -> np.ndarray:
     """Up to max_iter epochs from params (K,) on; the trained ones (K,), with the record kept on the estimator."""
-    training, validation = _split(mlp, problem) if mlp.early_stopping else (None, None)
+    training, validation = early_stopping_rows(mlp, problem) if mlp.early_stopping else (None, None)
     n_rows = len(problem.targets.T) if training is None else len(training)
     settings = training_settings(mlp, problem.targets.loss, n_rows, problem.targets.loss_outputs)
-    plateau = None if settings.early_stopping is None else _plateau(mlp, problem)
+    plateau = None if settings.early_stopping is None else plateau_rule(mlp, problem)
     mlp._state = TrainingState()
     before = _best_score(mlp)
     fitted, history = _train(mlp, problem, params, settings, plateau, training, validation)
-    losses, scores = _record(mlp, problem, history, n_rows)
+    losses, scores = keep_record(mlp, problem, history, n_rows)
     if mlp.early_stopping and not mlp.best_validation_score_ > before:
         fitted = params  # no epoch was better than what a warm start came with, or every score was NaN
     if history.diverged[0] and np.isfinite(fitted).all():
-        _warn_of_divergence(history)
+        warn_of_divergence(history)
     elif not history.interrupted and len(losses) == settings.epochs:
         goodness = [-loss for loss in losses] if scores is None else scores
-        _warn_unless_at_rest(goodness, None if plateau is None else _plateau(mlp, problem))
+        warn_unless_at_rest(goodness, None if plateau is None else plateau_rule(mlp, problem))
     return fitted
 
 
@@ -61,7 +61,7 @@ def fit_one_epoch(mlp: Any, problem: Problem, params: np.ndarray) -> np.ndarray:
     settings = training_settings(mlp, problem.targets.loss, n_rows, loss_outputs, one_epoch_at=rate)
     mlp._state = _continued(getattr(mlp, "_state", None), settings, params)
     fitted, history = _train(mlp, problem, params, settings, None, None, None)
-    losses, _ = _record(mlp, problem, history, n_rows)
+    losses, _ = keep_record(mlp, problem, history, n_rows)
     if is_adaptive(mlp):
         _lower_rate_on_plateau(mlp, problem, losses[0])
     return fitted
@@ -111,7 +111,7 @@ def _train(
     return problem.backend.to_host(population.params)[0], history
 
 
-def _split(mlp: Any, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+def early_stopping_rows(mlp: Any, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """The rows to train on and those to validate on, by class where that can be."""
     targets, n_rows = problem.targets, len(problem.targets.T)
     by_class = targets.classes
@@ -131,12 +131,12 @@ def _split(mlp: Any, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     return training, validation
 
 
-def _plateau(mlp: Any, problem: Problem) -> Plateau:
+def plateau_rule(mlp: Any, problem: Problem) -> Plateau:
     rate = float(mlp.learning_rate_init) if is_adaptive(mlp) else None
     return Plateau(plateau_tolerance(mlp, problem.targets.loss_outputs), patience(mlp), rate)
 
 
-def _record(mlp: Any, problem: Problem, history: History, n_rows: int) -> tuple[list[float], list[float] | None]:
+def keep_record(mlp: Any, problem: Problem, history: History, n_rows: int) -> tuple[list[float], list[float] | None]:
     """Bring the estimator's record up to date; this call's losses on gpubp's scale, and its scores."""
     losses = history.training_loss[:, 0].tolist()
     mlp.n_iter_ = len(losses)
@@ -165,7 +165,7 @@ def _best_score(mlp: Any) -> float:
     return -math.inf if best is None else best
 
 
-def _warn_of_divergence(history: History) -> None:
+def warn_of_divergence(history: History) -> None:
     warnings.warn(
         f"The loss was no finite number any more in epoch {int(history.diverged_epoch[0]) + 1}, and training ended "
         "there; the weights kept are finite. Scale the data, or lower learning_rate_init.",
@@ -174,7 +174,7 @@ def _warn_of_divergence(history: History) -> None:
     )
 
 
-def _warn_unless_at_rest(goodness: list[float], plateau: Plateau | None) -> None:
+def warn_unless_at_rest(goodness: list[float], plateau: Plateau | None) -> None:
     """ConvergenceWarning where max_iter ended the training, and not the rule in the same epoch."""
     verdicts = [plateau.look(value) for value in goodness] if plateau else [None]
     if verdicts[-1] != "end":
@@ -198,6 +198,6 @@ def _lower_rate_on_plateau(mlp: Any, problem: Problem, loss: float) -> None:
     """ "adaptive" over calls of partial_fit: each counts as an epoch."""
     rule: Plateau | None = getattr(mlp, "_plateau", None)
     if rule is None:
-        rule = mlp._plateau = _plateau(mlp, problem)
+        rule = mlp._plateau = plateau_rule(mlp, problem)
     if rule.look(-loss) == "lower the rate":
         mlp._state.rate_factor = mlp._state.rate_factor * ADAPTIVE_FACTOR

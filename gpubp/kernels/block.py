@@ -25,7 +25,7 @@ PARTIAL_SUMS = 64
 PREDICTION_BYTES = 256 << 10  # of a piece's values on their way through a network: they stay in a core's L2 cache
 # Seconds that a row saves for each parameter and each neuron, and those of compiling; measured on two cores.
 SAVED_PARAMETER, SAVED_NEURON, PREDICTION_COMPILES = 5e-12, 1e-9, 0.8
-MOST_ITEMS = 4096  # pieces of one launch: each CUDA block has working memory of its own
+WORKING_BYTES = 256 << 20  # of one launch: each CUDA block has working memory of its own
 MOST_PADDING = 32  # numbers that a row of a matrix may be padded with, whatever the vector's width
 
 
@@ -124,8 +124,9 @@ def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array)
     shared = min(numbers, program.shared_room() // dtype.itemsize)
     shape = backend.to_device(shape_numbers(architecture))
     items = n_networks * -(-n_rows // rows_at_once)
-    for first in range(0, items, MOST_ITEMS):
-        pieces = program.pieces(first, min(first + MOST_ITEMS, items))
+    at_once = max(1, WORKING_BYTES // (numbers * dtype.itemsize))
+    for first in range(0, items, at_once):
+        pieces = program.pieces(first, min(first + at_once, items))
         calls = [
             [shape, flat, X, out, n_rows, rows_at_once, xp.empty((program.columns(*piece), numbers), dtype=dtype),
              numbers, shared, *piece]

@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from gpubp.backends import Array, Backend, Program
+from gpubp.backends import Program
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.lane import REAL_NAMES
 from gpubp.kernels.native import read_source
@@ -106,9 +104,3 @@ def refusal(architecture: Architecture, loss: str, batch_size: int) -> str | Non
     if largest >= MOST_CELLS:
         return f"a network has a matrix of {largest:,} numbers, and the kernels count up to 2^30"
     return None
-
-
-def split_seeds(backend: Backend, seeds: np.ndarray) -> tuple[Array, Array]:
-    """(P,) uint32 each on the device: the low and the high half of every seed."""
-    low, high = seeds & np.uint64(0xFFFFFFFF), seeds >> np.uint64(32)
-    return backend.to_device(low.astype(np.uint32)), backend.to_device(high.astype(np.uint32))

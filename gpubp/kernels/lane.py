@@ -18,6 +18,7 @@ from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.native import read_source
 from gpubp.kernels.reference.activations import ACTIVATIONS
 from gpubp.kernels.reference.optimizers import OPTIMIZERS
+from gpubp.kernels.reference.philox import seed_words
 
 SOURCE = "lane.h"
 
@@ -135,6 +136,12 @@ def pack_hyperparameters(values: Mapping[str, np.ndarray], dtype: Any) -> np.nda
         if name in derived:
             table[i] = derived[name]
     return np.minimum(table, np.finfo(dtype).max).astype(dtype)
+
+
+def split_seeds(backend: Backend, seeds: np.ndarray) -> tuple[Array, Array]:
+    """(P,) uint32 each on the device: the low and the high half of every seed."""
+    low, high = seed_words(seeds)
+    return backend.to_device(low.astype(np.uint32)), backend.to_device(high.astype(np.uint32))
 
 
 def prediction_refusal(architecture: Architecture, dtype: np.dtype[Any], backend_name: str) -> str | None:

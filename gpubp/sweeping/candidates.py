@@ -116,10 +116,10 @@ class Candidates:
         """Each with a cohort of its network alone. A population that does not come through is fitted one by one."""
         groups: dict[tuple[str, str], list[Fit]] = {}
         for fit in fits:
-            groups.setdefault((fit.packed.backend.name, fit.packed.mlp.engine), []).append(fit)
+            groups.setdefault((fit.packed.problem.backend.name, fit.packed.mlp.engine), []).append(fit)
         trained = []
         for (_, engine), group in groups.items():
-            backend = group[0].packed.backend
+            backend = group[0].packed.problem.backend
             by_owner = {(fit.candidate, fit.split): fit for fit in group}
             jobs = [fit.packed.job for fit in group]
             try:

@@ -7,26 +7,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
-from gpubp.backends import Backend
 from gpubp.errors import GpubpError
 from gpubp.estimators import networks
 from gpubp.estimators.base import MLP
-from gpubp.estimators.inputs import receive_training, receive_weights
-from gpubp.estimators.parameters import STOCHASTIC_SOLVERS, hidden_sizes, training_settings
-from gpubp.estimators.places import choose_backend, to_host
+from gpubp.estimators.parameters import STOCHASTIC_SOLVERS, training_settings
+from gpubp.estimators.places import to_host
 from gpubp.estimators.problem import Problem
 from gpubp.estimators.stochastic import (
-    _plateau,
-    _record,
-    _split,
-    _warn_of_divergence,
-    _warn_unless_at_rest,
-    reset_record,
+    early_stopping_rows,
+    keep_record,
+    plateau_rule,
+    warn_of_divergence,
+    warn_unless_at_rest,
 )
 from gpubp.initializers import glorot_logistic, glorot_with_biases
-from gpubp.kernels.architecture import Architecture
 from gpubp.sweeping.cohort import Cohort
 from gpubp.sweeping.job import Job, Sheet
 
@@ -51,7 +46,6 @@ class Packed:
     problem: Problem
     job: Job
     start: np.ndarray
-    backend: Backend
 
 
 def pack(mlp: Any, X: Any, y: Any, sample_weight: Any, sheets: dict[Any, Sheet], table_key: Any, owner: Any) -> Packed:
@@ -60,32 +54,21 @@ def pack(mlp: Any, X: Any, y: Any, sample_weight: Any, sheets: dict[Any, Sheet],
     sheets: those of other fits; what has the same table_key (X, y and sample_weight) and parameters shares one.
     """
     mlp._validate_params()
-    sizes = hidden_sizes(mlp)
-    inputs, y = receive_training(mlp, X, y, reset=True, numeric=mlp._numeric_targets)
-    weights = receive_weights(sample_weight, y.shape[0])
-    dtype = mlp._dtype_for(inputs.X.dtype, True)
-    targets, weights = mlp._targets(y, weights, dtype, True, False)
-    table = to_host(inputs.dense(dtype))
-    output = networks.OUTPUT_ACTIVATIONS[targets.out_activation]
-    architecture = Architecture(inputs.X.shape[1], sizes, targets.T.shape[1], mlp.activation, output)
-    random_state = check_random_state(mlp.random_state)
-    mlp._seed = int(random_state.randint(np.iinfo(np.int32).max))
-    start = mlp._start(architecture, targets, dtype, True)
-    operations = 6.0 * len(start) * min(y.shape[0], 200 if mlp.batch_size == "auto" else mlp.batch_size)
-    backend = choose_backend(mlp.backend, inputs.on_device, operations)
-    problem = Problem(table, targets, weights, architecture, backend, mlp._seed, random_state)
-    reset_record(mlp)
-    training, validation = _split(mlp, problem) if mlp.early_stopping else (np.arange(len(table)), None)
+    problem, start = mlp._begin(X, y, sample_weight, incremental=False)
+    targets, architecture, n_rows = problem.targets, problem.architecture, len(problem.X)
+    training, validation = early_stopping_rows(mlp, problem) if mlp.early_stopping else (np.arange(n_rows), None)
     settings = training_settings(mlp, targets.loss, len(training), targets.loss_outputs)
     if settings.batch_size is not None and settings.batch_size >= len(training):
         settings = replace(settings, batch_size=None)  # so that folds of different sizes may be together
     smoothing, by_class = getattr(mlp, "label_smoothing", 0.0), getattr(mlp, "class_weight", None)
-    key = (table_key, dtype, targets.loss, smoothing, repr(by_class))
+    key = (table_key, start.dtype, targets.loss, smoothing, repr(by_class))
     if key not in sheets:
-        sheets[key] = Sheet.plain(table, targets.T, weights)
+        sheets[key] = Sheet.plain(to_host(problem.X), targets.T, problem.weights)
     initializer = glorot_logistic if mlp.activation == "logistic" else glorot_with_biases
-    job = Job(architecture, settings, dtype, initializer, mlp._seed, sheets[key], training, validation, owner=owner)
-    return Packed(mlp, problem, job, start, backend)
+    job = Job(
+        architecture, settings, start.dtype, initializer, problem.seed, sheets[key], training, validation, owner=owner
+    )
+    return Packed(mlp, problem, job, start)
 
 
 def unpack(packed: Packed, cohort: Cohort) -> Any:
@@ -97,14 +80,14 @@ def unpack(packed: Packed, cohort: Cohort) -> Any:
     assert history is not None
     params = cohort.params_on_host()[0]
     mlp._state = cohort.state
-    losses, scores = _record(mlp, problem, history, len(packed.job.rows))
+    losses, scores = keep_record(mlp, problem, history, len(packed.job.rows))
     if mlp.early_stopping and not mlp.best_validation_score_ > -np.inf:
         params = packed.start
-    plateau = None if packed.job.settings.early_stopping is None else _plateau(mlp, problem)
+    plateau = None if packed.job.settings.early_stopping is None else plateau_rule(mlp, problem)
     if history.diverged[0] and np.isfinite(params).all():
-        _warn_of_divergence(history)
+        warn_of_divergence(history)
     elif len(losses) == packed.job.epochs:
-        _warn_unless_at_rest([-loss for loss in losses] if scores is None else scores, plateau)
+        warn_unless_at_rest([-loss for loss in losses] if scores is None else scores, plateau)
     networks.require_finite(params)
     mlp.coefs_, mlp.intercepts_ = networks.unpack(problem.architecture, params)
     return mlp

@@ -14,6 +14,8 @@ from gpubp.sampling import RowSets
 from gpubp.training.interruption import Interruption
 from gpubp.training.settings import PerNetwork, Settings, per_network
 
+MOST_UPDATES = 2**30  # that kernels count: Adam's corrections have long been 1 by then
+
 
 @dataclass(frozen=True)
 class Work:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from gpubp.backends import Array, Backend, Program
-from gpubp.kernels.fused import MOST_CELLS, STEP_NUMBERS, Launcher, parts_of, split_seeds
-from gpubp.kernels.lane import pack_hyperparameters
+from gpubp.kernels.fused import MOST_CELLS, STEP_NUMBERS, Launcher, parts_of
+from gpubp.kernels.lane import pack_hyperparameters, split_seeds
 from gpubp.kernels.reference.dropout import thresholds
 from gpubp.kernels.reference.optimizers import Hyperparameters
 from gpubp.training.batches import Batch
 from gpubp.training.buffers import Buffers
-from gpubp.training.engine import Work
+from gpubp.training.engine import MOST_UPDATES, Work
 from gpubp.training.fused_slice import FusedSlice
 
-MOST_UPDATES = 2**30
 # Numbers of a batch's values in all layers, for the networks that take an update together: on a CPU they are to stay in
 # the caches, on a GPU to fill it.
 TOGETHER = {"numpy": 1 << 20, "cupy": 1 << 28}

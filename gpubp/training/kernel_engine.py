@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Program
-from gpubp.kernels.lane import pack_hyperparameters
+from gpubp.kernels.lane import pack_hyperparameters, split_seeds
 from gpubp.kernels.reference.dropout import thresholds
 from gpubp.sampling import RowSets, runs
-from gpubp.training.engine import Work, total_weights
+from gpubp.training.engine import MOST_UPDATES, Work, total_weights
 from gpubp.training.interruption import Interruption
 
-MOST_UPDATES = 2**30
 PADDING = 16  # networks beside the last that a CPU lane group may read the rows of
 
 
@@ -32,7 +31,7 @@ class Run:
     def first_update(self, epochs: int) -> int:
         """How many updates were done before an epoch, `epochs` of this training being done; Adam's t.
 
-        Cut where Adam's corrections have long been 1: the kernel takes an int.
+        Cut, for the kernel takes an int.
         """
         return min(self.updates + epochs * self.steps, MOST_UPDATES)
 
@@ -81,8 +80,7 @@ class KernelEngine:
         self.weights = None
         if work.weights is not None and work.weights.ndim == 2:
             self.weights = to_device(work.weights, work.dtype)
-        self.seed_low = to_device((work.seeds & np.uint64(0xFFFFFFFF)).astype(np.uint32))
-        self.seed_high = to_device((work.seeds >> np.uint64(32)).astype(np.uint32))
+        self.seed_low, self.seed_high = split_seeds(self.backend, work.seeds)
         self.drop_below: Array | None = None
         self.drop_scale: Array | None = None
         if work.dropout is not None:  # (hidden layers, P)

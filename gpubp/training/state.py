@@ -30,8 +30,8 @@ class TrainingState:
 
     def check(self, population: Population, names: tuple[str, ...]) -> None:
         """SettingsError where this is the state of other networks, or of another optimizer. names: of the slots."""
-        if self.epoch == 0:
-            return
+        if self.epoch == 0 and self.updates is None and not self.slots:
+            return  # a fresh one
         if sorted(self.slots) != sorted(names):
             raise SettingsError(
                 f"The training state holds the optimizer's {', '.join(self.slots) or 'nothing'}, and this optimizer "
