@@ -153,7 +153,7 @@ FN void lane_store_places(int* p, int, int, lane_index_t v) { *p = v; }
 #define LANES (VECTOR_BYTES / (int)sizeof(real_t))
 #define FN static inline __attribute__((always_inline))
 #define METHOD inline __attribute__((always_inline))
-// What is called for a whole batch: inlined twice, it would only take longer to compile.
+// What is called for a whole batch, or seldom: inlined twice, it would only take longer to compile.
 #define LARGE_FN static __attribute__((noinline))
 #define LARGE_METHOD __attribute__((noinline))
 #define RESTRICT __restrict__

@@ -31,13 +31,8 @@ template <class F> FN void cells(int first, int last, int columns, const F& cell
 #endif
 }
 // `count` numbers, stride apart. Not inlined on a CPU: the ends of rows are rare, and took most of the compiler's time.
-#if TARGET_CUDA
-#define SELDOM FN
-#else
-#define SELDOM static __attribute__((noinline))
-#endif
-SELDOM lane_t load_some(const real_t* p, int stride, int count) { return lane_load_networks(p, stride, count); }
-SELDOM void store_some(real_t* p, int stride, int count, lane_t v) { lane_store_networks(p, stride, count, v); }
+LARGE_FN lane_t load_some(const real_t* p, int stride, int count) { return lane_load_networks(p, stride, count); }
+LARGE_FN void store_some(real_t* p, int stride, int count, lane_t v) { lane_store_networks(p, stride, count, v); }
 FN lane_t load(const real_t* p, int count) { return count == LANES ? lane_load(p) : load_some(p, 1, count); }
 FN void store(real_t* p, int count, lane_t v) { count == LANES ? lane_store(p, v) : store_some(p, 1, count, v); }
 
