@@ -2,8 +2,10 @@
 
 from gpubp.training.choice import ENGINES, EngineChoice, choose_engine
 from gpubp.training.history import Callback, EpochReport, History
-from gpubp.training.loop import prepare, train
+from gpubp.training.loop import train
+from gpubp.training.preparation import prepare
 from gpubp.training.settings import EarlyStopping, PerNetwork, Settings
+from gpubp.training.snapshot import Keeper, Snapshot
 from gpubp.training.state import TrainingState
 
 __all__ = [
@@ -13,8 +15,10 @@ __all__ = [
     "EngineChoice",
     "EpochReport",
     "History",
+    "Keeper",
     "PerNetwork",
     "Settings",
+    "Snapshot",
     "TrainingState",
     "choose_engine",
     "prepare",
