@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Architecture": "gpubp.kernels.architecture",
+    "Checkpoint": "gpubp.training",
     "EarlyStopping": "gpubp.training",
     "Ensemble": "gpubp.ensemble",
     "GpubpError": "gpubp.errors",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from gpubp.sweeping.sweep import sweep as sweep
     from gpubp.sweeping.tpe import TPE as TPE
     from gpubp.tables import read_table as read_table
+    from gpubp.training import Checkpoint as Checkpoint
     from gpubp.training import EarlyStopping as EarlyStopping
     from gpubp.training import History as History
     from gpubp.training import Settings as Settings

@@ -16,7 +16,7 @@ from gpubp.preprocessing import Preprocessing, Target, describe_columns
 from gpubp.recipe import Recipe
 from gpubp.sampling import validation_split
 from gpubp.tables import Table, find_column
-from gpubp.training import Callback, EngineChoice, History, Settings, choose_engine, prepare, train
+from gpubp.training import Callback, EngineChoice, History, Keeper, Settings, choose_engine, prepare, train
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,14 @@ def train_model(
     engine: str = "auto",
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
+    checkpoint: Keeper | None = None,
 ) -> Fit:
     """Train one network on a table.
 
     target: a column's name or position, None for the last. task: "classification", "regression" or None, which goes
     by the rule of `Target.fit`. categorical: columns of numbers that are codes
-    of categories. Preprocessing is fitted on the training rows alone.
+    of categories. Preprocessing is fitted on the training rows alone. checkpoint: see `train`; a `Checkpoint` is to be
+    removed once the model is saved.
 
     Raises DataError or SettingsError for what cannot be trained, DivergenceError where the training left the finite
     numbers; there is no model then.
@@ -67,6 +69,7 @@ def train_model(
         engine=engine,
         callbacks=callbacks,
         progress=progress,
+        checkpoint=checkpoint,
     )
     refuse_divergence(history, ["the network"])
     report = None

@@ -16,7 +16,7 @@ import gpubp.backends
 PACKAGE = Path(gpubp.backends.__file__).parents[1]
 
 FLOORS = (
-    {"errors", "files", "array_files", "datasets", "tables", "preprocessing", "metrics", "backends"},
+    {"errors", "files", "locks", "array_files", "datasets", "tables", "preprocessing", "metrics", "backends"},
     {"kernels"},
     {"initializers", "population", "sampling"},
     {"training"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import statistics
 from collections.abc import Iterable
@@ -16,7 +15,8 @@ from gpubp.cli import shapes
 from gpubp.cli.options import BackendOptions, EngineOptions, ReportOptions, TableOptions, TargetOptions
 from gpubp.cli.output import Interrupted
 from gpubp.cli.space import space_of
-from gpubp.errors import DataError, SettingsError
+from gpubp.cli.times import seconds_of
+from gpubp.errors import DataError
 from gpubp.files import write_whole
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 SPACE = "Search space"
 SHOWN = 10
 FILES = ("trials.csv", "best.safetensors", "ensemble.safetensors")
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def sweep(
@@ -125,7 +124,7 @@ def sweep(
     import gpubp
 
     searched = space_of(space, grid or (), range_ or (), fixed or ())
-    seconds = _seconds(budget)
+    seconds = None if budget is None else seconds_of("--budget", budget)
     if output is not None:
         _check_folder(output)
     table = source.read()
@@ -163,15 +162,6 @@ def sweep(
 
 def _done(found: SweepResult) -> int:
     return sum(trial.status == found.best.status for trial in found.trials)
-
-
-def _seconds(text: str | None) -> float | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    if match is None or float(match[1]) == 0:
-        raise SettingsError(f"--budget {text!r}: give a time such as 90s, 10m or 2h.")
-    return float(match[1]) * UNITS[match[2] or "s"]
 
 
 def _result(found: SweepResult, team: Ensemble | None, source: TableOptions, target: TargetOptions) -> dict[str, Any]:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpubp.cli import shapes
-from gpubp.cli.options import BackendOptions, EngineOptions, RecipeOptions, ReportOptions, TableOptions, TargetOptions
+from gpubp.cli.options import (
+    BackendOptions,
+    CheckpointOptions,
+    EngineOptions,
+    RecipeOptions,
+    ReportOptions,
+    TableOptions,
+    TargetOptions,
+)
 from gpubp.cli.output import Interrupted, say
 from gpubp.errors import DataError
 
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gpubp.fitting import Fit
-    from gpubp.training import History
+    from gpubp.training import Checkpoint, History
 
 
 def train(
@@ -29,6 +37,7 @@ def train(
     recipe: RecipeOptions,
     backend: BackendOptions,
     engine: EngineOptions,
+    checkpoints: CheckpointOptions,
     report: ReportOptions,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the model is written.")] = Path(
         "model.safetensors"
@@ -38,7 +47,9 @@ def train(
 
     Numbers are scaled, text becomes one input per category, missing values are
     replaced; whatever was done is said, and the model file remembers it. Ctrl-C
-    ends the training and keeps the best weights so far.
+    ends the training and keeps the best weights so far. One that was killed goes
+    on with --resume, to the same bits: what it had done lies beside the model,
+    in a file ending with .checkpoint.
 
     \b
     Examples:
@@ -46,11 +57,13 @@ def train(
       gpubp train houses.csv --target price --hidden 64,64 --epochs 200
       gpubp train data.csv -t class --early-stopping -o best.model
       gpubp train data.csv --optimizer nesterov --momentum 0.95 --lr 0.05
+      gpubp train data.csv --epochs 100000 --checkpoint 5m --resume
     """
     from gpubp.fitting import train_model
 
-    chosen_recipe = recipe.recipe()
+    chosen_recipe, seconds = recipe.recipe(), checkpoints.seconds
     replaced = check_output(output)
+    checkpoint = None if seconds is None else checkpoint_beside(output, seconds, checkpoints.resume, report)
     table = source.read()
     chosen = backend.choose(report)
     fit = train_model(
@@ -62,6 +75,7 @@ def train(
         backend=chosen,
         engine=engine.engine,
         progress=report.progress,
+        checkpoint=checkpoint,
     )
     report.note(*fit.notes)
     history = fit.history
@@ -71,6 +85,8 @@ def train(
         epoch = history.diverged_epoch[0] + 1
         say(f"Training diverged in epoch {epoch}; the best weights before it are kept. Try a smaller --learning-rate.")
     fit.model.save(output)
+    if checkpoint is not None and not history.interrupted:
+        checkpoint.remove()
     if replaced:
         report.note(f"The model that {output} held before was replaced.")
     outcome = result(fit, output, chosen_recipe.epochs)
@@ -79,7 +95,20 @@ def train(
         raise Interrupted(
             f"Interrupted after {shapes.counted(int(history.epochs[0]), 'epoch')}: the "
             f"{'best ' if chosen_recipe.early_stopping else ''}weights so far were saved to {output}."
+            + (" Go on with --resume." if checkpoint is not None and checkpoint.path.exists() else "")
         )
+
+
+def checkpoint_beside(output: Path, seconds: float, resume: bool, report: ReportOptions) -> Checkpoint:
+    """SettingsError where one of an earlier training is there, and nobody said what is to become of it."""
+    from gpubp.training import Checkpoint
+
+    found = Checkpoint(output.with_name(f"{output.name}.checkpoint"), seconds=seconds, resume=resume, tell=say)
+    found.check()
+    if resume:
+        there = found.path.exists()
+        report.note(f"Going on from {found.path}." if there else f"There is no {found.path}: begun from the start.")
+    return found
 
 
 def check_output(path: Path) -> bool:

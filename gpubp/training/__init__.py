@@ -1,5 +1,6 @@
 """Floor 3: fit a population. `train` is the door."""
 
+from gpubp.training.checkpoint import Checkpoint
 from gpubp.training.choice import ENGINES, EngineChoice, choose_engine
 from gpubp.training.history import Callback, EpochReport, History
 from gpubp.training.loop import train
@@ -11,6 +12,7 @@ from gpubp.training.state import TrainingState
 __all__ = [
     "ENGINES",
     "Callback",
+    "Checkpoint",
     "EarlyStopping",
     "EngineChoice",
     "EpochReport",
