@@ -110,15 +110,27 @@ def test_survivors_of_a_rung_are_its_best() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entries", "message"),
+    "entries",
     [
-        ({"schedule": "cosine"}, "cosine, which needs to know how long"),
-        ({"early_stopping": True}, "halving stops trials itself"),
+        {"schedule": ["cosine", "one_cycle"]},
+        {"early_stopping": True, "patience": [1, 3], "epochs": [18, 36], "learning_rate": 0.1},
+        {"early_stopping": True, "schedule": "adaptive", "optimizer": "sgd", "epochs": 40, "patience": 1, "l2": 1.0},
     ],
 )
-def test_halving_refuses_what_cannot_go_on(entries: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
-        sweep(X, Y, SPACE | entries, n_trials=4, strategy="halving")
+def test_halving_leaves_schedules_and_early_stopping_as_they_are(entries: dict[str, Any]) -> None:
+    """What a trial is in a whole training: the schedule runs over all its epochs, patience over the rungs."""
+    space = {name: value for name, value in SPACE.items() if name != "dropout"} | {"scale": "standard"} | entries
+    whole = sweep(X, Y, space, n_trials=9, engine="array", seed=3)
+    halved = sweep(X, Y, space, n_trials=9, engine="array", seed=3, strategy=Halving(factor=2, least_epochs=1))
+    complete = [trial for trial in halved.trials if trial.status == "complete"]
+    assert 0 < len(complete) < 9
+    for trial in complete:
+        other = whole.trials[trial.number]
+        np.testing.assert_array_equal(trial.scores, other.scores)
+        np.testing.assert_array_equal(trial.epochs, other.epochs)
+        np.testing.assert_array_equal(halved.out_of_fold(trial), whole.out_of_fold(other))
+    if "patience" in entries:
+        assert any(len(set(trial.epochs)) > 1 for trial in whole.trials), "nobody stopped early"
 
 
 @pytest.mark.parametrize("strategy", ["random", Halving(least_epochs=1)])

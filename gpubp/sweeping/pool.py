@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,7 @@ from gpubp.errors import BackendError
 from gpubp.sweeping.cohort import Cohort
 from gpubp.sweeping.engines import Engines
 from gpubp.sweeping.job import Job, population_key
+from gpubp.sweeping.ledger import Ledger
 from gpubp.sweeping.memory import parts
 from gpubp.sweeping.side_by_side import in_order
 
@@ -27,37 +28,57 @@ class Pool:
     """Jobs become cohorts: one key each, no more than the memory holds.
 
     `finish` trains everyone to the end. `advance` and `keep` train in rungs, between which losers leave; networks that
-    differ in their number of epochs are not together then. times: see `Engines.choose`.
+    differ in their number of epochs are not together then. times: see `Engines.choose`. ledger: keeps snapshots.
     """
 
     def __init__(
-        self, jobs: Sequence[Job], backend: Backend, engines: Engines, budget: int | None, times: float = 1.0
+        self,
+        jobs: Sequence[Job],
+        backend: Backend,
+        engines: Engines,
+        budget: int | None,
+        times: float = 1.0,
+        ledger: Ledger | None = None,
     ) -> None:
-        self.backend, self.budget, self.jobs = backend, budget, jobs
-        self.groups: dict[Hashable, list[Job]] = {}
+        self.backend, self.budget, self.jobs, self.ledger = backend, budget, jobs, ledger
+        groups: dict[Hashable, list[Job]] = {}
         for job in jobs:
-            self.groups.setdefault(population_key(job), []).append(job)
-        self.engine_of = engines.choose(self.groups, times)
-        self.cohorts: list[Cohort] = []
+            groups.setdefault(population_key(job), []).append(job)
+        self.engine_of = engines.choose(groups, times)
+        self.cohorts: list[Cohort] = []  # that have begun, and wait for their next epochs
         self.interrupted = False
 
     def engine(self, job: Job) -> str:
         return self.engine_of[population_key(job)]
 
-    def finish(self, ends: Callable[[], bool] = lambda: False) -> Iterator[Cohort]:
-        """Train everyone to the end of their epochs. Cohorts are given as they get there, and then let go."""
+    def finish(self, ends: Callable[[], bool] = lambda: False, known: Container[Job] = ()) -> Iterator[Cohort]:
+        """Train everyone to the end of their epochs, but those whose results are known. Cohorts are given as they get
+        there, and then let go.
+        """
         workers = self._workers()
-        every = [part for group in self.groups.values() for part in self._parts(_neighbours(group), workers)]
-        for cohorts in in_order((partial(self._whole, part, ends) for part in every), workers):
+        begun, fresh = self._begun([job for job in self.jobs if job not in known])
+        groups: dict[Hashable, list[Job]] = {}
+        for job in fresh:
+            groups.setdefault(population_key(job), []).append(job)
+        parts = [part for group in groups.values() for part in self._parts(_neighbours(group), workers)]
+        tasks = [partial(self._whole, partial(_as_it_is, cohort), ends) for cohort in begun]
+        tasks += [partial(self._whole, partial(Cohort.start, part, self.backend), ends) for part in parts]
+        for cohorts in in_order(tasks, workers):
             yield from cohorts
+
+    def _begun(self, jobs: Sequence[Job]) -> tuple[list[Cohort], list[Job]]:
+        """Cohorts of those of which a snapshot is kept, and the others."""
+        begun = [] if self.ledger is None else self.ledger.resumed(jobs, self.backend)
+        places = {id(job) for cohort in begun for job in cohort.jobs}
+        return begun, [job for job in jobs if id(job) not in places]
 
     def _workers(self) -> int:
         """How many populations are trained at a time: kernels on a CPU leave cores idle while Python prepares them."""
         kernels = all(engine in ("lane", "block") for engine in self.engine_of.values())
         return SIDE_BY_SIDE if kernels and self.backend.name == "numpy" else 1
 
-    def _whole(self, part: Sequence[Job], ends: Callable[[], bool]) -> list[Cohort]:
-        return [] if self.interrupted or ends() else list(self._finish(Cohort.start(part, self.backend), ends))
+    def _whole(self, start: Callable[[], Cohort], ends: Callable[[], bool]) -> list[Cohort]:
+        return [] if self.interrupted or ends() else list(self._finish(start(), ends))
 
     def _finish(self, cohort: Cohort, ends: Callable[[], bool]) -> Iterator[Cohort]:
         """Up to the least number of epochs, without those who are done then, up to the next, and so on."""
@@ -77,18 +98,26 @@ class Pool:
             if not done.all():
                 waiting.append(trained.take(np.flatnonzero(~done)))
 
-    def advance(self, share: float, ends: Callable[[], bool] = lambda: False) -> Iterator[Cohort]:
-        """Train those who are left up to this share of their epochs, rounded up; each cohort as it gets there."""
+    def advance(
+        self, share: float, ends: Callable[[], bool] = lambda: False, known: Container[Job] = ()
+    ) -> Iterator[Cohort]:
+        """Train those who are left up to this share of their epochs, rounded up; each cohort as it gets there. Those
+        whose results at this share are known are left as they are: they may have gone further already, or not as far.
+        """
         if not self.cohorts:
-            by_epochs: dict[Hashable, list[Job]] = {}
-            for key, group in self.groups.items():
-                for job in group:
-                    by_epochs.setdefault((key, job.epochs), []).append(job)
-            alike = [part for group in by_epochs.values() for part in parts(_neighbours(group), self.budget)]
-            self.cohorts = [Cohort.start(part, self.backend) for part in alike]
+            self._start()
         waiting, self.cohorts = self.cohorts[::-1], []
-        while waiting and not self.interrupted and not ends():
+        while waiting:
             cohort = waiting.pop()
+            chosen = np.array([job in known for job in cohort.jobs])
+            if chosen.any():
+                self.cohorts.append(cohort.take(np.flatnonzero(chosen)))
+                cohort = cohort.take(np.flatnonzero(~chosen))
+            if not len(cohort):
+                continue
+            if self.interrupted or ends():
+                self.cohorts.append(cohort)
+                continue
             trained = self._train(cohort, max(1, math.ceil(cohort.jobs[0].epochs * share)))
             if trained is None:
                 waiting += self._halves(cohort)
@@ -96,15 +125,23 @@ class Pool:
                 self.cohorts.append(trained)
                 yield trained
 
+    def _start(self) -> None:
+        """Everyone in cohorts, with those as many epochs to come that are of one key."""
+        self.cohorts, fresh = self._begun(self.jobs)
+        by_epochs: dict[Hashable, list[Job]] = {}
+        for job in fresh:
+            by_epochs.setdefault((population_key(job), job.epochs), []).append(job)
+        alike = [part for group in by_epochs.values() for part in parts(_neighbours(group), self.budget)]
+        self.cohorts += [Cohort.start(part, self.backend) for part in alike]
+
     def keep(self, stays: Callable[[Job], bool]) -> None:
         """Go on with some of the networks. Those of one key and as many epochs are packed together."""
         alike: dict[Hashable, list[Cohort]] = {}
         for cohort in self.cohorts:
             chosen = np.flatnonzero([stays(job) for job in cohort.jobs])
             if len(chosen):
-                alike.setdefault((population_key(cohort.jobs[0]), cohort.jobs[0].epochs), []).append(
-                    cohort.take(chosen)
-                )
+                key = (population_key(cohort.jobs[0]), cohort.jobs[0].epochs, cohort.epoch)
+                alike.setdefault(key, []).append(cohort.take(chosen))
         self.cohorts = []
         for cohorts in alike.values():
             packed, first = Cohort.join(cohorts), 0
@@ -114,8 +151,11 @@ class Pool:
 
     def _train(self, cohort: Cohort, until: int) -> Cohort | None:
         """The trained cohort; None where the memory does not hold it."""
+        if cohort.epoch > until:  # a snapshot was kept, and the result before it was not: from the start again
+            cohort = Cohort.start(cohort.jobs, self.backend)
         try:
-            trained = cohort.train(until, self.engine(cohort.jobs[0]))
+            keeper = None if self.ledger is None else self.ledger.keeper(cohort, lambda: self.cohorts)
+            trained = cohort.train(until, self.engine(cohort.jobs[0]), keeper)
         except MemoryError as error:  # CuPy's OutOfMemoryError is one, too
             if len(cohort) == 1:
                 raise BackendError(
@@ -137,6 +177,10 @@ class Pool:
         size = MIXED[self.backend.name] if mixed else len(group)
         for first in range(0, len(group), size):
             yield from parts(group[first : first + size], budget)
+
+
+def _as_it_is(cohort: Cohort) -> Cohort:
+    return cohort
 
 
 def _neighbours(group: Sequence[Job]) -> list[Job]:

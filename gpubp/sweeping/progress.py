@@ -34,6 +34,8 @@ def progress_bar(wanted: bool) -> Iterator[list[Watch]]:
 
 
 def describe(progress: Progress) -> str:
-    """Trials, and the best so far, in one line."""
-    best = "" if math.isnan(progress.best) else f", best {progress.best:.4f}"
-    return f"{progress.trials} of {progress.of_trials} trials{best}"
+    """Trials, how many a second, and the best so far, in one line."""
+    rate = f", {progress.trained / progress.seconds:.3g}/s" if progress.trained and progress.seconds > 0 else ""
+    spread = "" if math.isnan(progress.best_std) else f" ± {progress.best_std:.4f}"
+    best = "" if math.isnan(progress.best) else f", best {progress.best:.4f}{spread}"
+    return f"{progress.trials} of {progress.of_trials} trials{rate}{best}"

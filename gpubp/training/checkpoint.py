@@ -78,8 +78,9 @@ class Checkpoint:
                 raise
             raise DataError(f"{self.path}: {error}. Remove the file, and begin anew.") from error
 
-    def due(self) -> bool:
-        return time.monotonic() - self.last >= self.seconds
+    def due(self, interrupted: bool) -> bool:
+        """Ctrl-C brings a checkpoint up to date, and makes none: what is saved then is the network."""
+        return (interrupted and self.path.exists()) or time.monotonic() - self.last >= self.seconds
 
     def keep(self, snapshot: Snapshot) -> None:
         described = {"format": FORMAT, "meaning": self.meaning, "snapshot": snapshot.to_metadata()}

@@ -172,7 +172,7 @@ class _Run:
             self.epoch += count
             ends = ends or bool(updates)
             at_once = 1 if callbacks else self._epochs_at_once(count, began)
-            if checkpoint is not None and not updates and (interruption.requested or checkpoint.due()):
+            if checkpoint is not None and not updates and checkpoint.due(interruption.requested):
                 checkpoint.keep(self._snapshot(time.perf_counter() - started))
         seconds = time.perf_counter() - started
         snapshot = None

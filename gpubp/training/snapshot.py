@@ -162,8 +162,8 @@ class Keeper(Protocol):
         """Called once, before anything is changed: what to resume, if anything is kept of this training."""
         ...
 
-    def due(self) -> bool:
-        """Asked after each call of an engine: whether it is time to keep another."""
+    def due(self, interrupted: bool) -> bool:
+        """Asked after each call of an engine: whether it is time to keep another. interrupted: Ctrl-C ends it here."""
         ...
 
     def keep(self, snapshot: Snapshot) -> None: ...
