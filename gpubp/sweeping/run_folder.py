@@ -110,5 +110,4 @@ def meaning_of(data: ArrayData | TableData, splits: Sequence[Split], **others: A
     else:
         truth = data.truth if data.index is None else data.index
         found["table"] = digest(data.X, truth, None if data.classes is None else data.classes.astype(str))
-    found["folds"] = digest(*(rows for split in splits for rows in split))
-    return found | others
+    return found | others | {"folds": digest(*(rows for split in splits for rows in split))}
