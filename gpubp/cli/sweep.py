@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -103,9 +104,13 @@ def sweep(
             "-o",
             metavar="FOLDER",
             show_default=False,
-            help="Write trials.csv, the best network trained on all rows (best.safetensors) and the ensemble here.",
+            help="Write trials.csv, results.json, the best network trained on all rows (best.safetensors) and the "
+            "ensemble here.",
         ),
     ] = None,
+    page: Annotated[
+        bool, typer.Option("--report", help="Write report.html into the folder, too: the sweep as one page of charts.")
+    ] = False,
 ) -> None:
     """Try many networks on a table, all folds of all of them at once.
 
@@ -117,7 +122,7 @@ def sweep(
 
     \b
     Examples:
-      gpubp sweep seeds_dataset.txt --trials 200
+      gpubp sweep seeds_dataset.txt --trials 200 -o runs/wheat --report
       gpubp sweep data.csv -t class --grid "hidden=8;16;32,32" -o runs/class
       gpubp sweep data.csv -t class --range learning-rate=1e-4:1:log
       gpubp sweep data.csv --space space.toml --strategy halving --budget 10m
@@ -128,6 +133,8 @@ def sweep(
     seconds = _seconds(budget)
     if output is not None:
         _check_folder(output)
+    elif page:
+        raise SettingsError("--report goes into the folder of --output: name one.")
     table = source.read()
     found = gpubp.sweep(
         table,
@@ -156,6 +163,7 @@ def sweep(
     if output is not None:
         held = (output / FILES[0]).exists()
         outcome["written"] = _write(found, team, output)
+        outcome["written"] += _write_results(found, outcome, output, page)
         if held:
             report.note(f"The sweep that {output} held before was replaced.")
     report.give(outcome, lambda: _parts(outcome))
@@ -274,6 +282,20 @@ def _write(found: SweepResult, team: Ensemble | None, folder: Path) -> list[str]
         return [str(trials), str(best)]
     team.save(ensemble)
     return [str(trials), str(best), str(ensemble)]
+
+
+def _write_results(found: SweepResult, outcome: dict[str, Any], folder: Path, page: bool) -> list[str]:
+    """results.json, and the report that is made of it. A report of an earlier sweep would be taken for this one's."""
+    from gpubp.reporting import REPORT, RESULTS, load, write_page
+    from gpubp.sweeping.summary import summary
+
+    results, report = folder / RESULTS, folder / REPORT
+    report.unlink(missing_ok=True)
+    write_whole(results, json.dumps(summary(found, outcome), allow_nan=False).encode())
+    if not page:
+        return [str(results)]
+    write_page(load(folder), report)
+    return [str(results), str(report)]
 
 
 def _parts(outcome: dict[str, Any]) -> Iterable[Any]:

@@ -1,0 +1,212 @@
+"""The page: one HTML file without anything from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from gpubp.files import write_whole
+from gpubp.reporting import svg
+from gpubp.reporting.axes import Axis, number
+from gpubp.reporting.figures import Chart, Figure, Matrix, Parallel
+from gpubp.reporting.outcomes import calibration_chart, confusion_matrix, curve_charts, value_charts
+from gpubp.reporting.parameters import (
+    MOST_POINTS,
+    STATUS_LABELS,
+    chosen,
+    parallel,
+    score_axis,
+    score_charts,
+    shown,
+    spelled,
+    varied,
+)
+from gpubp.reporting.results import Entry, Results, Trial
+
+LEADERS = 10
+MOST_ROWS = 500  # of the table of all trials
+MOST_CLASSES = 40  # in the table of precision and recall
+MODEL_FILES = {"best.safetensors": "the best network", "ensemble.safetensors": "the ensemble"}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Everything there is to be seen; `page` and `plots` draw the same."""
+
+    scores: tuple[Chart, ...]
+    parallel: Parallel | None
+    curves: tuple[Chart, ...]
+    outcome: tuple[Figure, ...]
+
+    @classmethod
+    def of(cls, results: Results) -> Figures:
+        outcome: list[Figure] = []
+        if results.classes is not None:
+            outcome = [confusion_matrix(results, results.classes), calibration_chart(results.classes)]
+        for place in range(len(results.values)):
+            outcome += value_charts(results, place)
+        curves = () if results.curves is None else tuple(curve_charts(results.curves))
+        return cls(tuple(score_charts(results)), parallel(results), curves, tuple(outcome))
+
+    def all(self) -> list[Figure]:
+        between = [] if self.parallel is None else [self.parallel]
+        return [*self.scores, *between, *self.curves, *self.outcome]
+
+
+def write_page(results: Results, path: str | Path) -> None:
+    """Whole or not at all. DataError where it cannot be written."""
+    write_whole(path, page(results).encode())
+
+
+def page(results: Results) -> str:
+    """The HTML. Its policy forbids everything but its own style and script: nothing is fetched, nothing else runs."""
+    environment = Environment(
+        loader=PackageLoader("gpubp.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"score": score, "number": number, "draw": svg.draw, "shown": shown, "legend": legend}
+    style, script = (_own_file(name) for name in ("page.css", "page.js"))
+    figures, names = Figures.of(results), varied(results)
+    axis = score_axis(results)
+    trials = results.trials
+    return environment.get_template("page.html").render(
+        results=results,
+        figures=figures,
+        names=names,
+        style=Markup(style),
+        script=Markup(script),
+        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; "
+        "form-action 'none'",
+        title=f"Sweep of {Path(results.source).name}" if results.source else "Sweep",
+        leaders=[row(trial, names, axis) for trial in trials[:LEADERS]],
+        others=[row(trial, names, axis) for trial in trials[LEADERS:MOST_ROWS]],
+        more=max(0, len(trials) - MOST_ROWS),
+        undrawn=max(0, len(trials) - MOST_POINTS),
+        space=[(shown(name), searched(name, entries), best_value(results, name)) for name, entries in results.space.items()],
+        commands=commands(results),
+        classes=class_rows(results),
+        tips=tips(results, names, figures),
+        seconds=seconds,
+        status_labels=STATUS_LABELS,
+    )
+
+
+def row(trial: Trial, names: list[str], axis: Axis) -> dict[str, Any]:
+    """A trial as the leaderboard shows it."""
+    dots = svg.fold_dots(trial.scores, trial.mean, axis) if trial.mean is not None else ""
+    return {
+        "trial": trial,
+        "dots": dots,
+        "values": [spelled(name, trial.parameters[name]) if name in trial.parameters else "–" for name in names],
+        "keys": [_sort_key(trial.parameters.get(name)) for name in names],
+    }
+
+
+def _sort_key(value: Any) -> str:
+    """What a column is sorted by: a number as it is, hidden layers by their neurons."""
+    if isinstance(value, tuple) and all(isinstance(item, (int, float)) for item in value):
+        return repr(float(sum(value)))
+    return repr(float(value)) if isinstance(value, (int, float)) else ""
+
+
+def score(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}".replace("-", "−") if abs(value) < 1e3 else number(value)
+
+
+def seconds(value: float) -> str:
+    if value < 60:
+        return f"{value:.3g} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def searched(name: str, entries: tuple[Entry, ...]) -> str:
+    """What the space says of a hyperparameter, in words."""
+    found = []
+    for entry in entries:
+        if entry.is_range:
+            found.append(f"{number(entry.low)} to {number(entry.high)}" + (", logarithmic" if entry.log else ""))
+        else:
+            found.append("; ".join(spelled(name, value) for value in entry.choices))
+    return "; or ".join(found)
+
+
+def best_value(results: Results, name: str) -> str:
+    parameters = results.best.parameters
+    return spelled(name, parameters[name]) if name in parameters else "–"
+
+
+def commands(results: Results) -> list[tuple[str, str]]:
+    """What to do with it: what a command does, and the command. Of files only those that are there."""
+    there = [(results.folder / name, what) for name, what in MODEL_FILES.items() if (results.folder / name).is_file()]
+    found = [
+        (f"Predict with {what}", shlex.join(["gpubp", "predict", str(path), "new.csv", "--output", "predictions.csv"]))
+        for path, what in there
+    ]
+    if there:
+        found.append(("See what is in a file", shlex.join(["gpubp", "show", str(there[0][0])])))
+    return [("Train the best network again, on all rows", results.command), *found]
+
+
+def class_rows(results: Results) -> list[tuple[str, int, float | None, float | None]]:
+    """Each class: its rows, its precision and its recall, None where nothing was predicted as it, or it has no rows."""
+    if results.classes is None:
+        return []
+    confusion = results.classes.confusion
+    found = []
+    for i, label in enumerate(results.labels[:MOST_CLASSES]):
+        rows, predicted = sum(confusion[i]), sum(counts[i] for counts in confusion)
+        right = confusion[i][i]
+        found.append((label, rows, right / predicted if predicted else None, right / rows if rows else None))
+    return found
+
+
+def tips(results: Results, names: list[str], figures: Figures) -> dict[str, Any]:
+    """What is shown of a trial when it is pointed at, as texts."""
+    drawn = {trial.number for trial in chosen(results.trials, MOST_POINTS)}
+    if figures.parallel is not None:
+        drawn |= {thread.trial for thread in figures.parallel.threads}
+    return {
+        "names": [shown(name) for name in names],
+        "trials": {
+            trial.number: [
+                f"Trial {trial.number}, place {trial.rank}",
+                f"{results.metric} {score(trial.mean)}" + (f" ± {score(trial.std)}" if trial.std is not None else ""),
+                "" if trial.status == "complete" else trial.status,
+                *row_values(trial, names),
+            ]
+            for trial in results.trials
+            if trial.number in drawn
+        },
+    }
+
+
+def row_values(trial: Trial, names: list[str]) -> list[str]:
+    return [spelled(name, trial.parameters[name]) if name in trial.parameters else "–" for name in names]
+
+
+def legend(charts: tuple[Chart, ...]) -> list[tuple[Markup, str]]:
+    """Each kind of marks in these charts once, as a small picture and its name."""
+    found = {mark.kind: mark for chart in charts if isinstance(chart, Chart) for mark in chart.marks}
+    return [(svg.legend_glyph(kind, mark), mark.label) for kind, mark in found.items()]
+
+
+def _own_file(name: str) -> str:
+    return files("gpubp.reporting").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
