@@ -43,7 +43,7 @@ def report(
       gpubp report runs/wheat
       gpubp report runs/wheat --output wheat.html --plots pictures
     """
-    from gpubp.files import check_place, folder_for
+    from gpubp.files import check_place
     from gpubp.reporting import REPORT, load, write_page
 
     results = load(folder)
@@ -53,7 +53,7 @@ def report(
     if plots is not None:
         from gpubp.reporting.plots import write_plots
 
-        pictures = write_plots(results, folder_for(plots))
+        pictures = write_plots(results, plots)
     write_page(results, page)
     outcome = {"written": str(page), "plots": [str(path) for path in pictures]}
     counted = f"{shapes.counted(len(pictures), 'file')} in {plots}" if pictures else None

@@ -52,7 +52,10 @@ class Axis:
         if not self.log:
             return self._even_ticks()
         places = self._decades()
-        return [(place, power(place)) for place in places] if len(places) > 1 else self._even_ticks()
+        if len(places) < 2:
+            return self._even_ticks()
+        short = places[0] >= 1e-3 * (1 - 1e-9) and places[-1] < 1e5
+        return [(place, f"{place:g}" if short or place in (1, 10) else scientific(place)) for place in places]
 
     def _scaled(self, number: float) -> float:
         return math.log10(number) if self.log else number
@@ -86,11 +89,6 @@ def decimal(number: float, step: float) -> str:
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     text = f"{number:,.{digits}f}".replace("-", "−")
     return text if float(text.replace("−", "-").replace(",", "")) else text.replace("−", "")
-
-
-def power(number: float) -> str:
-    """A tick of a logarithmic axis."""
-    return f"{number:g}" if 1e-3 * (1 - 1e-9) <= number < 1e5 else scientific(number)
 
 
 def number(value: float | None) -> str:

@@ -72,8 +72,9 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Thread:
-    """A trial across the axes of Parallel; None where it has no such parameter. tier: 0 for the worst fifth of trials, 4
-    for the best, 5 for the best trial.
+    """A trial across the axes of Parallel; None where it has no such parameter.
+
+    tier: 0 for the worst fifth of trials, 4 for the best fifth, 5 for the best trial.
     """
 
     trial: int
@@ -91,6 +92,20 @@ class Parallel:
     axes: tuple[Axis, ...]
     threads: tuple[Thread, ...]
     note: str = ""
+
+    def ticks(self, i: int) -> list[tuple[float | None, str]]:
+        """Of axis i; None, if some thread has no value there, is the first."""
+        none = any(thread.places[i] is None for thread in self.threads)
+        return [*([(None, "none")] if none else []), *self.axes[i].ticks()]
+
+    @property
+    def room(self) -> float:
+        """The share of the axes' length, at their low ends, that is for what has no place on them."""
+        return 0.1 if any(None in thread.places for thread in self.threads) else 0.0
+
+    def share(self, i: int, value: float | None) -> float:
+        """Where a value of axis i lies between its two ends."""
+        return 0.0 if value is None else self.room + (1.0 - self.room) * self.axes[i].share(value)
 
 
 Figure = Chart | Matrix | Parallel

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gpubp.reporting.axes import Axis, number
 from gpubp.reporting.figures import Bars, Chart, Line, Mark, Matrix, Points
-from gpubp.reporting.results import Bin, Classes, Curves, Results, Values
+from gpubp.reporting.results import Bin, Classes, Curves, Results
 
 LOG_FROM = 20.0  # losses are drawn on a logarithmic axis from this ratio of the largest to the least
 
@@ -17,11 +17,11 @@ Series = Sequence[float | None]
 
 def curve_charts(curves: Curves) -> list[Chart]:
     """Loss and score after each epoch: each fold thin, their mean strong."""
-    losses = {
+    losses: dict[str, list[Series]] = {
         "training": [fold.training_loss for fold in curves.folds],
         "held": [fold.validation_loss for fold in curves.folds],
     }
-    scores = {"held": [fold.validation_score for fold in curves.folds]}
+    scores: dict[str, list[Series]] = {"held": [fold.validation_score for fold in curves.folds]}
     return [
         chart
         for chart in (
@@ -44,10 +44,10 @@ def _curve_chart(name: str, title: str, y_title: str, curves: Curves, found: dic
     marks: list[Mark] = []
     for kind, each in found.items():
         for series in each:
-            marks += _line(kind, f"{labels[kind]}, each fold", curves.epochs, series, y)
+            marks += _line(kind, f"{labels[kind]}, each fold", curves.epochs, series)
     for kind, each in found.items():
-        marks += _line(f"{kind}-mean", f"{labels[kind]}, mean of the folds", curves.epochs, _mean(each), y)
-    marks += _kept(curves, y, name)
+        marks += _line(f"{kind}-mean", f"{labels[kind]}, mean of the folds", curves.epochs, _mean(each))
+    marks += _kept(curves, name)
     last = {kind: _last(_mean(each)) for kind, each in found.items()}
     ends = ", ".join(f"{number(value)} on {labels[kind]}" for kind, value in last.items() if value is not None)
     text = f"{y_title} of {len(curves.folds)} networks over {curves.epochs[-1]} epochs. At the end the mean is {ends}."
@@ -61,8 +61,8 @@ def _without_far_ends(known: Sequence[float]) -> tuple[float, float]:
     return max(known[0], low - room), min(known[-1], high + room)
 
 
-def _line(kind: str, label: str, x: Sequence[float], series: Series, y: Axis) -> list[Mark]:
-    """Through the numbers that there are. A part beyond the axis runs along its end."""
+def _line(kind: str, label: str, x: Sequence[float], series: Series) -> list[Mark]:
+    """Through the numbers that there are; [] where they are no line."""
     pairs = [(a, b) for a, b in zip(x, series, strict=False) if b is not None]
     return [Line(kind, label, *(tuple(column) for column in zip(*pairs, strict=True)))] if len(pairs) > 1 else []
 
@@ -81,7 +81,7 @@ def _last(series: Series) -> float | None:
     return next((value for value in reversed(series) if value is not None), None)
 
 
-def _kept(curves: Curves, y: Axis, name: str) -> list[Mark]:
+def _kept(curves: Curves, name: str) -> list[Mark]:
     """Where each network was when early stopping kept its weights."""
     places = []
     for fold in curves.folds:

@@ -16,14 +16,13 @@ from markupsafe import Markup
 from gpubp.files import write_whole
 from gpubp.reporting import svg
 from gpubp.reporting.axes import Axis, number
-from gpubp.reporting.figures import Chart, Figure, Matrix, Parallel
+from gpubp.reporting.figures import Chart, Figure, Parallel
 from gpubp.reporting.outcomes import calibration_chart, confusion_matrix, curve_charts, value_charts
 from gpubp.reporting.parameters import (
     MOST_POINTS,
     STATUS_LABELS,
     chosen,
     parallel,
-    score_axis,
     score_charts,
     shown,
     spelled,
@@ -78,8 +77,8 @@ def page(results: Results) -> str:
     environment.filters |= {"score": score, "number": number, "draw": svg.draw, "shown": shown, "legend": legend}
     style, script = (_own_file(name) for name in ("page.css", "page.js"))
     figures, names = Figures.of(results), varied(results)
-    axis = score_axis(results)
     trials = results.trials
+    folds = Axis.around("", [score for trial in trials[:LEADERS] for score in trial.scores if score is not None])
     return environment.get_template("page.html").render(
         results=results,
         figures=figures,
@@ -89,11 +88,13 @@ def page(results: Results) -> str:
         policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; "
         "form-action 'none'",
         title=f"Sweep of {Path(results.source).name}" if results.source else "Sweep",
-        leaders=[row(trial, names, axis) for trial in trials[:LEADERS]],
-        others=[row(trial, names, axis) for trial in trials[LEADERS:MOST_ROWS]],
+        leaders=[row(trial, names, folds) for trial in trials[:LEADERS]],
+        others=[row(trial, names, folds) for trial in trials[LEADERS:MOST_ROWS]],
         more=max(0, len(trials) - MOST_ROWS),
         undrawn=max(0, len(trials) - MOST_POINTS),
-        space=[(shown(name), searched(name, entries), best_value(results, name)) for name, entries in results.space.items()],
+        space=[
+            (shown(name), searched(name, entries), best_value(results, name)) for name, entries in results.space.items()
+        ],
         commands=commands(results),
         classes=class_rows(results),
         tips=tips(results, names, figures),
@@ -102,13 +103,13 @@ def page(results: Results) -> str:
     )
 
 
-def row(trial: Trial, names: list[str], axis: Axis) -> dict[str, Any]:
-    """A trial as the leaderboard shows it."""
-    dots = svg.fold_dots(trial.scores, trial.mean, axis) if trial.mean is not None else ""
+def row(trial: Trial, names: list[str], folds: Axis) -> dict[str, Any]:
+    """A trial as the leaderboard shows it; folds: the axis of its folds' scores."""
+    dots = svg.fold_dots(trial.scores, trial.mean, folds) if trial.mean is not None else ""
     return {
         "trial": trial,
         "dots": dots,
-        "values": [spelled(name, trial.parameters[name]) if name in trial.parameters else "–" for name in names],
+        "values": row_values(trial, names),
         "keys": [_sort_key(trial.parameters.get(name)) for name in names],
     }
 
@@ -149,16 +150,17 @@ def best_value(results: Results, name: str) -> str:
     return spelled(name, parameters[name]) if name in parameters else "–"
 
 
-def commands(results: Results) -> list[tuple[str, str]]:
-    """What to do with it: what a command does, and the command. Of files only those that are there."""
+def commands(results: Results) -> list[tuple[str, list[str]]]:
+    """What to do with it: what a command does, and its words. Of files only those that are there."""
     there = [(results.folder / name, what) for name, what in MODEL_FILES.items() if (results.folder / name).is_file()]
     found = [
-        (f"Predict with {what}", shlex.join(["gpubp", "predict", str(path), "new.csv", "--output", "predictions.csv"]))
+        (f"Predict with {what}", ["gpubp", "predict", str(path), "new.csv", "--output", "predictions.csv"])
         for path, what in there
     ]
     if there:
-        found.append(("See what is in a file", shlex.join(["gpubp", "show", str(there[0][0])])))
-    return [("Train the best network again, on all rows", results.command), *found]
+        found.append(("See what is in a file", ["gpubp", "show", str(there[0][0])]))
+    quoted = [(what, [shlex.quote(word) for word in words]) for what, words in found]
+    return [("Train the best network again, on all rows", results.command.split(" ")), *quoted]
 
 
 def class_rows(results: Results) -> list[tuple[str, int, float | None, float | None]]:

@@ -6,6 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gpubp.reporting.axes import Axis, number
 from gpubp.reporting.figures import Chart, Line, Mark, Parallel, Points, Thread
@@ -62,7 +63,7 @@ def score_axis(results: Results) -> Axis:
     """From the best score down to the worst, or to where a few trials far below the others would squeeze them."""
     scores = sorted(t.mean for t in results.trials if t.mean is not None and t.status != "diverged")
     quarter, best = scores[len(scores) // 4], scores[-1]
-    low = max(scores[0], quarter - 3 * (best - quarter))
+    low = max(scores[0], quarter - 1.5 * (best - quarter))
     if results.baseline is not None and low - 0.25 * (best - low) <= results.baseline < low:
         low = results.baseline
     return Axis.around(results.metric, (low, best))
@@ -77,10 +78,8 @@ def score_charts(results: Results) -> list[Chart]:
         dimension = dimension_of(results, name)
         having = [trial for trial in trials if name in trial.parameters]
         marks: list[Mark] = [*_baseline(results, dimension.axis, axis), *_points(dimension, axis, having)]
-        if dimension.axis.labels:
-            marks += _medians(dimension, axis, results.trials)
-        else:
-            marks += _trend(dimension, axis, results.trials)
+        if 2 * results.count("complete") >= len(results.trials):  # else they would be of a strategy's favourites
+            marks += (_medians if dimension.axis.labels else _trend)(dimension, results.trials)
         text = f"{results.metric} of {len(having)} trials against {shown(name)}. The best trial has "
         without = sum(name not in trial.parameters for trial in results.trials)
         best = results.best.parameters
@@ -109,14 +108,16 @@ def parallel(results: Results) -> Parallel | None:
     threads = [
         Thread(
             trial.number,
-            tuple(_place(dimension, trial) for dimension in dimensions) + (trial.mean,),
+            (*(_place(each, trial, 0.3) if each.name in trial.parameters else None for each in dimensions), trial.mean),
             5 if trial is results.best else min(4, 5 * (len(trials) - 1 - place) // len(trials)),
         )
         for place, trial in enumerate(trials)
     ]
     notes = []
     if len(trials) < len(scored):
-        notes.append(f"{len(trials)} of {len(scored):,} trials: the best third of these, and an even choice of the rest.")
+        notes.append(
+            f"{len(trials)} of {len(scored):,} trials: the best third of these, and an even choice of the rest."
+        )
     if len(names) > MOST_AXES:
         notes.append(f"The first {MOST_AXES} of {len(names)} hyperparameters.")
     return Parallel(
@@ -183,8 +184,10 @@ def _ordered(values: Sequence[Value], choices: Sequence[Value]) -> list[Value]:
     return sorted(values, key=key)
 
 
-def _place(dimension: Dimension, trial: Trial) -> float | None:
-    return dimension.place(trial.parameters[dimension.name]) if dimension.name in trial.parameters else None
+def _place(dimension: Dimension, trial: Trial, width: float = 0.6) -> float:
+    """Trials of a category are spread out over this width around it, each trial by as much in every chart."""
+    place = dimension.place(trial.parameters[dimension.name])
+    return place + width * ((trial.number * GOLDEN) % 1.0 - 0.5) if dimension.axis.labels else place
 
 
 def _kind(trial: Trial, axis: Axis) -> str:
@@ -198,18 +201,14 @@ def _kind(trial: Trial, axis: Axis) -> str:
 
 
 def _points(dimension: Dimension, axis: Axis, trials: Sequence[Trial]) -> list[Mark]:
-    """Groups of points; those of categories are spread out sideways, each trial by as much in every chart."""
     groups: dict[str, list[tuple[float, float, int]]] = {kind: [] for kind in ("stopped", "complete", "below")}
     groups |= {"diverged": [], "best": []}
     for trial in trials:
         if trial.mean is None and trial.status != "diverged":
             continue
-        x = dimension.place(trial.parameters[dimension.name])
-        if dimension.axis.labels:
-            x += 0.6 * ((trial.number * GOLDEN) % 1.0 - 0.5)
         kind = _kind(trial, axis)
         y = axis.low if kind == "diverged" or trial.mean is None else trial.mean
-        groups[kind].append((x, y, trial.number))
+        groups[kind].append((_place(dimension, trial), y, trial.number))
     return [
         Points(kind, STATUS_LABELS[kind], *(tuple(column) for column in zip(*group, strict=True)))
         for kind, group in groups.items()
@@ -232,7 +231,7 @@ def _scored(dimension: Dimension, trials: Sequence[Trial]) -> list[tuple[float, 
     ]
 
 
-def _medians(dimension: Dimension, axis: Axis, trials: Sequence[Trial]) -> list[Mark]:
+def _medians(dimension: Dimension, trials: Sequence[Trial]) -> list[Mark]:
     by_place: dict[float, list[float]] = {}
     for place, score in _scored(dimension, trials):
         by_place.setdefault(place, []).append(score)
@@ -243,12 +242,12 @@ def _medians(dimension: Dimension, axis: Axis, trials: Sequence[Trial]) -> list[
     ]
 
 
-def _trend(dimension: Dimension, axis: Axis, trials: Sequence[Trial]) -> list[Mark]:
+def _trend(dimension: Dimension, trials: Sequence[Trial]) -> list[Mark]:
     """The median of places and scores in each of as many parts with equally many trials."""
     pairs = sorted(_scored(dimension, trials))
     if len(pairs) < TREND_TRIALS:
         return []
     cuts = [i * len(pairs) // TREND_BINS for i in range(TREND_BINS + 1)]
-    parts = [pairs[first:last] for first, last in zip(cuts, cuts[1:], strict=False)]
+    parts = [pairs[first:last] for first, last in pairwise(cuts)]
     x, y = (tuple(statistics.median(pair[i] for pair in part) for part in parts) for i in (0, 1))
     return [Line("median", "median", x, y)]

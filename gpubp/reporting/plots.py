@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpubp.errors import DataError
-from gpubp.files import write_whole
+from gpubp.files import folder_for, write_whole
 from gpubp.reporting.axes import Axis
-from gpubp.reporting.figures import KINDS, Bars, Chart, Figure, Line, Mark, Matrix, Parallel, Points
+from gpubp.reporting.figures import KINDS, Bars, Chart, Figure, Line, Mark, Matrix, Parallel
 from gpubp.reporting.page import Figures
 from gpubp.reporting.results import Results
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DPI = 160
 TIERS = ("#d3dde6", "#a9c6dd", "#74a9cf", "#2f83bd", "#0b4f80", "#d55e00")
-STYLE = {
+STYLE: Any = {
     "font.size": 9.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -36,9 +36,9 @@ STYLE = {
 
 
 def write_plots(results: Results, folder: Path) -> list[Path]:
-    """NAME.png and NAME.svg of each figure, into a folder that is there; their paths.
+    """NAME.png and NAME.svg of each figure, into a folder that is made where it is not there; their paths.
 
-    DataError without matplotlib, before anything is written.
+    DataError without matplotlib, before anything is written, and where it cannot be.
     """
     try:
         import matplotlib
@@ -52,6 +52,7 @@ def write_plots(results: Results, folder: Path) -> list[Path]:
                 content = io.BytesIO()
                 picture.savefig(content, format=kind, dpi=DPI, metadata=metadata)
                 drawn[folder / f"{figure.name}.{kind}"] = content.getvalue()
+    folder_for(folder)
     for path, written in drawn.items():
         write_whole(path, written)
     return list(drawn)
@@ -68,6 +69,7 @@ def draw(figure: Figure) -> Picture:
     axes.set_title(figure.title, fontsize=10, fontweight="bold", loc="left")
     if isinstance(figure, Chart):
         _chart(axes, figure)
+        picture.legend(loc="outside lower center", ncols=3)
     elif isinstance(figure, Matrix):
         _matrix(axes, figure)
     else:
@@ -87,7 +89,6 @@ def _chart(axes: Axes, chart: Chart) -> None:
         axes.grid(visible=False, axis="x")
         if sum(map(len, chart.x.labels)) > 45:
             axes.tick_params(axis="x", labelrotation=30)
-    axes.legend(loc="best")
 
 
 def _axis(axes: Axes, axis: Axis, put: str) -> None:
@@ -143,16 +144,13 @@ def _parallel(axes: Axes, figure: Parallel) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     for thread in figure.threads:
-        y = [
-            np.nan if value is None else axis.share(value)
-            for value, axis in zip(thread.places, figure.axes, strict=True)
-        ]
+        y = [figure.share(i, value) for i, value in enumerate(thread.places)]
         axes.plot(range(len(y)), y, color=TIERS[thread.tier], linewidth=2.6 if thread.tier == 5 else 0.9, alpha=0.85)
-    for i, axis in enumerate(figure.axes):
+    for i in range(len(figure.axes)):
         axes.axvline(i, color="#6b7683", linewidth=0.9)
-        for value, text in axis.ticks():
+        for value, text in figure.ticks(i):
             axes.text(
-                i - 0.03, axis.share(value), text, ha="right", va="center", fontsize=7.5, color="#57616c",
+                i - 0.03, figure.share(i, value), text, ha="right", va="center", fontsize=7.5, color="#57616c",
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
             )  # fmt: skip
     axes.set_xticks(range(len(figure.axes)), [axis.title for axis in figure.axes])

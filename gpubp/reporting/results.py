@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -184,9 +185,7 @@ def load(folder: Path) -> Results:
     try:
         return _results(folder, document)
     except DAMAGE as error:
-        raise DataError(
-            f"{path} is damaged ({type(error).__name__}: {error!s:.120}). Run the sweep again."
-        ) from None
+        raise DataError(f"{path} is damaged ({type(error).__name__}: {error!s:.120}). Run the sweep again.") from None
 
 
 def _results(folder: Path, given: dict[str, Any]) -> Results:
@@ -236,7 +235,7 @@ def _trial(given: Any) -> Trial:
     return Trial(
         number=_whole(given["trial"]),
         rank=_whole(given["rank"]),
-        parameters={_text(name): _value(value) for name, value in given["parameters"].items()},
+        parameters={_name(name): _value(value) for name, value in given["parameters"].items()},
         status=_one_of(given["status"], STATUSES),
         scores=_each(_number_or_none, given["scores"]),
         mean=_number_or_none(given["mean"]),
@@ -251,7 +250,7 @@ def _space(given: Any) -> dict[str, tuple[Entry, ...]]:
     found: dict[str, tuple[Entry, ...]] = {}
     for entries in (given["entries"], *(condition["entries"] for condition in given["conditions"])):
         for name, entry in entries.items():
-            found[_text(name)] = (*found.get(name, ()), _entry(entry))
+            found[_name(name)] = (*found.get(name, ()), _entry(entry))
     return found
 
 
@@ -272,10 +271,7 @@ def _curves(given: Any) -> Curves:
         lambda fold: FoldCurve(
             _whole(fold["fold"]),
             _maybe(_whole, fold["best_epoch"]),
-            *(
-                _each(_number_or_none, fold[name])
-                for name in ("training_loss", "validation_loss", "validation_score")
-            ),
+            *(_each(_number_or_none, fold[name]) for name in ("training_loss", "validation_loss", "validation_score")),
         ),
         given["folds"],
     )
@@ -302,9 +298,15 @@ def _classes(given: dict[str, Any], n_labels: int) -> Classes:
         ),
         given["calibration"],
     )
-    names = ("accuracy", "log_loss", "macro_f1")
-    error = _number(given["expected_calibration_error"])
-    return Classes(_whole(given["rows"]), *(_number(given[name]) for name in names), confusion, error, bins)
+    return Classes(
+        rows=_whole(given["rows"]),
+        accuracy=_number(given["accuracy"]),
+        log_loss=_number(given["log_loss"]),
+        macro_f1=_number(given["macro_f1"]),
+        confusion=confusion,
+        calibration_error=_number(given["expected_calibration_error"]),
+        bins=bins,
+    )
 
 
 def _values(given: Any, of: dict[str, Any]) -> Values:
@@ -313,7 +315,14 @@ def _values(given: Any, of: dict[str, Any]) -> Values:
     if not true or len(true) != len(predicted) or len(edges) != len(rows) + 1 or not rows:
         raise ValueError("predictions of different lengths")
     return Values(
-        _whole(of["rows"]), *(_number(given[name]) for name in ("r2", "rmse", "mae")), true, predicted, edges, rows
+        rows=_whole(of["rows"]),
+        r2=_number(given["r2"]),
+        rmse=_number(given["rmse"]),
+        mae=_number(given["mae"]),
+        true=true,
+        predicted=predicted,
+        residual_edges=edges,
+        residual_rows=rows,
     )
 
 
@@ -335,6 +344,13 @@ def _text(given: Any) -> str:
     if not isinstance(given, str):
         raise TypeError(f"{given!r:.40} is no text")
     return given.encode(errors="replace").decode()  # halves of a surrogate pair, which JSON allows
+
+
+def _name(given: Any) -> str:
+    """Of a hyperparameter; names of pictures are made of it."""
+    if not re.fullmatch("[a-z0-9_]{1,40}", _text(given)):
+        raise ValueError(f"{given!r:.40} is no hyperparameter")
+    return str(given)
 
 
 def _number(given: Any) -> float:

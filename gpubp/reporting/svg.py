@@ -6,14 +6,16 @@ Texts are escaped: everything is put together with markupsafe.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from markupsafe import Markup
 
 from gpubp.reporting.axes import Axis
 from gpubp.reporting.figures import Bars, Chart, Figure, Line, Matrix, Parallel, Points
 
+T = TypeVar("T")
 WIDTH, HEIGHT = 360.0, 270.0  # of a chart, in CSS pixels at its usual size
 CHARACTER = 6.3  # pixels that a character of a tick takes, on average
 LONGEST = 16  # characters of a category's name
@@ -75,7 +77,7 @@ def draw_matrix(matrix: Matrix) -> Markup:
     labels = [_cut(label, 12) for label in matrix.labels]
     n, longest = len(labels), max(map(len, labels))
     left = 30 + CHARACTER * longest
-    side = min((WIDTH - 12 - left) / n, 56.0)
+    side = min((WIDTH - 12 - left) / n, 76.0)
     turned = (longest + 1) * CHARACTER > side
     room = 6 + longest * CHARACTER * math.sin(ROTATED) if turned else 16
     top, size = 4.0, side * n
@@ -84,9 +86,7 @@ def draw_matrix(matrix: Matrix) -> Markup:
         for j, count in enumerate(row):
             share = count / max(1, sum(row))
             x, y = left + j * side, top + i * side
-            parts.append(
-                _rectangle(x, y, side, side, "cell right" if i == j else "cell", f"{0.04 + 0.96 * share:.2f}")
-            )
+            parts.append(_rectangle(x, y, side, side, "cell right" if i == j else "cell", f"{0.04 + 0.96 * share:.2f}"))
             if side >= 7 + CHARACTER * len(f"{count}"):
                 kind = "count strong" if share > 0.55 else "count"
                 parts.append(_text(x + side / 2, y + side / 2 + 4, f"{count}", f"{kind} middle"))
@@ -106,9 +106,7 @@ def draw_matrix(matrix: Matrix) -> Markup:
 
 def draw_parallel(figure: Parallel) -> Markup:
     """Twice: axes side by side, and, for narrow screens, axes below each other."""
-    return Markup('<div class="wide">{}</div><div class="narrow">{}</div>').format(
-        _upright(figure), _lying(figure)
-    )
+    return Markup('<div class="wide">{}</div><div class="narrow">{}</div>').format(_upright(figure), _lying(figure))
 
 
 def _upright(figure: Parallel) -> Markup:
@@ -117,56 +115,49 @@ def _upright(figure: Parallel) -> Markup:
     step = (width - 40 - first) / (len(figure.axes) - 1)
     places = [first + i * step for i in range(len(figure.axes))]
 
-    def at(i: int, value: float) -> tuple[float, float]:
-        return places[i], bottom - figure.axes[i].share(value) * (bottom - top)
+    def at(i: int, value: float | None) -> tuple[float, float]:
+        return places[i], bottom - figure.share(i, value) * (bottom - top)
 
     parts = [_threads(figure, at)]
     for i, axis in enumerate(figure.axes):
         parts.append(_line(places[i], top, places[i], bottom, "axis"))
         parts.append(_text(places[i], 18, _cut(axis.title, 24), "title middle halo"))
-        for value, text in _thinned(axis, bottom - top, 13):
+        for value, text in _thinned(figure.ticks(i), bottom - top, 13):
             x, y = at(i, value)
             parts += [_line(x - 4, y, x, y, "axis"), _text(x - 7, y + 4, _cut(text), "tick end halo")]
     return _svg(width, height, figure.text, parts, "parallel")
 
 
 def _lying(figure: Parallel) -> Markup:
-    width, left, right, step = WIDTH, 18.0, WIDTH - 18.0, 70.0
+    width, left, right, step = WIDTH, 18.0, WIDTH - 18.0, 80.0
 
-    def at(i: int, value: float) -> tuple[float, float]:
-        return left + figure.axes[i].share(value) * (right - left), 26 + i * step
+    def at(i: int, value: float | None) -> tuple[float, float]:
+        return left + figure.share(i, value) * (right - left), 26 + i * step
 
     parts = [_threads(figure, at)]
     for i, axis in enumerate(figure.axes):
         y = 26 + i * step
         parts += [_line(left, y, right, y, "axis"), _text(left - 12, y - 8, axis.title, "title halo")]
-        longest = max((len(_cut(text)) for _, text in axis.ticks()), default=1)
-        for value, text in _thinned(axis, right - left, (longest + 1) * CHARACTER):
+        ticks = figure.ticks(i)
+        longest = max((len(_cut(text)) for _, text in ticks), default=1)
+        for value, text in _thinned(ticks, right - left, (longest + 1) * CHARACTER):
             x = at(i, value)[0]
             parts += [_line(x, y, x, y + 4, "axis"), _text(x, y + 15, _cut(text), "tick middle halo")]
     return _svg(width, 26 + (len(figure.axes) - 1) * step + 22, figure.text, parts, "parallel")
 
 
-def _threads(figure: Parallel, at: object) -> Markup:
-    parts = []
-    for thread in figure.threads:
-        known = [at(i, value) if value is not None else None for i, value in enumerate(thread.places)]  # type: ignore[operator]
-        parts.append(
-            Markup('<path class="q{}" data-t="{}" d="{}"/>').format(thread.tier, thread.trial, _path(known))
+def _threads(figure: Parallel, at: Callable[[int, float | None], tuple[float, float]]) -> Markup:
+    parts = [
+        Markup('<path class="q{}" data-t="{}" d="{}"/>').format(
+            thread.tier, thread.trial, _path(at(i, value) for i, value in enumerate(thread.places))
         )
+        for thread in figure.threads
+    ]
     return Markup('<g class="threads">{}</g>').format(_joined(parts))
 
 
-def _path(points: Iterable[tuple[float, float] | None]) -> str:
-    """Broken where there is no point."""
-    found, pen = [], "M"
-    for point in points:
-        if point is None:
-            pen = "M"
-            continue
-        found.append(f"{pen}{_short(point[0])} {_short(point[1])}")
-        pen = "L"
-    return "".join(found)
+def _path(points: Iterable[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{_short(x)} {_short(y)}" for x, y in points)
 
 
 def _mark(frame: Frame, mark: Points | Line | Bars) -> Markup:
@@ -180,9 +171,7 @@ def _mark(frame: Frame, mark: Points | Line | Bars) -> Markup:
             parts.append(_rectangle(x + 0.5, y, max(0.5, right - x - 1), bottom - y, mark.kind))
         return _joined(parts)
     trials: Sequence[int | None] = mark.trials or (None,) * len(mark.x)
-    points = [
-        _glyph(mark.kind, *frame.at(x, y), trial) for x, y, trial in zip(mark.x, mark.y, trials, strict=True)
-    ]
+    points = [_glyph(mark.kind, *frame.at(x, y), trial) for x, y, trial in zip(mark.x, mark.y, trials, strict=True)]
     return Markup('<g class="points {}">{}</g>').format(mark.kind, _joined(points))
 
 
@@ -253,9 +242,8 @@ def _y_axis(frame: Frame, ticks: Sequence[tuple[float, str]]) -> Markup:
     return _joined(parts)
 
 
-def _thinned(axis: Axis, length: float, each: float) -> list[tuple[float, str]]:
-    """The ticks that fit a length on which each takes so much."""
-    ticks = axis.ticks()
+def _thinned(ticks: Sequence[tuple[T, str]], length: float, each: float) -> Sequence[tuple[T, str]]:
+    """As many as fit a length on which each takes so much."""
     return ticks[:: max(1, math.ceil(len(ticks) * each / length))]
 
 

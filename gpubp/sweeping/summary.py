@@ -37,8 +37,8 @@ def summary(found: SweepResult, outcome: Mapping[str, Any]) -> dict[str, Any]:
 
     format, version; gpubp: its version; date: now, in UTC; outcome: as given, what the command had to say; table:
     source, rows, target (null for arrays); labels: of the classes, or null; space: see `described_space`; trials: all
-    of them, rank 1 being the best, epochs counting from 1; best: its number, learning curves and out-of-fold predictions (see
-    `curves`, `classes`, `values`), null where Ctrl-C came between.
+    of them, rank 1 being the best, epochs counting from 1; best: its number, learning curves and out-of-fold
+    predictions (see `curves`, `classes`, `values`), null where Ctrl-C came between.
     """
     data, best = found.experiment.data, found.best
     ranks = {trial.number: place + 1 for place, trial in enumerate(found.ranked)}
@@ -76,9 +76,7 @@ def trained_again(experiment: Experiment, trial: Trial) -> dict[int, Cohort]:
     """
     jobs = [_watched(job, trial) for job in experiment.jobs([experiment.records[trial.number]])]
     pool = Pool(jobs, experiment.backend, Engines(experiment.backend, trial.engine), experiment.memory)
-    found = {
-        job.owner[1]: cohort.take(np.array([p])) for cohort in pool.finish() for p, job in enumerate(cohort.jobs)
-    }
+    found = {job.owner[1]: cohort.take(np.array([p])) for cohort in pool.finish() for p, job in enumerate(cohort.jobs)}
     return {} if pool.interrupted else dict(sorted(found.items()))
 
 
@@ -184,8 +182,8 @@ def values(truth: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
 
 
 def described_space(space: Space) -> dict[str, Any]:
-    """entries: for each parameter {"low", "high", "log", "integer"} or {"choices"}; conditions: entries that a trial has
-    only "when" these parameters have one of these values.
+    """entries: for each parameter {"low", "high", "log", "integer"} or {"choices"}; conditions: entries that a trial
+    has only "when" these parameters have one of these values.
     """
     return {
         "entries": {name: _described_entry(entry) for name, entry in space.entries.items()},
