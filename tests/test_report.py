@@ -265,7 +265,9 @@ def test_names_from_a_table_are_texts_and_nothing_else(tmp_path: Path) -> None:
     html = (folder / "report.html").read_text()
     assert EVIL.replace("\u2028", "").strip() in found.text.replace("\u2028", "")
     assert low in found.texts
-    assert {name for _, attrs in found.tags for name, value in attrs.items() if "alert" in (value or "")} == {"aria-label"}
+    assert {name for _, attrs in found.tags for name, value in attrs.items() if "alert" in (value or "")} == {
+        "aria-label"
+    }
     assert [attrs.get("type") for tag, attrs in found.tags if tag == "script"] == ["application/json", None]
     assert "7*7" in html
 
@@ -287,21 +289,18 @@ def test_the_embedded_data_are_escaped(wheat: Path, tmp_path: Path) -> None:
 def test_pictures(wheat: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     folder, page_file = tmp_path / "a" / "pictures", tmp_path / "wheat.html"
-    told = succeeds("report", wheat, "-o", page_file, "--plots", folder, "--json").json
-    assert told["written"] == str(page_file)
+    told = succeeds("report", wheat, "-o", page_file, "--plots", folder).out
+    assert page_file.exists()
+    assert f"16 files in {folder}" in " ".join(told.split())
     names = {path.name for path in folder.iterdir()}
     expected = ("score-hidden", "score-learning-rate", "score-l2", "parallel-coordinates", "learning-loss")
     expected += ("learning-score", "confusion-matrix", "calibration")
     assert names == {f"{name}.{kind}" for name in expected for kind in ("png", "svg")}
-    assert sorted(told["plots"]) == sorted(str(path) for path in folder.iterdir())
     for path in folder.iterdir():
         if path.suffix == ".png":
             assert path.read_bytes().startswith(b"\x89PNG\r\n")
         else:
             assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
-    before = {path: path.read_bytes() for path in folder.glob("*.svg")}
-    assert "16 files in" in succeeds("report", wheat, "--plots", folder).out
-    assert {path: path.read_bytes() for path in folder.glob("*.svg")} == before
 
 
 def test_pictures_of_numbers_with_gaps(tmp_path: Path) -> None:

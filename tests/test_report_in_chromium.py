@@ -61,7 +61,9 @@ def test_it_fits_any_screen_and_complains_of_nothing(
     assert browser.evaluate("document.documentElement.classList.contains('scripts')")  # its script has run
     red = browser.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]")
     assert (int(red) < 60) == dark
-    smallest = "Math.min(...[...document.querySelectorAll('svg.chart text')].map(e => e.getBoundingClientRect().height))"
+    smallest = (
+        "Math.min(...[...document.querySelectorAll('svg.chart text')].map(e => e.getBoundingClientRect().height))"
+    )
     assert browser.evaluate(smallest) >= 9
     assert browser.complaints() == []
 
@@ -80,9 +82,10 @@ def test_texts_stay_within_their_pictures(browser: Chromium, pages: dict[str, Pa
 
 def test_a_trial_is_told_and_lit_in_all_charts(browser: Chromium, pages: dict[str, Path]) -> None:
     browser.open(pages["wheat"])
-    point = """(() => {
+    point = """(async () => {
         const mark = document.querySelector('.points.best [data-t]');
         mark.scrollIntoView({block: 'center'});
+        await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));  // scrolling is told of
         const box = mark.getBoundingClientRect();
         return {x: box.x + box.width / 2, y: box.y + box.height / 2, trial: mark.dataset.t};
     })()"""
@@ -105,7 +108,8 @@ def test_the_leaderboard_is_sorted_by_a_click(browser: Chromium, pages: dict[str
         const heads = [...document.querySelectorAll('table.sortable thead th')];
         const place = heads.findIndex(head => head.textContent === 'learning-rate');
         heads[place].querySelector('button').click();
-        return [...document.querySelector('table.sortable').tBodies[0].rows].map(row => Number(row.cells[place].dataset.v));
+        const rows = [...document.querySelector('table.sortable').tBodies[0].rows];
+        return rows.map(row => Number(row.cells[place].dataset.v));
     })()"""
     up, down = browser.evaluate(column), browser.evaluate(column)
     assert up == sorted(up)
@@ -118,7 +122,9 @@ def test_without_scripts_everything_is_there(browser: Chromium, pages: dict[str,
     try:
         browser.open(pages["wheat"])
         assert browser.complaints() == []
-        shown = "[...document.querySelectorAll('section svg.chart')].filter(e => e.getBoundingClientRect().height > 100)"
+        shown = (
+            "[...document.querySelectorAll('section svg.chart')].filter(e => e.getBoundingClientRect().height > 100)"
+        )
         assert browser.evaluate(f"{shown}.length") == 2 + 2 + 2
         assert browser.evaluate("getComputedStyle(document.querySelector('.scripted')).display") == "none"
     finally:

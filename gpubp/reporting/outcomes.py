@@ -25,7 +25,7 @@ def curve_charts(curves: Curves) -> list[Chart]:
     return [
         chart
         for chart in (
-            _curve_chart("learning-loss", "Loss", f"loss ({curves.loss})", curves, losses),
+            _curve_chart("learning-loss", "Loss", f"loss ({curves.loss.replace('_', ' ')})", curves, losses),
             _curve_chart("learning-score", curves.score.capitalize(), curves.score, curves, scores),
         )
         if chart is not None

@@ -74,7 +74,14 @@ def page(results: Results) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"score": score, "number": number, "draw": svg.draw, "shown": shown, "legend": legend}
+    environment.filters |= {
+        "score": score,
+        "number": number,
+        "draw": svg.draw,
+        "cut": svg.cut,
+        "shown": shown,
+        "legend": legend,
+    }
     style, script = (_own_file(name) for name in ("page.css", "page.js"))
     figures, names = Figures.of(results), varied(results)
     trials = results.trials

@@ -364,7 +364,7 @@ def _number_or_none(given: Any) -> float | None:
 
 
 def _whole(given: Any) -> int:
-    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < 2**64:
         raise TypeError(f"{given!r:.40} is no count")
     return given
 

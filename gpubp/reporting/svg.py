@@ -74,7 +74,7 @@ def draw_chart(chart: Chart) -> Markup:
 
 def draw_matrix(matrix: Matrix) -> Markup:
     """Cells, coloured by their share of the true class; with their counts where there is room for them."""
-    labels = [_cut(label, 12) for label in matrix.labels]
+    labels = [cut(label, 12) for label in matrix.labels]
     n, longest = len(labels), max(map(len, labels))
     left = 30 + CHARACTER * longest
     side = min((WIDTH - 12 - left) / n, 76.0)
@@ -111,7 +111,7 @@ def draw_parallel(figure: Parallel) -> Markup:
 
 def _upright(figure: Parallel) -> Markup:
     width, height, top, bottom = 1080.0, 360.0, 34.0, 340.0
-    first = 24 + CHARACTER * max(len(_cut(text)) for _, text in figure.axes[0].ticks())
+    first = 24 + CHARACTER * max(len(cut(text)) for _, text in figure.axes[0].ticks())
     step = (width - 40 - first) / (len(figure.axes) - 1)
     places = [first + i * step for i in range(len(figure.axes))]
 
@@ -121,10 +121,10 @@ def _upright(figure: Parallel) -> Markup:
     parts = [_threads(figure, at)]
     for i, axis in enumerate(figure.axes):
         parts.append(_line(places[i], top, places[i], bottom, "axis"))
-        parts.append(_text(places[i], 18, _cut(axis.title, 24), "title middle halo"))
+        parts.append(_text(places[i], 18, cut(axis.title, 24), "title middle halo"))
         for value, text in _thinned(figure.ticks(i), bottom - top, 13):
             x, y = at(i, value)
-            parts += [_line(x - 4, y, x, y, "axis"), _text(x - 7, y + 4, _cut(text), "tick end halo")]
+            parts += [_line(x - 4, y, x, y, "axis"), _text(x - 7, y + 4, cut(text), "tick end halo")]
     return _svg(width, height, figure.text, parts, "parallel")
 
 
@@ -139,10 +139,10 @@ def _lying(figure: Parallel) -> Markup:
         y = 26 + i * step
         parts += [_line(left, y, right, y, "axis"), _text(left - 12, y - 8, axis.title, "title halo")]
         ticks = figure.ticks(i)
-        longest = max((len(_cut(text)) for _, text in ticks), default=1)
+        longest = max((len(cut(text)) for _, text in ticks), default=1)
         for value, text in _thinned(ticks, right - left, (longest + 1) * CHARACTER):
             x = at(i, value)[0]
-            parts += [_line(x, y, x, y + 4, "axis"), _text(x, y + 15, _cut(text), "tick middle halo")]
+            parts += [_line(x, y, x, y + 4, "axis"), _text(x, y + 15, cut(text), "tick middle halo")]
     return _svg(width, 26 + (len(figure.axes) - 1) * step + 22, figure.text, parts, "parallel")
 
 
@@ -248,11 +248,13 @@ def _thinned(ticks: Sequence[tuple[T, str]], length: float, each: float) -> Sequ
 
 
 def _shortened(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
-    return [(value, _cut(text)) for value, text in ticks]
+    return [(value, cut(text)) for value, text in ticks]
 
 
-def _cut(text: str, most: int = LONGEST) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def cut(text: str, most: int = LONGEST) -> str:
+    """A long text without its middle: of many names with one beginning, the ends tell which is which."""
+    end = most // 3
+    return text if len(text) <= most else f"{text[: most - 1 - end]}…{text[-end:]}"
 
 
 def _svg(width: float, height: float, text: str, parts: Iterable[Markup], kind: str = "chart") -> Markup:

@@ -15,12 +15,19 @@
   }
 
   let lit = null, kept = null;
+  const moved = []; // marks that were put on top of the others, and what they came before
   function light(trial) {
     if (trial === lit) return;
     for (const element of marks.get(lit) || []) element.classList.remove("on");
+    while (moved.length) {
+      const [element, next] = moved.pop();
+      element.parentNode.insertBefore(element, next);
+    }
     for (const element of marks.get(trial) || []) {
       element.classList.add("on");
-      if (element.closest("g")) element.parentNode.append(element); // on top of the others
+      if (!element.ownerSVGElement) continue;
+      moved.push([element, element.nextSibling]);
+      element.parentNode.append(element);
     }
     lit = trial;
   }
