@@ -57,13 +57,12 @@ def check_place(path: str | Path) -> None:
         raise DataError(f"Cannot write {path}: {error.strerror}. Choose another name with --output.") from error
 
 
-def folder_for(path: Path) -> Path:
-    """The folder, made where it is not there yet; DataError where that cannot be."""
+def make_folder(path: Path) -> None:
+    """With those above it, where it is not there yet. DataError where that cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"Cannot make the folder {path}: {error.strerror or error}.") from error
-    return path
 
 
 def _mode_of(target: Path) -> int:

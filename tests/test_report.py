@@ -242,6 +242,24 @@ def drawn(source: random.Random) -> dict[str, Any]:
     return {"hidden": [source.randint(1, 300)], "learning_rate": 10 ** source.uniform(-4, 0), "l2": source.random()}
 
 
+def test_many_categories_are_gathered(wheat: Path, tmp_path: Path) -> None:
+    results = document(wheat)
+    for trial in results["trials"]:
+        i = trial["trial"]
+        trial["parameters"] |= {
+            "hidden": [i, 2] if i > 9 else [3, 4],
+            "activation": "relu",
+            "l2": [1, 1.0, True][i % 3],
+        }
+    found = checked(page_of(tmp_path / "many", results))
+    assert "10 others" in found.texts
+    charts = {chart.title: chart for chart in score_charts(load(tmp_path / "many"))}
+    assert charts["l2"].x.labels == ("1", "1", "yes")
+    assert len(charts["hidden"].x.labels) == 12
+    assert "3,4" in charts["hidden"].x.labels
+    assert sorted(charts) == ["hidden", "l2", "learning-rate"]
+
+
 def test_what_is_missing_is_said(wheat: Path, tmp_path: Path) -> None:
     results = document(wheat)
     results["best"] |= {"curves": None, "predictions": None}

@@ -18,7 +18,7 @@ from gpubp.cli.options import BackendOptions, EngineOptions, ReportOptions, Tabl
 from gpubp.cli.output import Interrupted
 from gpubp.cli.space import space_of
 from gpubp.errors import DataError, SettingsError
-from gpubp.files import folder_for, write_whole
+from gpubp.files import make_folder, write_whole
 
 if TYPE_CHECKING:
     from gpubp.ensemble import Ensemble
@@ -270,7 +270,7 @@ def _check_folder(folder: Path) -> None:
 def _write(found: SweepResult, team: Ensemble | None, folder: Path) -> list[str]:
     """The files, each whole or not at all; none of them where the best cannot be trained on all rows."""
     model = found.refit()
-    folder_for(folder)
+    make_folder(folder)
     trials, best, ensemble = (folder / name for name in FILES)
     write_whole(trials, found.table.write_csv().encode())
     model.save(best)

@@ -1,7 +1,7 @@
 """The report of a sweep: what `results.json` holds, as one HTML page (`page`) and as picture files (`plots`).
 
 `results` reads the file and believes nothing in it; `parameters` and `outcomes` say what is to be seen, as figures
-(`figures`, `axes`); `svg` draws them for the page, `plots` with matplotlib.
+(`figures`, `axes`), and `gallery` has all of them; `svg` draws them for the page, `plots` with matplotlib.
 """
 
 from gpubp.reporting.page import write_page

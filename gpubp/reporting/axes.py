@@ -1,4 +1,4 @@
-"""Axes: where a number lies between their ends, where their ticks are, and how numbers are written."""
+"""Axes: where a number lies between their ends, where their ticks are, and how numbers and names are written."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_TICKS = 6
+LONGEST = 16  # characters of a category's name
 
 
 @dataclass(frozen=True)
@@ -106,3 +107,9 @@ def scientific(value: float) -> str:
     mantissa = f"{float(mantissa):g}".replace("-", "−")
     ten = "10" + str(int(exponent)).translate(SUPERSCRIPTS)
     return ten if mantissa == "1" else f"{mantissa}×{ten}"
+
+
+def cut(text: str, most: int = LONGEST) -> str:
+    """A long text without its middle: of many names with one beginning, the ends tell which is which."""
+    end = most // 3
+    return text if len(text) <= most else f"{text[: most - 1 - end]}…{text[-end:]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,49 +15,16 @@ from markupsafe import Markup
 
 from gpubp.files import write_whole
 from gpubp.reporting import svg
-from gpubp.reporting.axes import Axis, number
-from gpubp.reporting.figures import Chart, Figure, Parallel
-from gpubp.reporting.outcomes import calibration_chart, confusion_matrix, curve_charts, value_charts
-from gpubp.reporting.parameters import (
-    MOST_POINTS,
-    STATUS_LABELS,
-    chosen,
-    parallel,
-    score_charts,
-    shown,
-    spelled,
-    varied,
-)
+from gpubp.reporting.axes import Axis, cut, number
+from gpubp.reporting.figures import Chart, Figure
+from gpubp.reporting.gallery import Figures
+from gpubp.reporting.parameters import MOST_POINTS, chosen, shown, spelled, value_of, varied
 from gpubp.reporting.results import Entry, Results, Trial
 
 LEADERS = 10
 MOST_ROWS = 500  # of the table of all trials
 MOST_CLASSES = 40  # in the table of precision and recall
 MODEL_FILES = {"best.safetensors": "the best network", "ensemble.safetensors": "the ensemble"}
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Everything there is to be seen; `page` and `plots` draw the same."""
-
-    scores: tuple[Chart, ...]
-    parallel: Parallel | None
-    curves: tuple[Chart, ...]
-    outcome: tuple[Figure, ...]
-
-    @classmethod
-    def of(cls, results: Results) -> Figures:
-        outcome: list[Figure] = []
-        if results.classes is not None:
-            outcome = [confusion_matrix(results, results.classes), calibration_chart(results.classes)]
-        for place in range(len(results.values)):
-            outcome += value_charts(results, place)
-        curves = () if results.curves is None else tuple(curve_charts(results.curves))
-        return cls(tuple(score_charts(results)), parallel(results), curves, tuple(outcome))
-
-    def all(self) -> list[Figure]:
-        between = [] if self.parallel is None else [self.parallel]
-        return [*self.scores, *between, *self.curves, *self.outcome]
 
 
 def write_page(results: Results, path: str | Path) -> None:
@@ -78,7 +45,7 @@ def page(results: Results) -> str:
         "score": score,
         "number": number,
         "draw": svg.draw,
-        "cut": svg.cut,
+        "cut": cut,
         "shown": shown,
         "legend": legend,
     }
@@ -100,13 +67,13 @@ def page(results: Results) -> str:
         more=max(0, len(trials) - MOST_ROWS),
         undrawn=max(0, len(trials) - MOST_POINTS),
         space=[
-            (shown(name), searched(name, entries), best_value(results, name)) for name, entries in results.space.items()
+            (shown(name), searched(name, entries), value_of(results.best, name))
+            for name, entries in results.space.items()
         ],
         commands=commands(results),
         classes=class_rows(results),
         tips=tips(results, names, figures),
         seconds=seconds,
-        status_labels=STATUS_LABELS,
     )
 
 
@@ -116,7 +83,7 @@ def row(trial: Trial, names: list[str], folds: Axis) -> dict[str, Any]:
     return {
         "trial": trial,
         "dots": dots,
-        "values": row_values(trial, names),
+        "values": [value_of(trial, name) for name in names],
         "keys": [_sort_key(trial.parameters.get(name)) for name in names],
     }
 
@@ -150,11 +117,6 @@ def searched(name: str, entries: tuple[Entry, ...]) -> str:
         else:
             found.append("; ".join(spelled(name, value) for value in entry.choices))
     return "; or ".join(found)
-
-
-def best_value(results: Results, name: str) -> str:
-    parameters = results.best.parameters
-    return spelled(name, parameters[name]) if name in parameters else "–"
 
 
 def commands(results: Results) -> list[tuple[str, list[str]]]:
@@ -195,7 +157,7 @@ def tips(results: Results, names: list[str], figures: Figures) -> dict[str, Any]
                 f"Trial {trial.number}, place {trial.rank}",
                 f"{results.metric} {score(trial.mean)}" + (f" ± {score(trial.std)}" if trial.std is not None else ""),
                 "" if trial.status == "complete" else trial.status,
-                *row_values(trial, names),
+                *(value_of(trial, name) for name in names),
             ]
             for trial in results.trials
             if trial.number in drawn
@@ -203,13 +165,9 @@ def tips(results: Results, names: list[str], figures: Figures) -> dict[str, Any]
     }
 
 
-def row_values(trial: Trial, names: list[str]) -> list[str]:
-    return [spelled(name, trial.parameters[name]) if name in trial.parameters else "–" for name in names]
-
-
-def legend(charts: tuple[Chart, ...]) -> list[tuple[Markup, str]]:
-    """Each kind of marks in these charts once, as a small picture and its name."""
-    found = {mark.kind: mark for chart in charts if isinstance(chart, Chart) for mark in chart.marks}
+def legend(figures: Sequence[Figure]) -> list[tuple[Markup, str]]:
+    """Each kind of marks in these figures once, as a small picture and its name."""
+    found = {mark.kind: mark for each in figures if isinstance(each, Chart) for mark in each.marks}
     return [(svg.legend_glyph(kind, mark), mark.label) for kind, mark in found.items()]
 
 

@@ -52,6 +52,10 @@ def spelled(name: str, value: Value) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
+def value_of(trial: Trial, name: str) -> str:
+    return spelled(name, trial.parameters[name]) if name in trial.parameters else "–"
+
+
 def varied(results: Results) -> list[str]:
     """The hyperparameters in which trials differ, in the order of the space."""
     names = dict.fromkeys((*results.space, *(name for trial in results.trials for name in trial.parameters)))
@@ -144,7 +148,7 @@ def dimension_of(results: Results, name: str) -> Dimension:
     """Numbers on an axis where they were drawn from a range or are many, and everything else as categories."""
     entries = results.space.get(name, ())
     found = [trial.parameters[name] for trial in results.trials if name in trial.parameters]
-    distinct = list(dict.fromkeys(found))
+    distinct = list({repr(value): value for value in found}.values())
     drawn = [entry for entry in entries if entry.is_range]
     numbers = [value for value in map(_as_number, distinct) if value is not None]
     if len(numbers) == len(distinct) and (drawn or len(distinct) > MOST_CATEGORIES):
@@ -155,7 +159,7 @@ def dimension_of(results: Results, name: str) -> Dimension:
     labels = [spelled(name, value) for value in order]
     places = {repr(value): place for place, value in enumerate(order)}
     if len(order) > MOST_CATEGORIES:
-        often = {repr(value) for value, _ in Counter(found).most_common(MOST_CATEGORIES - 1)}
+        often = {value for value, _ in Counter(map(repr, found)).most_common(MOST_CATEGORIES - 1)}
         kept = [value for value in order if repr(value) in often]
         labels = [*(spelled(name, value) for value in kept), f"{len(order) - len(kept)} others"]
         places = {repr(value): place for place, value in enumerate(kept)}
@@ -219,7 +223,7 @@ def _points(dimension: Dimension, axis: Axis, trials: Sequence[Trial]) -> list[M
 def _baseline(results: Results, x: Axis, y: Axis) -> list[Mark]:
     if results.baseline is None or not y.low <= results.baseline <= y.high:
         return []
-    return [Line("baseline", "baseline, without looking at the inputs", (x.low, x.high), (results.baseline,) * 2)]
+    return [Line("baseline", "baseline", (x.low, x.high), (results.baseline,) * 2)]
 
 
 def _scored(dimension: Dimension, trials: Sequence[Trial]) -> list[tuple[float, float]]:

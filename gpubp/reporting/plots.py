@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpubp.errors import DataError
-from gpubp.files import folder_for, write_whole
-from gpubp.reporting.axes import Axis
+from gpubp.files import make_folder, write_whole
+from gpubp.reporting.axes import Axis, cut
 from gpubp.reporting.figures import KINDS, Bars, Chart, Figure, Line, Mark, Matrix, Parallel
-from gpubp.reporting.page import Figures
+from gpubp.reporting.gallery import Figures
 from gpubp.reporting.results import Results
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 DPI = 160
+LEGEND = 90  # characters beside each other, each entry having its picture besides
 TIERS = ("#d3dde6", "#a9c6dd", "#74a9cf", "#2f83bd", "#0b4f80", "#d55e00")
 STYLE: Any = {
     "font.size": 9.0,
@@ -52,7 +53,7 @@ def write_plots(results: Results, folder: Path) -> list[Path]:
                 content = io.BytesIO()
                 picture.savefig(content, format=kind, dpi=DPI, metadata=metadata)
                 drawn[folder / f"{figure.name}.{kind}"] = content.getvalue()
-    folder_for(folder)
+    make_folder(folder)
     for path, written in drawn.items():
         write_whole(path, written)
     return list(drawn)
@@ -69,7 +70,8 @@ def draw(figure: Figure) -> Picture:
     axes.set_title(figure.title, fontsize=10, fontweight="bold", loc="left")
     if isinstance(figure, Chart):
         _chart(axes, figure)
-        picture.legend(loc="outside lower center", ncols=3)
+        longest = max(len(mark.label) for mark in figure.marks)
+        picture.legend(loc="outside lower center", ncols=min(3, max(1, LEGEND // (longest + 8))))
     elif isinstance(figure, Matrix):
         _matrix(axes, figure)
     else:
@@ -96,7 +98,7 @@ def _axis(axes: Axes, axis: Axis, put: str) -> None:
     getattr(axes, f"set_{put}label")(axis.title)
     getattr(axes, f"set_{put}scale")("log" if axis.log else "linear")
     getattr(axes, f"set_{put}lim")(axis.low, axis.high)
-    getattr(axes, f"set_{put}ticks")([place for place, _ in ticks], [text for _, text in ticks])
+    getattr(axes, f"set_{put}ticks")([place for place, _ in ticks], [cut(text) for _, text in ticks])
     getattr(axes, f"set_{put}ticks")([], minor=True)
 
 
@@ -126,13 +128,14 @@ def _matrix(axes: Axes, matrix: Matrix) -> None:
     share = counts / np.maximum(1.0, counts.sum(axis=1, keepdims=True))
     axes.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0)
     axes.grid(visible=False)
-    places = range(len(matrix.labels))
-    turn = 30 if sum(map(len, matrix.labels)) > 30 else 0
-    axes.set_xticks(places, matrix.labels, rotation=turn, ha="right" if turn else "center")
-    axes.set_yticks(places, matrix.labels)
+    labels = [cut(label) for label in matrix.labels]
+    places = range(len(labels))
+    turn = 30 if sum(map(len, labels)) > 30 else 0
+    axes.set_xticks(places, labels, rotation=turn, ha="right" if turn else "center")
+    axes.set_yticks(places, labels)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    if len(matrix.labels) <= 20:
+    if len(labels) <= 20:
         for i in places:
             for j in places:
                 colour = "white" if share[i, j] > 0.55 else "black"
@@ -150,7 +153,7 @@ def _parallel(axes: Axes, figure: Parallel) -> None:
         axes.axvline(i, color="#6b7683", linewidth=0.9)
         for value, text in figure.ticks(i):
             axes.text(
-                i - 0.03, figure.share(i, value), text, ha="right", va="center", fontsize=7.5, color="#57616c",
+                i - 0.03, figure.share(i, value), cut(text), ha="right", va="center", fontsize=7.5, color="#57616c",
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
             )  # fmt: skip
     axes.set_xticks(range(len(figure.axes)), [axis.title for axis in figure.axes])

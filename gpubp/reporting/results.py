@@ -192,8 +192,12 @@ def _results(folder: Path, given: dict[str, Any]) -> Results:
     table, outcome, best = given["table"], given["outcome"], given["best"]
     labels = _maybe(lambda labels: _each(_text, labels), given["labels"]) or ()
     trials = tuple(sorted(_each(_trial, given["trials"]), key=lambda trial: trial.rank))
-    if [trial.rank for trial in trials] != list(range(1, len(trials) + 1)) or trials[0].mean is None:
-        raise ValueError("the trials are not in an order of their own")
+    if (
+        [trial.rank for trial in trials] != list(range(1, len(trials) + 1))
+        or trials[0].mean is None
+        or trials[0].status not in ("complete", "stopped")
+    ):
+        raise ValueError("the trials have no order, or no best one")
     if trials[0].number != best["trial"] or len({trial.number for trial in trials}) < len(trials):
         raise ValueError("the best trial is not the first")
     found = _maybe(dict, best["predictions"])

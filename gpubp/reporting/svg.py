@@ -12,13 +12,12 @@ from typing import TypeVar
 
 from markupsafe import Markup
 
-from gpubp.reporting.axes import Axis
+from gpubp.reporting.axes import Axis, cut
 from gpubp.reporting.figures import Bars, Chart, Figure, Line, Matrix, Parallel, Points
 
 T = TypeVar("T")
 WIDTH, HEIGHT = 360.0, 270.0  # of a chart, in CSS pixels at its usual size
 CHARACTER = 6.3  # pixels that a character of a tick takes, on average
-LONGEST = 16  # characters of a category's name
 ROTATED = math.radians(35)
 GLYPHS = {"diverged": "x", "below": "v", "best": "d", "kept": "d"}  # all others are circles
 RADIUS = {"row": 1.8, "share": 4.0}
@@ -249,12 +248,6 @@ def _thinned(ticks: Sequence[tuple[T, str]], length: float, each: float) -> Sequ
 
 def _shortened(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
     return [(value, cut(text)) for value, text in ticks]
-
-
-def cut(text: str, most: int = LONGEST) -> str:
-    """A long text without its middle: of many names with one beginning, the ends tell which is which."""
-    end = most // 3
-    return text if len(text) <= most else f"{text[: most - 1 - end]}…{text[-end:]}"
 
 
 def _svg(width: float, height: float, text: str, parts: Iterable[Markup], kind: str = "chart") -> Markup:
