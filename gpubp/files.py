@@ -67,6 +67,14 @@ def check_place(path: str | Path) -> None:
         raise DataError(f"Cannot write {path}: {error.strerror}. Choose another name with --output.") from error
 
 
+def make_folder(path: Path) -> None:
+    """With those above it, where it is not there yet. DataError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"Cannot make the folder {path}: {error.strerror or error}.") from error
+
+
 def _mode_of(target: Path) -> int:
     """The permissions of the file to be replaced, or those that a new file would get."""
     try:

@@ -142,6 +142,10 @@ def test_bad_sweeps(options: str, tmp_path: Path) -> None:
     refused(tmp_path, "sweep", SEEDS, "-o", tmp_path / "runs", *options.split(), words=BAD[options])
 
 
+def test_a_report_needs_a_folder(tmp_path: Path) -> None:
+    refused(tmp_path, "sweep", SEEDS, *SMALL, "--report", words=("--report", "--output"))
+
+
 def test_a_space_file_that_is_none(tmp_path: Path) -> None:
     space = tmp_path / "space.toml"
     for text, words in (("hidden = [", "is no TOML"), ("l2 = {low = 1}", "takes low, high, log and integer")):
@@ -172,9 +176,12 @@ def test_a_second_sweep_replaces_the_first_and_says_so(tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     first = succeeds("sweep", SEEDS, *SMALL, "--trials", 4, "--ensemble", 3, "-o", folder)
     assert "replaced" not in first.err
+    (folder / "report.html").write_text("of the first sweep")
     second = succeeds("sweep", SEEDS, *SMALL, "--trials", 3, "--ensemble", 0, "-o", folder)
     assert f"The sweep that {folder} held before was replaced." in second.err
-    assert sorted(path.name for path in folder.iterdir()) == ["best.safetensors", "trials.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "best.safetensors", "results.json", "sweep.json", "trials.csv",
+    ]  # fmt: skip
 
 
 def test_the_folder_is_looked_at_before_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,9 +117,9 @@ class Record:
         self.diverged[fold] = result.diverged
         self.seen[fold] = True
         if result.predictions is not None:
-            self._add_predictions(test, result.predictions, n_rows)
+            self.add_predictions(test, result.predictions, n_rows)
 
-    def _add_predictions(self, test: np.ndarray, predictions: np.ndarray, n_rows: int) -> None:
+    def add_predictions(self, test: np.ndarray, predictions: np.ndarray, n_rows: int) -> None:
         if self.sums is None or self.counts is None:
             self.sums = np.zeros((n_rows, predictions.shape[1]), dtype=np.float32)
             self.counts = np.zeros(n_rows, dtype=np.int64)
