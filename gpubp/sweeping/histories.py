@@ -53,14 +53,23 @@ def one_after_the_other(before: History, after: History) -> History:
 
 
 def side_by_side(histories: Sequence[History]) -> History:
-    """Of different networks after as many epochs: their histories as one."""
-    first = histories[0]
+    """Of different networks: their histories as one, as long as the longest."""
+    first, longest = histories[0], max(len(h.training_loss) for h in histories)
 
-    def part(name: str) -> Any:
-        return None if getattr(first, name) is None else np.concatenate([getattr(h, name) for h in histories], axis=-1)
+    def table(name: str) -> Any:
+        if getattr(first, name) is None:
+            return None
+        parts = [getattr(h, name) for h in histories]
+        ends = [((0, longest - len(part)), (0, 0)) for part in parts]
+        return np.concatenate(
+            [np.pad(part, end, constant_values=np.nan) for part, end in zip(parts, ends, strict=True)], axis=1
+        )
 
-    tables = ("training_loss", "validation_loss", "validation_score", "epochs", "best_epoch", "diverged_epoch")
-    return replace(first, seconds=sum(h.seconds for h in histories), **{name: part(name) for name in tables})
+    tables = ("training_loss", "validation_loss", "validation_score")
+    found = {name: table(name) for name in tables}
+    for name in ("epochs", "best_epoch", "diverged_epoch"):
+        found[name] = np.concatenate([getattr(h, name) for h in histories])
+    return replace(first, seconds=sum(h.seconds for h in histories), **found)
 
 
 def first_lost(before: np.ndarray, found: np.ndarray, done: int) -> np.ndarray:
