@@ -23,7 +23,7 @@ from gpubp.estimators.plateau import ADAPTIVE_FACTOR, Plateau
 from gpubp.estimators.problem import Learner, Problem, Targets, Trained
 from gpubp.estimators.verbose import Narrator
 from gpubp.population import Population
-from gpubp.sweeping.histories import side_by_side
+from gpubp.sweeping.histories import of_networks, side_by_side
 from gpubp.training import Callback, History, Settings, TrainingState, train
 
 
@@ -71,10 +71,12 @@ def fit_one_epoch(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> li
         for learner, outcome in zip(together, outcomes, strict=True):
             learner.mlp._state = outcome.state
             losses, _ = keep_record(learner, problem, outcome)
-            if is_adaptive(mlp):
+            if is_adaptive(mlp) and losses:
                 _lower_rate_on_plateau(learner.mlp, problem, losses[0])
             found[learner.place] = Trained(outcome.params, not outcome.diverged)
-    mlp.history_ = histories[0] if len(histories) == 1 else side_by_side(histories)
+    mlp.history_ = histories[0]
+    if len(histories) > 1:
+        mlp.history_ = of_networks(side_by_side(histories), np.argsort([*found]))
     return [found[learner.place] for learner in learners]
 
 
