@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +300,26 @@ def test_members_that_diverge_are_left_out() -> None:
         same_network(member, healthy.estimators_[place])
     fitted.set_params(bootstrap=False).partial_fit(table, values.clip(max=10.0))  # goes on with those that are left
     assert len(fitted.estimators_) == len(places)
+
+
+def test_early_stopping_keeps_no_member_that_never_had_a_score() -> None:
+    table, values = poisoned()
+    fitted = regressor(n_members=12, bootstrap=True, early_stopping=True).fit(table, values)
+    assert 0 < len(fitted.left_out_) < 12
+    assert not fitted.history_.diverged[[place for place in range(12) if place not in fitted.left_out_]].any()
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_ctrl_c_keeps_what_there_is(solver: str) -> None:
+    def interrupt(report: gpubp.training.EpochReport) -> None:
+        if report.epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        fitted = classifier(solver=solver, callbacks=[interrupt]).fit(X, Y)
+    assert fitted.n_iter_ == 2
+    assert fitted.left_out_ == ([] if solver == "adam" else [1, 2])  # lbfgs had not come to them
+    assert fitted.predict(X).shape == (150,)
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

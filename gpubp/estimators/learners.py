@@ -87,7 +87,8 @@ def keep_networks(mlp: Any, problem: Problem, learners: Sequence[Learner], train
     share(mlp, mlp.estimators_)
     mlp.left_out_ = sorted({*range(mlp.n_members)} - {learner.place for learner, _ in good})
     mlp.n_iter_ = max(member.n_iter_ for member in mlp.estimators_)
-    mlp.loss_ = float(np.mean([member.loss_ for member in mlp.estimators_]))
+    if losses := [member.loss_ for member in mlp.estimators_ if hasattr(member, "loss_")]:  # none before an epoch's end
+        mlp.loss_ = float(np.mean(losses))
     if len(good) < len(learners):
         warnings.warn(
             f"{len(learners) - len(good)} of {len(learners)} members diverged or were not trained, and are left out; "

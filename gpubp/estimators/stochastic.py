@@ -127,11 +127,18 @@ def conclude(
             goodness = [-loss for loss in losses] if scores is None else scores
             plateau = None if settings.early_stopping is None else plateau_rule(own, problem)
             restless += not _at_rest(goodness, plateau)
-        # early stopping keeps the best weights from before a divergence; without it, the last are far out
-        trained.append(Trained(params, finite and (own.early_stopping or not outcome.diverged)))
+        trained.append(Trained(params, finite and (not outcome.diverged or _kept_before(outcome, before))))
     if restless:
         _warn_of_max_iter(settings.epochs, restless, len(learners))
     return trained
+
+
+def _kept_before(outcome: Outcome, score: float) -> bool:
+    """Whether early stopping kept weights from before a divergence: better ones than those of the first epoch, or those
+    of a warm start, with this score.
+    """
+    held = outcome.history.validation_score is not None
+    return held and (score > -math.inf or int(outcome.history.best_epoch[outcome.place]) >= 1)
 
 
 def refuse_partial_fit(mlp: Any) -> None:
