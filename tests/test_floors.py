@@ -21,7 +21,7 @@ FLOORS = (
     {"initializers", "population", "sampling"},
     {"training"},
     {"model", "recipe", "baselines", "onnx_export"},
-    {"fitting", "estimators", "tutorial", "cross_validation", "sweeping", "ensemble", "doctor"},
+    {"fitting", "estimators", "tutorial", "cross_validation", "sweeping", "ensemble", "ensemble_fitting", "doctor"},
     {"cli", "__main__"},
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

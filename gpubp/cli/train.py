@@ -14,7 +14,7 @@ import typer
 from gpubp.cli import shapes
 from gpubp.cli.options import BackendOptions, EngineOptions, RecipeOptions, ReportOptions, TableOptions, TargetOptions
 from gpubp.cli.output import Interrupted, say
-from gpubp.errors import DataError
+from gpubp.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,12 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the model is written.")] = Path(
         "model.safetensors"
     ),
+    members: Annotated[
+        int, typer.Option(min=1, help="Networks that are trained side by side and answer together, by their mean.")
+    ] = 1,
+    bootstrap: Annotated[
+        bool, typer.Option("--bootstrap", help="Each of the --members trains on rows drawn with replacement (bagging).")
+    ] = False,
 ) -> None:
     """Train a network on a table, and write it to a model file.
 
@@ -46,9 +52,17 @@ def train(
       gpubp train houses.csv --target price --hidden 64,64 --epochs 200
       gpubp train data.csv -t class --early-stopping -o best.model
       gpubp train data.csv --optimizer nesterov --momentum 0.95 --lr 0.05
+      gpubp train data.csv --members 10 --bootstrap
     """
     from gpubp.fitting import train_model
 
+    if members > 1:
+        from gpubp.cli.train_members import train_members
+
+        train_members(source, target, recipe, backend, engine, report, output, members, bootstrap)
+        return
+    if bootstrap:
+        raise SettingsError("--bootstrap is for several networks: add --members 10, for example, or leave it out.")
     chosen_recipe = recipe.recipe()
     replaced = check_output(output)
     table = source.read()
