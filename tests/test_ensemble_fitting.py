@@ -13,6 +13,7 @@ from command_line import SEEDS, gpubp, mixed_table, numbers_table, refused, succ
 from gpubp import Ensemble, Recipe, get_backend, network_seeds, read_table, train_ensemble, train_model
 from gpubp.errors import DivergenceError, SettingsError
 from gpubp.tables import Table
+from gpubp.training.interruption import Interruption
 
 RECIPE = Recipe(hidden=(6,), epochs=15, seed=3)
 
@@ -112,6 +113,27 @@ def test_the_command_says_who_is_left_out(tmp_path: Path) -> None:
     outcome = succeeds("train", table, *options, "--members", 8, "--bootstrap", "-o", tmp_path / "team", "--json")
     assert 0 < len(outcome.json["left_out"]) < 8
     assert "of 8 members diverged and are left out" in outcome.err
+
+
+@pytest.mark.parametrize("looks", [0, 30])
+def test_ctrl_c_keeps_the_members_so_far(looks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if Ctrl-C came after the training has looked for it so many times: before its first epoch, and later."""
+    seen: list[bool] = []
+
+    def requested(self: Interruption) -> bool:
+        seen.append(True)
+        return len(seen) > looks
+
+    monkeypatch.setattr(Interruption, "requested", property(requested, lambda self, value: None), raising=False)
+    path = tmp_path / "team"
+    outcome = gpubp("train", SEEDS, "--members", 3, "--engine", "array", "-o", path)
+    assert outcome.code == 130
+    if looks == 0:
+        assert "no ensemble was written" in outcome.err
+        assert not path.exists()
+    else:
+        assert "Interrupted after" in outcome.err
+        assert Ensemble.load(path).n_members == 3
 
 
 def test_bad_options(tmp_path: Path) -> None:

@@ -291,7 +291,10 @@ def test_a_file_cut_short(contents: dict[str, bytes], tmp_path_factory: Any, nam
         load(tmp_path_factory.getbasetemp() / "short")
 
 
-@given(st.sampled_from(["classes", "values", "members"]), st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1))
+@given(
+    st.sampled_from(["classes", "values", "members"]),
+    st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1),
+)
 @settings(max_examples=150)
 def test_bytes_changed(contents: dict[str, bytes], tmp_path_factory: Any, name: str, changes: Any) -> None:
     content = bytearray(contents[name])

@@ -86,7 +86,7 @@ class MLP(BaseEstimator):
         """Of the parameters: the one asked for; else that of X, or of the weights that are gone on from."""
         if self.dtype:
             return np.dtype(self.dtype)
-        return np.dtype(found) if fresh else np.result_type(*networks.each(self)[0].coefs_, np.float32)
+        return np.dtype(found) if fresh else np.result_type(*networks.members_of(self)[0].coefs_, np.float32)
 
     def disagreement(self, X: Any) -> Array:
         """How far apart the members are on each row, where X is: the standard deviation of their predictions.

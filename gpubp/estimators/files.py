@@ -22,8 +22,8 @@ from gpubp.estimators.described import (
     labels_of,
     training_of,
 )
-from gpubp.estimators.learners import member_of, share
-from gpubp.estimators.networks import OF_ONE_NETWORK, each, is_ensemble
+from gpubp.estimators.learners import new_member, share
+from gpubp.estimators.networks import OF_ONE_NETWORK, is_ensemble, members_of
 from gpubp.estimators.regressor import MLPRegressor
 from gpubp.files import write_whole
 from gpubp.preprocessing import stored
@@ -87,7 +87,7 @@ def _taken_apart(estimator: MLP) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         "parameters": {
             name: encoded(value, f"its parameter {name}") for name, value in estimator.get_params(deep=False).items()
         },
-        "layers": len(each(estimator)[0].coefs_),
+        "layers": len(members_of(estimator)[0].coefs_),
         "out_activation": estimator.out_activation_,
         "features": None if names is None else [str(name) for name in names],
         "labels": describe_labels(estimator) if isinstance(estimator, MLPClassifier) else None,
@@ -145,7 +145,7 @@ def _add_members(estimator: MLP, tensors: dict[str, np.ndarray], described: dict
     for m, of_member in enumerate(listed):
         prefix = f"members.{m}."
         own = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
-        member = member_of(estimator, stored.entry(of_member, "random_state", int, WHAT))
+        member = new_member(estimator, stored.entry(of_member, "random_state", int, WHAT))
         member._validate_params()
         _add_network(member, own, described)
         vars(member).update(training_of(of_member, own, member))

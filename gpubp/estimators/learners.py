@@ -111,7 +111,7 @@ def _members(mlp: Any, fresh: bool, anew: bool) -> list[tuple[int, Any]]:
     """Each with its place. Its random_state (drawn where `anew`) does not depend on how many there are."""
     drawn = (network_seeds(mlp._seed, mlp.n_members) % np.uint64(MOST)).tolist()
     if fresh:
-        return [(place, member_of(mlp, drawn[place])) for place in range(mlp.n_members)]
+        return [(place, new_member(mlp, drawn[place])) for place in range(mlp.n_members)]
     places = sorted({*range(mlp.n_members)} - {*mlp.left_out_})
     members = [*zip(places, mlp.estimators_, strict=True)]
     for place, member in members:  # parameters may have changed since
@@ -119,7 +119,7 @@ def _members(mlp: Any, fresh: bool, anew: bool) -> list[tuple[int, Any]]:
     return members
 
 
-def member_of(mlp: Any, random_state: int) -> Any:
+def new_member(mlp: Any, random_state: int) -> Any:
     """An estimator of one network with the parameters of this one; not fitted."""
     return type(mlp)(**_parameters(mlp, random_state))
 

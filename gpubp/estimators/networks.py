@@ -30,14 +30,14 @@ def is_ensemble(mlp: Any) -> bool:
     return "estimators_" in vars(mlp)
 
 
-def each(mlp: Any) -> list[Any]:
+def members_of(mlp: Any) -> list[Any]:
     """The fitted estimators of one network: its members, or itself."""
     return list(mlp.estimators_) if is_ensemble(mlp) else [mlp]
 
 
 def architecture_of(mlp: Any) -> Architecture:
     """The network that the arrays of coefs_ describe; members are all alike."""
-    mlp = each(mlp)[0]
+    mlp = members_of(mlp)[0]
     sizes = [np.shape(mlp.coefs_[0])[0], *(np.shape(W)[1] for W in mlp.coefs_)]
     return Architecture(sizes[0], sizes[1:-1], sizes[-1], mlp.activation, OUTPUT_ACTIVATIONS[mlp.out_activation_])
 
@@ -50,7 +50,7 @@ def initial(architecture: Architecture, seed: int, dtype: np.dtype[Any], activat
 
 def packed(mlp: Any, dtype: Any) -> np.ndarray:
     """(M, K): the weights of its members, or (1, K)."""
-    return np.stack([pack(one.coefs_, one.intercepts_, dtype) for one in each(mlp)])
+    return np.stack([pack(one.coefs_, one.intercepts_, dtype) for one in members_of(mlp)])
 
 
 def pack(coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray], dtype: Any = None) -> np.ndarray:

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from gpubp.backends import float_dtype
 from gpubp.errors import SettingsError
-from gpubp.estimators.networks import architecture_of, each, is_ensemble, packed
+from gpubp.estimators.networks import architecture_of, is_ensemble, members_of, packed
 from gpubp.onnx_export.graph import Graph, Tensor
 from gpubp.onnx_export.network import add_mean_of_networks, add_network
 
@@ -36,7 +36,7 @@ def to_onnx(estimator: Any, *, dtype: Any = None) -> Any:
     steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     scalers, mlp = [step for step in steps[:-1] if step not in (None, "passthrough")], steps[-1]
     _check(scalers, mlp)
-    params = packed(mlp, float_dtype(each(mlp)[0].coefs_[0].dtype if dtype is None else dtype))
+    params = packed(mlp, float_dtype(members_of(mlp)[0].coefs_[0].dtype if dtype is None else dtype))
     architecture = architecture_of(mlp)
     graph = Graph()
     X = graph.input("X", params.dtype, architecture.n_inputs)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpubp.backends import Array, get_backend
 from gpubp.estimators.inputs import Inputs, receive
-from gpubp.estimators.networks import architecture_of, each, packed
+from gpubp.estimators.networks import architecture_of, members_of, packed
 from gpubp.estimators.places import choose_backend
 from gpubp.population import Population
 
@@ -41,8 +41,8 @@ def spread_of_members(mlp: Any, X: Any) -> Array:
 def _over_pieces(mlp: Any, X: Any, of_members: Callable[[Any, Array], Array]) -> tuple[Array, bool]:
     """What of_members(xp, Y) makes of the outputs Y (M, n, O) for n rows at a time; and whether it is on a device."""
     inputs = receive(mlp, X)
-    architecture, n_members = architecture_of(mlp), len(each(mlp))
-    dtype = np.dtype(mlp.dtype) if mlp.dtype else np.result_type(inputs.X.dtype, each(mlp)[0].coefs_[0].dtype)
+    architecture, n_members = architecture_of(mlp), len(members_of(mlp))
+    dtype = np.dtype(mlp.dtype) if mlp.dtype else np.result_type(inputs.X.dtype, members_of(mlp)[0].coefs_[0].dtype)
     params = packed(mlp, dtype)
     backend = choose_backend(mlp.backend, inputs.on_device, 2.0 * inputs.X.shape[0] * params.size)
     population = Population(architecture, backend.to_device(params), np.zeros(n_members, np.uint64), backend)

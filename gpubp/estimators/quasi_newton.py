@@ -29,8 +29,6 @@ def fit_whole(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> list[T
         if mlp.verbose and len(learners) > 1:
             print(f"Member {learner.place + 1} of {mlp.n_members}")
         try:
-            if results and results[-1].interrupted:
-                raise DivergenceError("It was not trained at all.")
             result = _fit(mlp, problem, learner)
         except DivergenceError as error:
             if len(learners) == 1:
@@ -41,8 +39,10 @@ def fit_whole(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> list[T
         learner.mlp.loss_ = result.loss / problem.targets.loss_outputs
         results.append(result)
         trained.append(Trained(result.params, good=bool(np.isfinite(result.params).all())))
+        if result.interrupted:
+            break
     _warn(mlp, results)
-    return trained
+    return trained + [Trained(learner.params, good=False) for learner in learners[len(trained) :]]
 
 
 def _fit(mlp: Any, problem: Problem, learner: Learner) -> LbfgsResult:
