@@ -78,7 +78,8 @@ def main(
         notes.print(f"[dim]{name} …[/]")
         try:
             outcomes.append(compare(name, read_table(folder / f"{name}.csv"), members, *amount, jobs))
-        except (GpubpError, ValueError) as error:
+        except (GpubpError, ValueError, ZeroDivisionError) as error:
+            # ZeroDivisionError: of scikit-learn's MLP, for a last batch of rows that its bagging drew 0 times
             fail(f"{name}: {error}")
     show(outcomes, members)
     if json_file is not None:

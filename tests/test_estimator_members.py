@@ -101,7 +101,7 @@ def test_one_member_is_one_network() -> None:
 
 
 def test_bagged_members_learn_from_rows_of_their_own() -> None:
-    """A tree of the rows: with as many rows as targets, lbfgs learns those that were drawn and no others."""
+    """Of rows that say nothing about each other, lbfgs learns those that were drawn, and no others."""
     rng = np.random.default_rng(0)
     rows, noise = np.eye(40), rng.normal(size=40)  # nothing that is learned from one row helps with another
     options: dict[str, Any] = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 1e-6, "max_iter": 500}
