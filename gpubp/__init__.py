@@ -39,6 +39,7 @@ _HOMES = {
     "sweep": "gpubp.sweeping.sweep",
     "train": "gpubp.training",
     "Recipe": "gpubp.recipe",
+    "train_ensemble": "gpubp.ensemble_fitting",
     "train_model": "gpubp.fitting",
 }
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from gpubp.backends import get_backend as get_backend
     from gpubp.cross_validation import cross_validate as cross_validate
     from gpubp.ensemble import Ensemble as Ensemble
+    from gpubp.ensemble_fitting import train_ensemble as train_ensemble
     from gpubp.errors import GpubpError as GpubpError
     from gpubp.estimators.classifier import MLPClassifier as MLPClassifier
     from gpubp.estimators.regressor import MLPRegressor as MLPRegressor

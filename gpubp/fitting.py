@@ -57,7 +57,7 @@ def train_model(
     Raises DataError or SettingsError for what cannot be trained, DivergenceError where the training left the finite
     numbers; there is no model then.
     """
-    setup = _set_up(table, target, recipe or Recipe(), task, categorical, get_backend(backend))
+    setup = set_up(table, target, recipe or Recipe(), task, categorical, get_backend(backend))
     population, goal = setup.population, setup.target
     history = train(
         population,
@@ -100,7 +100,7 @@ def explain_engine(
     engine: str = "auto",
 ) -> EngineChoice:
     """Which engine `train_model` would take with the same arguments, and why; nothing is trained or compiled."""
-    setup = _set_up(table, target, recipe or Recipe(), task, categorical, get_backend(backend))
+    setup = set_up(table, target, recipe or Recipe(), task, categorical, get_backend(backend))
     work = prepare(
         setup.population, setup.X, setup.T, setup.settings, rows=setup.training, validation_rows=setup.validation
     )
@@ -108,7 +108,7 @@ def explain_engine(
 
 
 @dataclass(frozen=True)
-class _SetUp:
+class SetUp:
     """A table and a recipe, made ready for training; preprocessing and target fitted on the training rows."""
 
     recipe: Recipe
@@ -122,14 +122,14 @@ class _SetUp:
     validation: np.ndarray | None
 
 
-def _set_up(
+def set_up(
     table: Table,
     target: str | int | None,
     recipe: Recipe,
     task: str | None,
     categorical: Sequence[str],
     backend: Backend,
-) -> _SetUp:
+) -> SetUp:
     table.require_rows(2)
     name = find_column(table, target)
     columns = describe_columns(table, exclude=(name,), categorical=categorical)
@@ -143,7 +143,7 @@ def _set_up(
         architecture, recipe.seed, backend, initializer=recipe.initializer, dtype=recipe.dtype
     )
     settings = recipe.settings(goal.task)
-    return _SetUp(recipe, settings, population, preprocessing, goal, X, T, training, validation)
+    return SetUp(recipe, settings, population, preprocessing, goal, X, T, training, validation)
 
 
 def fit_target(table: Table, name: str, task: str, recipe: Recipe, rows: np.ndarray) -> Target:

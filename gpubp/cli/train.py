@@ -22,12 +22,14 @@ from gpubp.cli.options import (
     TargetOptions,
 )
 from gpubp.cli.output import Interrupted, say
-from gpubp.errors import DataError
+from gpubp.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from gpubp.ensemble import Ensemble
     from gpubp.fitting import Fit
+    from gpubp.model import Model
     from gpubp.training import Checkpoint, History
 
 
@@ -42,6 +44,12 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the model is written.")] = Path(
         "model.safetensors"
     ),
+    members: Annotated[
+        int, typer.Option(min=1, help="Networks that are trained side by side and answer together, by their mean.")
+    ] = 1,
+    bootstrap: Annotated[
+        bool, typer.Option("--bootstrap", help="Each of the --members trains on rows drawn with replacement (bagging).")
+    ] = False,
 ) -> None:
     """Train a network on a table, and write it to a model file.
 
@@ -57,13 +65,21 @@ def train(
       gpubp train houses.csv --target price --hidden 64,64 --epochs 200
       gpubp train data.csv -t class --early-stopping -o best.model
       gpubp train data.csv --optimizer nesterov --momentum 0.95 --lr 0.05
+      gpubp train data.csv --members 10 --bootstrap
       gpubp train data.csv --epochs 100000 --checkpoint 5m --resume
     """
     from gpubp.fitting import train_model
 
+    if bootstrap and members == 1:
+        raise SettingsError("--bootstrap is for several networks: add --members 10, for example, or leave it out.")
     chosen_recipe, seconds = recipe.recipe(), checkpoints.seconds
-    replaced = check_output(output)
+    check_output(output)
     checkpoint = None if seconds is None else checkpoint_beside(output, seconds, checkpoints.resume, report)
+    if members > 1:
+        from gpubp.cli.train_members import train_members
+
+        train_members(source, target, chosen_recipe, backend, engine, report, checkpoint, output, members, bootstrap)
+        return
     table = source.read()
     chosen = backend.choose(report)
     fit = train_model(
@@ -84,18 +100,14 @@ def train(
     if history.diverged[0]:
         epoch = history.diverged_epoch[0] + 1
         say(f"Training diverged in epoch {epoch}; the best weights before it are kept. Try a smaller --learning-rate.")
-    fit.model.save(output)
-    if checkpoint is not None and not history.interrupted:
-        checkpoint.remove()
-    if replaced:
-        report.note(f"The model that {output} held before was replaced.")
+    saved(fit.model, output, history, checkpoint, report)
     outcome = result(fit, output, chosen_recipe.epochs)
     report.give(outcome, lambda: parts(fit, outcome))
     if history.interrupted:
         raise Interrupted(
             f"Interrupted after {shapes.counted(int(history.epochs[0]), 'epoch')}: the "
             f"{'best ' if chosen_recipe.early_stopping else ''}weights so far were saved to {output}."
-            + (" Go on with --resume." if checkpoint is not None and checkpoint.path.exists() else "")
+            f"{goes_on(checkpoint)}"
         )
 
 
@@ -109,6 +121,22 @@ def checkpoint_beside(output: Path, seconds: float, resume: bool, report: Report
         there = found.path.exists()
         report.note(f"Going on from {found.path}." if there else f"There is no {found.path}: begun from the start.")
     return found
+
+
+def saved(
+    model: Model | Ensemble, output: Path, history: History, checkpoint: Checkpoint | None, report: ReportOptions
+) -> None:
+    """Save it; say what it replaces; and let go of the checkpoint of a training that has come to its end."""
+    replaced = check_output(output)
+    model.save(output)
+    if checkpoint is not None and not history.interrupted:
+        checkpoint.remove()
+    if replaced:
+        report.note(f"The model that {output} held before was replaced.")
+
+
+def goes_on(checkpoint: Checkpoint | None) -> str:
+    return " Go on with --resume." if checkpoint is not None and checkpoint.path.exists() else ""
 
 
 def check_output(path: Path) -> bool:

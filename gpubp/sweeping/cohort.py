@@ -9,6 +9,7 @@ import numpy as np
 
 from gpubp.backends import Backend
 from gpubp.population import Population
+from gpubp.sweeping.histories import of_networks
 from gpubp.sweeping.job import Job, Sheet, population_settings
 from gpubp.training import History, Keeper, Snapshot, TrainingState, train
 
@@ -162,24 +163,4 @@ def stacked(sheets: Sequence[Sheet]) -> tuple[np.ndarray, np.ndarray, np.ndarray
         np.concatenate([sheet.T for sheet in distinct]),
         np.concatenate(weights) if weights else None,
         first_row,
-    )
-
-
-def of_networks(history: History, networks: np.ndarray) -> History:
-    """The history of the networks at these places, without the epochs that none of them had."""
-    epochs = history.epochs[networks]
-    longest = int(epochs.max(initial=0))
-
-    def part(table: np.ndarray | None) -> np.ndarray | None:
-        return None if table is None else table[:longest, networks]
-
-    return replace(
-        history,
-        training_loss=history.training_loss[:longest, networks],
-        validation_loss=part(history.validation_loss),
-        validation_score=part(history.validation_score),
-        epochs=epochs,
-        best_epoch=history.best_epoch[networks],
-        diverged_epoch=history.diverged_epoch[networks],
-        snapshot=None,
     )
