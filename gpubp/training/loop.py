@@ -101,7 +101,8 @@ class _Run:
         started = time.perf_counter()
         n_epochs, n_networks = self.settings.epochs, len(self.population)
         log = _Log(self.backend, n_networks, on_host=self.stopper.active)
-        epoch, at_once, ends, updates = 0, 1, False, 0
+        epoch, ends, updates = 0, False, 0
+        at_once = 1 if callbacks else self._first_epochs()
         while epoch < n_epochs and not ends and not interruption.requested:
             began = time.perf_counter()
             count = min(at_once, n_epochs - epoch, self.stopper.sure_epochs(self.order))
@@ -122,6 +123,11 @@ class _Run:
         if self.state is not None:
             self._bring_up_to_date(self.state, log.epochs, updates)
         return self._history(log, interruption.requested, time.perf_counter() - started)
+
+    def _first_epochs(self) -> int:
+        """How many epochs the first call may take: by the estimate, with room for a machine four times as slow."""
+        estimate = self.choice.seconds.get(self.engine.name, np.inf) / self.settings.epochs
+        return max(1, min(int(LONGEST_CALL / 4 / estimate), self.settings.epochs))
 
     def _epochs_at_once(self, count: int, began: float) -> int:
         """How many epochs the next call may take, by the time that the last one took."""
