@@ -14,7 +14,7 @@ from gpubp.estimators import networks
 from gpubp.estimators.inputs import receive_training, receive_weights
 from gpubp.estimators.parameters import CONSTRAINTS, STOCHASTIC_SOLVERS, hidden_sizes
 from gpubp.estimators.places import choose_backend, to_host
-from gpubp.estimators.problem import Problem, Targets
+from gpubp.estimators.problem import Problem, Reception, Targets
 from gpubp.estimators.quasi_newton import fit_whole
 from gpubp.estimators.stochastic import fit_epochs, fit_one_epoch, refuse_partial_fit, reset_record
 from gpubp.kernels.architecture import Architecture
@@ -55,16 +55,35 @@ class MLP(BaseEstimator):
         self.coefs_, self.intercepts_ = networks.unpack(problem.architecture, params)
         return self
 
-    def _begin(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> tuple[Problem, np.ndarray]:
-        """What is to be trained, received and checked, and the weights (K,) to begin with."""
-        sizes = hidden_sizes(self)
-        if incremental:
-            refuse_partial_fit(self)
-        fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+    def _receive(self, X: Any, y: Any, sample_weight: Any, fresh: bool, incremental: bool) -> Reception:
+        """X and y checked and encoded. Of the parameters, `_receives_by` names those that have a say in it."""
+        before = {*vars(self)}
         inputs, y = receive_training(self, X, y, reset=fresh, numeric=self._numeric_targets)
         weights = receive_weights(sample_weight, y.shape[0])
         dtype = self._dtype_for(inputs.X.dtype, fresh)
         targets, weights = self._targets(y, weights, dtype, fresh, incremental)
+        learned = {name: value for name, value in vars(self).items() if name not in before}
+        return Reception(inputs, dtype, targets, weights, learned)
+
+    def _receives_by(self) -> tuple[Any, ...]:
+        """Where these are alike, a fresh estimator receives a table alike."""
+        names = ("dtype", "loss", "early_stopping", "label_smoothing", "class_weight")
+        return type(self), *(repr(getattr(self, name, None)) for name in names)
+
+    def _begin(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, reception: Reception | None = None
+    ) -> tuple[Problem, np.ndarray]:
+        """What is to be trained, received and checked, and the weights (K,) to begin with.
+
+        reception: of this X, y and sample_weight by another estimator that receives them alike: not to be done again.
+        """
+        sizes = hidden_sizes(self)
+        if incremental:
+            refuse_partial_fit(self)
+        fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        received = reception or self._receive(X, y, sample_weight, fresh, incremental)
+        self.__dict__.update(received.learned)
+        inputs, dtype, targets, weights = received.inputs, received.dtype, received.targets, received.weights
         output = networks.OUTPUT_ACTIVATIONS[targets.out_activation]
         architecture = Architecture(inputs.X.shape[1], sizes, targets.T.shape[1], self.activation, output)
         random_state = check_random_state(self.random_state)
@@ -72,7 +91,7 @@ class MLP(BaseEstimator):
             self._seed = int(random_state.randint(np.iinfo(np.int32).max))
         table = inputs.dense(dtype)
         params = self._start(architecture, targets, dtype, fresh)
-        operations = 6.0 * len(params) * min(y.shape[0], 200 if self.batch_size == "auto" else self.batch_size)
+        operations = 6.0 * len(params) * min(len(targets.T), 200 if self.batch_size == "auto" else self.batch_size)
         backend = choose_backend(self.backend, inputs.on_device, operations)
         table = table if backend.name == "cupy" else to_host(table)
         return Problem(table, targets, weights, architecture, backend, self._seed, random_state), params

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from gpubp.backends import Array, Backend
+from gpubp.estimators.inputs import Inputs
 from gpubp.kernels.architecture import Architecture
 
 
@@ -41,3 +44,18 @@ class Problem:
     backend: Backend
     seed: int  # of the network: what is random in its training
     random_state: np.random.RandomState  # for the early-stopping split
+
+
+@dataclass(frozen=True)
+class Reception:
+    """What X, y and sample_weight have become on their arrival, all checks done. The same rows need it once for all
+    estimators that receive them alike.
+
+    inputs: as they are yet, see `Inputs`. learned: the attributes that an estimator has of it (classes_, …), by name.
+    """
+
+    inputs: Inputs
+    dtype: np.dtype[Any]  # of the parameters
+    targets: Targets
+    weights: np.ndarray | None
+    learned: Mapping[str, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from gpubp.estimators import networks
 from gpubp.estimators.base import MLP
 from gpubp.estimators.parameters import STOCHASTIC_SOLVERS, training_settings
 from gpubp.estimators.places import to_host
-from gpubp.estimators.problem import Problem
+from gpubp.estimators.problem import Problem, Reception
 from gpubp.estimators.stochastic import (
     early_stopping_rows,
     keep_record,
@@ -48,25 +48,41 @@ class Packed:
     start: np.ndarray
 
 
-def pack(mlp: Any, X: Any, y: Any, sample_weight: Any, sheets: dict[Any, Sheet], table_key: Any, owner: Any) -> Packed:
-    """What `fit` does up to the training. Raises as `fit` does.
+@dataclass(frozen=True)
+class Known:
+    """What fits share: the receptions of tables, and the sheets made of them."""
 
-    sheets: those of other fits; what has the same table_key (X, y and sample_weight) and parameters shares one.
+    receptions: dict[Any, Reception] = field(default_factory=dict)
+    sheets: dict[Any, Sheet] = field(default_factory=dict)
+
+
+def pack(mlp: Any, X: Any, y: Any, sample_weight: Any, known: Known, table_key: Any, owner: Any) -> Packed:
+    """What `fit` does up to the training, for parameters that are checked. Raises as `fit` does.
+
+    known: of other fits; what has the same table_key (X, y and sample_weight) and parameters shares it.
     """
-    mlp._validate_params()
-    problem, start = mlp._begin(X, y, sample_weight, incremental=False)
+    alike = table_key, mlp._receives_by()
+    if alike not in known.receptions:
+        known.receptions[alike] = mlp._receive(X, y, sample_weight, fresh=True, incremental=False)
+    problem, start = mlp._begin(X, y, sample_weight, incremental=False, reception=known.receptions[alike])
     targets, architecture, n_rows = problem.targets, problem.architecture, len(problem.X)
     training, validation = early_stopping_rows(mlp, problem) if mlp.early_stopping else (np.arange(n_rows), None)
     settings = training_settings(mlp, targets.loss, len(training), targets.loss_outputs)
     if settings.batch_size is not None and settings.batch_size >= len(training):
         settings = replace(settings, batch_size=None)  # so that folds of different sizes may be together
-    smoothing, by_class = getattr(mlp, "label_smoothing", 0.0), getattr(mlp, "class_weight", None)
-    key = (table_key, start.dtype, targets.loss, smoothing, repr(by_class))
-    if key not in sheets:
-        sheets[key] = Sheet.plain(to_host(problem.X), targets.T, problem.weights)
+    if alike not in known.sheets:
+        known.sheets[alike] = Sheet.plain(to_host(problem.X), targets.T, problem.weights)
     initializer = glorot_logistic if mlp.activation == "logistic" else glorot_with_biases
     job = Job(
-        architecture, settings, start.dtype, initializer, problem.seed, sheets[key], training, validation, owner=owner
+        architecture,
+        settings,
+        start.dtype,
+        initializer,
+        problem.seed,
+        known.sheets[alike],
+        training,
+        validation,
+        owner=owner,
     )
     return Packed(mlp, problem, job, start)
 
