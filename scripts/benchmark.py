@@ -27,6 +27,9 @@ from benchmarks.minibatch import MINIBATCH_ROWS
 from benchmarks.online import ONLINE_ROWS
 from benchmarks.prediction import PREDICTION_ROWS
 from benchmarks.sgemm import SGEMM_ROWS
+from benchmarks.sweep_compile import SWEEP_COMPILE_ROWS
+from benchmarks.sweep_heterogeneous import SWEEP_HETEROGENEOUS_ROWS
+from benchmarks.sweep_seeds import SWEEP_SEEDS_ROWS
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -46,6 +49,9 @@ ROWS: dict[str, Callable[[Backend, bool], Row]] = {
     **SGEMM_ROWS,
     **MEMORY_ROWS,
     **PREDICTION_ROWS,
+    **SWEEP_SEEDS_ROWS,
+    **SWEEP_HETEROGENEOUS_ROWS,
+    **SWEEP_COMPILE_ROWS,
 }
 REPEATS = 7
 

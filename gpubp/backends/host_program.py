@@ -59,7 +59,8 @@ class HostProgram:
         if not calls:
             return
         function = self.library.function(name, [_ctype(argument) for argument in calls[0]])
-        bound = [[_value(argument) for argument in call] for call in calls]
+        addresses: dict[int, int] = {}  # the calls share most of their arrays
+        bound = [[_value(argument, addresses) for argument in call] for call in calls]
         if together and len(bound) > 1:
             # Threads of their own: in a pool, two such launches could each wait for a member that the other keeps out.
             helpers = [Thread(target=function, args=call) for call in bound[1:]]
@@ -105,9 +106,13 @@ def _ctype(argument: Any) -> Any:
     return ctypes.c_void_p if argument is None or isinstance(argument, np.ndarray) else ctypes.c_int
 
 
-def _value(argument: Any) -> Any:
-    if isinstance(argument, np.ndarray):
+def _value(argument: Any, addresses: dict[int, int]) -> Any:
+    """addresses: of the arrays met so far, by their id; filled in."""
+    if not isinstance(argument, np.ndarray):
+        return argument
+    found = addresses.get(id(argument))
+    if found is None:
         if not argument.flags.c_contiguous:
             raise ValueError("a kernel reads C-contiguous arrays only")
-        return argument.ctypes.data
-    return argument
+        found = addresses[id(argument)] = argument.ctypes.data
+    return found

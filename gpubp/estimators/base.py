@@ -19,7 +19,7 @@ from gpubp.estimators.networks import OF_ONE_NETWORK, is_ensemble
 from gpubp.estimators.parameters import CONSTRAINTS, STOCHASTIC_SOLVERS, hidden_sizes
 from gpubp.estimators.places import choose_backend, to_host
 from gpubp.estimators.prediction import spread_of_members
-from gpubp.estimators.problem import Learner, Problem, Targets
+from gpubp.estimators.problem import Learner, Problem, Reception, Targets
 from gpubp.estimators.quasi_newton import fit_whole
 from gpubp.estimators.stochastic import fit_epochs, fit_one_epoch, refuse_partial_fit
 from gpubp.kernels.architecture import Architecture
@@ -59,16 +59,35 @@ class MLP(BaseEstimator):
         keep_networks(self, problem, learners, trained)
         return self
 
-    def _begin(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> tuple[Problem, list[Learner]]:
-        """What is to be trained, received and checked, and the networks that are: one, or the members."""
-        sizes = hidden_sizes(self)
-        if incremental:
-            refuse_partial_fit(self)
-        fresh = not self.__sklearn_is_fitted__() or not (self.warm_start or incremental)
+    def _receive(self, X: Any, y: Any, sample_weight: Any, fresh: bool, incremental: bool) -> Reception:
+        """X and y checked and encoded. Of the parameters, `_receives_by` names those that have a say in it."""
+        before = {*vars(self)}
         inputs, y = receive_training(self, X, y, reset=fresh, numeric=self._numeric_targets)
         weights = receive_weights(sample_weight, y.shape[0])
         dtype = self._dtype_for(inputs.X.dtype, fresh)
         targets, weights = self._targets(y, weights, dtype, fresh, incremental)
+        learned = {name: value for name, value in vars(self).items() if name not in before}
+        return Reception(inputs, dtype, targets, weights, learned)
+
+    def _receives_by(self) -> tuple[Any, ...]:
+        """Where these are alike, a fresh estimator receives a table alike."""
+        names = ("dtype", "loss", "early_stopping", "label_smoothing", "class_weight")
+        return type(self), *(repr(getattr(self, name, None)) for name in names)
+
+    def _begin(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, reception: Reception | None = None
+    ) -> tuple[Problem, list[Learner]]:
+        """What is to be trained, received and checked, and the networks that are: one, or the members.
+
+        reception: of this X, y and sample_weight by another estimator that receives them alike: not to be done again.
+        """
+        sizes = hidden_sizes(self)
+        if incremental:
+            refuse_partial_fit(self)
+        fresh = not self.__sklearn_is_fitted__() or not (self.warm_start or incremental)
+        received = reception or self._receive(X, y, sample_weight, fresh, incremental)
+        self.__dict__.update(received.learned)
+        inputs, dtype, targets, weights = received.inputs, received.dtype, received.targets, received.weights
         output = networks.OUTPUT_ACTIVATIONS[targets.out_activation]
         architecture = Architecture(inputs.X.shape[1], sizes, targets.T.shape[1], self.activation, output)
         table = inputs.dense(dtype)
@@ -76,7 +95,7 @@ class MLP(BaseEstimator):
         self.n_layers_ = len(architecture.sizes)
         self.out_activation_ = targets.out_activation
         learners = begin_networks(self, architecture, targets, weights, dtype, fresh, incremental)
-        batch = min(y.shape[0], 200 if self.batch_size == "auto" else self.batch_size)
+        batch = min(len(targets.T), 200 if self.batch_size == "auto" else self.batch_size)
         operations = 6.0 * architecture.n_parameters * len(learners) * batch
         backend = choose_backend(self.backend, inputs.on_device, operations)
         table = table if backend.name == "cupy" else to_host(table)

@@ -96,3 +96,8 @@ def weights_by_class(mlp: Any, y: np.ndarray, weights: np.ndarray | None, increm
         )
     by_class = compute_sample_weight(mlp.class_weight, y)
     return by_class if weights is None else by_class * weights
+
+
+def plain_labels(y: Any) -> bool:
+    """Whether y is a column of whole numbers, of which no check of scikit-learn's has anything to say."""
+    return isinstance(y, np.ndarray) and y.ndim == 1 and len(y) > 0 and y.dtype.kind in "biu"

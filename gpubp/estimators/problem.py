@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpubp.backends import Array, Backend
+from gpubp.estimators.inputs import Inputs
 from gpubp.kernels.architecture import Architecture
 
 
@@ -69,3 +71,18 @@ class Trained:
 
     params: np.ndarray
     good: bool
+
+
+@dataclass(frozen=True)
+class Reception:
+    """What X, y and sample_weight have become on their arrival, all checks done. The same rows need it once for all
+    estimators that receive them alike.
+
+    inputs: as they are yet, see `Inputs`. learned: the attributes that an estimator has of it (classes_, …), by name.
+    """
+
+    inputs: Inputs
+    dtype: np.dtype[Any]  # of the parameters
+    targets: Targets
+    weights: np.ndarray | None
+    learned: Mapping[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
 from collections import Counter
@@ -11,8 +12,10 @@ from typing import Any
 
 import joblib  # type: ignore[import-untyped]
 from sklearn.base import clone
+from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
 from sklearn.model_selection._validation import _fit_and_score, _score
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, _num_samples
 
@@ -20,15 +23,18 @@ from gpubp.estimators.places import is_on_device
 from gpubp.sweeping.cohort import Cohort
 from gpubp.sweeping.engines import Engines
 from gpubp.sweeping.folds import Split
-from gpubp.sweeping.job import Sheet
 from gpubp.sweeping.memory import budget_of
-from gpubp.sweeping.packing import Packed, pack, unpack, weights_of, why_alone
+from gpubp.sweeping.packing import Known, Packed, pack, unpack, weights_of, why_alone
 from gpubp.sweeping.pool import Pool
 
 
 def network_of(estimator: Any) -> Any:
     """The estimator itself, or the last step of a pipeline."""
     return estimator.steps[-1][1] if isinstance(estimator, Pipeline) and len(estimator.steps) else estimator
+
+
+def _has_transformer(estimator: Any) -> bool:
+    return isinstance(estimator, Pipeline) and len(estimator.steps) > 1
 
 
 @dataclass(frozen=True)
@@ -62,14 +68,16 @@ class Candidates:
     verbose: int
     memory: int | None = None
     alone: Counter[str] = field(default_factory=Counter)
-    sheets: dict[Any, Sheet] = field(default_factory=dict)
+    known: Known = field(default_factory=Known)
     transformed: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
+    rows: dict[Any, tuple[Any, Any, dict[str, Any]]] = field(default_factory=dict)
+    seen: dict[Any, Any] = field(default_factory=dict)
 
     def evaluate(self, candidates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """What scikit-learn's `_fit_and_score` tells, candidate by candidate, split by split."""
         places = [(c, s) for c in range(len(candidates)) for s in range(len(self.splits))]
         found: dict[tuple[int, int], dict[str, Any]] = {}
-        fits = [fit for place in places if (fit := self._prepare(candidates, *place)) is not None]
+        fits = [fit for c, parameters in enumerate(candidates) for fit in self._prepare(parameters, c)]
         for fit, cohorts in self._train(fits):
             result = self._finish(fit, cohorts)
             if result is not None:
@@ -79,38 +87,64 @@ class Candidates:
                 found[c, s] = self._by_itself(candidates[c], s)
         return [found[place] for place in places]
 
-    def _prepare(self, candidates: Sequence[Mapping[str, Any]], c: int, s: int) -> Fit | None:
-        """None, with the reason counted, for a fit that cannot be packed. One that fails is to fail by itself."""
+    def _prepare(self, parameters: Mapping[str, Any], c: int) -> list[Fit]:
+        """The fits of a candidate, without those that cannot be packed, whose reason is counted. One that fails is to
+        fail by itself.
+        """
         started = time.perf_counter()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # what would warn may warn by itself, once
-                estimator = clone(self.base).set_params(**clone(candidates[c], safe=False))
+                estimator = clone(self.base).set_params(**clone(parameters, safe=False))
                 reason = why_alone(network_of(estimator))
-                if reason is not None:
-                    self.alone[reason] += 1
-                    return None
-                return self._packed(estimator, c, s, started)
+                if reason is None:
+                    network_of(estimator)._validate_params()
+                before = joblib.hash(estimator[:-1]) if _has_transformer(estimator) else ""
         except Exception as error:
-            self.alone[f"{type(error).__name__}: {error}"] += 1
-            return None
+            reason = f"{type(error).__name__}: {error}"
+        if reason is not None:
+            self.alone[reason] += len(self.splits)
+            return []
+        spent, fits = (time.perf_counter() - started) / len(self.splits), []
+        for s in range(len(self.splits)):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")
+                    # Unfitted, so that a copy is what `clone` would give, and takes a tenth of the time.
+                    fits.append(self._packed(copy.deepcopy(estimator), c, s, before, spent))
+            except Exception as error:
+                self.alone[f"{type(error).__name__}: {error}"] += 1
+        return fits
 
-    def _packed(self, estimator: Any, c: int, s: int, started: float) -> Fit:
-        training, _ = self.splits[s]
-        X, y = _safe_split(estimator, self.X, self.y, training)
-        given = _check_method_params(self.X, params=self.fit_params, indices=training)
-        name, transformer, key = "sample_weight", None, ""
+    def _packed(self, estimator: Any, c: int, s: int, before: str, spent: float) -> Fit:
+        """before: what its steps before the network are known by. spent: seconds on the candidate so far."""
+        started = time.perf_counter()
+        X, y, given = self._rows(estimator, s, "fit")
+        name, transformer = "sample_weight", None
         if isinstance(estimator, Pipeline):
             name = f"{estimator.steps[-1][0]}__sample_weight"
-            if len(estimator.steps) > 1:
-                key = joblib.hash(estimator[:-1])
-                if (s, key) not in self.transformed:
+            if before:
+                if (s, before) not in self.transformed:
                     unfitted = clone(estimator[:-1])
-                    self.transformed[s, key] = (unfitted, unfitted.fit_transform(X, y))
-                transformer, X = self.transformed[s, key]
+                    self.transformed[s, before] = (unfitted, unfitted.fit_transform(X, y))
+                transformer, X = self.transformed[s, before]
         weights = weights_of(given, name)
-        packed = pack(network_of(estimator), X, y, weights, self.sheets, (s, key), owner=(c, s))
-        return Fit(c, s, estimator, packed, transformer, time.perf_counter() - started)
+        packed = pack(network_of(estimator), X, y, weights, self.known, (s, before), owner=(c, s))
+        return Fit(c, s, estimator, packed, transformer, spent + time.perf_counter() - started)
+
+    def _rows(self, estimator: Any, s: int, what: str) -> tuple[Any, Any, dict[str, Any]]:
+        """X, y and the parameters of a split's rows. what: "fit"; "train" or "test", to be scored on."""
+        key = s, what, get_tags(estimator).input_tags.pairwise
+        if key not in self.rows:
+            training, test = self.splits[s]
+            if what == "test":
+                X, y = _safe_split(estimator, self.X, self.y, test, training)
+            else:
+                X, y = _safe_split(estimator, self.X, self.y, training)
+            params = self.fit_params if what == "fit" else self.score_params
+            indices = test if what == "test" else training
+            self.rows[key] = X, y, _check_method_params(self.X, params=params, indices=indices)
+        return self.rows[key]
 
     def _train(self, fits: Sequence[Fit]) -> list[tuple[Fit, list[Cohort]]]:
         """Each with cohorts of its networks, one by one. A population that fails is fitted estimator by estimator."""
@@ -142,22 +176,29 @@ class Candidates:
         estimator = fit.estimator
         if fit.transformer is not None:
             estimator.steps = [*fit.transformer.steps, (estimator.steps[-1][0], mlp)]
-        training, test = self.splits[fit.split]
-        X_test, y_test = _safe_split(estimator, self.X, self.y, test, training)
+        trained = sum(float(cohort.seconds[0]) for cohort in cohorts)
+        result: dict[str, Any] = {"fit_error": None, "fit_time": fit.seconds + trained}
         started = time.perf_counter()
-        for_test = _check_method_params(self.X, params=self.score_params, indices=test)
-        result: dict[str, Any] = {
-            "fit_error": None,
-            "test_scores": _score(estimator, X_test, y_test, self.scorer, for_test, self.error_score),
-            "n_test_samples": _num_samples(X_test),
-            "fit_time": fit.seconds + sum(float(cohort.seconds[0]) for cohort in cohorts),
-            "score_time": time.perf_counter() - started,
-        }
+        result["test_scores"], result["n_test_samples"] = self._scores(fit, mlp, "test")
+        result["score_time"] = time.perf_counter() - started
         if self.return_train_score:
-            X_train, y_train = _safe_split(estimator, self.X, self.y, training)
-            for_train = _check_method_params(self.X, params=self.score_params, indices=training)
-            result["train_scores"] = _score(estimator, X_train, y_train, self.scorer, for_train, self.error_score)
+            result["train_scores"], _ = self._scores(fit, mlp, "train")
         return result
+
+    def _scores(self, fit: Fit, mlp: Any, what: str) -> tuple[Any, int]:
+        """On the "test" rows of the split, or those to "train" on; and how many they are.
+
+        scikit-learn's own scorers are content with the network and the rows that the steps before it have transformed,
+        once for all candidates; any other is handed the whole pipeline.
+        """
+        X, y, given = self._rows(fit.estimator, fit.split, what)
+        estimator, rows = fit.estimator, X
+        if fit.transformer is not None and type(estimator) is Pipeline and _asks_for_answers_alone(self.scorer):
+            key = fit.split, what, id(fit.transformer)
+            if key not in self.seen:
+                self.seen[key] = fit.transformer.transform(X)
+            estimator, rows = mlp, self.seen[key]
+        return _score(estimator, rows, y, self.scorer, given, self.error_score), _num_samples(X)
 
     def _by_itself(self, parameters: Mapping[str, Any], s: int) -> dict[str, Any]:
         training, test = self.splits[s]
@@ -178,6 +219,13 @@ class Candidates:
             error_score=self.error_score,
         )
         return found
+
+
+def _asks_for_answers_alone(scorer: Any) -> bool:
+    """Whether a scorer looks at what an estimator answers, and at nothing else of it."""
+    if isinstance(scorer, _MultimetricScorer):
+        return all(map(_asks_for_answers_alone, scorer._scorers.values()))
+    return isinstance(scorer, (_BaseScorer, _PassthroughScorer))
 
 
 def why_not_packed(estimator: Any, X: Any) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from gpubp.estimators.base import MLP
 from gpubp.estimators.learners import keep_networks
 from gpubp.estimators.parameters import STOCHASTIC_SOLVERS
 from gpubp.estimators.places import to_host
-from gpubp.estimators.problem import Learner, Problem
+from gpubp.estimators.problem import Learner, Problem, Reception
 from gpubp.estimators.stochastic import Outcome, conclude, n_training, of_network, settings_for
 from gpubp.initializers import glorot_logistic, glorot_with_biases
 from gpubp.sweeping.cohort import Cohort
@@ -43,32 +43,40 @@ class Packed:
     jobs: list[Job]
 
 
-def pack(mlp: Any, X: Any, y: Any, sample_weight: Any, sheets: dict[Any, Sheet], table_key: Any, owner: Any) -> Packed:
-    """What `fit` does up to the training. Raises as `fit` does.
+@dataclass(frozen=True)
+class Known:
+    """What fits share: the receptions of tables, and the sheets made of them."""
 
-    sheets: those of other fits; what has the same table_key (X, y and sample_weight) and parameters shares one. A job's
-    owner is (owner, place of the network among the learners).
+    receptions: dict[Any, Reception] = field(default_factory=dict)
+    sheets: dict[Any, Sheet] = field(default_factory=dict)
+
+
+def pack(mlp: Any, X: Any, y: Any, sample_weight: Any, known: Known, table_key: Any, owner: Any) -> Packed:
+    """What `fit` does up to the training, for parameters that are checked. Raises as `fit` does.
+
+    known: of other fits; what has the same table_key (X, y and sample_weight) and parameters shares it. A job's owner
+    is (owner, place of the network among the learners).
     """
-    mlp._validate_params()
-    problem, learners = mlp._begin(X, y, sample_weight, incremental=False)
-    targets, architecture, first = problem.targets, problem.architecture, learners[0]
+    alike = table_key, mlp._receives_by()
+    if alike not in known.receptions:
+        known.receptions[alike] = mlp._receive(X, y, sample_weight, fresh=True, incremental=False)
+    problem, learners = mlp._begin(X, y, sample_weight, incremental=False, reception=known.receptions[alike])
+    first = learners[0]
     settings = settings_for(mlp, problem, first)
     if settings.batch_size is not None and settings.batch_size >= n_training(problem, first):
         settings = replace(settings, batch_size=None)  # so that folds of different sizes may be together
-    smoothing, by_class = getattr(mlp, "label_smoothing", 0.0), getattr(mlp, "class_weight", None)
-    key = (table_key, first.params.dtype, targets.loss, smoothing, repr(by_class))
-    if key not in sheets:
-        sheets[key] = Sheet.plain(to_host(problem.X), targets.T, problem.weights)
+    if alike not in known.sheets:
+        known.sheets[alike] = Sheet.plain(to_host(problem.X), problem.targets.T, problem.weights)
     initializer = glorot_logistic if mlp.activation == "logistic" else glorot_with_biases
     every = np.arange(problem.n_rows)
     jobs = [
         Job(
-            architecture,
+            problem.architecture,
             settings,
             learner.params.dtype,
             initializer,
             learner.seed,
-            sheets[key],
+            known.sheets[alike],
             every if learner.rows is None else learner.rows,
             learner.held,
             owner=(owner, place),

@@ -100,21 +100,27 @@ class Space:
         check_seed(seed)
         if self.size() is not None:
             listed = list(self._listed())
-            places = [_share(seed, i, 0, "") for i in range(len(listed))]
+            places = _shares(seed, np.arange(len(listed)), 0, "")
             return [listed[i] for i in np.argsort(places, kind="stable")[:n_trials]]
         found: list[dict[str, Any]] = []
         seen: set[str] = set()
+        first = {name: _shares(seed, np.arange(n_trials), 0, name) for name in self.names}
         for trial in range(int(n_trials)):
             for attempt in range(ATTEMPTS):
-                drawn = self._draw(seed, trial, attempt)
+                drawn = self._draw(seed, trial, attempt, first)
                 if repr(drawn) not in seen:
                     break
             seen.add(repr(drawn))
             found.append(drawn)
         return found
 
-    def _draw(self, seed: int, trial: int, attempt: int) -> dict[str, Any]:
-        return self.configure(lambda name, given: given.at(_share(seed, trial, attempt, name)))
+    def _draw(self, seed: int, trial: int, attempt: int, first: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """first: of the first attempt, the shares of all trials by the parameter's name."""
+
+        def share(name: str) -> float:
+            return float(_shares(seed, np.array([trial]), attempt, name)[0] if attempt else first[name][trial])
+
+        return self.configure(lambda name, given: given.at(share(name)))
 
     def _finite(self) -> bool:
         groups = (self.entries, *(when.entries for when in self.conditions))
@@ -213,8 +219,9 @@ def _configurations(space: Space, values: Callable[[str, Range | Choices], Any])
         yield from under(0, chosen)
 
 
-def _share(seed: int, trial: int, attempt: int, name: str) -> float:
-    """Uniform in [0, 1): a pure function of all four."""
+def _shares(seed: int, trials: np.ndarray, attempt: int, name: str) -> np.ndarray:
+    """(trials,) float64, uniform in [0, 1): each a pure function of all four."""
     key = seed_words(np.array([check_seed(seed)], dtype=np.uint64))
-    low, high, _, _ = philox(key, (trial, zlib.crc32(name.encode()), DRAWS, attempt))
-    return float(((int(low[0]) << 32) | int(high[0])) >> 11) * 2.0**-53
+    low, high, _, _ = philox(key, (trials.astype(np.uint64), zlib.crc32(name.encode()), DRAWS, attempt))
+    bits: np.ndarray = ((low << np.uint64(32)) | high) >> np.uint64(11)
+    return bits * 2.0**-53

@@ -153,7 +153,8 @@ class _Run:
     ) -> History:
         """onlookers: callbacks that cannot end the training, and need not hear of an epoch at once."""
         started, already = time.perf_counter(), self.ended
-        at_once, ends, updates = 1, False, 0
+        ends, updates = False, 0
+        at_once = 1 if callbacks or already else self._first_epochs()
         while not self.ended and not ends and not interruption.requested:
             began = time.perf_counter()
             count = min(at_once, self.n_epochs - self.epoch, self.stopper.sure_epochs(self.order))
@@ -183,6 +184,11 @@ class _Run:
         if self.state is not None:
             self._bring_up_to_date(self.state, updates)
         return self._history(interruption.requested, self.seconds + seconds, snapshot)
+
+    def _first_epochs(self) -> int:
+        """How many epochs the first call may take: by the estimate, with room for a machine four times as slow."""
+        estimate = self.choice.seconds.get(self.engine.name, np.inf) / (self.settings.epochs - self.epoch)
+        return max(1, min(int(LONGEST_CALL / 4 / estimate), self.settings.epochs))
 
     def _epochs_at_once(self, count: int, began: float) -> int:
         """How many epochs the next call may take, by the time that the last one took."""
