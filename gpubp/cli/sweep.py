@@ -89,6 +89,22 @@ def sweep(
             help="random, grid, halving (the worse two thirds leave, again and again), or tpe (needs optuna).",
         ),
     ] = "random",
+    study: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="Of the strategy tpe: the study to begin or to go on with, which several machines may share.",
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            show_default=False,
+            help="Where --study is kept, as sqlite:///studies.sqlite3 or another of Optuna's storages.",
+        ),
+    ] = None,
     folds: Annotated[int, typer.Option(help="Parts that the rows are split into; each is predicted once.")] = 5,
     repeats: Annotated[int, typer.Option(help="How often to split anew.")] = 1,
     metric: Annotated[
@@ -158,7 +174,7 @@ def sweep(
             n_trials=trials,
             cv=folds,
             repeats=repeats,
-            strategy=strategy,
+            strategy=_strategy(strategy, study, storage),
             metric=metric,
             task=target.task,
             categorical=target.categorical or (),
@@ -180,11 +196,14 @@ def sweep(
     if found.ended_early and not any(trial.status in ("complete", "stopped") for trial in found.trials):
         if found.interrupted:
             raise Interrupted(f"Interrupted before the first trial was done: there are no results.{goes_on}")
-        raise SettingsError(f"The time was over before the first trial was done: there are no results.{goes_on}")
+        remedy = goes_on or " Give it more time."
+        raise SettingsError(f"The time was over before the first trial was done: there are no results.{remedy}")
     report.note(*found.notes)
     if found.ended_early:
         report.note(f"The sweep ended early: what follows is of the trials that were done.{goes_on}")
-    team = found.ensemble(ensemble) if ensemble and _done(found) > 1 else None
+    team = found.ensemble(ensemble) if ensemble and _done(found) > 1 and found.keeps_predictions else None
+    if ensemble and not found.keeps_predictions:
+        report.note("No ensemble: the predictions that it is chosen by would take more than 1 GiB.")
     outcome = _result(found, team, source, target)
     if output is not None:
         held = (output / FILES[0]).exists()
@@ -195,6 +214,16 @@ def sweep(
         if not found.ended_early:
             found.discard_checkpoints()
     report.give(outcome, lambda: _parts(outcome))
+
+
+def _strategy(name: str, study: str | None, storage: str | None) -> Any:
+    if study is None and storage is None:
+        return name
+    if name != "tpe":
+        raise SettingsError(f"--study and --storage are for --strategy tpe, and this is {name}.")
+    from gpubp.sweeping.tpe import TPE
+
+    return TPE(storage=storage, study=study)
 
 
 def _tell_again(folder: Path, report: ReportOptions, finished: Finished) -> None:

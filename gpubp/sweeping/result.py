@@ -83,6 +83,11 @@ class SweepResult:
             )
         raise SettingsError("There is no best trial: the sweep ended before any was done. Give it more time.")
 
+    @property
+    def keeps_predictions(self) -> bool:
+        """Whether there are out-of-fold predictions, which ensembles are chosen by: they may take 1 GiB."""
+        return self.experiment.keeps_predictions
+
     def out_of_fold(self, trial: int | Trial) -> np.ndarray:
         """(N, C) probabilities or (N, O) values: each row by the networks of this trial that had not seen it, their
         mean over the repeats; NaN for rows that are in no test fold, or whose network was lost.
