@@ -153,6 +153,10 @@ def test_what_the_options_mean() -> None:
         "scale": ("minmax",),
     }
     assert set(space_of(None, [], [], []).entries) == set(DEFAULT)
+    fixed = space_of(None, [], [], ["epochs=7", "dropout=0.5"])  # which is no reason to search nothing
+    assert set(fixed.entries) == {*DEFAULT, "dropout"}
+    assert fixed.entries["epochs"].values == (7,)
+    assert set(space_of(None, ["hidden=8;16"], [], []).entries) == {"hidden"}
 
 
 BAD = {

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DEFAULT: dict[
     str, Any
-] = {  # of a sweep that names nothing: what matters most, around the values that suit a middling table
+] = {  # of a sweep that varies nothing: what matters most, around the values that suit a middling table
     "hidden": [(8,), (16,), (32,), (64,), (32, 32)],
     "learning_rate": (1e-4, 1e-1),
     "l2": (1e-6, 1e-1),
@@ -46,13 +46,12 @@ def space_of(file: Path | None, grids: Sequence[str], ranges: Sequence[str], fix
             if name in given:
                 raise SettingsError(f"{option} {text!r}: {name} is given twice.")
             given[name] = parse(f"{option} {text!r}", name, value.strip())
-    entries |= given
-    if not entries:
+    if file is None and not grids and not ranges:  # nothing is said about what to vary
         entries = {
             name: Range(default[0], default[1], log=True) if isinstance(default, tuple) else default
             for name, default in DEFAULT.items()
         }
-    return Space(entries, *conditions)
+    return Space(entries | given, *conditions)
 
 
 EXAMPLES = {"--grid": "hidden=8;16;32,32", "--range": "learning-rate=1e-4:1:log", "--set": "epochs=50"}

@@ -139,8 +139,8 @@ def sweep(
     """Try many networks on a table, all folds of all of them at once.
 
     Names are those of `gpubp train`: hidden, activation, optimizer,
-    learning-rate, l2, dropout, batch-size, epochs, scale and so on. Without
-    any, widths, learning rates and l2 are searched. Every trial is
+    learning-rate, l2, dropout, batch-size, epochs, scale and so on. Where none
+    is varied, widths, learning rates and l2 are searched. Every trial is
     cross-validated; ± is the sample standard deviation over its folds. The
     ensemble is chosen on predictions of rows that its networks had not seen. With
     --output, a sweep that was killed or ran out of time goes on with --resume.
