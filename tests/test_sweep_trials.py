@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -287,7 +288,8 @@ def test_a_sweep_can_be_ended_by_who_watches_it() -> None:
     result = sweep(X, Y, space, strategy="grid", engine="array", watch=[enough])
     assert [trial.status for trial in result.trials] == ["complete", "complete", "unfinished", "unfinished"]
     assert result.ended_early
-    assert [progress.networks for progress in seen] == [5, 10]
+    assert [n for n in dict.fromkeys(progress.networks for progress in seen) if n] == [5, 10]
+    assert 0.0 < seen[-1].share < 1.0
     assert (seen[-1].of_networks, seen[-1].trials, seen[-1].of_trials) == (20, 2, 4)
     assert seen[-1].best == max(trial.score for trial in result.trials[:2])
     with pytest.raises(SettingsError, match="no out-of-fold predictions of trial 3"):
@@ -301,10 +303,38 @@ def test_a_sweep_can_be_ended_by_who_watches_it() -> None:
 
 def test_ctrl_c_keeps_what_is_done() -> None:
     space = {"hidden": [(2,), (3,), (4,)], "epochs": 2}
-    result = sweep(X, Y, space, strategy="grid", engine="array", watch=[lambda _: signal.raise_signal(signal.SIGINT)])
+
+    def interrupt(progress: Any) -> None:
+        if progress.networks:
+            signal.raise_signal(signal.SIGINT)
+
+    result = sweep(X, Y, space, strategy="grid", engine="array", watch=[interrupt])
     assert [trial.status for trial in result.trials] == ["complete", "unfinished", "unfinished"]
     assert result.interrupted
     assert result.best.number == 0
+
+
+@pytest.mark.parametrize("engine", ["array", "block"])
+def test_a_sweep_ends_in_the_middle_of_a_population(engine: str, tmp_path: Path) -> None:
+    """A long training is left where it is, and what it had done is not lost."""
+    space = {"hidden": (3,), "epochs": 2000 if engine == "array" else 60_000, "learning_rate": Range(1e-3, 0.1)}
+    options: dict[str, Any] = {"n_trials": 3, "engine": engine, "cv": 3}
+    seen = []
+
+    def enough(progress: Any) -> bool:
+        seen.append(progress.share)
+        return bool(progress.share > 0)
+
+    cut = sweep(X, Y, space, watch=[enough], folder=tmp_path, checkpoint=60.0, **options)
+    assert cut.ended_early
+    assert {trial.status for trial in cut.trials} == {"unfinished"}
+    assert 0.0 < seen[-1] < 1.0
+    begun: list[float] = []
+    same(
+        sweep(X, Y, space, folder=tmp_path, resume=True, watch=[lambda p: begun.append(p.share)], **options),
+        sweep(X, Y, space, **options),
+    )
+    assert min(begun) > 0.0 or len(begun) == 1
 
 
 def test_what_makes_no_sense_is_refused_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:

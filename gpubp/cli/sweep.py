@@ -115,7 +115,7 @@ def sweep(
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="TIME", show_default=False, help="Begin nothing new after this time: 90s, 10m or 2h."),
+        typer.Option(metavar="TIME", show_default=False, help="End after this time with what is done: 90s, 10m or 2h."),
     ] = None,
     ensemble: Annotated[
         int, typer.Option(min=0, help="Networks that answer together, chosen from the trials; 0 for none.")

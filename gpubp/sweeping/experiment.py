@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from gpubp.sweeping.cohort import Cohort
 from gpubp.sweeping.data import ArrayData, TableData
 from gpubp.sweeping.engines import Engines
 from gpubp.sweeping.folds import Split
+from gpubp.sweeping.guide import Guide
 from gpubp.sweeping.job import Job, Sheet
 from gpubp.sweeping.ledger import Ledger, network_of
 from gpubp.sweeping.memory import budget_of
@@ -24,18 +26,21 @@ from gpubp.sweeping.parameters import recipe_of
 from gpubp.sweeping.pool import Pool
 from gpubp.sweeping.scoring import Metric, decoded
 from gpubp.sweeping.trial import Configuration, Record, Result, Trial
+from gpubp.training.interruption import Interruption
 
 PREDICTIONS_BYTES = 1 << 30  # of out-of-fold predictions that are kept for ensembles
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a sweep stands: networks trained (in this rung), of how many; the best score so far, with its standard
-    deviation over the folds, or NaN; trials that were trained in this run, for a rate.
+    """Where a sweep stands: networks trained (in this rung), of how many; the share of all work that is done, by an
+    estimate; the best score so far, with its standard deviation over the folds, or NaN; trials that were trained in
+    this run, for a rate.
     """
 
     networks: int
     of_networks: int
+    share: float
     trials: int
     of_trials: int
     best: float
@@ -45,10 +50,12 @@ class Progress:
 
 
 Watch = Callable[[Progress], "bool | None"]
-"""Called after each part of a sweep; returning True ends it."""
+"""Called after each part of a sweep, and some ten times a second in between; returning True ends it."""
+
+BETWEEN_TICKS = 0.1  # seconds
 
 
-class Experiment:
+class Experiment(Guide):
     def __init__(
         self,
         data: ArrayData | TableData,
@@ -76,6 +83,10 @@ class Experiment:
         self.started = time.perf_counter()
         self.deadline = None if budget is None else self.started + budget
         self.ended = self.interrupted = False
+        self.interruption: Interruption | None = None
+        self._networks, self._of_networks = 0, 0
+        self._done, self._expected, self._ticked = 0.0, 0.0, 0.0  # network-epochs; network-epochs; seconds
+        self._lock = threading.Lock()
         self.keeps_predictions = n_trials * data.n_rows * data.n_outputs * 4 <= PREDICTIONS_BYTES
         self._scored, self._recalled, self._best = 0, 0, (float("nan"), float("nan"))
         self._sheets: dict[tuple[str, bool, int, str], Sheet] = {}
@@ -152,9 +163,11 @@ class Experiment:
         return self._sheets[key]
 
     def pool(self, records: Sequence[Record], times: float = 1.0) -> Pool:
-        pool = Pool(self.jobs(records), self.backend, self.engines, self.memory, times, self.ledger)
+        """times: see Engines.choose; the first pool tells how much work there is in all."""
+        pool = Pool(self.jobs(records), self.backend, self.engines, self.memory, times, self.ledger, self)
         for job in pool.jobs:
             job.owner[0].engine = pool.engine(job)
+        self._expected = self._expected or times * sum(job.epochs for job in pool.jobs)
         return pool
 
     def run(self, configurations: Iterable[Configuration], times: float = 1.0) -> list[Record]:
@@ -162,7 +175,7 @@ class Experiment:
         records = self.begin(configurations)
         pool = self.pool(records, times)
         known = self.recall(pool.jobs)
-        self.follow(pool, pool.finish(self.must_end, known), len(known), len(pool.jobs))
+        self.follow(pool, pool.finish(known), len(known), len(pool.jobs))
         for record in records:
             record.status = "complete" if record.seen.all() else "unfinished"
         return records
@@ -175,6 +188,8 @@ class Experiment:
             for job in jobs:
                 result = self.ledger.results.get((*network_of(job), job.owner[0].rung))
                 if result is not None:
+                    record, fold = job.owner
+                    self.worked(max(0, result.epochs - int(record.epochs[fold])))
                     self._accept(job, result)
                     known.add(job)
             self._recalled += self._scored - before
@@ -185,12 +200,13 @@ class Experiment:
 
         networks: how many results are known already.
         """
+        self._networks, self._of_networks = networks, of_networks
         for cohort in cohorts:
             self.score(cohort)
-            networks += len(cohort)
+            self._networks += len(cohort)
             if self.ledger is not None and self.ledger.due():
                 self.ledger.flush(pool.cohorts)
-            self._tell(networks, of_networks)
+            self._tell()
         self.interrupted |= pool.interrupted
         self.ended |= pool.interrupted
         if self.ledger is not None and self.ended:
@@ -231,13 +247,37 @@ class Experiment:
             self.ledger.forget((record.configuration.number, fold) for record in records for fold in folds)
 
     def must_end(self) -> bool:
-        self.ended |= self.deadline is not None and time.perf_counter() > self.deadline
+        late = self.deadline is not None and time.perf_counter() > self.deadline
+        self.ended |= late or (self.interruption is not None and self.interruption.requested)
         return self.ended
 
-    def _tell(self, networks: int, of_networks: int) -> None:
-        seconds = time.perf_counter() - self.started
-        trained = self._scored - self._recalled
-        progress = Progress(networks, of_networks, self._scored, self.n_trials, *self._best, trained, seconds)
+    def must_cut(self) -> bool:
+        """A sweep that runs out of time before its first trial is done may finish what it has begun."""
+        if not self.must_end():
+            return False
+        late = self.deadline is not None and time.perf_counter() > self.deadline
+        return self._scored > 0 or not late
+
+    def worked(self, network_epochs: float) -> None:
+        with self._lock:
+            self._done += network_epochs
+
+    def tick(self) -> None:
+        if time.perf_counter() - self._ticked > BETWEEN_TICKS:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._ticked = time.perf_counter()
+        progress = Progress(
+            self._networks,
+            self._of_networks,
+            min(1.0, self._done / max(1.0, self._expected)),
+            self._scored,
+            self.n_trials,
+            *self._best,
+            self._scored - self._recalled,
+            self._ticked - self.started,
+        )
         for watch in self.watch:
             self.ended |= bool(watch(progress))
 

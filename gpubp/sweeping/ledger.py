@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,10 @@ import numpy as np
 from gpubp.array_files import read_array_file, write_array_file
 from gpubp.backends import Backend
 from gpubp.errors import DataError, GpubpError
-from gpubp.population import Population
 from gpubp.sweeping.cohort import Cohort
 from gpubp.sweeping.job import Job
 from gpubp.sweeping.trial import Result
 from gpubp.training import Snapshot
-from gpubp.training.engine import Work
 
 Network = tuple[int, int]  # trial, fold
 
@@ -104,10 +102,6 @@ class Ledger:
                 cohorts.append(Cohort.resume(own, part, kept.seconds[chosen], backend))
         return cohorts
 
-    def keeper(self, cohort: Cohort, others: Callable[[], Sequence[Cohort]]) -> CohortKeeper:
-        """others: cohorts that wait for their next epochs."""
-        return CohortKeeper(self, cohort, others)
-
     def flush(self, cohorts: Sequence[Cohort] = ()) -> None:
         """Write what has come since the last time: first results, then snapshots. A disk that does not take them is
         told of once; they are tried again the next time.
@@ -163,26 +157,6 @@ class Ledger:
     def _now(self) -> int:
         """The number of the round: each lasts `seconds`."""
         return int((time.monotonic() - self._began) / max(self.seconds, 1e-3))
-
-
-@dataclass(frozen=True)
-class CohortKeeper:
-    """A `training.Keeper` that writes into a ledger."""
-
-    ledger: Ledger
-    cohort: Cohort
-    others: Callable[[], Sequence[Cohort]]
-
-    def begin(self, population: Population, work: Work) -> None:
-        return None
-
-    def due(self, interrupted: bool) -> bool:
-        return interrupted or self.ledger.due()
-
-    def keep(self, snapshot: Snapshot) -> None:
-        taken = snapshot.seconds - (0.0 if self.cohort.snapshot is None else self.cohort.snapshot.seconds)
-        seconds = self.cohort.seconds + taken / len(self.cohort)
-        self.ledger.flush([*self.others(), replace(self.cohort, snapshot=snapshot, seconds=seconds)])
 
 
 def network_of(job: Job) -> Network:

@@ -12,7 +12,9 @@ from gpubp.backends import Backend
 from gpubp.errors import BackendError
 from gpubp.sweeping.cohort import Cohort
 from gpubp.sweeping.engines import Engines
+from gpubp.sweeping.guide import Guide
 from gpubp.sweeping.job import Job, population_key
+from gpubp.sweeping.keeper import CohortKeeper
 from gpubp.sweeping.ledger import Ledger
 from gpubp.sweeping.memory import parts
 from gpubp.sweeping.side_by_side import in_order
@@ -28,7 +30,8 @@ class Pool:
     """Jobs become cohorts: one key each, no more than the memory holds.
 
     `finish` trains everyone to the end. `advance` and `keep` train in rungs, between which losers leave; networks that
-    differ in their number of epochs are not together then. times: see `Engines.choose`. ledger: keeps snapshots.
+    differ in their number of epochs are not together then. times: see `Engines.choose`. ledger: keeps snapshots. guide:
+    is told of the work, and may end it.
     """
 
     def __init__(
@@ -39,8 +42,10 @@ class Pool:
         budget: int | None,
         times: float = 1.0,
         ledger: Ledger | None = None,
+        guide: Guide | None = None,
     ) -> None:
         self.backend, self.budget, self.jobs, self.ledger = backend, budget, jobs, ledger
+        self.guide = guide or Guide()
         groups: dict[Hashable, list[Job]] = {}
         for job in jobs:
             groups.setdefault(population_key(job), []).append(job)
@@ -51,7 +56,7 @@ class Pool:
     def engine(self, job: Job) -> str:
         return self.engine_of[population_key(job)]
 
-    def finish(self, ends: Callable[[], bool] = lambda: False, known: Container[Job] = ()) -> Iterator[Cohort]:
+    def finish(self, known: Container[Job] = ()) -> Iterator[Cohort]:
         """Train everyone to the end of their epochs, but those whose results are known. Cohorts are given as they get
         there, and then let go.
         """
@@ -61,9 +66,10 @@ class Pool:
         for job in fresh:
             groups.setdefault(population_key(job), []).append(job)
         parts = [part for group in groups.values() for part in self._parts(_neighbours(group), workers)]
-        tasks = [partial(self._whole, partial(_as_it_is, cohort), ends) for cohort in begun]
-        tasks += [partial(self._whole, partial(Cohort.start, part, self.backend), ends) for part in parts]
-        for cohorts in in_order(tasks, workers):
+        starts: list[Callable[[], Cohort]] = [partial(_as_it_is, cohort) for cohort in begun]
+        starts += [partial(Cohort.start, part, self.backend) for part in parts]
+        tasks = (partial(self._whole, start, workers == 1) for start in starts)
+        for cohorts in in_order(tasks, workers, self.guide.tick):
             yield from cohorts
 
     def _begun(self, jobs: Sequence[Job]) -> tuple[list[Cohort], list[Job]]:
@@ -77,30 +83,30 @@ class Pool:
         kernels = all(engine in ("lane", "block") for engine in self.engine_of.values())
         return SIDE_BY_SIDE if kernels and self.backend.name == "numpy" else 1
 
-    def _whole(self, start: Callable[[], Cohort], ends: Callable[[], bool]) -> list[Cohort]:
-        return [] if self.interrupted or ends() else list(self._finish(start(), ends))
+    def _whole(self, start: Callable[[], Cohort], ticks: bool) -> list[Cohort]:
+        return [] if self.interrupted or self.guide.must_end() else list(self._finish(start(), ticks))
 
-    def _finish(self, cohort: Cohort, ends: Callable[[], bool]) -> Iterator[Cohort]:
+    def _finish(self, cohort: Cohort, ticks: bool) -> Iterator[Cohort]:
         """Up to the least number of epochs, without those who are done then, up to the next, and so on."""
         waiting = [cohort]
-        while waiting and not self.interrupted and not ends():
+        while waiting and not self.interrupted and not self.guide.must_end():
             cohort = waiting.pop()
             epochs = np.array([job.epochs for job in cohort.jobs])
             level = int(epochs.min())
-            trained = self._train(cohort, level)
+            trained = self._train(cohort, level, ticks)
             if trained is None:
                 waiting += self._halves(cohort)
                 continue
-            if self.interrupted:
+            if self.interrupted or trained.epoch < level:
+                if self.ledger is not None:
+                    self.ledger.flush([trained])
                 return
             done = epochs == level
             yield trained if done.all() else trained.take(np.flatnonzero(done))
             if not done.all():
                 waiting.append(trained.take(np.flatnonzero(~done)))
 
-    def advance(
-        self, share: float, ends: Callable[[], bool] = lambda: False, known: Container[Job] = ()
-    ) -> Iterator[Cohort]:
+    def advance(self, share: float, known: Container[Job] = ()) -> Iterator[Cohort]:
         """Train those who are left up to this share of their epochs, rounded up; each cohort as it gets there. Those
         whose results at this share are known are left as they are: they may have gone further already, or not as far.
         """
@@ -115,14 +121,16 @@ class Pool:
                 cohort = cohort.take(np.flatnonzero(~chosen))
             if not len(cohort):
                 continue
-            if self.interrupted or ends():
+            if self.interrupted or self.guide.must_end():
                 self.cohorts.append(cohort)
                 continue
-            trained = self._train(cohort, max(1, math.ceil(cohort.jobs[0].epochs * share)))
+            level = max(1, math.ceil(cohort.jobs[0].epochs * share))
+            trained = self._train(cohort, level, ticks=True)
             if trained is None:
                 waiting += self._halves(cohort)
-            elif not self.interrupted:
-                self.cohorts.append(trained)
+                continue
+            self.cohorts.append(trained)
+            if not self.interrupted and trained.epoch >= level:
                 yield trained
 
     def _start(self) -> None:
@@ -149,12 +157,12 @@ class Pool:
                 self.cohorts.append(packed.take(np.arange(first, first + len(part))))
                 first += len(part)
 
-    def _train(self, cohort: Cohort, until: int) -> Cohort | None:
-        """The trained cohort; None where the memory does not hold it."""
+    def _train(self, cohort: Cohort, until: int, ticks: bool) -> Cohort | None:
+        """The trained cohort, not so far where it was cut short; None where the memory does not hold it."""
         if cohort.epoch > until:  # a snapshot was kept, and the result before it was not: from the start again
             cohort = Cohort.start(cohort.jobs, self.backend)
         try:
-            keeper = None if self.ledger is None else self.ledger.keeper(cohort, lambda: self.cohorts)
+            keeper = CohortKeeper(cohort, self.guide, self.ledger, lambda: self.cohorts, ticks)
             trained = cohort.train(until, self.engine(cohort.jobs[0]), keeper)
         except MemoryError as error:  # CuPy's OutOfMemoryError is one, too
             if len(cohort) == 1:
@@ -163,6 +171,7 @@ class Pool:
                     "Use smaller layers, smaller batches or fewer rows."
                 ) from error
             return None
+        keeper.work_up_to(trained.epoch)
         self.interrupted |= trained.history is not None and trained.history.interrupted
         return trained
 

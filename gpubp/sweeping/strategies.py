@@ -94,7 +94,7 @@ class Halving:
             for record in alive:
                 record.begin_rung(rung)
             known = experiment.recall(filter(_is_among(alive), pool.jobs))
-            advancing = pool.advance(share, experiment.must_end, known)
+            advancing = pool.advance(share, known)
             experiment.follow(pool, advancing, len(known), len(alive) * len(experiment.splits))
             if experiment.must_end() and not all(record.seen.all() for record in alive):
                 return  # this rung's scores are not of everyone, so there is no telling who would go on

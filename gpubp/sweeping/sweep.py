@@ -60,7 +60,8 @@ def sweep(
     metric: the name of a scorer of scikit-learn's, "loss", a callable (estimator, X, y), or None for accuracy or R².
     engine: "auto" chooses one for each kind of network by an estimate of the whole sweep; name one where sweeps of
     different sizes have to give the same bits. memory: bytes that a population may take, None for half of what is free.
-    budget: seconds after which nothing new is begun. watch: called with a `Progress` after each part.
+    budget: seconds after which the sweep ends with what is done, though not in the middle of its first trials. watch:
+    called with a `Progress` after each part, and some ten times a second in between.
     folder: where results and snapshots are kept, every `checkpoint` seconds; with `resume`, a sweep of the same table
     and arguments (but for memory, budget and watch) that was cut short there goes on, to the same bits as if it had not
     been. One that has come to its end gives its result again, until `result.discard_checkpoints()`. A disk that takes
@@ -120,7 +121,7 @@ def sweep(
             ledger=ledger,
         )
         with Interruption() as interruption:
-            experiment.watch = [*experiment.watch, lambda _: interruption.requested]
+            experiment.interruption = interruption
             plan.run(experiment, space, count)
         if ledger is not None:
             ledger.flush()

@@ -78,7 +78,7 @@ class Checkpoint:
                 raise
             raise DataError(f"{self.path}: {error}. Remove the file, and begin anew.") from error
 
-    def due(self, interrupted: bool) -> bool:
+    def due(self, epoch: int, interrupted: bool) -> bool:
         """Ctrl-C brings a checkpoint up to date, and makes none: what is saved then is the network."""
         return (interrupted and self.path.exists()) or time.monotonic() - self.last >= self.seconds
 
@@ -92,6 +92,9 @@ class Checkpoint:
                 self.failed = True
                 self.tell(f"No checkpoint could be written; the training goes on without. {error}")
         self.last = time.monotonic()
+
+    def ends(self) -> bool:
+        return False
 
     def remove(self) -> None:
         """Once the trained network is safe."""

@@ -173,8 +173,10 @@ class _Run:
             self.epoch += count
             ends = ends or bool(updates)
             at_once = 1 if callbacks else self._epochs_at_once(count, began)
-            if checkpoint is not None and not updates and checkpoint.due(interruption.requested):
-                checkpoint.keep(self._snapshot(time.perf_counter() - started))
+            if checkpoint is not None and not updates:
+                if checkpoint.due(self.epoch, interruption.requested):
+                    checkpoint.keep(self._snapshot(time.perf_counter() - started))
+                ends = ends or checkpoint.ends()
         seconds = time.perf_counter() - started
         snapshot = None
         if self.pauses and not updates:

@@ -162,8 +162,14 @@ class Keeper(Protocol):
         """Called once, before anything is changed: what to resume, if anything is kept of this training."""
         ...
 
-    def due(self, interrupted: bool) -> bool:
-        """Asked after each call of an engine: whether it is time to keep another. interrupted: Ctrl-C ends it here."""
+    def due(self, epoch: int, interrupted: bool) -> bool:
+        """Asked after each call of an engine, when `epoch` epochs are done: whether it is time to keep another
+        snapshot. interrupted: Ctrl-C ends the training here.
+        """
         ...
 
     def keep(self, snapshot: Snapshot) -> None: ...
+
+    def ends(self) -> bool:
+        """Asked after that: whether the training is to end here, as if it had been told to pause."""
+        ...
