@@ -15,6 +15,7 @@ from gpubp.backends import Backend, get_backend
 from gpubp.errors import DataError, GpubpError, ModelFileError, SettingsError
 from gpubp.files import write_whole
 from gpubp.kernels.architecture import Architecture
+from gpubp.model import Prediction, score
 from gpubp.population import Population
 from gpubp.preprocessing import Preprocessing, Target
 from gpubp.tables import Table
@@ -128,6 +129,17 @@ class Ensemble:
     def disagreement(self, X: Any, backend: Backend | str | None = None) -> np.ndarray:
         """How far the members are apart on each row: see Answer."""
         return self.answer(X, backend).disagreement
+
+    def evaluate(self, table: Table, backend: Backend | str | None = None) -> dict[str, Any]:
+        """The metrics (see gpubp.metrics) of the predictions on a table that has the target, the mean disagreement, and
+        the notes. SettingsError for an ensemble that was made from arrays.
+        """
+        if self.target is None:
+            raise SettingsError("This ensemble was made from arrays, and knows no target column: score its predict.")
+        answer = self.answer(table, backend)
+        found = score(Prediction(answer.values, answer.probabilities, answer.notes), self.target, table)
+        extent = {"disagreement": float(answer.disagreement.mean()), "rows": table.rows, "notes": list(answer.notes)}
+        return found | extent
 
     def save(self, path: str | Path) -> None:
         """Write it as safetensors, arrays and JSON, whole or not at all; ModelFileError where that cannot be."""

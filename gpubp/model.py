@@ -135,7 +135,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             "written by `gpubp train`."
         )
     if isinstance(described, dict) and described.get("format") == "gpubp ensemble":
-        raise ModelFileError(f"{path} is an ensemble: `gpubp predict` takes it, or read it with Ensemble.load.")
+        raise ModelFileError(f"{path} is an ensemble: read it with Ensemble.load.")
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise ModelFileError(f"{path} is not a model of gpubp.")
     if described.get("version") != VERSION:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from command_line import SEEDS, gpubp, refused, succeeds
 
-from gpubp import Model, Range
+from gpubp import Model, Range, read_table, sweep
 from gpubp.cli.space import DEFAULT, space_of
 from gpubp.ensemble import Ensemble
+from gpubp.errors import SettingsError
 
 SMALL = ("--grid", "hidden=3;4,2", "--range", "learning-rate=0.005:0.1:log", "--set", "epochs=12", "--folds", 3)
 
@@ -62,7 +63,28 @@ def test_the_ensemble_predicts_with_its_disagreement(tmp_path: Path) -> None:
     assert (max(answer["disagreement"]) > 1e-6) == (ensemble.n_members > 1)
     lines = list(csv.DictReader(io.StringIO(succeeds("predict", path, SEEDS).out)))
     assert list(lines[0]) == ["prediction", "disagreement"]
-    refused(tmp_path, "evaluate", path, SEEDS, words=("is an ensemble", "gpubp predict"))
+    truth = read_table(str(SEEDS)).frame[:, -1].to_list()
+    right = np.mean([str(found) == str(true) for found, true in zip(answer["predictions"], truth, strict=True)])
+    scores = succeeds("evaluate", path, SEEDS, "--json").json
+    assert scores["accuracy"] == pytest.approx(right)
+    assert scores["disagreement"] == pytest.approx(np.mean(answer["disagreement"]))
+    assert "disagreement" in succeeds("evaluate", path, SEEDS).out
+    shown = succeeds("show", path, "--json").json
+    assert [member["name"] for member in shown["members"]] == list(ensemble.names)
+    assert sum(member["count"] for member in shown["members"]) == 4
+    assert all(name in succeeds("show", path).out for name in ensemble.names)
+
+
+def test_an_ensemble_of_arrays_knows_no_columns(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    team = sweep(X, (X[:, 0] > 0).astype(int), {"hidden": (3,), "epochs": 5}, strategy="grid").ensemble(1)
+    path = tmp_path / "arrays.safetensors"
+    team.save(path)
+    for command in ("predict", "evaluate"):
+        refused(tmp_path, command, path, SEEDS, "-q", words=("made from arrays", "load it in Python"))
+    assert "classification" in succeeds("show", path).out
+    with pytest.raises(SettingsError, match="knows no target column"):
+        team.evaluate(read_table(str(SEEDS)))
 
 
 @pytest.mark.parametrize("strategy", ["grid", "halving"])

@@ -10,7 +10,7 @@ import typer
 
 from gpubp.cli import shapes
 from gpubp.cli.options import BackendOptions, ReportOptions, TableOptions
-from gpubp.cli.predict import MODEL_HELP
+from gpubp.cli.predict import MODEL_HELP, load, target_of
 
 MOST_CLASSES = 15
 """A confusion matrix of more classes is too wide to read; its largest mistakes are listed instead."""
@@ -33,13 +33,12 @@ def evaluate(
       gpubp evaluate model.safetensors test.csv
       gpubp evaluate model.safetensors test.csv --json
     """
-    from gpubp.model import Model
-
-    loaded = Model.load(model)
+    loaded = load(model)
+    about = {"task": loaded.task, "target": target_of(loaded).name}
     table = source.read()
     scores = loaded.evaluate(table, backend.choose(report))
     report.note(*scores["notes"])
-    outcome = {"task": loaded.task, "target": loaded.target.name} | scores
+    outcome = about | scores
     report.give(outcome, lambda: parts(outcome))
 
 
@@ -52,6 +51,7 @@ def parts(outcome: dict[str, Any]) -> Iterable[Any]:
                 ("R²", f"{outcome['r2']:.4f}"),
                 ("RMSE", shapes.number(outcome["rmse"])),
                 ("MAE", shapes.number(outcome["mae"])),
+                *disagreement(outcome),
             ]
         )
         return
@@ -61,6 +61,7 @@ def parts(outcome: dict[str, Any]) -> Iterable[Any]:
             ("accuracy", shapes.percent(outcome["accuracy"])),
             ("log-loss", f"{outcome['log_loss']:.4f}"),
             ("macro-F1", f"{outcome['macro_f1']:.4f}"),
+            *disagreement(outcome),
         ]
     )
     labels, matrix = outcome["labels"], outcome["confusion_matrix"]
@@ -71,6 +72,15 @@ def parts(outcome: dict[str, Any]) -> Iterable[Any]:
         )
     else:
         yield shapes.table(["true", "predicted", "rows>"], mistakes(labels, matrix))
+
+
+def disagreement(outcome: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    """Of an ensemble."""
+    if "disagreement" in outcome:
+        yield (
+            "disagreement",
+            f"{shapes.number(outcome['disagreement'])}, the members' standard deviation, over all rows",
+        )
 
 
 def mistakes(labels: list[str], matrix: list[list[int]]) -> list[tuple[str, str, int]]:

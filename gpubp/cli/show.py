@@ -12,9 +12,10 @@ import typer
 
 from gpubp.cli import shapes
 from gpubp.cli.options import ReportOptions
-from gpubp.cli.predict import MODEL_HELP
+from gpubp.cli.predict import MODEL_HELP, load
 
 if TYPE_CHECKING:
+    from gpubp.ensemble import Ensemble
     from gpubp.model import Model
 
 SHOWN_CATEGORIES = 8
@@ -24,7 +25,8 @@ def show(
     model: Annotated[Path, typer.Argument(metavar="MODEL", show_default=False, help=MODEL_HELP)],
     report: ReportOptions,
 ) -> None:
-    """Show a model: its layers, what it does to each column, and how it was trained.
+    """Show a model: its layers, what it does to each column, and how it was trained;
+    of an ensemble, its members.
 
     \b
     Examples:
@@ -33,8 +35,13 @@ def show(
     """
     from gpubp.model import Model
 
-    loaded = Model.load(model)
-    report.give(result(loaded), lambda: parts(loaded))
+    loaded = load(model)
+    if isinstance(loaded, Model):
+        found = loaded
+        report.give(result(found), lambda: parts(found))
+    else:
+        ensemble = loaded
+        report.give(members(ensemble), lambda: member_parts(ensemble))
 
 
 def result(model: Model) -> dict[str, Any]:
@@ -50,6 +57,44 @@ def result(model: Model) -> dict[str, Any]:
         "target": target.to_metadata() | {"mean": target.mean, "scale": target.scale},
         "training": dict(model.training),
     }
+
+
+def members(ensemble: Ensemble) -> dict[str, Any]:
+    target = ensemble.target
+    return {
+        "task": ensemble.task,
+        "target": None if target is None else target.to_metadata(),
+        "labels": None if ensemble.classes is None else ensemble.classes,
+        "members": [
+            {"name": name, "count": count, "architecture": group.architecture.to_dict()}
+            for group in ensemble.members
+            for name, count in zip(group.names, group.counts.tolist(), strict=True)
+        ],
+        "training": dict(ensemble.description),
+    }
+
+
+def member_parts(ensemble: Ensemble) -> Iterable[Any]:
+    of = "" if ensemble.target is None else f" of {ensemble.target.name!r}"
+    labels = None if ensemble.classes is None else ", ".join(map(str, ensemble.classes))
+    yield shapes.facts(
+        [
+            ("ensemble", shapes.counted(ensemble.n_members, "member")),
+            ("task", f"{ensemble.task}{of}"),
+            ("classes", labels),
+        ]
+    )
+    yield shapes.table(
+        ["member", "network", "activations", "counts>"],
+        [
+            (name, str(group.architecture), ", ".join(group.architecture.activations), count)
+            for group in ensemble.members
+            for name, count in zip(group.names, group.counts.tolist(), strict=True)
+        ],
+    )
+    facts = list(training(ensemble.description))
+    if facts:
+        yield shapes.facts(facts)
 
 
 def parts(model: Model) -> Iterable[Any]:
