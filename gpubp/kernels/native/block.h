@@ -7,7 +7,6 @@
 #include "block_losses.h"
 #include "block_network.h"
 #include "block_passes.h"
-#include "block_update.h"
 #include "random.h"
 
 struct Trainer {
@@ -19,7 +18,14 @@ struct Trainer {
   LARGE_METHOD void copy(bool in) {
     long long flat = network * net.parameters();
     for (int l = 0; l < net.layers; l++) {
-      const Layer& at = net.layer[l];
+      Layer& at = net.layer[l];
+      if (in_place(at.I, at.O)) {
+        at.w = task.params + flat;
+        if constexpr (slots > 0) at.a = task.slot_a + flat;
+        if constexpr (slots > 1) at.b = task.slot_b + flat;
+        flat += (at.I + 1) * at.O;
+        continue;
+      }
       block_numbers(at.I + 1, at.O, [&](int i, int j) {
         long long k = i * at.ldw + j, there = flat + (long long)i * at.O + j;
         move(in, at.w + k, task.params + there);
@@ -81,7 +87,8 @@ struct Trainer {
   METHOD void train() {
     clear();
     copy(true);
-    Update update{task, net, Rule(), hyper(H_RATE), hyper(H_L2), hyper(H_CLIP_NORM), hyper(H_WEIGHT_DECAY), net.parts};
+    Update update{task,  net,       Rule(), hyper(H_RATE), hyper(H_L2), hyper(H_CLIP_NORM), hyper(H_WEIGHT_DECAY),
+                  lane_t(), net.parts};
     update.rule.load(task.hyper, task.n_networks, network, 1);
     int steps = (task.n_rows + task.batch - 1) / task.batch;
     for (int epoch = 0; epoch < task.n_epochs; epoch++) {
@@ -101,10 +108,10 @@ struct Trainer {
         block_forward(net, size, true);
         Losses{net, task.table, task.stride, size, lane_div(one(), lane_set(total))}.evaluate();
         real_t batch_loss = weighted_sum(net.row_loss, size);
-        block_backward(net, size);
-        update.rule.begin(update.rate * lane_set(factor), update.weight_decay,
-                          task.first_update + (long long)epoch * steps + step + 1);
-        loss.add(batch_loss + update.apply(lane_set(total)));
+        long long number = task.first_update + (long long)epoch * steps + step + 1;
+        loss.add(batch_loss + update.begin(lane_set(factor), number, lane_set(total)));
+        block_backward(net, size, update);
+        if (task.has_clip) update.clipped();
       }
       long long at = (long long)epoch * task.n_networks + network;
       if (block_first()) task.losses[at] = loss.total;
@@ -117,7 +124,7 @@ struct Trainer {
   METHOD void clear() {
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
-      FOR_EACH(i, (at.I + 1) * at.ldw) {
+      FOR_EACH(i, in_place(at.I, at.O) ? 0 : (at.I + 1) * at.ldw) {
         at.w[i] = 0;
         if constexpr (slots > 0) at.a[i] = 0;
         if constexpr (slots > 1) at.b[i] = 0;
@@ -131,7 +138,7 @@ struct Trainer {
   LARGE_METHOD void validate(long long at) {
     const Layer& last = net.layer[net.layers - 1];
     Kahan loss, right;
-    real_t *residual = last.g, *lost = last.g + last.ldw;  // gradients are not needed now: O sums, and what they lost
+    real_t *residual = net.sums, *lost = net.sums + last.ldw;  // O sums, and what they lost
     FOR_EACH(o, last.O) residual[o] = lost[o] = 0;
     block_sync();
     for (int start = 0; start < task.n_held; start += task.batch) {
