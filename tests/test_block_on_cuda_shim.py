@@ -103,12 +103,12 @@ def test_predictions_by_blocks(standin: CupyBackend, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     "barrier",
     [
-        "net.scratch);\n    block_sync();\n    if (l == net.layers - 1",  # pre-activations are written before others take them
         "block_sync();  // transposed weights are written before others take them",
+        "net.scratch);\n    block_sync();\n    if (l == net.layers - 1",  # so are pre-activations
         "block_sync();  // gradients are written before others take them",
         "block_sync();  // everyone has seen this batch's losses and weights",  # before the next batch's overwrite them
     ],
-    ids=["forward", "transposed", "gradient", "validation"],
+    ids=["transposed", "forward", "gradient", "validation"],
 )
 def test_a_missing_barrier_shows(standin: CupyBackend, monkeypatch: pytest.MonkeyPatch, barrier: str) -> None:
     """In the bits, under some order of the threads. The others in block.h were taken away one by one as well."""

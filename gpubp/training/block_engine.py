@@ -25,10 +25,17 @@ class BlockEngine(KernelEngine):
         kernel = BlockKernel(work.dtype.name, settings.loss, settings.optimizer)
         program = program or work.backend.compile(kernel.source, kernel.definitions())
         self.shape = work.backend.to_device(shape_numbers(work.architecture))
+        self.inputs = work.backend.to_device(work.X, work.dtype)
         super().__init__(work, params, program)
+
+    def _table(self, work: Work, T: np.ndarray) -> Array:
+        """The targets (N, O) alone: a network's batch is gathered anyway, and the inputs are taken from where they are."""
+        return self.backend.to_device(T, work.dtype)
 
     def _lay_out(self, work: Work) -> None:
         super()._lay_out(work)
+        if work.weights is not None and self.weights is None:
+            self.weights = self.backend.to_device(work.weights, work.dtype)
         operations = 6.0 * work.architecture.n_parameters * work.batch_size
         self.members = self.program.team(work.n_networks) if operations > TEAM_OPERATIONS else 1
         settings, xp = work.settings, self.backend.xp
@@ -64,11 +71,10 @@ class BlockEngine(KernelEngine):
             slot_b,
             self.hyper,
             work.n_networks,
+            self.inputs,
             self.table,
-            self.table.shape[1],
-            0 if work.weights is None else work.weights.ndim,
             self.weights,
-            0 if self.weights is None else self.weights.shape[1],
+            0 if work.weights is None or work.weights.ndim == 1 else work.weights.shape[1],
             self.order,
             self.order_stride,
             self.seed_low,

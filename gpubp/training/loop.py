@@ -24,6 +24,7 @@ from gpubp.training.settings import Settings
 from gpubp.training.state import TrainingState
 from gpubp.training.validation import is_classification, target_spread
 
+FINITE_AT_ONCE = 1 << 18  # parameters of each network that are looked at together
 LONGEST_CALL = 0.2  # seconds that one call of an engine may take, since Ctrl-C and the progress bar wait for it
 
 
@@ -201,7 +202,7 @@ class _Run:
     def _history(self, log: _Log, interrupted: bool, seconds: float) -> History:
         backend = self.backend
         table = log.table()
-        finite = backend.to_host(backend.xp.isfinite(self.population.params).all(axis=1))
+        finite = backend.to_host(_all_finite(backend, self.population.params))
         epochs = log.epochs
         diverged = _first_lost(table[0], epochs)
         if self.validated:  # too far out for the validation rows, though not yet for the training rows
@@ -221,6 +222,14 @@ class _Run:
             engine=self.engine.name,
             engine_reason=self.choice.reason,
         )
+
+
+def _all_finite(backend: Backend, params: Array) -> Array:
+    """(P,) bool; a piece of the columns at a time, so that a large network's mask takes no memory."""
+    finite = backend.xp.ones(len(params), dtype=bool)
+    for start in range(0, params.shape[1], FINITE_AT_ONCE):
+        finite &= backend.xp.isfinite(params[:, start : start + FINITE_AT_ONCE]).all(axis=1)
+    return finite
 
 
 def _first_lost(losses: np.ndarray, epochs: np.ndarray) -> np.ndarray:

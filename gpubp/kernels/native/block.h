@@ -59,13 +59,11 @@ struct Trainer {
     return task.held_stride ? task.held[(long long)place * task.held_stride + network] : task.held[place];
   }
   METHOD real_t weight_of(int row) const {
-    if (task.weighted == 1) return task.table[(long long)row * task.stride + net.inputs() + net.outputs()];
-    if (task.weighted == 2) return task.weights[(long long)network * task.weights_stride + row];
-    return 1;
+    return task.weights ? task.weights[(long long)network * task.weights_stride + row] : 1;
   }
 
   // The batch's row numbers and weights (rows beyond `size` repeat the first: lanes go in whole groups), and its inputs.
-  LARGE_METHOD void read(const real_t* table, int start, int size, bool from_held) {
+  LARGE_METHOD void read(int start, int size, bool from_held) {
     FOR_EACH(r, net.batch_rows) {
       int row = from_held ? held_row(start + (r < size ? r : 0)) : row_at(start + (r < size ? r : 0));
       net.rows[r] = row;
@@ -73,14 +71,14 @@ struct Trainer {
     }
     block_sync();
     block_numbers(size, net.inputs(), [&](int r, int c) {
-      net.x[r * net.ldx + c] = table[(long long)net.rows[r] * task.stride + c];
+      net.x[r * net.ldx + c] = task.inputs[(long long)net.rows[r] * net.inputs() + c];
     });
     FOR_EACH(r, size) net.x[r * net.ldx + net.inputs()] = 1;
     block_sync();
   }
   METHOD real_t weighted_sum(const real_t* values, int size) const {
     real_t sum = 0;
-    for (int r = 0; r < size; r++) sum = sum + (task.weighted ? values[r] * net.row_weight[r] : values[r]);
+    for (int r = 0; r < size; r++) sum = sum + (task.weights ? values[r] * net.row_weight[r] : values[r]);
     return sum;
   }
 
@@ -97,16 +95,16 @@ struct Trainer {
       for (int step = 0; step < steps; step++) {
         int start = step * task.batch, size = task.n_rows - start < task.batch ? task.n_rows - start : task.batch;
         real_t factor = task.factors ? task.factors[(long long)epoch * steps + step] : 1;
-        read(task.table, start, size, false);
+        read(start, size, false);
         real_t total = (real_t)size;
-        if (task.weighted) {
+        if (task.weights) {
           total = 0;
           for (int r = 0; r < size; r++) total = total + net.row_weight[r];
           total = total > 0 ? total : 1;
         }
         if (task.drop_below) block_draw(task, net, network, task.first_epoch + epoch, start, size);
         block_forward(net, size, true);
-        Losses{net, task.table, task.stride, size, lane_div(one(), lane_set(total))}.evaluate();
+        Losses{net, task.targets, size, lane_div(one(), lane_set(total))}.evaluate();
         real_t batch_loss = weighted_sum(net.row_loss, size);
         long long number = task.first_update + (long long)epoch * steps + step + 1;
         loss.add(batch_loss + update.begin(lane_set(factor), number, lane_set(total)));
@@ -143,9 +141,9 @@ struct Trainer {
     block_sync();
     for (int start = 0; start < task.n_held; start += task.batch) {
       int size = task.n_held - start < task.batch ? task.n_held - start : task.batch;
-      read(task.held_table, start, size, true);
+      read(start, size, true);
       block_forward(net, size, false);
-      Losses{net, task.held_table, task.stride, size, lane_set(0)}.evaluate();
+      Losses{net, task.held_targets, size, lane_set(0)}.evaluate();
       for (int r = 0; r < size; r++) {
         loss.add(net.row_loss[r] * net.row_weight[r]);
         if constexpr (classifies) right.add(net.row_right[r] * net.row_weight[r]);
@@ -155,8 +153,7 @@ struct Trainer {
           Kahan sum;
           sum.total = residual[o], sum.lost = lost[o];
           for (int r = 0; r < size; r++) {
-            real_t off = last.h[r * last.ldh + o] -
-                         task.held_table[(long long)net.rows[r] * task.stride + net.inputs() + o];
+            real_t off = last.h[r * last.ldh + o] - task.held_targets[(long long)net.rows[r] * last.O + o];
             sum.add(off * off * net.row_weight[r]);
           }
           residual[o] = sum.total, lost[o] = sum.lost;
@@ -181,16 +178,16 @@ struct Trainer {
 
 #define TRAIN_PARAMETERS \
   const int *shape, real_t *params, real_t *slot_a, real_t *slot_b, const real_t *hyper, int n_networks, \
-      const real_t *table, int stride, int weighted, const real_t *weights, int weights_stride, const int *order, \
+      const real_t *inputs, const real_t *targets, const real_t *weights, int weights_stride, const int *order, \
       int order_stride, const unsigned *seed_low, const unsigned *seed_high, int *shuffled, int shuffled_stride, \
-      int n_rows, int batch, int first_epoch, int first_update, int n_epochs, const real_t *factors, const int *held, int held_stride, \
-      int n_held, const real_t *held_table, const real_t *spread, const unsigned *drop_below, \
+      int n_rows, int batch, int first_epoch, int first_update, int n_epochs, const real_t *factors, const int *held, \
+      int held_stride, int n_held, const real_t *held_targets, const real_t *spread, const unsigned *drop_below, \
       const real_t *drop_scale, int has_l2, int has_clip, real_t *losses, real_t *held_losses, real_t *held_scores, \
       real_t *memory, int memory_stride, int shared_numbers, int *meeting, int member, int members, int first, int last
 #define TRAIN_TASK \
-  {shape, params, slot_a, slot_b, hyper, n_networks, table, stride, weighted, weights, weights_stride, order, \
-   order_stride, seed_low, seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, \
-   held, held_stride, n_held, held_table, spread, drop_below, drop_scale, has_l2, has_clip, losses, held_losses, \
+  {shape, params, slot_a, slot_b, hyper, n_networks, inputs, targets, weights, weights_stride, order, order_stride, \
+   seed_low, seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, held, \
+   held_stride, n_held, held_targets, spread, drop_below, drop_scale, has_l2, has_clip, losses, held_losses, \
    held_scores}
 
 #if TARGET_CUDA

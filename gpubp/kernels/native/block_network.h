@@ -20,9 +20,8 @@ struct Task {             // one call's arguments; arrays of real_t unless said 
   real_t *slot_a, *slot_b;  // (P, K) optimizer state, where the optimizer has it
   const real_t* hyper;    // (HYPERPARAMETERS, P)
   int n_networks;         // P
-  const real_t* table;    // (N, stride): inputs, targets and, where `weighted` is 1, the weight of each row
-  int stride, weighted;   // row weights: 0 none, 1 in the table, 2 in `weights`
-  const real_t* weights;  // (P, weights_stride)
+  const real_t *inputs, *targets;  // (N, I), (N, O)
+  const real_t* weights;  // of the rows: (P, weights_stride), or stride 0: (N,), for all networks; null: none
   int weights_stride;
   const int* order;       // (rows, order_stride): the training rows, networks side by side; stride 0: (rows,), shared
   int order_stride;
@@ -33,7 +32,7 @@ struct Task {             // one call's arguments; arrays of real_t unless said 
   const real_t* factors;  // (n_epochs, steps) by which the rate is multiplied; null where the schedule is constant
   const int* held;        // as order: the validation rows
   int held_stride, n_held;
-  const real_t* held_table;  // as table
+  const real_t* held_targets;  // as targets
   const real_t* spread;   // (P, O): see training/validation.py; unused where the loss classifies
   const unsigned* drop_below;  // (hidden layers, P): see dropout.h; null: nothing is dropped
   const real_t* drop_scale;    // (hidden layers, P)
