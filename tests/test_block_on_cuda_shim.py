@@ -41,6 +41,19 @@ def test_loops_longer_than_the_block_and_columns_beyond_every_tile(standin: Cupy
     assert_same_bits(params(standin), params(NumpyBackend()))
 
 
+def test_large_matrices(standin: CupyBackend) -> None:
+    """A CPU packs them, and trains those of 448 columns where they are; a block of CUDA threads copies all."""
+    random = np.random.default_rng(2)
+    X, T = random.normal(size=(9, 300)), random.normal(size=(9, 2))
+
+    def params(backend: NumpyBackend | CupyBackend) -> np.ndarray:
+        network = Population.initialize(Architecture(300, (448, 301), 2, "tanh"), np.arange(1), backend)
+        train(network, X, T, Settings("squared_error", epochs=1, batch_size=5, l2=0.1), engine="block")
+        return backend.to_host(network.params)
+
+    assert_same_bits(params(standin), params(NumpyBackend()))
+
+
 def test_a_block_may_have_fewer_threads(standin: CupyBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_ON_CPU_ORDER", "777")
     program = changed(standin, VALIDATED, THREADS=33)
@@ -90,11 +103,12 @@ def test_predictions_by_blocks(standin: CupyBackend, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     "barrier",
     [
-        "at.z, at.ldz);\n    block_sync();",  # pre-activations are written before others take them
-        "net.transposed, ldt);\n    block_sync();",  # so are transposed weights
+        "block_sync();  // transposed weights are written before others take them",
+        "net.scratch);\n    block_sync();\n    if (l == net.layers - 1",  # so are pre-activations
+        "block_sync();  // gradients are written before others take them",
         "block_sync();  // everyone has seen this batch's losses and weights",  # before the next batch's overwrite them
     ],
-    ids=["forward", "backward", "validation"],
+    ids=["transposed", "forward", "gradient", "validation"],
 )
 def test_a_missing_barrier_shows(standin: CupyBackend, monkeypatch: pytest.MonkeyPatch, barrier: str) -> None:
     """In the bits, under some order of the threads. The others in block.h were taken away one by one as well."""

@@ -21,6 +21,7 @@ from gpubp.backends import NumpyBackend
 from gpubp.backends.host_compiler import ISAS, Isa, find_compiler, runnable_isas
 from gpubp.backends.host_program import HostProgram
 from gpubp.kernels.architecture import Architecture
+from gpubp.kernels.block import BlockKernel
 from gpubp.population import Population, network_seeds
 from gpubp.training import Settings, block_engine, train
 
@@ -76,6 +77,42 @@ def test_a_team_of_threads_for_one_network(monkeypatch: pytest.MonkeyPatch, case
     found, metrics = trained_in_calls(BACKEND, case, (EPOCHS,), team, keep=keep)
     assert_same_bits(found, expected)
     assert_same_bits(metrics, its_metrics)
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+def test_large_matrices_on_every_vector_width_and_by_teams(
+    monkeypatch: pytest.MonkeyPatch, clip_norm: float | None
+) -> None:
+    """Packed, in several pieces; one of them trained in the caller's array; and a batch larger than a piece of it."""
+    random = np.random.default_rng(2)
+    inputs, targets = random.normal(size=(590, 300)), random.normal(size=(590, 2))
+    shape = Architecture(300, (448, 301), 2, "tanh")
+    kernel = BlockKernel("float32", "squared_error", "adamw")
+    compiler = find_compiler()
+    assert compiler is not None
+
+    def trained(engine: str, program: HostProgram | None = None) -> np.ndarray:
+        if program is not None:
+            monkeypatch.setattr(BACKEND, "compile", lambda *_: program)
+        networks = Population.initialize(shape, network_seeds(0, 1), BACKEND)
+        settings = Settings(
+            "squared_error",
+            optimizer="adamw",
+            epochs=2,
+            batch_size=295,
+            l2=0.01,
+            clip_norm=clip_norm,
+            learning_rate=1e-3,
+        )
+        train(networks, inputs, targets, settings, engine=engine)
+        return networks.params
+
+    expected, by_arrays = trained("block"), trained("array")
+    np.testing.assert_allclose(expected, by_arrays, rtol=0, atol=1e-4)
+    for isa in runnable_isas(compiler):
+        for threads in (1, 2, 3):
+            program = HostProgram(kernel.source, kernel.definitions(), isa=isa, threads=threads)
+            assert_same_bits(trained("block", program), expected)
 
 
 @pytest.mark.parametrize("case", SEVERAL, ids=str)

@@ -27,6 +27,9 @@ PREDICTION_BYTES = 256 << 10  # of a piece's values on their way through a netwo
 SAVED_PARAMETER, SAVED_NEURON, PREDICTION_COMPILES = 5e-12, 1e-9, 0.8
 WORKING_BYTES = 256 << 20  # of one launch: each CUDA block has working memory of its own
 MOST_PADDING = 32  # numbers that a row of a matrix may be padded with, whatever the vector's width
+# What block_cpu.h says of these: numbers of a large matrix; its rows that are packed at a time; the columns of a strip,
+# at the most; numbers of a gradient's panel; rows of a register tile, at the most.
+LARGE_MATRIX, PACKED_STEPS, STRIP, PANEL, TILE_ROWS = 1 << 17, 256, 64, 1 << 14, 6
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def refusal(architecture: Architecture, batch_size: int, slots: int, dropout: bo
     """Why the kernel cannot serve such networks; None if it can."""
     if architecture.n_layers > MOST_LAYERS:
         return f"{architecture.n_layers} layers of weights are more than its {MOST_LAYERS}"
-    numbers = memory_numbers(architecture, batch_size, slots, dropout)
+    numbers = memory_numbers(architecture, batch_size, slots, dropout, clips=True)
     if numbers >= 2**31:
         return f"a network with its batch takes {numbers:,} numbers of memory, and it counts them up to 2^31"
     return None
@@ -75,21 +78,45 @@ def shape_numbers(architecture: Architecture) -> np.ndarray:
 
 
 def memory_numbers(
-    architecture: Architecture, batch_size: int, slots: int, dropout: bool = False, padding: int = MOST_PADDING
+    architecture: Architecture,
+    batch_size: int,
+    slots: int,
+    dropout: bool = False,
+    clips: bool = False,
+    members: int | None = 1,
 ) -> int:
     """How many numbers of working memory a network needs: at least what the kernel lays out (Network::lay_out).
 
-    padding: of a matrix's rows; CUDA's have none.
+    members: of the team of CPU threads that train it; None for a block of CUDA threads.
     """
     rows = -(-batch_size // 16) * 16
+    padding = 0 if members is None else MOST_PADDING
     numbers = rows * (architecture.n_inputs + 1 + padding)
-    widest = 0
+    scratch = gradients = 0
     for fan_in, fan_out in zip(architecture.sizes[:-1], architecture.sizes[1:], strict=True):
-        numbers += (fan_in + 1) * (fan_out + padding) * (2 + slots)  # weights, gradient, optimizer state
+        matrix = (fan_in + 1) * (fan_out + padding)
+        in_place = members is not None and fan_out % 16 == 0 and fan_in * fan_out >= LARGE_MATRIX
+        numbers += matrix * (clips + (0 if in_place else 1 + slots))  # gradient, weights, optimizer state
         numbers += rows * 3 * (fan_out + 1 + padding)  # values, pre-activations, their gradients
         numbers += dropout * rows * 2 * (fan_out + padding)  # values before they are dropped, and the masks
-        widest = max(widest, fan_out * (fan_in + padding))  # the transposed weights
-    return numbers + widest + 4 * rows + PARTIAL_SUMS
+        scratch = max(scratch, packed_numbers(fan_in, fan_out, members))
+        gradients = max(gradients, matrix if members is None else members * panel_numbers(fan_in + 1, fan_out, members))
+    numbers += 0 if clips else gradients
+    return numbers + scratch + 4 * rows + 2 * (architecture.n_outputs + padding) + PARTIAL_SUMS
+
+
+def packed_numbers(fan_in: int, fan_out: int, members: int | None = 1) -> int:
+    """Of a layer's weights that the kernel has packed, or on CUDA transposed, at a time."""
+    if members is None:
+        return fan_in * fan_out
+    most = max(fan_in, fan_out)
+    return min(PACKED_STEPS, most) * (most + (members + 1) * STRIP)
+
+
+def panel_numbers(rows: int, columns: int, members: int) -> int:
+    """Of a layer's gradient, a member's part of which is taken a panel of rows at a time."""
+    columns = columns // members + 2 * STRIP
+    return min(rows * columns, max(PANEL, TILE_ROWS * columns))
 
 
 def prediction_pays(backend: Backend, architecture: Architecture, n_networks: int, n_rows: int) -> bool:
@@ -119,8 +146,9 @@ def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array)
     out = xp.empty((n_networks, n_rows, architecture.n_outputs), dtype=dtype)
     widths = sum(size + 1 + MOST_PADDING for size in architecture.sizes)
     rows_at_once = max(16, min(1024, PREDICTION_BYTES // (widths * dtype.itemsize)) // 16 * 16)
-    pairs = zip(architecture.sizes[:-1], architecture.sizes[1:], strict=True)
-    numbers = rows_at_once * widths + sum((fan_in + 1) * (fan_out + MOST_PADDING) for fan_in, fan_out in pairs)
+    pairs = list(zip(architecture.sizes[:-1], architecture.sizes[1:], strict=True))
+    numbers = rows_at_once * widths + max(packed_numbers(*pair) for pair in pairs)
+    numbers += sum((fan_in + 1) * (fan_out + MOST_PADDING) for fan_in, fan_out in pairs)
     shared = min(numbers, program.shared_room() // dtype.itemsize)
     shape = backend.to_device(shape_numbers(architecture))
     items = n_networks * -(-n_rows // rows_at_once)

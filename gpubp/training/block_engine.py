@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Program
-from gpubp.kernels.block import MOST_PADDING, BlockKernel, memory_numbers, shape_numbers
+from gpubp.kernels.block import BlockKernel, memory_numbers, shape_numbers
 from gpubp.training.engine import Work
 from gpubp.training.kernel_engine import KernelEngine, Run
 
@@ -25,18 +25,29 @@ class BlockEngine(KernelEngine):
         kernel = BlockKernel(work.dtype.name, settings.loss, settings.optimizer)
         program = program or work.backend.compile(kernel.source, kernel.definitions())
         self.shape = work.backend.to_device(shape_numbers(work.architecture))
-        padding = MOST_PADDING if work.backend.name == "numpy" else 0
-        self.numbers = memory_numbers(
-            work.architecture, work.batch_size, kernel.slots, work.dropout is not None, padding
-        )
-        self.shared_numbers = min(self.numbers, program.shared_room() // work.dtype.itemsize)
+        self.inputs = work.backend.to_device(work.X, work.dtype)
         super().__init__(work, params, program)
+
+    def _table(self, work: Work, T: np.ndarray) -> Array:
+        """The targets (N, O) alone: a network's batch is gathered anyway, and the inputs are taken from where they are."""
+        return self.backend.to_device(T, work.dtype)
 
     def _lay_out(self, work: Work) -> None:
         super()._lay_out(work)
+        if work.weights is not None and self.weights is None:
+            self.weights = self.backend.to_device(work.weights, work.dtype)
         operations = 6.0 * work.architecture.n_parameters * work.batch_size
         self.members = self.program.team(work.n_networks) if operations > TEAM_OPERATIONS else 1
-        xp = self.backend.xp
+        settings, xp = work.settings, self.backend.xp
+        self.numbers = memory_numbers(
+            work.architecture,
+            work.batch_size,
+            len(settings.optimizer_rule.arrays),
+            dropout=work.dropout is not None,
+            clips=settings.clip_norm is not None,
+            members=self.members if self.backend.name == "numpy" else None,
+        )
+        self.shared_numbers = min(self.numbers, self.program.shared_room() // work.dtype.itemsize)
         self.memory = {
             piece: xp.empty((self.program.columns(*piece), self.numbers), dtype=work.dtype) for _, piece in self.calls
         }
@@ -60,11 +71,10 @@ class BlockEngine(KernelEngine):
             slot_b,
             self.hyper,
             work.n_networks,
+            self.inputs,
             self.table,
-            self.table.shape[1],
-            0 if work.weights is None else work.weights.ndim,
             self.weights,
-            0 if self.weights is None else self.weights.shape[1],
+            0 if work.weights is None or work.weights.ndim == 1 else work.weights.shape[1],
             self.order,
             self.order_stride,
             self.seed_low,

@@ -24,6 +24,7 @@ from gpubp.training.settings import Settings
 from gpubp.training.snapshot import Keeper, Snapshot
 from gpubp.training.state import TrainingState
 
+FINITE_AT_ONCE = 1 << 18  # parameters of each network that are looked at together
 LONGEST_CALL = 0.2  # seconds that one call of an engine may take, since Ctrl-C and the progress bar wait for it
 
 
@@ -302,7 +303,7 @@ class _Run:
 
     def _history(self, interrupted: bool, seconds: float, snapshot: Snapshot | None) -> History:
         backend, table, epochs = self.backend, self.log.table(), self.log.epochs
-        finite = backend.to_host(backend.xp.isfinite(self.population.params).all(axis=1))
+        finite = backend.to_host(_all_finite(backend, self.population.params))
         return History(
             training_loss=table[0],
             validation_loss=table[1] if self.validated else None,
@@ -317,6 +318,14 @@ class _Run:
             engine_reason=self.choice.reason,
             snapshot=snapshot,
         )
+
+
+def _all_finite(backend: Backend, params: Array) -> Array:
+    """(P,) bool; a piece of the columns at a time, so that a large network's mask takes no memory."""
+    finite = backend.xp.ones(len(params), dtype=bool)
+    for start in range(0, params.shape[1], FINITE_AT_ONCE):
+        finite &= backend.xp.isfinite(params[:, start : start + FINITE_AT_ONCE]).all(axis=1)
+    return finite
 
 
 def _fetch_once(backend: Backend, metrics: Array) -> Any:

@@ -7,7 +7,6 @@
 #include "block_losses.h"
 #include "block_network.h"
 #include "block_passes.h"
-#include "block_update.h"
 #include "random.h"
 
 struct Trainer {
@@ -19,7 +18,14 @@ struct Trainer {
   LARGE_METHOD void copy(bool in) {
     long long flat = network * net.parameters();
     for (int l = 0; l < net.layers; l++) {
-      const Layer& at = net.layer[l];
+      Layer& at = net.layer[l];
+      if (in_place(at.I, at.O)) {
+        at.w = task.params + flat;
+        if constexpr (slots > 0) at.a = task.slot_a + flat;
+        if constexpr (slots > 1) at.b = task.slot_b + flat;
+        flat += (at.I + 1) * at.O;
+        continue;
+      }
       block_numbers(at.I + 1, at.O, [&](int i, int j) {
         long long k = i * at.ldw + j, there = flat + (long long)i * at.O + j;
         move(in, at.w + k, task.params + there);
@@ -53,13 +59,11 @@ struct Trainer {
     return task.held_stride ? task.held[(long long)place * task.held_stride + network] : task.held[place];
   }
   METHOD real_t weight_of(int row) const {
-    if (task.weighted == 1) return task.table[(long long)row * task.stride + net.inputs() + net.outputs()];
-    if (task.weighted == 2) return task.weights[(long long)network * task.weights_stride + row];
-    return 1;
+    return task.weights ? task.weights[(long long)network * task.weights_stride + row] : 1;
   }
 
   // The batch's row numbers and weights (rows beyond `size` repeat the first: lanes go in whole groups), and its inputs.
-  LARGE_METHOD void read(const real_t* table, int start, int size, bool from_held) {
+  LARGE_METHOD void read(int start, int size, bool from_held) {
     FOR_EACH(r, net.batch_rows) {
       int row = from_held ? held_row(start + (r < size ? r : 0)) : row_at(start + (r < size ? r : 0));
       net.rows[r] = row;
@@ -67,21 +71,22 @@ struct Trainer {
     }
     block_sync();
     block_numbers(size, net.inputs(), [&](int r, int c) {
-      net.x[r * net.ldx + c] = table[(long long)net.rows[r] * task.stride + c];
+      net.x[r * net.ldx + c] = task.inputs[(long long)net.rows[r] * net.inputs() + c];
     });
     FOR_EACH(r, size) net.x[r * net.ldx + net.inputs()] = 1;
     block_sync();
   }
   METHOD real_t weighted_sum(const real_t* values, int size) const {
     real_t sum = 0;
-    for (int r = 0; r < size; r++) sum = sum + (task.weighted ? values[r] * net.row_weight[r] : values[r]);
+    for (int r = 0; r < size; r++) sum = sum + (task.weights ? values[r] * net.row_weight[r] : values[r]);
     return sum;
   }
 
   METHOD void train() {
     clear();
     copy(true);
-    Update update{task, net, Rule(), hyper(H_RATE), hyper(H_L2), hyper(H_CLIP_NORM), hyper(H_WEIGHT_DECAY), net.parts};
+    Update update{task,  net,       Rule(), hyper(H_RATE), hyper(H_L2), hyper(H_CLIP_NORM), hyper(H_WEIGHT_DECAY),
+                  lane_t(), net.parts};
     update.rule.load(task.hyper, task.n_networks, network, 1);
     int steps = (task.n_rows + task.batch - 1) / task.batch;
     for (int epoch = 0; epoch < task.n_epochs; epoch++) {
@@ -90,21 +95,21 @@ struct Trainer {
       for (int step = 0; step < steps; step++) {
         int start = step * task.batch, size = task.n_rows - start < task.batch ? task.n_rows - start : task.batch;
         real_t factor = task.factors ? task.factors[(long long)epoch * steps + step] : 1;
-        read(task.table, start, size, false);
+        read(start, size, false);
         real_t total = (real_t)size;
-        if (task.weighted) {
+        if (task.weights) {
           total = 0;
           for (int r = 0; r < size; r++) total = total + net.row_weight[r];
           total = total > 0 ? total : 1;
         }
         if (task.drop_below) block_draw(task, net, network, task.first_epoch + epoch, start, size);
         block_forward(net, size, true);
-        Losses{net, task.table, task.stride, size, lane_div(one(), lane_set(total))}.evaluate();
+        Losses{net, task.targets, size, lane_div(one(), lane_set(total))}.evaluate();
         real_t batch_loss = weighted_sum(net.row_loss, size);
-        block_backward(net, size);
-        update.rule.begin(update.rate * lane_set(factor), update.weight_decay,
-                          task.first_update + (long long)epoch * steps + step + 1);
-        loss.add(batch_loss + update.apply(lane_set(total)));
+        long long number = task.first_update + (long long)epoch * steps + step + 1;
+        loss.add(batch_loss + update.begin(lane_set(factor), number, lane_set(total)));
+        block_backward(net, size, update);
+        if (task.has_clip) update.clipped();
       }
       long long at = (long long)epoch * task.n_networks + network;
       if (block_first()) task.losses[at] = loss.total;
@@ -117,7 +122,7 @@ struct Trainer {
   METHOD void clear() {
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
-      FOR_EACH(i, (at.I + 1) * at.ldw) {
+      FOR_EACH(i, in_place(at.I, at.O) ? 0 : (at.I + 1) * at.ldw) {
         at.w[i] = 0;
         if constexpr (slots > 0) at.a[i] = 0;
         if constexpr (slots > 1) at.b[i] = 0;
@@ -131,14 +136,14 @@ struct Trainer {
   LARGE_METHOD void validate(long long at) {
     const Layer& last = net.layer[net.layers - 1];
     Kahan loss, right;
-    real_t *residual = last.g, *lost = last.g + last.ldw;  // gradients are not needed now: O sums, and what they lost
+    real_t *residual = net.sums, *lost = net.sums + last.ldw;  // O sums, and what they lost
     FOR_EACH(o, last.O) residual[o] = lost[o] = 0;
     block_sync();
     for (int start = 0; start < task.n_held; start += task.batch) {
       int size = task.n_held - start < task.batch ? task.n_held - start : task.batch;
-      read(task.held_table, start, size, true);
+      read(start, size, true);
       block_forward(net, size, false);
-      Losses{net, task.held_table, task.stride, size, lane_set(0)}.evaluate();
+      Losses{net, task.held_targets, size, lane_set(0)}.evaluate();
       for (int r = 0; r < size; r++) {
         loss.add(net.row_loss[r] * net.row_weight[r]);
         if constexpr (classifies) right.add(net.row_right[r] * net.row_weight[r]);
@@ -148,8 +153,7 @@ struct Trainer {
           Kahan sum;
           sum.total = residual[o], sum.lost = lost[o];
           for (int r = 0; r < size; r++) {
-            real_t off = last.h[r * last.ldh + o] -
-                         task.held_table[(long long)net.rows[r] * task.stride + net.inputs() + o];
+            real_t off = last.h[r * last.ldh + o] - task.held_targets[(long long)net.rows[r] * last.O + o];
             sum.add(off * off * net.row_weight[r]);
           }
           residual[o] = sum.total, lost[o] = sum.lost;
@@ -174,16 +178,16 @@ struct Trainer {
 
 #define TRAIN_PARAMETERS \
   const int *shape, real_t *params, real_t *slot_a, real_t *slot_b, const real_t *hyper, int n_networks, \
-      const real_t *table, int stride, int weighted, const real_t *weights, int weights_stride, const int *order, \
+      const real_t *inputs, const real_t *targets, const real_t *weights, int weights_stride, const int *order, \
       int order_stride, const unsigned *seed_low, const unsigned *seed_high, int *shuffled, int shuffled_stride, \
-      int n_rows, int batch, int first_epoch, int first_update, int n_epochs, const real_t *factors, const int *held, int held_stride, \
-      int n_held, const real_t *held_table, const real_t *spread, const unsigned *drop_below, \
+      int n_rows, int batch, int first_epoch, int first_update, int n_epochs, const real_t *factors, const int *held, \
+      int held_stride, int n_held, const real_t *held_targets, const real_t *spread, const unsigned *drop_below, \
       const real_t *drop_scale, int has_l2, int has_clip, real_t *losses, real_t *held_losses, real_t *held_scores, \
       real_t *memory, int memory_stride, int shared_numbers, int *meeting, int member, int members, int first, int last
 #define TRAIN_TASK \
-  {shape, params, slot_a, slot_b, hyper, n_networks, table, stride, weighted, weights, weights_stride, order, \
-   order_stride, seed_low, seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, \
-   held, held_stride, n_held, held_table, spread, drop_below, drop_scale, has_l2, has_clip, losses, held_losses, \
+  {shape, params, slot_a, slot_b, hyper, n_networks, inputs, targets, weights, weights_stride, order, order_stride, \
+   seed_low, seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, held, \
+   held_stride, n_held, held_targets, spread, drop_below, drop_scale, has_l2, has_clip, losses, held_losses, \
    held_scores}
 
 #if TARGET_CUDA

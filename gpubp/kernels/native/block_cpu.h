@@ -2,6 +2,7 @@
 // network a team of threads that share every loop and meet at block_sync. How many they are does not change the bits.
 #pragma once
 #include "dialect.h"
+#include "transpose.h"
 
 extern "C" int sched_yield(void);
 
@@ -23,13 +24,14 @@ FN void block_sync() {
     if (spins > 2000) sched_yield();
 }
 FN bool block_first() { return team.member == 0; }
-// This member's share of [0, n) in whole steps: from share_begin to share_end.
-FN int share_of(int n, int step, int member) { return (int)((long)((n + step - 1) / step) * member / team.members) * step; }
-FN int share_begin(int n, int step) { return share_of(n, step, team.member); }
-FN int share_end(int n, int step) {
-  int end = share_of(n, step, team.member + 1);
-  return end < n ? end : n;
+// Where part `part` of [0, n), cut into `parts` of whole steps, begins.
+FN int part_begin(int n, int step, int part, int parts) {
+  int begin = (int)((long)((n + step - 1) / step) * part / parts) * step;
+  return begin < n ? begin : n;
 }
+// This member's share of [0, n) in whole steps: from share_begin to share_end.
+FN int share_begin(int n, int step) { return part_begin(n, step, team.member, team.members); }
+FN int share_end(int n, int step) { return part_begin(n, step, team.member + 1, team.members); }
 
 // A register tile: at most TILE_ROWS rows of TILE_VECTORS vectors, so that sums and operands fit the registers.
 #if VECTOR_BYTES >= 64
@@ -61,14 +63,13 @@ template <class F> FN void block_numbers(int rows, int columns, const F& f) {
   FOR_EACH(r, rows) for (int j = 0; j < columns; j++) f(r, j);
 }
 
-// out[m][n] = start[n] + sum over k of A[m][k] B[k][n], k ascending, one fma each.
+// out[m][n] = start[m][n] + sum over k of A[m][k] B[k][n], k ascending, one fma each; start null: zeros.
 template <int R, int C>
 static void tile(const real_t* A, long a_row, long a_step, const real_t* B, long ldb, int K, const real_t* start,
-                 real_t* out, long ldo) {
+                 long lds, real_t* out, long ldo) {
   lane_t sum[R][C];
-  UNROLL_TILE for (int c = 0; c < C; c++) {
-    lane_t first = start ? lane_load(start + c * LANES) : lane_set(0);
-    UNROLL_TILE for (int r = 0; r < R; r++) sum[r][c] = first;
+  UNROLL_TILE for (int r = 0; r < R; r++) {
+    UNROLL_TILE for (int c = 0; c < C; c++) sum[r][c] = start ? lane_load(start + r * lds + c * LANES) : lane_set(0);
   }
   for (int k = 0; k < K; k++, A += a_step, B += ldb) {
     lane_t b[C];
@@ -83,7 +84,7 @@ static void tile(const real_t* A, long a_row, long a_step, const real_t* B, long
   }
 }
 
-typedef void (*tile_t)(const real_t*, long, long, const real_t*, long, int, const real_t*, real_t*, long);
+typedef void (*tile_t)(const real_t*, long, long, const real_t*, long, int, const real_t*, long, real_t*, long);
 template <int R> FN tile_t tile_of_width(int c) {
   switch (c) {
     case 1: return tile<R, 1>;
@@ -111,45 +112,143 @@ FN tile_t tile_of(int r, int c) {
   }
 }
 
-// out (M, N) = start (N,) or 0, plus A (M, K) B (K, N). A's element (m, k) is at m · a_row + k · a_step, so that a
-// transposed matrix costs nothing; B and out have rows of ldb and ldo.
-LARGE_FN void block_product(int M, int N, int K, const real_t* A, long a_row, long a_step, const real_t* B, long ldb,
-                      const real_t* start, real_t* out, long ldo) {
-  int vectors = (N + LANES - 1) / LANES, first_vector = 0;
-  if (team.members > 1) {  // rows are shared where there are enough, else columns
-    if (M >= team.members * TILE_ROWS) {
-      int begin = share_begin(M, TILE_ROWS), end = share_end(M, TILE_ROWS);
-      if (begin >= end) return;
-      A += begin * a_row, out += begin * ldo, M = end - begin;
-    } else {
-      first_vector = share_begin(vectors, TILE_VECTORS), vectors = share_end(vectors, TILE_VECTORS);
+// A strip of `width` vectors of a product, all M rows of it, in tiles of nearly equal height: 7 rows as 4 + 3, not 6 + 1.
+LARGE_FN void strip_product(int M, int width, int K, const real_t* A, long a_row, long a_step, const real_t* B, long ldb,
+                            const real_t* start, long lds, real_t* out, long ldo) {
+  int tiles = (M + TILE_ROWS - 1) / TILE_ROWS, height = M / tiles, taller = M - height * tiles;
+  tile_t tall = tile_of(height + 1, width), low = tile_of(height, width);
+  for (int t = 0; t < tiles; t++) {
+    bool is_tall = t < taller;
+    int rows = is_tall ? height + 1 : height;
+    (is_tall ? tall : low)(A, a_row, a_step, B, ldb, K, start, lds, out, ldo);
+    A += rows * a_row, start += start ? rows * lds : 0, out += rows * ldo;
+  }
+}
+
+// What a member of the team computes of an M x N matrix: some strips of columns, while there are enough for everyone,
+// else some rows of some strips.
+struct Share {
+  int row, rows, vector, vectors;
+};
+FN Share share_of_matrix(int M, int N) {
+  int vectors = (N + LANES - 1) / LANES;
+  if (team.members == 1) return {0, M, 0, vectors};
+  int strips = (vectors + TILE_VECTORS - 1) / TILE_VECTORS;
+  int across = strips < team.members ? strips : team.members, down = team.members / across;
+  int part = team.member % across, below = team.member / across;
+  if (below >= down) return {0, 0, 0, 0};
+  int row = part_begin(M, TILE_ROWS, below, down), vector = part_begin(vectors, TILE_VECTORS, part, across);
+  return {row, part_begin(M, TILE_ROWS, below + 1, down) - row, vector,
+          part_begin(vectors, TILE_VECTORS, part + 1, across) - vector};
+}
+FN int most_strips(int N) {  // of a member's share
+  int strips = ((N + LANES - 1) / LANES + TILE_VECTORS - 1) / TILE_VECTORS;
+  return (strips + team.members - 1) / team.members;
+}
+#define EACH_STRIP(v, width, share) \
+  for (int v = (share).vector, v##_end = v + (share).vectors, width; \
+       width = v##_end - v < TILE_VECTORS ? v##_end - v : TILE_VECTORS, v < v##_end; v += TILE_VECTORS)
+
+// Large matrices are taken PACKED_STEPS of their rows at a time, each strip of them copied into one piece: so they stay
+// in the caches, and no page of memory is entered for a few numbers.
+#define PACKED_STEPS 256
+#define LARGE_MATRIX (1 << 17)  // numbers
+#define ROWS_AT_ONCE 258        // of A: as many as its own part of the L2 cache holds
+FN long packed_numbers(int K) { return (long)team.members * TILE_VECTORS * LANES * (K < PACKED_STEPS ? K : PACKED_STEPS); }
+
+// to[k] = a strip's numbers of row k of B (K, N), or of its transpose's
+FN void pack(int K, int width, const real_t* B, long ldb, real_t* to) {
+  for (int k = 0; k < K; k++, B += ldb)
+    for (int c = 0; c < width; c++, to += LANES) lane_store(to, lane_load(B + c * LANES));
+}
+FN void pack_transposed(int K, int rows, int width, const real_t* B, long ldb, real_t* to) {
+  for (int c = 0; c < width; c++, rows -= LANES, B += LANES * ldb, to += LANES) {
+    for (int k = 0; k < K; k += LANES) {
+      lane_t square[LANES];
+      for (int l = 0; l < LANES; l++) square[l] = l < rows ? lane_load(B + l * ldb + k) : lane_set(0);
+      lane_transpose(square);
+      for (int l = 0; l < LANES && k + l < K; l++) lane_store(to + (k + l) * width * LANES, square[l]);
     }
   }
-  // Rows in tiles of nearly equal height: 7 rows as 4 + 3, not as 6 + 1.
-  int tiles = (M + TILE_ROWS - 1) / TILE_ROWS, height = M / tiles, taller = M - height * tiles;
-  for (int v = first_vector; v < vectors; v += TILE_VECTORS) {
-    int width = vectors - v < TILE_VECTORS ? vectors - v : TILE_VECTORS;
-    long n = (long)v * LANES;
-    tile_t tall = tile_of(height + 1, width), low = tile_of(height, width);
-    for (int t = 0, m = 0; t < tiles; t++) {
-      bool is_tall = t < taller;
-      (is_tall ? tall : low)(A + m * a_row, a_row, a_step, B + n, ldb, K, start ? start + n : nullptr,
-                             out + m * ldo + n, ldo);
-      m += is_tall ? height + 1 : height;
+}
+template <bool transposed>
+LARGE_FN void packed_product(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb,
+                             const real_t* start, real_t* out, long ldo, real_t* packed) {
+  Share own = share_of_matrix(M, N);
+  packed += team.member * (packed_numbers(K) / team.members);
+  for (int m = own.row, end = m + own.rows; m < end; m += ROWS_AT_ONCE) {
+    int rows = end - m < ROWS_AT_ONCE ? end - m : ROWS_AT_ONCE;
+    for (int k = 0; k < K; k += PACKED_STEPS) {
+      int steps = K - k < PACKED_STEPS ? K - k : PACKED_STEPS;
+      EACH_STRIP(v, width, own) {
+        int n = v * LANES;
+        if (transposed) pack_transposed(steps, N - n, width, B + n * ldb + k, ldb, packed);
+        else pack(steps, width, B + k * ldb + n, ldb, packed);
+        real_t* at = out + m * ldo + n;
+        const real_t* first = k ? at : start ? start + n : nullptr;
+        strip_product(rows, width, steps, A + m * lda + k, lda, 1, packed, width * LANES, first, k ? ldo : 0, at, ldo);
+      }
     }
   }
 }
 
-// out (N, M) = the transpose of A (M, N), whole vectors of it
-FN void block_transpose(int M, int N, const real_t* A, long lda, real_t* out, long ldo) {
-  FOR_LANES(m, M) {
-    for (int n = 0; n < N; n++) {
-      lane_t column;
-      for (int l = 0; l < LANES; l++) column[l] = m + l < M ? A[(m + l) * lda + n] : 0;
-      lane_store(out + n * ldo + m, column);
-    }
+// out (M, N) = start (N,) or 0, plus A (M, K) B (K, N). Matrices have rows of lda, ldb, ldo.
+FN void block_product(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb, const real_t* start,
+                      real_t* out, long ldo, real_t* scratch) {
+  if (K * ldb >= LARGE_MATRIX) return packed_product<false>(M, N, K, A, lda, B, ldb, start, out, ldo, scratch);
+  Share own = share_of_matrix(M, N);
+  if (own.rows == 0) return;
+  EACH_STRIP(v, width, own) {
+    int n = v * LANES;
+    strip_product(own.rows, width, K, A + own.row * lda, lda, 1, B + n, ldb, start ? start + n : nullptr, 0,
+                  out + own.row * ldo + n, ldo);
   }
 }
+// out (M, N) = A (M, K) times the transpose of B (N, K)
+FN void block_product_transposed(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb, real_t* out,
+                                 long ldo, real_t* scratch) {
+  packed_product<true>(M, N, K, A, lda, B, ldb, nullptr, out, ldo, scratch);
+}
+
+// The transpose of A (K, M) times B (K, N). whole: into g, with rows of ldg; else f(m, n, LANES results from n on) is
+// called by the member that computed them, and g is room for the panel of rows at hand.
+#define PANEL (1 << 14)  // numbers
+FN int panel_rows(int M, int columns) {
+  int rows = PANEL / columns / TILE_ROWS * TILE_ROWS;
+  rows = rows > 0 ? rows : TILE_ROWS;
+  return rows < M ? rows : M;
+}
+// The scratch memory of a layer's products.
+FN long scratch_numbers(int I, int O) { return packed_numbers(I > O ? I : O); }
+FN long gradient_numbers(int M, int N) {  // of g, where it is not whole
+  long columns = (long)most_strips(N) * TILE_VECTORS * LANES, panel = TILE_ROWS * columns;
+  panel = panel < PANEL ? PANEL : panel;
+  return team.members * (M * columns < panel ? M * columns : panel);
+}
+template <class F>
+FN void block_gradient(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb, bool whole, real_t* g,
+                       long ldg, const F f) {
+  Share own = share_of_matrix(M, N);
+  if (own.rows * own.vectors == 0) return;
+  if (!whole) {
+    g += team.member * (gradient_numbers(M, N) / team.members);
+    ldg = own.vectors * LANES;
+  }
+  int at_once = whole ? own.rows : panel_rows(M, ldg);
+  for (int m = own.row, end = m + own.rows; m < end; m += at_once) {
+    int rows = end - m < at_once ? end - m : at_once;
+    real_t* panel = whole ? g + m * ldg + own.vector * LANES : g;
+    EACH_STRIP(v, width, own)
+      strip_product(rows, width, K, A + m, 1, lda, B + v * LANES, ldb, nullptr, 0, panel + (v - own.vector) * LANES, ldg);
+    if (whole) continue;
+    for (int r = 0; r < rows; r++)
+      for (int v = 0; v < own.vectors; v++)
+        f(m + r, (own.vector + v) * LANES, lane_load(panel + r * ldg + v * LANES));
+  }
+}
+
+// Weights that a network of this shape has in the caller's arrays, instead of copies with padded rows.
+FN bool in_place(int I, int O) { return O % 16 == 0 && (long)I * O >= LARGE_MATRIX; }
 
 // LANES numbers that lie `stride` apart: one number of each of LANES neighbouring rows
 FN lane_t lane_load_rows(const real_t* p, long stride) {

@@ -17,7 +17,7 @@ FN bool block_first() { return threadIdx.x == 0; }
 // neighbouring threads read neighbouring numbers.
 #define TILE_EDGE 4
 
-FN void block_product(int M, int N, int K, const real_t* A, long long a_row, long long a_step, const real_t* B,
+FN void tiled_product(int M, int N, int K, const real_t* A, long long a_row, long long a_step, const real_t* B,
                       long long ldb, const real_t* start, real_t* out, long long ldo) {
   int across = (N + TILE_EDGE - 1) / TILE_EDGE, down = (M + TILE_EDGE - 1) / TILE_EDGE;
   _Pragma("unroll 1") for (int t = threadIdx.x; t < across * down; t += THREADS) {
@@ -44,9 +44,28 @@ FN void block_product(int M, int N, int K, const real_t* A, long long a_row, lon
   }
 }
 
-FN void block_transpose(int M, int N, const real_t* A, long long lda, real_t* out, long long ldo) {
-  FOR_EACH(i, M * N) out[(i % N) * ldo + i / N] = A[(i / N) * lda + i % N];
+// See block_cpu.h for what these are.
+FN void block_product(int M, int N, int K, const real_t* A, long long lda, const real_t* B, long long ldb,
+                      const real_t* start, real_t* out, long long ldo, real_t*) {
+  tiled_product(M, N, K, A, lda, 1, B, ldb, start, out, ldo);
 }
+FN void block_product_transposed(int M, int N, int K, const real_t* A, long long lda, const real_t* B, long long ldb,
+                                 real_t* out, long long ldo, real_t* scratch) {
+  FOR_EACH(i, N * K) scratch[(i % K) * N + i / K] = B[(i / K) * ldb + i % K];
+  block_sync();  // transposed weights are written before others take them
+  tiled_product(M, N, K, A, lda, 1, scratch, N, nullptr, out, ldo);
+}
+template <class F>
+FN void block_gradient(int M, int N, int K, const real_t* A, long long lda, const real_t* B, long long ldb, bool whole,
+                       real_t* g, long long ldg, const F& f) {
+  tiled_product(M, N, K, A, 1, lda, B, ldb, nullptr, g, ldg);
+  if (whole) return;
+  block_sync();  // gradients are written before others take them
+  block_elements(M, N, [&](int m, int n) { f(m, n, g[m * ldg + n]); });
+}
+FN long long scratch_numbers(int I, int O) { return (long long)I * O; }
+FN long long gradient_numbers(int M, int N) { return (long long)M * N; }
+FN bool in_place(int, int) { return false; }
 
 FN lane_t lane_load_rows(const real_t* p, long long) { return *p; }
 FN void lane_store_rows(real_t* p, long long, lane_t v) { *p = v; }

@@ -5,11 +5,11 @@
 
 struct Losses {
   const Network& net;
-  const real_t* table;
-  int stride, size;
+  const real_t* targets;
+  int size;
   lane_t share;  // what a row's gradient is multiplied by, besides its weight
 
-  METHOD lane_t target(lane_index_t row, int o) const { return lane_gather(table + net.inputs() + o, stride, row); }
+  METHOD lane_t target(lane_index_t row, int o) const { return lane_gather(targets + o, net.outputs(), row); }
   METHOD real_t* z(int r, int o) const { return net.layer[net.layers - 1].z + r * net.layer[net.layers - 1].ldz + o; }
   METHOD real_t* y(int r, int o) const { return net.layer[net.layers - 1].h + r * net.layer[net.layers - 1].ldh + o; }
   METHOD real_t* d(int r, int o) const { return net.layer[net.layers - 1].d + r * net.layer[net.layers - 1].ldd + o; }

@@ -20,9 +20,8 @@ struct Task {             // one call's arguments; arrays of real_t unless said 
   real_t *slot_a, *slot_b;  // (P, K) optimizer state, where the optimizer has it
   const real_t* hyper;    // (HYPERPARAMETERS, P)
   int n_networks;         // P
-  const real_t* table;    // (N, stride): inputs, targets and, where `weighted` is 1, the weight of each row
-  int stride, weighted;   // row weights: 0 none, 1 in the table, 2 in `weights`
-  const real_t* weights;  // (P, weights_stride)
+  const real_t *inputs, *targets;  // (N, I), (N, O)
+  const real_t* weights;  // of the rows: (P, weights_stride), or stride 0: (N,), for all networks; null: none
   int weights_stride;
   const int* order;       // (rows, order_stride): the training rows, networks side by side; stride 0: (rows,), shared
   int order_stride;
@@ -33,7 +32,7 @@ struct Task {             // one call's arguments; arrays of real_t unless said 
   const real_t* factors;  // (n_epochs, steps) by which the rate is multiplied; null where the schedule is constant
   const int* held;        // as order: the validation rows
   int held_stride, n_held;
-  const real_t* held_table;  // as table
+  const real_t* held_targets;  // as targets
   const real_t* spread;   // (P, O): see training/validation.py; unused where the loss classifies
   const unsigned* drop_below;  // (hidden layers, P): see dropout.h; null: nothing is dropped
   const real_t* drop_scale;    // (hidden layers, P)
@@ -71,7 +70,8 @@ template <class F> FN void with_activation(int code, const F& f) {
 
 // One layer of a network's working memory: weights and what belongs to them with rows of ldw (biases as row I), values
 // of a batch with rows of their own. h has a column of ones at O, which makes the bias gradient a row of the product.
-// With dropout, h = raw times keep; without, raw is h and there is no keep.
+// With dropout, h = raw times keep; without, raw is h and there is no keep. g: the layer's gradient, where clipping needs
+// all of them at a time; else room for it, or for a panel of it, that layers take turns with.
 struct Layer {
   int I, O, activation;
   long long ldw, ldh, ldd, ldz, ldr;
@@ -97,7 +97,7 @@ struct Room {
 struct Network {
   int layers, batch_rows;
   Layer layer[MOST_LAYERS];
-  real_t *x, *transposed, *row_loss, *row_weight, *row_right, *parts;
+  real_t *x, *scratch, *row_loss, *row_weight, *row_right, *parts, *sums;
   int* rows;
   long long ldx;
 
@@ -117,27 +117,30 @@ struct Network {
     rows = (int*)room.take(batch_rows);
     parts = room.take(PARTIAL_SUMS);
     ldx = padded(sizes[0] + 1);
-    int widest = 0;
+    long long most_packed = 0, most_gradients = 0;
     for (int l = 0; l < layers; l++) {
       Layer& at = layer[l];
       at.I = sizes[l], at.O = sizes[l + 1], at.activation = activations[l];
-      at.ldw = padded(at.O), at.ldd = padded(at.O), at.ldh = padded(at.O + 1);
+      at.ldw = in_place(at.I, at.O) ? at.O : padded(at.O), at.ldd = padded(at.O), at.ldh = padded(at.O + 1);
       at.d = room.take(batch_rows * at.ldd);
       at.h = room.take(batch_rows * at.ldh);
       bool keeps_input = needs_input(at.activation), drops = task.drop_below && l + 1 < layers;
       at.z = keeps_input ? room.take(batch_rows * at.ldd) : at.h, at.ldz = keeps_input ? at.ldd : at.ldh;
       at.raw = drops ? room.take(batch_rows * at.ldd) : at.h, at.ldr = drops ? at.ldd : at.ldh;
       at.keep = drops ? room.take(batch_rows * at.ldd) : nullptr;
-      if (l && at.O * padded(at.I) > widest) widest = at.O * padded(at.I);
+      most_packed = larger(most_packed, scratch_numbers(at.I, at.O));
+      most_gradients = larger(most_gradients, gradient_numbers(at.I + 1, at.O));
     }
     x = room.take(batch_rows * ldx);
-    for (int l = 0; l < layers; l++) layer[l].w = room.take(matrix(l));
-    transposed = room.take(widest);
-    for (int l = 0; l < layers; l++) layer[l].g = room.take(matrix(l));
+    for (int l = 0; l < layers; l++) layer[l].w = room.take(copied(l));
+    scratch = room.take(most_packed);
+    real_t* gradients = task.has_clip ? nullptr : room.take(most_gradients);
+    for (int l = 0; l < layers; l++) layer[l].g = task.has_clip ? room.take(matrix(l)) : gradients;
     for (int l = 0; l < layers; l++) {
-      layer[l].a = slots > 0 ? room.take(matrix(l)) : nullptr;
-      layer[l].b = slots > 1 ? room.take(matrix(l)) : nullptr;
+      layer[l].a = slots > 0 ? room.take(copied(l)) : nullptr;
+      layer[l].b = slots > 1 ? room.take(copied(l)) : nullptr;
     }
+    sums = room.take(2 * layer[layers - 1].ldw);
   }
   // For the forward pass alone, on `rows` rows.
   METHOD void lay_out_forward(const int* shape, int rows, Room room) {
@@ -153,7 +156,12 @@ struct Network {
       at.z = at.raw = at.h = room.take(batch_rows * at.ldh);
       at.keep = nullptr;
     }
-    for (int l = 0; l < layers; l++) layer[l].w = room.take(matrix(l));
+    long long most_packed = 0;
+    for (int l = 0; l < layers; l++) {
+      layer[l].w = room.take(matrix(l));
+      most_packed = larger(most_packed, scratch_numbers(layer[l].I, layer[l].O));
+    }
+    scratch = room.take(most_packed);
   }
   METHOD long long parameters() const {
     long long count = 0;
@@ -161,4 +169,6 @@ struct Network {
     return count;
   }
   METHOD long long matrix(int l) const { return (layer[l].I + 1) * layer[l].ldw; }
+  METHOD long long copied(int l) const { return in_place(layer[l].I, layer[l].O) ? 0 : matrix(l); }
+  METHOD long long larger(long long a, long long b) const { return a > b ? a : b; }
 };

@@ -1,6 +1,6 @@
 // The block engine's forward and backward pass over a batch.
 #pragma once
-#include "block_network.h"
+#include "block_update.h"
 #include "dropout.h"
 
 struct ActivationForward {
@@ -55,7 +55,8 @@ FN void block_drop(const Layer& at, int size, bool drops) {
 LARGE_FN void block_forward(const Network& net, int size, bool drops) {
   for (int l = 0; l < net.layers; l++) {
     const Layer& at = net.layer[l];
-    block_product(size, at.O, at.I, net.input(l), net.input_ld(l), 1, at.w, at.ldw, at.w + at.I * at.ldw, at.z, at.ldz);
+    block_product(size, at.O, at.I, net.input(l), net.input_ld(l), at.w, at.ldw, at.w + at.I * at.ldw, at.z, at.ldz,
+                  net.scratch);
     block_sync();
     if (l == net.layers - 1 && LOSS != SQUARED_ERROR) return;
     with_activation(at.activation, ActivationForward{at, size});
@@ -65,8 +66,9 @@ LARGE_FN void block_forward(const Network& net, int size, bool drops) {
   }
 }
 
-// from the last layer's d to the gradients of all parameters
-LARGE_FN void block_backward(const Network& net, int size) {
+// From the last layer's d to new parameters, or where the gradient is to be clipped to that of all parameters. A layer's
+// weights change when its d has gone through them to the layer below.
+LARGE_FN void block_backward(const Network& net, int size, const Update& update) {
   if constexpr (LOSS == SQUARED_ERROR) {
     const Layer& last = net.layer[net.layers - 1];
     with_activation(last.activation, ActivationBackward{last, size});
@@ -74,22 +76,20 @@ LARGE_FN void block_backward(const Network& net, int size) {
   }
   for (int l = net.layers - 1; l >= 0; l--) {
     const Layer& at = net.layer[l];
-    block_product(at.I + 1, at.O, size, net.input(l), 1, net.input_ld(l), at.d, at.ldd, nullptr, at.g, at.ldw);
-    if (l == 0) break;
-    const Layer& below = net.layer[l - 1];
-    long long ldt = padded(at.I);
-    block_transpose(at.I, at.O, at.w, at.ldw, net.transposed, ldt);
-    block_sync();
-    block_product(size, at.I, at.O, at.d, at.ldd, 1, net.transposed, ldt, nullptr, below.d, below.ldd);
-    block_sync();
-    if (below.keep) {
-      block_elements(size, below.O, [&](int r, int j) {
-        real_t* d = below.d + r * below.ldd + j;
-        lane_store(d, lane_load(d) * lane_load(below.keep + r * below.ldd + j));
-      });
+    if (l) {
+      const Layer& below = net.layer[l - 1];
+      block_product_transposed(size, at.I, at.O, at.d, at.ldd, at.w, at.ldw, below.d, below.ldd, net.scratch);
+      block_sync();
+      if (below.keep) {
+        block_elements(size, below.O, [&](int r, int j) {
+          real_t* d = below.d + r * below.ldd + j;
+          lane_store(d, lane_load(d) * lane_load(below.keep + r * below.ldd + j));
+        });
+      }
+      with_activation(below.activation, ActivationBackward{below, size});
     }
-    with_activation(below.activation, ActivationBackward{below, size});
+    block_gradient(at.I + 1, at.O, size, net.input(l), net.input_ld(l), at.d, at.ldd, update.task.has_clip, at.g, at.ldw,
+                   update.change(at));
     block_sync();
   }
-  block_sync();
 }

@@ -21,52 +21,57 @@ FN real_t sum_of_parts(const real_t* parts) {
   return sum;
 }
 
+// A layer's weights and the optimizer's numbers, changed by the gradient g of LANES of them at (i, j); row I are the biases.
+// A copy of everything it needs, so that a CPU keeps that in registers while it writes.
+struct Change {
+  Layer at;
+  Rule rule;
+  lane_t l2_share;
+  bool has_l2;  // and no clipping, which adds the L2 term itself
+
+  METHOD void operator()(int i, int j, lane_t g) const {
+    bool decays = i < at.I;
+    long long k = i * at.ldw + j;
+    lane_t w = lane_load(at.w + k), a = lane_set(0), b = lane_set(0);
+    if constexpr (slots > 0) a = lane_load(at.a + k);
+    if constexpr (slots > 1) b = lane_load(at.b + k);
+    if (decays && has_l2) g = lane_fma(l2_share, w, g);
+    if (OPTIMIZER == ADAMW && !decays) rule.update<false>(w, a, b, g);
+    else rule.update<true>(w, a, b, g);
+    lane_store(at.w + k, w);
+    if constexpr (slots > 0) lane_store(at.a + k, a);
+    if constexpr (slots > 1) lane_store(at.b + k, b);
+  }
+};
+
 struct Update {  // of one network, over its batches
   const Task& task;
   Network& net;
   Rule rule;
-  lane_t rate, l2, clip, weight_decay;
+  lane_t rate, l2, clip, weight_decay, l2_share;
   real_t* parts;
 
-  // Weights with the optimizer's numbers; `decays`: no biases.
-  template <bool decays> METHOD void change(const Layer& at, int first, int count, lane_t l2_share) {
-    block_elements(count, at.O, [&](int i, int j) {
-      long long k = (first + i) * at.ldw + j;
-      lane_t w = lane_load(at.w + k), g = lane_load(at.g + k), a = lane_set(0), b = lane_set(0);
-      if constexpr (slots > 0) a = lane_load(at.a + k);
-      if constexpr (slots > 1) b = lane_load(at.b + k);
-      if (decays && task.has_l2 && !task.has_clip) g = lane_fma(l2_share, w, g);
-      rule.update<decays>(w, a, b, g);
-      lane_store(at.w + k, w);
-      if constexpr (slots > 0) lane_store(at.a + k, a);
-      if constexpr (slots > 1) lane_store(at.b + k, b);
-    });
+  // Before update number `t` (from 1) on a batch of weight `total`. Returns the L2 term.
+  LARGE_METHOD real_t begin(lane_t factor, long long t, lane_t total) {
+    rule.begin(rate * factor, weight_decay, t);
+    if (!task.has_l2) return 0;
+    l2_share = lane_div(l2, total);
+    clear_parts();
+    for (int l = 0; l < net.layers; l++)
+      add_squares(net.layer[l].I, net.layer[l].O, net.layer[l].w, net.layer[l].ldw, parts);
+    real_t penalty = first_element(l2) * (real_t)0.5 * sum_of_parts(parts);
+    block_sync();
+    return penalty;
   }
   METHOD void clear_parts() {
     FOR_EACH(p, PARTIAL_SUMS) parts[p] = 0;
     block_sync();
   }
 
-  // After the gradients are there: L2, clipping, the optimizer. Returns the L2 term.
-  LARGE_METHOD real_t apply(lane_t total) {
-    lane_t l2_share = task.has_l2 ? lane_div(l2, total) : lane_set(0);
-    real_t penalty = 0;
-    if (task.has_l2) {
-      clear_parts();
-      for (int l = 0; l < net.layers; l++)
-        add_squares(net.layer[l].I, net.layer[l].O, net.layer[l].w, net.layer[l].ldw, parts);
-      penalty = first_element(l2) * (real_t)0.5 * sum_of_parts(parts);
-      block_sync();
-    }
-    if (task.has_clip) clip_gradient(l2_share);
-    for (int l = 0; l < net.layers; l++) {
-      change<true>(net.layer[l], 0, net.layer[l].I, l2_share);
-      change<false>(net.layer[l], net.layer[l].I, 1, l2_share);
-    }
-    block_sync();
-    return penalty;
-  }
-  LARGE_METHOD void clip_gradient(lane_t l2_share) {
+  METHOD Change change(const Layer& at) const { return {at, rule, l2_share, task.has_l2 && !task.has_clip}; }
+
+  // With the whole gradient: L2, clipping, the optimizer.
+  LARGE_METHOD void clipped() {
     clear_parts();
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
@@ -83,10 +88,8 @@ struct Update {  // of one network, over its batches
     lane_t factor = lane_select(norm > clip, lane_div(clip, norm), one());
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
-      block_elements(at.I + 1, at.O, [&](int i, int j) {
-        real_t* g = at.g + i * at.ldw + j;
-        lane_store(g, lane_load(g) * factor);
-      });
+      Change its = change(at);
+      block_elements(at.I + 1, at.O, [&](int i, int j) { its(i, j, lane_load(at.g + i * at.ldw + j) * factor); });
     }
     block_sync();
   }
