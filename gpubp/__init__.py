@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Architecture": "gpubp.kernels.architecture",
+    "Checkpoint": "gpubp.training",
     "EarlyStopping": "gpubp.training",
     "Ensemble": "gpubp.ensemble",
     "GpubpError": "gpubp.errors",
@@ -38,6 +39,7 @@ _HOMES = {
     "sweep": "gpubp.sweeping.sweep",
     "train": "gpubp.training",
     "Recipe": "gpubp.recipe",
+    "train_ensemble": "gpubp.ensemble_fitting",
     "train_model": "gpubp.fitting",
 }
 
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from gpubp.backends import get_backend as get_backend
     from gpubp.cross_validation import cross_validate as cross_validate
     from gpubp.ensemble import Ensemble as Ensemble
+    from gpubp.ensemble_fitting import train_ensemble as train_ensemble
     from gpubp.errors import GpubpError as GpubpError
     from gpubp.estimators.classifier import MLPClassifier as MLPClassifier
     from gpubp.estimators.regressor import MLPRegressor as MLPRegressor
@@ -66,6 +69,7 @@ if TYPE_CHECKING:
     from gpubp.sweeping.sweep import sweep as sweep
     from gpubp.sweeping.tpe import TPE as TPE
     from gpubp.tables import read_table as read_table
+    from gpubp.training import Checkpoint as Checkpoint
     from gpubp.training import EarlyStopping as EarlyStopping
     from gpubp.training import History as History
     from gpubp.training import Settings as Settings

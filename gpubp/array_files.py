@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gpubp.errors import ModelFileError
+from gpubp.files import write_whole
 
 KEY = "gpubp"  # of the metadata's entry
+
+
+def write_array_file(path: Path, tensors: Mapping[str, np.ndarray], description: Any, alone: bool = False) -> None:
+    """Whole or not at all. description: whatever JSON there is; its floats come back as they were, NaN included.
+    alone: see `write_whole`.
+
+    Raises DataError, with the system's reason, where the folder or the disk does not take the file.
+    """
+    from safetensors.numpy import save
+
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    write_whole(path, save(contiguous, {KEY: json.dumps(description)}), alone)
 
 
 def read_array_file(path: Path, what: str, remedy: str) -> tuple[dict[str, np.ndarray], Any]:

@@ -9,18 +9,24 @@ from pathlib import Path
 from gpubp.errors import DataError
 
 
-def write_whole(path: str | Path, content: bytes) -> None:
+def write_whole(path: str | Path, content: bytes, alone: bool = False) -> None:
     """Write `content` to a temporary file beside `path` and rename it into place.
 
     Whatever goes wrong on the way, an old file of that name stays as it was and no half-written one is left. Where
-    `path` is a link to a file, that file is replaced and the link stays.
+    `path` is a link to a file, that file is replaced and the link stays. alone: nobody else writes this file, since
+    the caller holds a lock: the temporary file has a name of its own then (see `temporary_of`), so that what a killed
+    process left of it is written over.
     Raises DataError, with the system's reason, where the folder or the disk does not take the file.
     """
     check_place(path)
     target = Path(os.path.realpath(path))
     try:
         mode = _mode_of(target)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".gpubp-", suffix=".part")
+        if alone:
+            temporary = str(temporary_of(target))
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        else:
+            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".gpubp-", suffix=".part")
     except OSError as error:
         raise DataError(f"Cannot write {path}: {error.strerror}. Choose another place with --output.") from error
     try:
@@ -35,6 +41,10 @@ def write_whole(path: str | Path, content: bytes) -> None:
         if isinstance(error, OSError):
             raise DataError(f"Cannot write {path}: {error.strerror}. Nothing was changed.") from error
         raise
+
+
+def temporary_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
 
 
 def check_place(path: str | Path) -> None:
@@ -55,6 +65,14 @@ def check_place(path: str | Path) -> None:
             )
     except OSError as error:  # a name that is too long, for example
         raise DataError(f"Cannot write {path}: {error.strerror}. Choose another name with --output.") from error
+
+
+def make_folder(path: Path) -> None:
+    """With those above it, where it is not there yet. DataError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"Cannot make the folder {path}: {error.strerror or error}.") from error
 
 
 def _mode_of(target: Path) -> int:

@@ -16,7 +16,7 @@ from gpubp.preprocessing import Preprocessing, Target, describe_columns
 from gpubp.recipe import Recipe
 from gpubp.sampling import validation_split
 from gpubp.tables import Table, find_column
-from gpubp.training import Callback, EngineChoice, History, Settings, choose_engine, prepare, train
+from gpubp.training import Callback, EngineChoice, History, Keeper, Settings, choose_engine, prepare, train
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,19 @@ def train_model(
     engine: str = "auto",
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
+    checkpoint: Keeper | None = None,
 ) -> Fit:
     """Train one network on a table.
 
     target: a column's name or position, None for the last. task: "classification", "regression" or None, which goes
     by the rule of `Target.fit`. categorical: columns of numbers that are codes
-    of categories. Preprocessing is fitted on the training rows alone.
+    of categories. Preprocessing is fitted on the training rows alone. checkpoint: see `train`; a `Checkpoint` is to be
+    removed once the model is saved.
 
     Raises DataError or SettingsError for what cannot be trained, DivergenceError where the training left the finite
     numbers; there is no model then.
     """
-    setup = _set_up(table, target, recipe or Recipe(), task, categorical, get_backend(backend))
+    setup = set_up(table, target, recipe or Recipe(), task, categorical, get_backend(backend))
     population, goal = setup.population, setup.target
     history = train(
         population,
@@ -67,6 +69,7 @@ def train_model(
         engine=engine,
         callbacks=callbacks,
         progress=progress,
+        checkpoint=checkpoint,
     )
     refuse_divergence(history, ["the network"])
     report = None
@@ -97,7 +100,7 @@ def explain_engine(
     engine: str = "auto",
 ) -> EngineChoice:
     """Which engine `train_model` would take with the same arguments, and why; nothing is trained or compiled."""
-    setup = _set_up(table, target, recipe or Recipe(), task, categorical, get_backend(backend))
+    setup = set_up(table, target, recipe or Recipe(), task, categorical, get_backend(backend))
     work = prepare(
         setup.population, setup.X, setup.T, setup.settings, rows=setup.training, validation_rows=setup.validation
     )
@@ -105,7 +108,7 @@ def explain_engine(
 
 
 @dataclass(frozen=True)
-class _SetUp:
+class SetUp:
     """A table and a recipe, made ready for training; preprocessing and target fitted on the training rows."""
 
     recipe: Recipe
@@ -119,14 +122,14 @@ class _SetUp:
     validation: np.ndarray | None
 
 
-def _set_up(
+def set_up(
     table: Table,
     target: str | int | None,
     recipe: Recipe,
     task: str | None,
     categorical: Sequence[str],
     backend: Backend,
-) -> _SetUp:
+) -> SetUp:
     table.require_rows(2)
     name = find_column(table, target)
     columns = describe_columns(table, exclude=(name,), categorical=categorical)
@@ -140,7 +143,7 @@ def _set_up(
         architecture, recipe.seed, backend, initializer=recipe.initializer, dtype=recipe.dtype
     )
     settings = recipe.settings(goal.task)
-    return _SetUp(recipe, settings, population, preprocessing, goal, X, T, training, validation)
+    return SetUp(recipe, settings, population, preprocessing, goal, X, T, training, validation)
 
 
 def fit_target(table: Table, name: str, task: str, recipe: Recipe, rows: np.ndarray) -> Target:

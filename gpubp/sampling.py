@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.errors import DataError, SettingsError
+from gpubp.kernels.reference.philox import Stream, uniform
 
 Rows = np.ndarray | Sequence[np.ndarray] | None
 
@@ -57,6 +58,18 @@ def _check_rows(rows: np.ndarray, n_rows: int, what: str) -> np.ndarray:
     if len(outside):
         raise DataError(f"{what} rows: row {outside[0]} is not among the {n_rows} rows (0 to {n_rows - 1}).")
     return rows.astype(np.int64)
+
+
+def bootstrap_rows(rows: np.ndarray, weights: np.ndarray | None, seed: int, draw: int = 0) -> np.ndarray:
+    """As many of the rows (n,) as they are, drawn with replacement: a pure function of (seed, draw), for bagging.
+
+    weights: (N,) of the whole table; rows of weight 0 are not drawn, so that a network cannot end up with them alone.
+    """
+    counted = rows if weights is None else rows[weights[rows] > 0]
+    counted = counted if len(counted) else rows
+    units = uniform(np, np.array([seed], dtype=np.uint64), len(rows), Stream.BOOTSTRAP, extra=draw)[0]
+    places = np.minimum((units * len(counted)).astype(np.int64), len(counted) - 1)  # 1 − 2⁻⁵³ may round up
+    return counted[places]
 
 
 @dataclass(frozen=True)

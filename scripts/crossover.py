@@ -28,7 +28,7 @@ from gpubp.training import Settings
 from gpubp.training.choice import EngineChoice, choose_engine, compile_share
 from gpubp.training.engine import Work
 from gpubp.training.interruption import Interruption
-from gpubp.training.loop import prepare
+from gpubp.training.preparation import prepare
 
 ENGINES = ("lane", "block", "array")
 NETWORKS = (1, 4, 16, 64, 256, 1000)

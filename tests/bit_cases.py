@@ -24,7 +24,7 @@ from gpubp.training.block_engine import BlockEngine
 from gpubp.training.interruption import Interruption
 from gpubp.training.kernel_engine import KernelEngine
 from gpubp.training.lane_engine import LaneEngine, lane_kernel
-from gpubp.training.loop import prepare
+from gpubp.training.preparation import prepare
 
 N, I, P = 23, 3, 37  # noqa: E741
 EPOCHS = 5

@@ -23,7 +23,7 @@ from gpubp.training.choice import (
     lane_seconds,
 )
 from gpubp.training.engine import Work
-from gpubp.training.loop import prepare
+from gpubp.training.preparation import prepare
 from gpubp.tutorial import load_seeds, one_hot, online_settings, split_folds
 
 

@@ -93,6 +93,46 @@ def test_a_regression_and_a_space_in_toml(tmp_path: Path) -> None:
         assert ("momentum" in trial["parameters"]) == (trial["parameters"]["optimizer"] == "momentum")
 
 
+def test_conditions_in_toml(tmp_path: Path) -> None:
+    file = tmp_path / "space.toml"
+    file.write_text(
+        'hidden = [[4], [8, 4]]\nepochs = 5\noptimizer = ["adam", "sgd"]\n'
+        '[[when]]\nif = {optimizer = "sgd"}\nlearning-rate = {low = 0.01, high = 0.5}\n'
+        "[[when]]\nif = {hidden = [[8, 4]]}\ndropout = [0.1, 0.2]\n"
+    )
+    space = space_of(file, [], [], [])
+    assert [each.condition for each in space.conditions] == [{"optimizer": ("sgd",)}, {"hidden": ((8, 4),)}]
+    drawn = space.sample(40, seed=0)
+    for each in drawn:
+        assert ("learning_rate" in each) == (each["optimizer"] == "sgd")
+        assert ("dropout" in each) == (each["hidden"] == (8, 4))
+    for text, words in (
+        ("when = 3", "conditions are written as [[when]]"),
+        ("[[when]]\ndropout = 0.1", "has a table `if`"),
+        ('[[when]]\nif = {optimizer = "sgd"}', "parameters that it brings"),
+        ("[[when]]\nif = {hidden = 8}\nhiden = 3", "Did you mean 'hidden'"),
+    ):
+        file.write_text(f"epochs = 5\n{text}\n")
+        refused(tmp_path, "sweep", SEEDS, "--space", file, "-q", words=words)
+
+
+def test_a_study_that_machines_share(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.sqlite3'}"
+    options = ("sweep", SEEDS, *SMALL, "--strategy", "tpe", "--study", "wheat", "--storage", url, "--ensemble", 0)
+    numbers = [
+        [trial["trial"] for trial in succeeds(*options, "--trials", 3, "--json").json["leaderboard"]] for _ in range(2)
+    ]
+    assert sorted(numbers[0] + numbers[1]) == [0, 1, 2, 3, 4, 5]
+    refused(tmp_path, "sweep", SEEDS, "--study", "wheat", "-q", words=("--study", "--strategy tpe", "random"))
+
+
+def test_no_ensemble_without_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpubp.sweeping.experiment.PREDICTIONS_BYTES", 1000)
+    found = succeeds("sweep", SEEDS, *SMALL, "--trials", 3)
+    assert "No ensemble: the predictions that it is chosen by would take more than 1 GiB." in found.err
+    assert "ensemble" not in found.out
+
+
 def test_what_the_options_mean() -> None:
     space = space_of(
         None,
@@ -113,6 +153,10 @@ def test_what_the_options_mean() -> None:
         "scale": ("minmax",),
     }
     assert set(space_of(None, [], [], []).entries) == set(DEFAULT)
+    fixed = space_of(None, [], [], ["epochs=7", "dropout=0.5"])  # which is no reason to search nothing
+    assert set(fixed.entries) == {*DEFAULT, "dropout"}
+    assert fixed.entries["epochs"].values == (7,)
+    assert set(space_of(None, ["hidden=8;16"], [], []).entries) == {"hidden"}
 
 
 BAD = {
@@ -142,6 +186,10 @@ def test_bad_sweeps(options: str, tmp_path: Path) -> None:
     refused(tmp_path, "sweep", SEEDS, "-o", tmp_path / "runs", *options.split(), words=BAD[options])
 
 
+def test_a_report_needs_a_folder(tmp_path: Path) -> None:
+    refused(tmp_path, "sweep", SEEDS, *SMALL, "--report", words=("--report", "--output"))
+
+
 def test_a_space_file_that_is_none(tmp_path: Path) -> None:
     space = tmp_path / "space.toml"
     for text, words in (("hidden = [", "is no TOML"), ("l2 = {low = 1}", "takes low, high, log and integer")):
@@ -165,16 +213,19 @@ def test_a_budget_ends_it_early() -> None:
         assert outcome.json["ended_early"]
         assert "ended early" in outcome.err
     else:
-        assert "ended before any was done" in outcome.err
+        assert "over before the first trial was done" in outcome.err
 
 
 def test_a_second_sweep_replaces_the_first_and_says_so(tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     first = succeeds("sweep", SEEDS, *SMALL, "--trials", 4, "--ensemble", 3, "-o", folder)
     assert "replaced" not in first.err
+    (folder / "report.html").write_text("of the first sweep")
     second = succeeds("sweep", SEEDS, *SMALL, "--trials", 3, "--ensemble", 0, "-o", folder)
     assert f"The sweep that {folder} held before was replaced." in second.err
-    assert sorted(path.name for path in folder.iterdir()) == ["best.safetensors", "trials.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "best.safetensors", "results.json", "sweep.json", "trials.csv",
+    ]  # fmt: skip
 
 
 def test_the_folder_is_looked_at_before_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -267,6 +267,7 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     save(MLPClassifier(**QUICK).fit(X, CLASS), folder / "classes")
     adaptive = MLPRegressor(**QUICK, solver="sgd", learning_rate="adaptive")
     save(adaptive.partial_fit(X, X[:, 0]), folder / "values")
+    save(MLPClassifier(**QUICK, n_members=2, bootstrap=True).fit(X, CLASS), folder / "members")
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -282,7 +283,7 @@ def must_end_well(folder: Path, content: bytes) -> None:
     save(loaded, folder / "again")
 
 
-@given(st.sampled_from(["classes", "values"]), st.data())
+@given(st.sampled_from(["classes", "values", "members"]), st.data())
 def test_a_file_cut_short(contents: dict[str, bytes], tmp_path_factory: Any, name: str, data: st.DataObject) -> None:
     content = contents[name][: data.draw(st.integers(0, len(contents[name]) - 1))]
     (tmp_path_factory.getbasetemp() / "short").write_bytes(content)
@@ -290,7 +291,10 @@ def test_a_file_cut_short(contents: dict[str, bytes], tmp_path_factory: Any, nam
         load(tmp_path_factory.getbasetemp() / "short")
 
 
-@given(st.sampled_from(["classes", "values"]), st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1))
+@given(
+    st.sampled_from(["classes", "values", "members"]),
+    st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1),
+)
 @settings(max_examples=150)
 def test_bytes_changed(contents: dict[str, bytes], tmp_path_factory: Any, name: str, changes: Any) -> None:
     content = bytearray(contents[name])
@@ -314,7 +318,7 @@ JSON = st.recursive(
 SHAPES = st.lists(st.integers(0, 3), max_size=3)
 
 
-@given(st.sampled_from(["classes", "values"]), st.data())
+@given(st.sampled_from(["classes", "values", "members"]), st.data())
 @settings(max_examples=200)
 def test_one_thing_changed(contents: dict[str, bytes], tmp_path_factory: Any, name: str, data: st.DataObject) -> None:
     tensors, described = parts(contents[name])

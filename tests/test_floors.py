@@ -16,12 +16,24 @@ import gpubp.backends
 PACKAGE = Path(gpubp.backends.__file__).parents[1]
 
 FLOORS = (
-    {"errors", "files", "array_files", "datasets", "tables", "preprocessing", "metrics", "backends"},
+    {
+        "errors",
+        "files",
+        "locks",
+        "array_files",
+        "json_values",
+        "datasets",
+        "tables",
+        "preprocessing",
+        "metrics",
+        "backends",
+    },
     {"kernels"},
     {"initializers", "population", "sampling"},
     {"training"},
     {"model", "recipe", "baselines", "onnx_export"},
-    {"fitting", "estimators", "tutorial", "cross_validation", "sweeping", "ensemble", "doctor"},
+    {"fitting", "estimators", "tutorial", "cross_validation", "sweeping", "ensemble", "ensemble_fitting", "reporting"}
+    | {"doctor"},
     {"cli", "__main__"},
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

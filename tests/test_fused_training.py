@@ -36,7 +36,7 @@ from gpubp.training import (
     fused_slice,
     train,
 )
-from gpubp.training.loop import prepare
+from gpubp.training.preparation import prepare
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 

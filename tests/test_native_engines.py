@@ -254,3 +254,21 @@ def test_auto_predicts_by_blocks_where_that_pays(numpy_backend: Backend, monkeyp
     monkeypatch.setattr(block, "PREDICTION_COMPILES", 0.0)
     np.testing.assert_array_equal(population.predict(X, engine="auto"), by_blocks)
     np.testing.assert_array_equal(population.predict(np.stack([X, X]), engine="auto"), by_arrays)
+
+
+@pytest.mark.parametrize("engine", ["lane", "block"])
+def test_the_last_network_left_by_early_stopping_keeps_its_rows(engine: str) -> None:
+    """Three stop, at once or soon; the fourth goes on as if it had been alone."""
+    rng = np.random.default_rng(2)
+    X, T = rng.normal(size=(70, 5)), np.eye(3)[rng.integers(0, 3, 70)]
+    shape = Architecture(5, (7,), 3, "tanh", "softmax")
+    rows = [rng.permutation(70)[:n] for n in (50, 40, 40, 37)]
+    stopping = EarlyStopping(patience=1, tolerance=0.02, monitor="training_loss")
+    rates = np.array([1e-6, 1e-6, 1e-6, 0.05])
+    population = Population.initialize(shape, [1, 2, 3, 4], NumpyBackend())
+    alone = population.take([3])
+    settings = {"batch_size": 8, "epochs": 9, "early_stopping": stopping}
+    history = train(population, X, T, Settings(learning_rate=rates, **settings), rows=rows, engine=engine)
+    train(alone, X, T, Settings(learning_rate=0.05, **settings), rows=rows[3:], engine=engine)
+    assert (history.epochs[:3] < history.epochs[3]).all()
+    np.testing.assert_array_equal(population.params[3:], alone.params)

@@ -15,7 +15,7 @@ from gpubp.kernels.reference.losses import LOSSES
 from gpubp.population import Population, network_seeds
 from gpubp.training import History, Settings, train
 from gpubp.training.interruption import Interruption
-from gpubp.training.loop import prepare
+from gpubp.training.preparation import prepare
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,15 +111,27 @@ def test_survivors_of_a_rung_are_its_best() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entries", "message"),
+    "entries",
     [
-        ({"schedule": "cosine"}, "cosine, which needs to know how long"),
-        ({"early_stopping": True}, "halving stops trials itself"),
+        {"schedule": ["cosine", "one_cycle"]},
+        {"early_stopping": True, "patience": [1, 3], "epochs": [18, 36], "learning_rate": 0.1},
+        {"early_stopping": True, "schedule": "adaptive", "optimizer": "sgd", "epochs": 40, "patience": 1, "l2": 1.0},
     ],
 )
-def test_halving_refuses_what_cannot_go_on(entries: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
-        sweep(X, Y, SPACE | entries, n_trials=4, strategy="halving")
+def test_halving_leaves_schedules_and_early_stopping_as_they_are(entries: dict[str, Any]) -> None:
+    """What a trial is in a whole training: the schedule runs over all its epochs, patience over the rungs."""
+    space = {name: value for name, value in SPACE.items() if name != "dropout"} | {"scale": "standard"} | entries
+    whole = sweep(X, Y, space, n_trials=9, engine="array", seed=3)
+    halved = sweep(X, Y, space, n_trials=9, engine="array", seed=3, strategy=Halving(factor=2, least_epochs=1))
+    complete = [trial for trial in halved.trials if trial.status == "complete"]
+    assert 0 < len(complete) < 9
+    for trial in complete:
+        other = whole.trials[trial.number]
+        np.testing.assert_array_equal(trial.scores, other.scores)
+        np.testing.assert_array_equal(trial.epochs, other.epochs)
+        np.testing.assert_array_equal(halved.out_of_fold(trial), whole.out_of_fold(other))
+    if "patience" in entries:
+        assert any(len(set(trial.epochs)) > 1 for trial in whole.trials), "nobody stopped early"
 
 
 @pytest.mark.parametrize("strategy", ["random", Halving(least_epochs=1)])
@@ -275,7 +288,8 @@ def test_a_sweep_can_be_ended_by_who_watches_it() -> None:
     result = sweep(X, Y, space, strategy="grid", engine="array", watch=[enough])
     assert [trial.status for trial in result.trials] == ["complete", "complete", "unfinished", "unfinished"]
     assert result.ended_early
-    assert [progress.networks for progress in seen] == [5, 10]
+    assert [n for n in dict.fromkeys(progress.networks for progress in seen) if n] == [5, 10]
+    assert 0.0 < seen[-1].share < 1.0
     assert (seen[-1].of_networks, seen[-1].trials, seen[-1].of_trials) == (20, 2, 4)
     assert seen[-1].best == max(trial.score for trial in result.trials[:2])
     with pytest.raises(SettingsError, match="no out-of-fold predictions of trial 3"):
@@ -289,10 +303,38 @@ def test_a_sweep_can_be_ended_by_who_watches_it() -> None:
 
 def test_ctrl_c_keeps_what_is_done() -> None:
     space = {"hidden": [(2,), (3,), (4,)], "epochs": 2}
-    result = sweep(X, Y, space, strategy="grid", engine="array", watch=[lambda _: signal.raise_signal(signal.SIGINT)])
+
+    def interrupt(progress: Any) -> None:
+        if progress.networks:
+            signal.raise_signal(signal.SIGINT)
+
+    result = sweep(X, Y, space, strategy="grid", engine="array", watch=[interrupt])
     assert [trial.status for trial in result.trials] == ["complete", "unfinished", "unfinished"]
     assert result.interrupted
     assert result.best.number == 0
+
+
+@pytest.mark.parametrize("engine", ["array", "block"])
+def test_a_sweep_ends_in_the_middle_of_a_population(engine: str, tmp_path: Path) -> None:
+    """A long training is left where it is, and what it had done is not lost."""
+    space = {"hidden": (3,), "epochs": 2000 if engine == "array" else 60_000, "learning_rate": Range(1e-3, 0.1)}
+    options: dict[str, Any] = {"n_trials": 3, "engine": engine, "cv": 3}
+    seen = []
+
+    def enough(progress: Any) -> bool:
+        seen.append(progress.share)
+        return bool(progress.share > 0)
+
+    cut = sweep(X, Y, space, watch=[enough], folder=tmp_path, checkpoint=60.0, **options)
+    assert cut.ended_early
+    assert {trial.status for trial in cut.trials} == {"unfinished"}
+    assert 0.0 < seen[-1] < 1.0
+    begun: list[float] = []
+    same(
+        sweep(X, Y, space, folder=tmp_path, resume=True, watch=[lambda p: begun.append(p.share)], **options),
+        sweep(X, Y, space, **options),
+    )
+    assert min(begun) > 0.0 or len(begun) == 1
 
 
 def test_what_makes_no_sense_is_refused_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:

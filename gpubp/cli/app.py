@@ -20,6 +20,7 @@ from gpubp.cli.explain import explain
 from gpubp.cli.groups import grouped
 from gpubp.cli.output import ClosedPipe, Interrupted, never_fail_to_encode, say
 from gpubp.cli.predict import predict
+from gpubp.cli.report import report
 from gpubp.cli.show import show
 from gpubp.cli.sweep import sweep
 from gpubp.cli.train import train
@@ -31,7 +32,7 @@ ClickException: type[Exception] = next(base for base in typer.BadParameter.__mro
 app = typer.Typer(
     name="gpubp", pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
-for command in (case_study, train, predict, evaluate, cross_validate, sweep, show, explain, doctor, cache):
+for command in (case_study, train, predict, evaluate, cross_validate, sweep, report, show, explain, doctor, cache):
     app.command(name=command.__name__.replace("_", "-"))(grouped(command))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpubp.cli.output import say, write_json, write_report
+from gpubp.cli.times import seconds_of
 from gpubp.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -116,6 +117,27 @@ class EngineOptions:
             "explain).",
         ),
     ] = "auto"
+
+
+@dataclass(frozen=True)
+class CheckpointOptions:
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on where an earlier run with the same options was cut short, if one was."),
+    ] = False
+    checkpoint: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="How often to keep what is done so far, for --resume; never for not at all."),
+    ] = "60s"
+
+    @property
+    def seconds(self) -> float | None:
+        """Between two checkpoints; None for none. SettingsError for what is no time."""
+        if self.checkpoint.strip().lower() == "never":
+            if self.resume:
+                raise SettingsError("--resume goes on with checkpoints: leave --checkpoint never out.")
+            return None
+        return seconds_of("--checkpoint", self.checkpoint)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gpubp.errors import DataError
+from gpubp.json_values import plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -90,19 +91,6 @@ def clean(text: Any) -> str:
     return "".join(
         character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in str(text)
     )
-
-
-def plain(value: Any) -> Any:
-    """Values that JSON has: NumPy numbers and arrays as numbers and lists, what is not a finite number as null."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and value - value != 0.0:
-        return None
-    return value
 
 
 def _forget_standard_output() -> None:

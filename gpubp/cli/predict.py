@@ -42,10 +42,10 @@ def predict(
     """Predict the target for every row of a table, as CSV with a header.
 
     One line for each row, in order: prediction, and with --probabilities also
-    probability_<class>; of an ensemble that `gpubp sweep` wrote also the
-    disagreement of its members, as a standard deviation. Columns are found by
-    name where both tables have a header, else by position; a target column may
-    be there or not.
+    probability_<class>; of an ensemble (`gpubp sweep`, `gpubp train --members`)
+    also the disagreement of its members, as a standard deviation. Columns are
+    found by name where both tables have a header, else by position; a target
+    column may be there or not.
 
     \b
     Examples:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from gpubp.errors import SettingsError
 
 if TYPE_CHECKING:
-    from gpubp.sweeping.space import Space
+    from gpubp.sweeping.space import Space, When
 
 DEFAULT: dict[
     str, Any
-] = {  # of a sweep that names nothing: what matters most, around the values that suit a middling table
+] = {  # of a sweep that varies nothing: what matters most, around the values that suit a middling table
     "hidden": [(8,), (16,), (32,), (64,), (32, 32)],
     "learning_rate": (1e-4, 1e-1),
     "l2": (1e-6, 1e-1),
@@ -30,7 +30,7 @@ def space_of(file: Path | None, grids: Sequence[str], ranges: Sequence[str], fix
     from gpubp.sweeping.ranges import Range
     from gpubp.sweeping.space import Space
 
-    entries: dict[str, Any] = {} if file is None else _read(file)
+    entries, conditions = ({}, ()) if file is None else _read(file)
     given: dict[str, Any] = {}
     options: tuple[tuple[str, Sequence[str], Callable[[str, str, str], Any]], ...] = (
         ("--grid", grids, _choices),
@@ -46,13 +46,12 @@ def space_of(file: Path | None, grids: Sequence[str], ranges: Sequence[str], fix
             if name in given:
                 raise SettingsError(f"{option} {text!r}: {name} is given twice.")
             given[name] = parse(f"{option} {text!r}", name, value.strip())
-    entries |= given
-    if not entries:
+    if file is None and not grids and not ranges:  # nothing is said about what to vary
         entries = {
             name: Range(default[0], default[1], log=True) if isinstance(default, tuple) else default
             for name, default in DEFAULT.items()
         }
-    return Space(entries)
+    return Space(entries | given, *conditions)
 
 
 EXAMPLES = {"--grid": "hidden=8;16;32,32", "--range": "learning-rate=1e-4:1:log", "--set": "epochs=50"}
@@ -99,9 +98,10 @@ def _value(where: str, name: str, text: str) -> Any:
     return text
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[dict[str, Any], tuple[When, ...]]:
     """A table of parameters: a list is choices, {low, high, log, integer} a range, anything else a fixed value; of
-    hidden layers a list of lists is choices, and each list one network's.
+    hidden layers a list of lists is choices, and each list one network's. [[when]]: parameters that a configuration has
+    only under the condition `if`, a table of values.
     """
     if sys.version_info >= (3, 11):
         import tomllib
@@ -115,7 +115,26 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"Cannot read the search space {path}: {error.strerror or error}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is no TOML: {error}.") from None
-    return {name.replace("-", "_"): _entry(path, name, value) for name, value in found.items()}
+    given = found.pop("when", [])
+    if not isinstance(given, list) or not all(isinstance(each, Mapping) for each in given):
+        raise SettingsError(f"{path}: conditions are written as [[when]], with `if = {{optimizer = 'sgd'}}` in each.")
+    return _entries(path, found), tuple(_condition(path, each) for each in given)
+
+
+def _condition(path: Path, given: Mapping[str, Any]) -> When:
+    from gpubp.sweeping.space import When
+
+    brought = {name: value for name, value in given.items() if name != "if"}
+    if not isinstance(given.get("if"), Mapping) or not given["if"] or not brought:
+        raise SettingsError(
+            f"{path}: a [[when]] has a table `if`, such as `if = {{optimizer = 'sgd'}}`, and parameters that it "
+            f"brings; found {', '.join(given) or 'nothing'}."
+        )
+    return When(_entries(path, given["if"]), _entries(path, brought))
+
+
+def _entries(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.replace("-", "_"): _entry(path, name, value) for name, value in given.items()}
 
 
 def _entry(path: Path, name: str, value: Any) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import shlex
 import statistics
 from collections.abc import Iterable
@@ -13,21 +13,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpubp.cli import shapes
-from gpubp.cli.options import BackendOptions, EngineOptions, ReportOptions, TableOptions, TargetOptions
-from gpubp.cli.output import Interrupted
+from gpubp.cli.options import (
+    BackendOptions,
+    CheckpointOptions,
+    EngineOptions,
+    ReportOptions,
+    TableOptions,
+    TargetOptions,
+)
+from gpubp.cli.output import Interrupted, say
 from gpubp.cli.space import space_of
+from gpubp.cli.times import seconds_of
 from gpubp.errors import DataError, SettingsError
-from gpubp.files import write_whole
+from gpubp.files import make_folder, write_whole
 
 if TYPE_CHECKING:
     from gpubp.ensemble import Ensemble
     from gpubp.sweeping.result import SweepResult
+    from gpubp.sweeping.run_folder import Finished
     from gpubp.sweeping.trial import Trial
 
 SPACE = "Search space"
 SHOWN = 10
 FILES = ("trials.csv", "best.safetensors", "ensemble.safetensors")
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def sweep(
@@ -35,6 +43,7 @@ def sweep(
     target: TargetOptions,
     backend: BackendOptions,
     engine: EngineOptions,
+    checkpoints: CheckpointOptions,
     report: ReportOptions,
     space: Annotated[
         Path | None,
@@ -80,6 +89,22 @@ def sweep(
             help="random, grid, halving (the worse two thirds leave, again and again), or tpe (needs optuna).",
         ),
     ] = "random",
+    study: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="Of the strategy tpe: the study to begin or to go on with, which several machines may share.",
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            show_default=False,
+            help="Where --study is kept, as sqlite:///studies.sqlite3 or another of Optuna's storages.",
+        ),
+    ] = None,
     folds: Annotated[int, typer.Option(help="Parts that the rows are split into; each is predicted once.")] = 5,
     repeats: Annotated[int, typer.Option(help="How often to split anew.")] = 1,
     metric: Annotated[
@@ -90,7 +115,7 @@ def sweep(
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="TIME", show_default=False, help="Begin nothing new after this time: 90s, 10m or 2h."),
+        typer.Option(metavar="TIME", show_default=False, help="End after this time with what is done: 90s, 10m or 2h."),
     ] = None,
     ensemble: Annotated[
         int, typer.Option(min=0, help="Networks that answer together, chosen from the trials; 0 for none.")
@@ -103,75 +128,118 @@ def sweep(
             "-o",
             metavar="FOLDER",
             show_default=False,
-            help="Write trials.csv, the best network trained on all rows (best.safetensors) and the ensemble here.",
+            help="Write trials.csv, results.json, the best network trained on all rows (best.safetensors) and the "
+            "ensemble here.",
         ),
     ] = None,
+    page: Annotated[
+        bool, typer.Option("--report", help="Write report.html into the folder, too: the sweep as one page of charts.")
+    ] = False,
 ) -> None:
     """Try many networks on a table, all folds of all of them at once.
 
     Names are those of `gpubp train`: hidden, activation, optimizer,
-    learning-rate, l2, dropout, batch-size, epochs, scale and so on. Without
-    any, widths, learning rates and l2 are searched. Every trial is
+    learning-rate, l2, dropout, batch-size, epochs, scale and so on. Where none
+    is varied, widths, learning rates and l2 are searched. Every trial is
     cross-validated; ± is the sample standard deviation over its folds. The
-    ensemble is chosen on predictions of rows that its networks had not seen.
+    ensemble is chosen on predictions of rows that its networks had not seen. With
+    --output, a sweep that was killed or ran out of time goes on with --resume.
 
     \b
     Examples:
-      gpubp sweep seeds_dataset.txt --trials 200
+      gpubp sweep seeds_dataset.txt --trials 200 -o runs/wheat --report
       gpubp sweep data.csv -t class --grid "hidden=8;16;32,32" -o runs/class
       gpubp sweep data.csv -t class --range learning-rate=1e-4:1:log
       gpubp sweep data.csv --space space.toml --strategy halving --budget 10m
+      gpubp sweep data.csv --trials 10000 -o runs/large --resume
     """
     import gpubp
+    from gpubp.sweeping.run_folder import Finished
 
     searched = space_of(space, grid or (), range_ or (), fixed or ())
-    seconds = _seconds(budget)
+    seconds = None if budget is None else seconds_of("--budget", budget)
     if output is not None:
         _check_folder(output)
+    elif page or checkpoints.resume:
+        option, verb = ("--report", "goes into") if page else ("--resume", "goes on with")
+        raise SettingsError(f"{option} {verb} the folder of --output: name one.")
+    between = checkpoints.seconds
     table = source.read()
-    found = gpubp.sweep(
-        table,
-        target.target,
-        searched,
-        n_trials=trials,
-        cv=folds,
-        repeats=repeats,
-        strategy=strategy,
-        metric=metric,
-        task=target.task,
-        categorical=target.categorical or (),
-        backend=backend.choose(report),
-        engine=engine.engine,
-        seed=seed,
-        budget=seconds,
-        progress=report.progress,
-    )
-    if found.interrupted and not any(trial.status == "complete" for trial in found.trials):
-        raise Interrupted("Interrupted before the first trial was done: there are no results.")
+    chosen = backend.choose(report)
+    try:
+        found = gpubp.sweep(
+            table,
+            target.target,
+            searched,
+            n_trials=trials,
+            cv=folds,
+            repeats=repeats,
+            strategy=_strategy(strategy, study, storage),
+            metric=metric,
+            task=target.task,
+            categorical=target.categorical or (),
+            backend=chosen,
+            engine=engine.engine,
+            seed=seed,
+            budget=seconds,
+            progress=report.progress,
+            folder=None if between is None else output,
+            resume=checkpoints.resume,
+            checkpoint=between or 0.0,
+            tell=say,
+        )
+    except Finished as finished:
+        assert output is not None
+        _tell_again(output, report, finished)
+        return
+    goes_on = " --resume goes on with it." if found.folder is not None and found.ended_early else ""
+    if found.ended_early and not any(trial.status in ("complete", "stopped") for trial in found.trials):
+        if found.interrupted:
+            raise Interrupted(f"Interrupted before the first trial was done: there are no results.{goes_on}")
+        remedy = goes_on or " Give it more time."
+        raise SettingsError(f"The time was over before the first trial was done: there are no results.{remedy}")
     report.note(*found.notes)
     if found.ended_early:
-        report.note("The sweep ended early: what follows is of the trials that were done.")
-    team = found.ensemble(ensemble) if ensemble and _done(found) > 1 else None
+        report.note(f"The sweep ended early: what follows is of the trials that were done.{goes_on}")
+    team = found.ensemble(ensemble) if ensemble and _done(found) > 1 and found.keeps_predictions else None
+    if ensemble and not found.keeps_predictions:
+        report.note("No ensemble: the predictions that it is chosen by would take more than 1 GiB.")
     outcome = _result(found, team, source, target)
     if output is not None:
         held = (output / FILES[0]).exists()
-        outcome["written"] = _write(found, team, output)
-        if held:
+        outcome["written"] = _write(found, team, output) + [str(output / name) for name in _results_files(page)]
+        _write_results(found, outcome, output, page)
+        if held and not checkpoints.resume:
             report.note(f"The sweep that {output} held before was replaced.")
+        if not found.ended_early:
+            found.discard_checkpoints()
+    report.give(outcome, lambda: _parts(outcome))
+
+
+def _strategy(name: str, study: str | None, storage: str | None) -> Any:
+    if study is None and storage is None:
+        return name
+    if name != "tpe":
+        raise SettingsError(f"--study and --storage are for --strategy tpe, and this is {name}.")
+    from gpubp.sweeping.tpe import TPE
+
+    return TPE(storage=storage, study=study)
+
+
+def _tell_again(folder: Path, report: ReportOptions, finished: Finished) -> None:
+    """What a sweep that has come to its end has found; its error where that is not there any more."""
+    from gpubp.reporting import RESULTS, document, load
+
+    if not (folder / RESULTS).exists():
+        raise finished
+    report.note(f"{finished} This is what it has found.")
+    load(folder)  # or the error that it is damaged
+    outcome = document(folder)["outcome"]
     report.give(outcome, lambda: _parts(outcome))
 
 
 def _done(found: SweepResult) -> int:
     return sum(trial.status == found.best.status for trial in found.trials)
-
-
-def _seconds(text: str | None) -> float | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    if match is None or float(match[1]) == 0:
-        raise SettingsError(f"--budget {text!r}: give a time such as 90s, 10m or 2h.")
-    return float(match[1]) * UNITS[match[2] or "s"]
 
 
 def _result(found: SweepResult, team: Ensemble | None, source: TableOptions, target: TargetOptions) -> dict[str, Any]:
@@ -262,10 +330,7 @@ def _check_folder(folder: Path) -> None:
 def _write(found: SweepResult, team: Ensemble | None, folder: Path) -> list[str]:
     """The files, each whole or not at all; none of them where the best cannot be trained on all rows."""
     model = found.refit()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"Cannot make the folder {folder}: {error.strerror or error}.") from error
+    make_folder(folder)
     trials, best, ensemble = (folder / name for name in FILES)
     write_whole(trials, found.table.write_csv().encode())
     model.save(best)
@@ -274,6 +339,23 @@ def _write(found: SweepResult, team: Ensemble | None, folder: Path) -> list[str]
         return [str(trials), str(best)]
     team.save(ensemble)
     return [str(trials), str(best), str(ensemble)]
+
+
+def _results_files(page: bool) -> tuple[str, ...]:
+    from gpubp.reporting import REPORT, RESULTS
+
+    return (RESULTS, REPORT) if page else (RESULTS,)
+
+
+def _write_results(found: SweepResult, outcome: dict[str, Any], folder: Path, page: bool) -> None:
+    """results.json, and the report that is made of it. A report of an earlier sweep would be taken for this one's."""
+    from gpubp.reporting import REPORT, RESULTS, load, write_page
+    from gpubp.sweeping.summary import summary
+
+    (folder / REPORT).unlink(missing_ok=True)
+    write_whole(folder / RESULTS, json.dumps(summary(found, outcome), allow_nan=False).encode())
+    if page:
+        write_page(load(folder), folder / REPORT)
 
 
 def _parts(outcome: dict[str, Any]) -> Iterable[Any]:
@@ -315,11 +397,11 @@ def _varies(name: str, trials: list[dict[str, Any]]) -> bool:
     return len({repr(trial["parameters"].get(name)) for trial in trials}) > 1 or len(trials) == 1
 
 
-def _score(value: float) -> str:
-    return f"{value:.4f}"
+def _score(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.4f}"
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return ",".join(map(str, value)) or "none"
     return shapes.number(value) if isinstance(value, float) else "–" if value is None else str(value)

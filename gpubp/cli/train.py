@@ -12,15 +12,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpubp.cli import shapes
-from gpubp.cli.options import BackendOptions, EngineOptions, RecipeOptions, ReportOptions, TableOptions, TargetOptions
+from gpubp.cli.options import (
+    BackendOptions,
+    CheckpointOptions,
+    EngineOptions,
+    RecipeOptions,
+    ReportOptions,
+    TableOptions,
+    TargetOptions,
+)
 from gpubp.cli.output import Interrupted, say
-from gpubp.errors import DataError
+from gpubp.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from gpubp.ensemble import Ensemble
     from gpubp.fitting import Fit
-    from gpubp.training import History
+    from gpubp.model import Model
+    from gpubp.training import Checkpoint, History
 
 
 def train(
@@ -29,16 +39,25 @@ def train(
     recipe: RecipeOptions,
     backend: BackendOptions,
     engine: EngineOptions,
+    checkpoints: CheckpointOptions,
     report: ReportOptions,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the model is written.")] = Path(
         "model.safetensors"
     ),
+    members: Annotated[
+        int, typer.Option(min=1, help="Networks that are trained side by side and answer together, by their mean.")
+    ] = 1,
+    bootstrap: Annotated[
+        bool, typer.Option("--bootstrap", help="Each of the --members trains on rows drawn with replacement (bagging).")
+    ] = False,
 ) -> None:
     """Train a network on a table, and write it to a model file.
 
     Numbers are scaled, text becomes one input per category, missing values are
     replaced; whatever was done is said, and the model file remembers it. Ctrl-C
-    ends the training and keeps the best weights so far.
+    ends the training and keeps the best weights so far. One that was killed goes
+    on with --resume, to the same bits: what it had done lies beside the model,
+    in a file ending with .checkpoint.
 
     \b
     Examples:
@@ -46,11 +65,21 @@ def train(
       gpubp train houses.csv --target price --hidden 64,64 --epochs 200
       gpubp train data.csv -t class --early-stopping -o best.model
       gpubp train data.csv --optimizer nesterov --momentum 0.95 --lr 0.05
+      gpubp train data.csv --members 10 --bootstrap
+      gpubp train data.csv --epochs 100000 --checkpoint 5m --resume
     """
     from gpubp.fitting import train_model
 
-    chosen_recipe = recipe.recipe()
-    replaced = check_output(output)
+    if bootstrap and members == 1:
+        raise SettingsError("--bootstrap is for several networks: add --members 10, for example, or leave it out.")
+    chosen_recipe, seconds = recipe.recipe(), checkpoints.seconds
+    check_output(output)
+    checkpoint = None if seconds is None else checkpoint_beside(output, seconds, checkpoints.resume, report)
+    if members > 1:
+        from gpubp.cli.train_members import train_members
+
+        train_members(source, target, chosen_recipe, backend, engine, report, checkpoint, output, members, bootstrap)
+        return
     table = source.read()
     chosen = backend.choose(report)
     fit = train_model(
@@ -62,6 +91,7 @@ def train(
         backend=chosen,
         engine=engine.engine,
         progress=report.progress,
+        checkpoint=checkpoint,
     )
     report.note(*fit.notes)
     history = fit.history
@@ -70,16 +100,43 @@ def train(
     if history.diverged[0]:
         epoch = history.diverged_epoch[0] + 1
         say(f"Training diverged in epoch {epoch}; the best weights before it are kept. Try a smaller --learning-rate.")
-    fit.model.save(output)
-    if replaced:
-        report.note(f"The model that {output} held before was replaced.")
+    saved(fit.model, output, history, checkpoint, report)
     outcome = result(fit, output, chosen_recipe.epochs)
     report.give(outcome, lambda: parts(fit, outcome))
     if history.interrupted:
         raise Interrupted(
             f"Interrupted after {shapes.counted(int(history.epochs[0]), 'epoch')}: the "
             f"{'best ' if chosen_recipe.early_stopping else ''}weights so far were saved to {output}."
+            f"{goes_on(checkpoint)}"
         )
+
+
+def checkpoint_beside(output: Path, seconds: float, resume: bool, report: ReportOptions) -> Checkpoint:
+    """SettingsError where one of an earlier training is there, and nobody said what is to become of it."""
+    from gpubp.training import Checkpoint
+
+    found = Checkpoint(output.with_name(f"{output.name}.checkpoint"), seconds=seconds, resume=resume, tell=say)
+    found.check()
+    if resume:
+        there = found.path.exists()
+        report.note(f"Going on from {found.path}." if there else f"There is no {found.path}: begun from the start.")
+    return found
+
+
+def saved(
+    model: Model | Ensemble, output: Path, history: History, checkpoint: Checkpoint | None, report: ReportOptions
+) -> None:
+    """Save it; say what it replaces; and let go of the checkpoint of a training that has come to its end."""
+    replaced = check_output(output)
+    model.save(output)
+    if checkpoint is not None and not history.interrupted:
+        checkpoint.remove()
+    if replaced:
+        report.note(f"The model that {output} held before was replaced.")
+
+
+def goes_on(checkpoint: Checkpoint | None) -> str:
+    return " Go on with --resume." if checkpoint is not None and checkpoint.path.exists() else ""
 
 
 def check_output(path: Path) -> bool:

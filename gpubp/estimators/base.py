@@ -7,21 +7,26 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 
+from gpubp.backends import Array
 from gpubp.errors import SettingsError
 from gpubp.estimators import networks
 from gpubp.estimators.inputs import receive_training, receive_weights
+from gpubp.estimators.learners import begin_networks, keep_networks
+from gpubp.estimators.networks import OF_ONE_NETWORK, is_ensemble
 from gpubp.estimators.parameters import CONSTRAINTS, STOCHASTIC_SOLVERS, hidden_sizes
 from gpubp.estimators.places import choose_backend, to_host
-from gpubp.estimators.problem import Problem, Reception, Targets
+from gpubp.estimators.prediction import spread_of_members
+from gpubp.estimators.problem import Learner, Problem, Reception, Targets
 from gpubp.estimators.quasi_newton import fit_whole
-from gpubp.estimators.stochastic import fit_epochs, fit_one_epoch, refuse_partial_fit, reset_record
+from gpubp.estimators.stochastic import fit_epochs, fit_one_epoch, refuse_partial_fit
 from gpubp.kernels.architecture import Architecture
 
 
 class MLP(BaseEstimator):
-    """One network, behind scikit-learn's interface. Subclasses name the parameters and make targets of y."""
+    """One network or several, behind scikit-learn's interface. Subclasses name the parameters and make targets of y."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**CONSTRAINTS}
     _numeric_targets: ClassVar[bool]
@@ -46,13 +51,12 @@ class MLP(BaseEstimator):
         return self._fit(X, y, sample_weight, incremental=False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Any:
-        problem, params = self._begin(X, y, sample_weight, incremental)
+        problem, learners = self._begin(X, y, sample_weight, incremental)
         if self.solver == "lbfgs":
-            params = fit_whole(self, problem, params)
+            trained = fit_whole(self, problem, learners)
         else:
-            params = (fit_one_epoch if incremental else fit_epochs)(self, problem, params)
-        networks.require_finite(params)
-        self.coefs_, self.intercepts_ = networks.unpack(problem.architecture, params)
+            trained = (fit_one_epoch if incremental else fit_epochs)(self, problem, learners)
+        keep_networks(self, problem, learners, trained)
         return self
 
     def _receive(self, X: Any, y: Any, sample_weight: Any, fresh: bool, incremental: bool) -> Reception:
@@ -72,58 +76,50 @@ class MLP(BaseEstimator):
 
     def _begin(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, reception: Reception | None = None
-    ) -> tuple[Problem, np.ndarray]:
-        """What is to be trained, received and checked, and the weights (K,) to begin with.
+    ) -> tuple[Problem, list[Learner]]:
+        """What is to be trained, received and checked, and the networks that are: one, or the members.
 
         reception: of this X, y and sample_weight by another estimator that receives them alike: not to be done again.
         """
         sizes = hidden_sizes(self)
         if incremental:
             refuse_partial_fit(self)
-        fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        fresh = not self.__sklearn_is_fitted__() or not (self.warm_start or incremental)
         received = reception or self._receive(X, y, sample_weight, fresh, incremental)
         self.__dict__.update(received.learned)
         inputs, dtype, targets, weights = received.inputs, received.dtype, received.targets, received.weights
         output = networks.OUTPUT_ACTIVATIONS[targets.out_activation]
         architecture = Architecture(inputs.X.shape[1], sizes, targets.T.shape[1], self.activation, output)
-        random_state = check_random_state(self.random_state)
-        if fresh or not incremental or not hasattr(self, "_seed"):
-            self._seed = int(random_state.randint(np.iinfo(np.int32).max))
         table = inputs.dense(dtype)
-        params = self._start(architecture, targets, dtype, fresh)
-        operations = 6.0 * len(params) * min(len(targets.T), 200 if self.batch_size == "auto" else self.batch_size)
-        backend = choose_backend(self.backend, inputs.on_device, operations)
-        table = table if backend.name == "cupy" else to_host(table)
-        return Problem(table, targets, weights, architecture, backend, self._seed, random_state), params
-
-    def _start(self, architecture: Architecture, targets: Targets, dtype: np.dtype[Any], fresh: bool) -> np.ndarray:
-        """(K,): the weights to begin with."""
         self.n_outputs_ = architecture.n_outputs
         self.n_layers_ = len(architecture.sizes)
         self.out_activation_ = targets.out_activation
-        if not fresh:
-            return self._continued(architecture, dtype)
-        self.n_iter_ = self.t_ = 0
-        self.__dict__.pop("_plateau", None)
-        if self.solver in STOCHASTIC_SOLVERS:
-            reset_record(self)
-        return networks.initial(architecture, self._seed, dtype, self.activation)
-
-    def _continued(self, architecture: Architecture, dtype: np.dtype[Any]) -> np.ndarray:
-        """The weights that a warm start or partial_fit goes on from; SettingsError where they are of another shape."""
-        found = networks.architecture_of(self)
-        if found != architecture:
-            raise SettingsError(
-                f"The fitted network is {found}, and the parameters and data now ask for {architecture}: keep them, or "
-                "begin anew with warm_start=False and fit."
-            )
-        return networks.pack(self.coefs_, self.intercepts_, dtype)
+        learners = begin_networks(self, architecture, targets, weights, dtype, fresh, incremental)
+        batch = min(len(targets.T), 200 if self.batch_size == "auto" else self.batch_size)
+        operations = 6.0 * architecture.n_parameters * len(learners) * batch
+        backend = choose_backend(self.backend, inputs.on_device, operations)
+        table = table if backend.name == "cupy" else to_host(table)
+        return Problem(table, targets, weights, architecture, backend), learners
 
     def _dtype_for(self, found: np.dtype[Any], fresh: bool) -> np.dtype[Any]:
         """Of the parameters: the one asked for; else that of X, or of the weights that are gone on from."""
         if self.dtype:
             return np.dtype(self.dtype)
-        return np.dtype(found) if fresh else np.result_type(*self.coefs_, np.float32)
+        return np.dtype(found) if fresh else np.result_type(*networks.members_of(self)[0].coefs_, np.float32)
+
+    def disagreement(self, X: Any) -> Array:
+        """How far apart the members are on each row, where X is: the standard deviation of their predictions.
+
+        (n_samples,): of the predicted class's probability, or of the value. (n_samples, n_outputs): of each label's
+        probability, or of each value, where there are several. Members that learned the same say the same far from the
+        data too, so a small number is no promise.
+
+        Raises SettingsError for a single network.
+        """
+        check_is_fitted(self)
+        if not is_ensemble(self):
+            raise SettingsError("One network has nobody to disagree with: fit with n_members=10, for example.")
+        return spread_of_members(self, X)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator as safetensors: arrays and JSON, whole or not at all (see `files.save`)."""
@@ -177,8 +173,17 @@ class MLP(BaseEstimator):
             )
         return True
 
+    def __getattr__(self, name: str) -> Any:
+        """For what is not there: where it would be of one network and there are several, say where to look."""
+        if name in OF_ONE_NETWORK and is_ensemble(self):
+            raise AttributeError(
+                f"{type(self).__name__} has {len(self.estimators_)} networks, each with a {name} of its own: "
+                f"estimators_[0].{name} is the first one's."
+            )
+        return super().__getattribute__(name)  # Python's own words, or those of a method that is not available
+
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "coefs_")
+        return is_ensemble(self) or "coefs_" in vars(self)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

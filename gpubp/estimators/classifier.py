@@ -93,6 +93,14 @@ class MLPClassifier(ClassifierMixin, MLP):
         Called after each epoch with gpubp's EpochReport; returning True ends the training.
     progress : bool, default=False
         Draw a progress bar on standard error, where that is a terminal.
+    n_members : int, default=1
+        Networks that are trained side by side and answer together, by the mean of their probabilities. Each has a
+        random_state of its own, which depends on this one and its place alone, so that it is the same network whatever
+        n_members is; with early_stopping, it stops by rows of its own.
+    bootstrap : bool, default=False
+        Whether each network trains on rows drawn with replacement, as many as there are, instead of on all: bagging.
+        Rows for early stopping are split off before. Rows of sample_weight 0 are not drawn; the others are drawn alike,
+        and their weights count in the loss.
 
     Attributes
     ----------
@@ -111,6 +119,12 @@ class MLPClassifier(ClassifierMixin, MLP):
         As in scikit-learn.
     history_ : gpubp.History
         What gpubp tells of the last stochastic fit: metrics, seconds, backend, engine.
+    estimators_ : list of MLPClassifier
+        With n_members > 1: the members, each a fitted estimator of one network. What is of one network (coefs_,
+        intercepts_, t_, loss_curve_, best_loss_, validation_scores_, best_validation_score_) is theirs alone; n_iter_
+        is their largest, loss_ their mean, and history_ tells of all, those left out too, in their order.
+    left_out_ : list of int
+        With n_members > 1: the places of members that diverged.
 
     Examples
     --------
@@ -165,6 +179,8 @@ class MLPClassifier(ClassifierMixin, MLP):
         class_weight: Mapping[Any, float] | Sequence[Mapping[Any, float]] | str | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = False,
+        n_members: int = 1,
+        bootstrap: bool = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -199,6 +215,8 @@ class MLPClassifier(ClassifierMixin, MLP):
         self.class_weight = class_weight
         self.callbacks = callbacks
         self.progress = progress
+        self.n_members = n_members
+        self.bootstrap = bootstrap
 
     @available_if(MLP._has_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)

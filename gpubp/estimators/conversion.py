@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from gpubp.errors import SettingsError
 from gpubp.estimators.base import MLP
 from gpubp.estimators.classifier import MLPClassifier
-from gpubp.estimators.networks import architecture_of, pack, unpack
+from gpubp.estimators.networks import architecture_of, is_ensemble, pack, unpack
 from gpubp.estimators.parameters import FULL_LENGTH_SCHEDULES, STOCHASTIC_SOLVERS, dropout
 from gpubp.estimators.regressor import MLPRegressor
 from gpubp.training import TrainingState
@@ -35,12 +35,19 @@ def to_sklearn(estimator: MLP) -> Any:
     dtype, callbacks and progress silently; those that only training needs (dropout, clip_norm, label_smoothing,
     class_weight, the solver adamw, the schedules cosine and one_cycle) with a UserWarning where they are in use.
 
-    Raises SettingsError for an activation that scikit-learn lacks; scikit-learn's NotFittedError before fit.
+    Raises SettingsError for an activation that scikit-learn lacks, and for several members; scikit-learn's
+    NotFittedError before fit.
     """
     kind = next((kind for kind in PEERS if isinstance(estimator, kind)), None)
     if kind is None:
         raise SettingsError(f"{type(estimator).__name__} is not gpubp's MLPClassifier or MLPRegressor.")
     check_is_fitted(estimator)
+    if is_ensemble(estimator):
+        raise SettingsError(
+            f"scikit-learn's {PEERS[kind].__name__} is one network, and this one has {len(estimator.estimators_)}: "
+            "convert each of its members, [to_sklearn(member) for member in estimator.estimators_], or export their "
+            "mean with to_onnx."
+        )
     if estimator.activation not in ACTIVATIONS:
         raise SettingsError(
             f"scikit-learn has no activation {estimator.activation!r}; its networks know {', '.join(ACTIVATIONS)}. To "

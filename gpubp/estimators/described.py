@@ -132,8 +132,8 @@ def labels_of(classifier: Any, described: Any) -> None:
     classifier.classes_, classifier._label_binarizer = classes, binarizer
 
 
-def describe_state(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """What partial_fit goes on from: arrays by name, and JSON values."""
+def describe_training(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """How the fits went, and what partial_fit goes on from: arrays by name, and JSON values."""
     state: TrainingState | None = getattr(estimator, "_state", None)
     plateau: Plateau | None = getattr(estimator, "_plateau", None)
     tensors: dict[str, np.ndarray] = {}
@@ -146,17 +146,25 @@ def describe_state(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, Any
         "slots": sorted(state.slots) if tensors and state is not None else [],
         "plateau": None if plateau is None else encoded(asdict(plateau), "the rule of adaptive"),
     }
-    return tensors, described
+    record = {name: encoded(value, name) for name, value in record_of(vars(estimator)).items()}
+    return tensors, {"record": record, "state": described}
+
+
+def training_of(described: Any, tensors: Mapping[str, np.ndarray], estimator: Any) -> dict[str, Any]:
+    """The attributes that `describe_training` described, of an estimator of one network, which has its weights."""
+    record = stored.entry(described, "record", dict, WHAT)
+    found = record_of({key: decoded(value) for key, value in record.items()})
+    return found | state_of(stored.entry(described, "state", dict, WHAT), tensors, estimator)
 
 
 def state_of(described: Any, tensors: Mapping[str, np.ndarray], estimator: Any) -> dict[str, Any]:
-    """The private attributes _seed, _state and _plateau, those that there are."""
+    """The private attributes _seed, _state and _plateau, those that there are. estimator: None for one of members."""
     found: dict[str, Any] = {}
     if described.get("seed") is not None:
         found["_seed"] = stored.entry(described, "seed", int, WHAT)
         if not 0 <= found["_seed"] < 2**64:
             raise DataError(f"The {WHAT} is damaged: the seed is {found['_seed']}.")
-    if described.get("epoch") is not None:
+    if described.get("epoch") is not None and estimator is not None:
         found["_state"] = _training_state(described, tensors, estimator)
     if described.get("plateau") is not None:
         found["_plateau"] = _plateau(decoded(stored.entry(described, "plateau", dict, WHAT)))

@@ -17,12 +17,13 @@ from gpubp.estimators.described import (
     WHAT,
     decoded,
     describe_labels,
-    describe_state,
+    describe_training,
     encoded,
     labels_of,
-    record_of,
-    state_of,
+    training_of,
 )
+from gpubp.estimators.learners import new_member, share
+from gpubp.estimators.networks import OF_ONE_NETWORK, is_ensemble, members_of
 from gpubp.estimators.regressor import MLPRegressor
 from gpubp.files import write_whole
 from gpubp.preprocessing import stored
@@ -30,13 +31,15 @@ from gpubp.preprocessing import stored
 FORMAT = "gpubp estimator"
 VERSION = 1
 MODEL_FORMAT = "gpubp model"  # of gpubp.model, the other kind of file
+LATER = {"n_members", "bootstrap"}  # parameters that older files lack, and that have their defaults then
 KINDS: dict[str, type[MLP]] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
 OUT_ACTIVATIONS = {"MLPClassifier": ("logistic", "softmax"), "MLPRegressor": ("identity", "exp")}
 
 
 def save(estimator: MLP, path: str | Path) -> None:
     """Write a fitted MLPClassifier or MLPRegressor: parameters, weights, classes, record, and what partial_fit needs
-    to go on to the same bits. The file is written whole, or not at all. (Not in it: history_.)
+    to go on to the same bits; of each member, where there are several. The file is written whole, or not at all. (Not
+    in it: history_.)
 
     Raises ModelFileError for what such a file cannot hold: callbacks, a RandomState, classes that are neither numbers,
     booleans nor texts, weights that are not finite; scikit-learn's NotFittedError before fit.
@@ -74,10 +77,8 @@ def load(path: str | Path, expected: type[MLP] = MLP) -> Any:
 def _taken_apart(estimator: MLP) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     from gpubp import __version__
 
-    tensors = {f"layers.{i}.weights": W for i, W in enumerate(estimator.coefs_)}
-    tensors |= {f"layers.{i}.biases": b for i, b in enumerate(estimator.intercepts_)}
-    state_tensors, state = describe_state(estimator)
     names = getattr(estimator, "feature_names_in_", None)
+    tensors, training = describe_training(estimator)
     described = {
         "format": FORMAT,
         "version": VERSION,
@@ -86,14 +87,25 @@ def _taken_apart(estimator: MLP) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         "parameters": {
             name: encoded(value, f"its parameter {name}") for name, value in estimator.get_params(deep=False).items()
         },
-        "layers": len(estimator.coefs_),
+        "layers": len(members_of(estimator)[0].coefs_),
         "out_activation": estimator.out_activation_,
         "features": None if names is None else [str(name) for name in names],
         "labels": describe_labels(estimator) if isinstance(estimator, MLPClassifier) else None,
-        "record": {name: encoded(value, name) for name, value in record_of(vars(estimator)).items()},
-        "state": state,
+        **training,
     }
-    return tensors | state_tensors, described
+    if not is_ensemble(estimator):
+        return tensors | _layers(estimator), described
+    described |= {"members": [], "left_out": estimator.left_out_}
+    for m, member in enumerate(estimator.estimators_):
+        of_member, training = describe_training(member)
+        described["members"].append({"random_state": member.random_state, **training})
+        tensors |= {f"members.{m}.{name}": array for name, array in (of_member | _layers(member)).items()}
+    return tensors, described
+
+
+def _layers(network: MLP) -> dict[str, np.ndarray]:
+    weights = {f"layers.{i}.weights": W for i, W in enumerate(network.coefs_)}
+    return weights | {f"layers.{i}.biases": b for i, b in enumerate(network.intercepts_)}
 
 
 def _assemble(tensors: dict[str, np.ndarray], described: dict[str, Any], kind: type[MLP] | None = None) -> MLP:
@@ -101,7 +113,10 @@ def _assemble(tensors: dict[str, np.ndarray], described: dict[str, Any], kind: t
     name = described["estimator"]
     estimator = (kind or KINDS[name])(**_parameters(described, KINDS[name]))
     estimator._validate_params()
-    _add_network(estimator, tensors, described)
+    if "members" in described:
+        _add_members(estimator, tensors, described)
+    else:
+        _add_network(estimator, tensors, described)
     estimator.out_activation_ = stored.choice(described, "out_activation", OUT_ACTIVATIONS[name], WHAT)
     if isinstance(estimator, MLPClassifier):
         labels_of(estimator, stored.entry(described, "labels", dict, WHAT))
@@ -110,16 +125,42 @@ def _assemble(tensors: dict[str, np.ndarray], described: dict[str, Any], kind: t
         if len(names) != estimator.n_features_in_ or not all(isinstance(each, str) for each in names):
             raise DataError(f"The {WHAT} has {len(names)} feature names for {estimator.n_features_in_} inputs.")
         estimator.feature_names_in_ = np.array(names, dtype=object)
-    record = stored.entry(described, "record", dict, WHAT)
-    estimator.__dict__.update(record_of({key: decoded(value) for key, value in record.items()}))
-    estimator.__dict__.update(state_of(stored.entry(described, "state", dict, WHAT), tensors, estimator))
+    if not is_ensemble(estimator):
+        estimator.__dict__.update(training_of(described, tensors, estimator))
+        return estimator
+    of_all = training_of(described, {}, None)
+    estimator.__dict__.update({key: value for key, value in of_all.items() if key not in OF_ONE_NETWORK})
+    share(estimator, estimator.estimators_)
     return estimator
+
+
+def _add_members(estimator: MLP, tensors: dict[str, np.ndarray], described: dict[str, Any]) -> None:
+    """estimators_, all of one architecture and dtype, and left_out_."""
+    listed = stored.entry(described, "members", list, WHAT)
+    left_out = stored.entry(described, "left_out", list, WHAT)
+    places = range(len(listed) + len(left_out))
+    if not listed or len(set(left_out)) < len(left_out) or any(type(m) is not int or m not in places for m in left_out):
+        raise DataError(f"The {WHAT} is damaged: {len(listed)} members, and {left_out!r:.60} left out.")
+    members = []
+    for m, of_member in enumerate(listed):
+        prefix = f"members.{m}."
+        own = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+        member = new_member(estimator, stored.entry(of_member, "random_state", int, WHAT))
+        member._validate_params()
+        _add_network(member, own, described)
+        vars(member).update(training_of(of_member, own, member))
+        members.append(member)
+    if len({tuple((W.shape, W.dtype) for W in member.coefs_) for member in members}) > 1:
+        raise DataError(f"the members of the {WHAT} are not all of one architecture.")
+    estimator.estimators_, estimator.left_out_ = members, left_out
+    for name in ("n_features_in_", "n_outputs_", "n_layers_"):
+        setattr(estimator, name, getattr(members[0], name))
 
 
 def _parameters(described: dict[str, Any], kind: type[MLP]) -> dict[str, Any]:
     given = stored.entry(described, "parameters", dict, WHAT)
     known = kind._get_param_names()
-    if odd := sorted(set(given) ^ set(known)):
+    if odd := sorted((set(given) ^ set(known)) - (LATER - set(given))):
         raise DataError(f"The {WHAT} and this gpubp's {kind.__name__} differ in their parameters: {', '.join(odd)}.")
     return {name: decoded(value) for name, value in given.items()}
 

@@ -14,13 +14,30 @@ from gpubp.kernels.architecture import Architecture
 OUTPUT_ACTIVATIONS = {"identity": "identity", "logistic": "logistic", "softmax": "softmax", "exp": "exponential"}
 """scikit-learn's out_activation_, and gpubp's name for it."""
 
+OF_ONE_NETWORK = (
+    *("coefs_", "intercepts_", "t_", "loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_"),
+    *("_state", "_plateau"),
+)
+"""What an estimator of several networks does not have, since each of its estimators_ has one."""
+
 
 class NonFiniteWeightsError(DivergenceError, ValueError):
     """The solver left the finite numbers; scikit-learn's users expect a ValueError."""
 
 
+def is_ensemble(mlp: Any) -> bool:
+    """Whether it was fitted with several networks."""
+    return "estimators_" in vars(mlp)
+
+
+def members_of(mlp: Any) -> list[Any]:
+    """The fitted estimators of one network: its members, or itself."""
+    return list(mlp.estimators_) if is_ensemble(mlp) else [mlp]
+
+
 def architecture_of(mlp: Any) -> Architecture:
-    """The network that the arrays of coefs_ describe."""
+    """The network that the arrays of coefs_ describe; members are all alike."""
+    mlp = members_of(mlp)[0]
     sizes = [np.shape(mlp.coefs_[0])[0], *(np.shape(W)[1] for W in mlp.coefs_)]
     return Architecture(sizes[0], sizes[1:-1], sizes[-1], mlp.activation, OUTPUT_ACTIVATIONS[mlp.out_activation_])
 
@@ -29,6 +46,11 @@ def initial(architecture: Architecture, seed: int, dtype: np.dtype[Any], activat
     """(K,): drawn by scikit-learn's rule from one seed, on the host."""
     rule = glorot_logistic if activation == "logistic" else glorot_with_biases
     return initial_parameters(architecture, np.array([seed], dtype=np.uint64), rule)[0].astype(dtype)
+
+
+def packed(mlp: Any, dtype: Any) -> np.ndarray:
+    """(M, K): the weights of its members, or (1, K)."""
+    return np.stack([pack(one.coefs_, one.intercepts_, dtype) for one in members_of(mlp)])
 
 
 def pack(coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray], dtype: Any = None) -> np.ndarray:

@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from gpubp.backends import float_dtype
 from gpubp.errors import SettingsError
-from gpubp.estimators.networks import architecture_of, pack
+from gpubp.estimators.networks import architecture_of, is_ensemble, members_of, packed
 from gpubp.onnx_export.graph import Graph, Tensor
-from gpubp.onnx_export.network import add_network
+from gpubp.onnx_export.network import add_mean_of_networks, add_network
 
 
 def to_onnx(estimator: Any, *, dtype: Any = None) -> Any:
@@ -26,6 +26,7 @@ def to_onnx(estimator: Any, *, dtype: Any = None) -> Any:
     Outputs of a classifier: `label` (rows,), of integers, numbers, booleans or texts as classes_ has them, and
     `probabilities` (rows, classes), in the order of classes_; with several labels for a row, both are (rows, labels).
     Of a regressor: `value` (rows,), or (rows, outputs) where there are several. feature_names_in_ is in the metadata.
+    Of several members, the graph puts out the mean.
 
     The dtype of gelu networks' erf is float32 at most: see gpubp.onnx_export.network.
 
@@ -35,7 +36,7 @@ def to_onnx(estimator: Any, *, dtype: Any = None) -> Any:
     steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     scalers, mlp = [step for step in steps[:-1] if step not in (None, "passthrough")], steps[-1]
     _check(scalers, mlp)
-    params = pack(mlp.coefs_, mlp.intercepts_, float_dtype(mlp.coefs_[0].dtype if dtype is None else dtype))
+    params = packed(mlp, float_dtype(members_of(mlp)[0].coefs_[0].dtype if dtype is None else dtype))
     architecture = architecture_of(mlp)
     graph = Graph()
     X = graph.input("X", params.dtype, architecture.n_inputs)
@@ -44,7 +45,10 @@ def to_onnx(estimator: Any, *, dtype: Any = None) -> Any:
         for scaler in scalers:
             X = _standardise(graph, X, scaler) if isinstance(scaler, StandardScaler) else _to_range(graph, X, scaler)
         X = graph.cast(X, params.dtype)
-    Y = add_network(graph, X, architecture, params)
+    if is_ensemble(mlp):
+        Y = add_mean_of_networks(graph, X, architecture, params)
+    else:
+        Y = add_network(graph, X, architecture, params[0])
     if is_classifier(mlp):
         _add_labels(graph, Y, mlp, params.dtype)
     else:

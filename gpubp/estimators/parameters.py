@@ -54,6 +54,8 @@ CONSTRAINTS: Mapping[str, list[Any]] = {
     "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
     "callbacks": [tuple, list],
     "progress": ["boolean"],
+    "n_members": [Interval(Integral, 1, None, closed="left")],
+    "bootstrap": ["boolean"],
 }
 
 

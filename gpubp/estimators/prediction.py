@@ -1,48 +1,69 @@
-"""The network's outputs for rows, from coefs_ and intercepts_ as they are now."""
+"""The networks' outputs for rows, from coefs_ and intercepts_ as they are now; members are asked as one population."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from gpubp.backends import Array, get_backend
 from gpubp.estimators.inputs import Inputs, receive
-from gpubp.estimators.networks import architecture_of, pack
+from gpubp.estimators.networks import architecture_of, members_of, packed
 from gpubp.estimators.places import choose_backend
 from gpubp.population import Population
 
-SPARSE_ROWS = 4096  # made dense at a time
+PIECE_ROWS = 4096  # that are made dense, or shown to many members, at a time; more where that takes no more memory
 
 
 def outputs(mlp: Any, X: Any) -> tuple[Array, bool]:
-    """(N, O) where X is, and whether that is a device. The dtype is the wider of the network's and that of X.
+    """(N, O) where X is, and whether that is a device: the mean over the members where there are several.
 
-    With the parameter dtype, it is that one.
+    The dtype is the wider of the network's and that of X; with the parameter dtype, it is that one.
     """
+    return _over_pieces(mlp, X, lambda xp, Y: Y[0] if len(Y) == 1 else Y.mean(axis=0))
+
+
+def spread_of_members(mlp: Any, X: Any) -> Array:
+    """The members' standard deviation, where X is: see `MLP.disagreement`."""
+    one_class, one_column = mlp.out_activation_ == "softmax", mlp.n_outputs_ == 1
+
+    def spread(xp: Any, Y: Array) -> Array:
+        mean = Y.mean(axis=0)
+        found = xp.sqrt(xp.square(Y - mean).mean(axis=0))
+        if one_class:
+            return found[xp.arange(len(found)), mean.argmax(axis=1)]
+        return found[:, 0] if one_column else found
+
+    return _over_pieces(mlp, X, spread)[0]
+
+
+def _over_pieces(mlp: Any, X: Any, of_members: Callable[[Any, Array], Array]) -> tuple[Array, bool]:
+    """What of_members(xp, Y) makes of the outputs Y (M, n, O) for n rows at a time; and whether it is on a device."""
     inputs = receive(mlp, X)
-    architecture = architecture_of(mlp)
-    dtype = np.dtype(mlp.dtype) if mlp.dtype else np.result_type(inputs.X.dtype, mlp.coefs_[0].dtype)
-    params = pack(mlp.coefs_, mlp.intercepts_, dtype)
-    n_rows = inputs.X.shape[0]
-    backend = choose_backend(mlp.backend, inputs.on_device, 2.0 * n_rows * len(params))
-    population = Population(architecture, backend.to_device(params[None, :]), np.zeros(1, np.uint64), backend)
+    architecture, n_members = architecture_of(mlp), len(members_of(mlp))
+    dtype = np.dtype(mlp.dtype) if mlp.dtype else np.result_type(inputs.X.dtype, members_of(mlp)[0].coefs_[0].dtype)
+    params = packed(mlp, dtype)
+    backend = choose_backend(mlp.backend, inputs.on_device, 2.0 * inputs.X.shape[0] * params.size)
+    population = Population(architecture, backend.to_device(params), np.zeros(n_members, np.uint64), backend)
     pieces = []
-    for piece in _pieces(inputs):
+    for piece in _pieces(inputs, n_members):
         table = piece.dense(dtype)
         if piece.on_device and backend.name == "numpy":
             table = get_backend("cupy").to_host(table)
-        Y = population.predict(backend.to_device(table, dtype), engine="auto")[0]
+        Y = of_members(backend.xp, population.predict(backend.to_device(table, dtype), engine="auto"))
         pieces.append(Y if inputs.on_device else backend.to_host(Y))
-    found = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)  # sparse rows alone come in pieces
+    found = pieces[0] if len(pieces) == 1 else (backend.xp if inputs.on_device else np).concatenate(pieces)
     if inputs.on_device and backend.name == "numpy":
         found = get_backend("cupy").to_device(found)
     return found, inputs.on_device
 
 
-def _pieces(inputs: Inputs) -> list[Inputs]:
-    """Sparse rows a few thousand at a time, any other table whole."""
-    if not inputs.is_sparse or inputs.X.shape[0] <= SPARSE_ROWS:
+def _pieces(inputs: Inputs, n_members: int) -> list[Inputs]:
+    """So many rows at a time that M members take the memory that one network takes; sparse ones a few thousand."""
+    n_rows = inputs.X.shape[0]
+    size = PIECE_ROWS if inputs.is_sparse else max(PIECE_ROWS, -(-n_rows // n_members))
+    if n_rows <= size:
         return [inputs]
-    rows = inputs.X.tocsr()
-    return [Inputs(rows[i : i + SPARSE_ROWS], False) for i in range(0, rows.shape[0], SPARSE_ROWS)]
+    rows = inputs.X.tocsr() if inputs.is_sparse else inputs.X
+    return [Inputs(rows[i : i + size], inputs.on_device) for i in range(0, n_rows, size)]

@@ -42,8 +42,35 @@ class Problem:
     weights: np.ndarray | None
     architecture: Architecture
     backend: Backend
-    seed: int  # of the network: what is random in its training
-    random_state: np.random.RandomState  # for the early-stopping split
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.targets.T)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """One network to be trained on a problem.
+
+    mlp: the estimator of one network that is to have its record: the one that is fitted, or one of its members.
+    params (K,): the weights to begin with. seed: of whatever is random in its training. rows: to train on, which may
+    repeat; None for all. held: for early stopping; None without. place: among the members.
+    """
+
+    mlp: Any
+    params: np.ndarray
+    seed: int
+    rows: np.ndarray | None
+    held: np.ndarray | None
+    place: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A learner's network afterwards. params (K,); good: whether a mean over members may count it."""
+
+    params: np.ndarray
+    good: bool
 
 
 @dataclass(frozen=True)

@@ -35,15 +35,15 @@ class MLPRegressor(RegressorMixin, MLP):
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter,
     shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction,
     beta_1, beta_2, epsilon, n_iter_no_change, max_fun, backend, engine, dtype, dropout, weight_decay, clip_norm,
-    callbacks, progress
-        As in MLPClassifier; early_stopping goes by R².
+    callbacks, progress, n_members, bootstrap
+        As in MLPClassifier; early_stopping goes by R², and members answer by the mean of their values.
 
     Attributes
     ----------
     coefs_, intercepts_ : list of ndarray
         Each layer's weights (fan-in, fan-out) and biases, on the host. Predictions are made from them as they are.
     loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, n_iter_, t_, n_features_in_,
-    feature_names_in_, n_layers_, n_outputs_, out_activation_, history_
+    feature_names_in_, n_layers_, n_outputs_, out_activation_, history_, estimators_, left_out_
         As in MLPClassifier. Of several outputs, losses are the mean of the squared error (with alpha, its small term
         is divided by their number as well, unlike scikit-learn's).
 
@@ -100,6 +100,8 @@ class MLPRegressor(RegressorMixin, MLP):
         clip_norm: float | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = False,
+        n_members: int = 1,
+        bootstrap: bool = False,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -133,6 +135,8 @@ class MLPRegressor(RegressorMixin, MLP):
         self.clip_norm = clip_norm
         self.callbacks = callbacks
         self.progress = progress
+        self.n_members = n_members
+        self.bootstrap = bootstrap
 
     @available_if(MLP._has_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)

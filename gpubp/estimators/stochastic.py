@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,10 @@ from gpubp.estimators.parameters import (
     training_settings,
 )
 from gpubp.estimators.plateau import ADAPTIVE_FACTOR, Plateau
-from gpubp.estimators.problem import Problem
+from gpubp.estimators.problem import Learner, Problem, Targets, Trained
 from gpubp.estimators.verbose import Narrator
 from gpubp.population import Population
+from gpubp.sweeping.histories import of_networks, side_by_side
 from gpubp.training import Callback, History, Settings, TrainingState, train
 
 
@@ -32,39 +35,110 @@ def reset_record(mlp: Any) -> None:
     mlp.best_validation_score_ = -math.inf if mlp.early_stopping else None
 
 
-def fit_epochs(mlp: Any, problem: Problem, params: np.ndarray) -> np.ndarray:
-    """Up to max_iter epochs from params (K,) on; the trained ones (K,), with the record kept on the estimator."""
-    training, validation = early_stopping_rows(mlp, problem) if mlp.early_stopping else (None, None)
-    n_rows = len(problem.targets.T) if training is None else len(training)
-    settings = training_settings(mlp, problem.targets.loss, n_rows, problem.targets.loss_outputs)
+def fit_epochs(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> list[Trained]:
+    """Up to max_iter epochs of each network, all in one population; the records are kept on the learners' estimators.
+
+    mlp: the estimator that is fitted.
+    """
+    settings = settings_for(mlp, problem, learners[0])
     plateau = None if settings.early_stopping is None else plateau_rule(mlp, problem)
-    mlp._state = TrainingState()
-    before = _best_score(mlp)
-    fitted, history = _train(mlp, problem, params, settings, plateau, training, validation)
-    losses, scores = keep_record(mlp, problem, history, n_rows)
-    if mlp.early_stopping and not mlp.best_validation_score_ > before:
-        fitted = params  # no epoch was better than what a warm start came with, or every score was NaN
-    if history.diverged[0] and np.isfinite(fitted).all():
-        warn_of_divergence(history)
-    elif not history.interrupted and len(losses) == settings.epochs:
-        goodness = [-loss for loss in losses] if scores is None else scores
-        warn_unless_at_rest(goodness, None if plateau is None else plateau_rule(mlp, problem))
-    return fitted
+    outcomes = _train(mlp, problem, learners, settings, plateau, TrainingState())
+    mlp.history_ = outcomes[0].history
+    return conclude(problem, learners, outcomes, settings)
 
 
-def fit_one_epoch(mlp: Any, problem: Problem, params: np.ndarray) -> np.ndarray:
-    """partial_fit: one epoch from params (K,) on, with the optimizer's state as the last call left it."""
-    rate = float(mlp.learning_rate_init)
-    if mlp.solver == "sgd" and mlp.learning_rate == "invscaling" and mlp.t_:
-        rate /= (mlp.t_ + 1) ** float(mlp.power_t)
-    n_rows, loss_outputs = len(problem.targets.T), problem.targets.loss_outputs
-    settings = training_settings(mlp, problem.targets.loss, n_rows, loss_outputs, one_epoch_at=rate)
-    mlp._state = _continued(getattr(mlp, "_state", None), settings, params)
-    fitted, history = _train(mlp, problem, params, settings, None, None, None)
-    losses, _ = keep_record(mlp, problem, history, n_rows)
-    if is_adaptive(mlp):
-        _lower_rate_on_plateau(mlp, problem, losses[0])
-    return fitted
+def fit_one_epoch(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> list[Trained]:
+    """partial_fit: one epoch, with the optimizer's states as the last call left them.
+
+    Members that early stopping ended after different numbers of epochs shuffle by different keys, and go on in a
+    population each.
+    """
+    settings = settings_for(mlp, problem, learners[0], one_epoch_at=1.0)
+    populations: dict[tuple[int, float], list[tuple[Learner, TrainingState]]] = {}
+    for learner in learners:
+        rate = float(mlp.learning_rate_init)
+        if mlp.solver == "sgd" and mlp.learning_rate == "invscaling" and learner.mlp.t_:
+            rate /= (learner.mlp.t_ + 1) ** float(mlp.power_t)
+        state = _continued(getattr(learner.mlp, "_state", None), settings, learner.params)
+        populations.setdefault((state.epoch, rate), []).append((learner, state))
+    found: dict[int, Trained] = {}
+    histories = []
+    for (_, rate), group in populations.items():
+        together = [learner for learner, _ in group]
+        state = joined([state for _, state in group])
+        outcomes = _train(mlp, problem, together, replace(settings, learning_rate=rate), None, state)
+        histories.append(outcomes[0].history)
+        for learner, outcome in zip(together, outcomes, strict=True):
+            learner.mlp._state = outcome.state
+            losses, _ = keep_record(learner, problem, outcome)
+            if is_adaptive(mlp) and losses:
+                _lower_rate_on_plateau(learner.mlp, problem, losses[0])
+            found[learner.place] = Trained(outcome.params, not outcome.diverged)
+    mlp.history_ = histories[0]
+    if len(histories) > 1:
+        mlp.history_ = of_networks(side_by_side(histories), np.argsort([*found]))
+    return [found[learner.place] for learner in learners]
+
+
+def settings_for(mlp: Any, problem: Problem, learner: Learner, one_epoch_at: float | None = None) -> Settings:
+    """All networks of an estimator train on as many rows, and so by the same settings."""
+    targets = problem.targets
+    return training_settings(
+        mlp, targets.loss, n_training(problem, learner), targets.loss_outputs, one_epoch_at=one_epoch_at
+    )
+
+
+def n_training(problem: Problem, learner: Learner) -> int:
+    return problem.n_rows if learner.rows is None else len(learner.rows)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `train` made of one learner's network: params (K,), its own state, and the history, of which it is the
+    network at `place`.
+    """
+
+    params: np.ndarray
+    state: TrainingState
+    history: History
+    place: int
+
+    @property
+    def diverged(self) -> bool:
+        return bool(self.history.diverged[self.place])
+
+
+def conclude(
+    problem: Problem, learners: Sequence[Learner], outcomes: Sequence[Outcome], settings: Settings
+) -> list[Trained]:
+    """After a whole training: the records, the weights that stay, and warnings, one of a kind for all members."""
+    trained, restless = [], 0
+    for learner, outcome in zip(learners, outcomes, strict=True):
+        own, params = learner.mlp, outcome.params
+        own._state = outcome.state
+        before = _best_score(own)
+        losses, scores = keep_record(learner, problem, outcome)
+        if own.early_stopping and not own.best_validation_score_ > before:
+            params = learner.params  # no epoch was better than what a warm start came with, or every score was NaN
+        finite = bool(np.isfinite(params).all())
+        if outcome.diverged and finite and len(learners) == 1:
+            _warn_of_divergence(outcome)
+        elif not outcome.history.interrupted and len(losses) == settings.epochs:
+            goodness = [-loss for loss in losses] if scores is None else scores
+            plateau = None if settings.early_stopping is None else plateau_rule(own, problem)
+            restless += not _at_rest(goodness, plateau)
+        trained.append(Trained(params, finite and (not outcome.diverged or _kept_before(outcome, before))))
+    if restless:
+        _warn_of_max_iter(settings.epochs, restless, len(learners))
+    return trained
+
+
+def _kept_before(outcome: Outcome, score: float) -> bool:
+    """Whether early stopping kept weights from before a divergence: better ones than those of the first epoch, or those
+    of a warm start, with this score.
+    """
+    held = outcome.history.validation_score is not None
+    return held and (score > -math.inf or int(outcome.history.best_epoch[outcome.place]) >= 1)
 
 
 def refuse_partial_fit(mlp: Any) -> None:
@@ -81,39 +155,48 @@ def refuse_partial_fit(mlp: Any) -> None:
 def _train(
     mlp: Any,
     problem: Problem,
-    params: np.ndarray,
+    learners: Sequence[Learner],
     settings: Settings,
     plateau: Plateau | None,
-    training: np.ndarray | None,
-    validation: np.ndarray | None,
-) -> tuple[np.ndarray, History]:
-    """The trained parameters (K,) on the host, and the history."""
-    seeds = np.array([problem.seed], dtype=np.uint64)
-    population = Population.from_host(problem.architecture, params[None, :], seeds, problem.backend)
+    state: TrainingState,
+) -> list[Outcome]:
+    """All learners' networks as one population, from `state` on."""
+    seeds = np.array([learner.seed for learner in learners], dtype=np.uint64)
+    params = np.stack([learner.params for learner in learners])
+    population = Population.from_host(problem.architecture, params, seeds, problem.backend)
     callbacks: list[Callback] = [*mlp.callbacks]
     if mlp.verbose:
         callbacks.append(Narrator(mlp, problem.targets.loss_outputs, plateau))
+    rows = [learner.rows for learner in learners if learner.rows is not None]
+    held = [learner.held for learner in learners if learner.held is not None]
     history = train(
         population,
         problem.X,
         problem.targets.T,
         settings,
-        rows=training,
-        validation_rows=validation,
+        rows=rows or None,
+        validation_rows=held or None,
         row_weights=problem.weights,
         engine=mlp.engine,
         callbacks=callbacks,
         progress=bool(mlp.progress),
-        state=mlp._state,
+        state=state,
     )
     if history.interrupted:
         warnings.warn("Training interrupted by user.", UserWarning, stacklevel=2)
-    return problem.backend.to_host(population.params)[0], history
+    fitted = problem.backend.to_host(population.params)
+    first = state.epoch - int(history.epochs.max(initial=0))  # epochs done before
+    return [
+        Outcome(fitted[p].copy(), of_network(state, p, first + int(history.epochs[p])), history, p)
+        for p in range(len(learners))
+    ]
 
 
-def early_stopping_rows(mlp: Any, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+def early_stopping_rows(
+    mlp: Any, targets: Targets, random_state: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
     """The rows to train on and those to validate on, by class where that can be."""
-    targets, n_rows = problem.targets, len(problem.targets.T)
+    n_rows = len(targets.T)
     by_class = targets.classes
     if by_class is not None and not targets.every_class:
         counts = np.unique(by_class, return_counts=True)[1]
@@ -121,7 +204,7 @@ def early_stopping_rows(mlp: Any, problem: Problem) -> tuple[np.ndarray, np.ndar
         if counts.min() < 2 or min(n_held, n_rows - n_held) < len(counts):
             by_class = None
     training, validation = train_test_split(
-        np.arange(n_rows), random_state=problem.random_state, test_size=mlp.validation_fraction, stratify=by_class
+        np.arange(n_rows), random_state=random_state, test_size=mlp.validation_fraction, stratify=by_class
     )
     if len(validation) < 2:
         raise ValueError(
@@ -136,23 +219,24 @@ def plateau_rule(mlp: Any, problem: Problem) -> Plateau:
     return Plateau(plateau_tolerance(mlp, problem.targets.loss_outputs), patience(mlp), rate)
 
 
-def keep_record(mlp: Any, problem: Problem, history: History, n_rows: int) -> tuple[list[float], list[float] | None]:
-    """Bring the estimator's record up to date; this call's losses on gpubp's scale, and its scores."""
-    losses = history.training_loss[:, 0].tolist()
+def keep_record(learner: Learner, problem: Problem, outcome: Outcome) -> tuple[list[float], list[float] | None]:
+    """Bring the record of the learner's estimator up to date; this call's losses on gpubp's scale, and its scores."""
+    mlp, history, p = learner.mlp, outcome.history, outcome.place
+    epochs = int(history.epochs[p])
+    losses = history.training_loss[:epochs, p].tolist()
     mlp.n_iter_ = len(losses)
-    mlp.t_ += n_rows * len(losses)
+    mlp.t_ += n_training(problem, learner) * len(losses)
     curve = [loss / problem.targets.loss_outputs for loss in losses]
     mlp.loss_curve_ = [*getattr(mlp, "loss_curve_", []), *curve]
     if curve:
         mlp.loss_ = curve[-1]
-    mlp.history_ = history
     if not mlp.early_stopping:
         before = getattr(mlp, "best_loss_", None)
         mlp.best_loss_ = min((loss for loss in curve if loss == loss), default=math.inf)
         mlp.best_loss_ = mlp.best_loss_ if before is None else min(before, mlp.best_loss_)
         return losses, None
     assert history.validation_score is not None
-    scores = [s if math.isfinite(s) else math.nan for s in history.validation_score[:, 0].tolist()]
+    scores = [s if math.isfinite(s) else math.nan for s in history.validation_score[:epochs, p].tolist()]
     mlp.validation_scores_ = [*(getattr(mlp, "validation_scores_", None) or []), *scores]
     best = max((score for score in scores if score == score), default=-math.inf)
     mlp.best_validation_score_ = max(_best_score(mlp), best)
@@ -165,25 +249,30 @@ def _best_score(mlp: Any) -> float:
     return -math.inf if best is None else best
 
 
-def warn_of_divergence(history: History) -> None:
+def _warn_of_divergence(outcome: Outcome) -> None:
+    epoch = int(outcome.history.diverged_epoch[outcome.place])
     warnings.warn(
-        f"The loss was no finite number any more in epoch {int(history.diverged_epoch[0]) + 1}, and training ended "
-        "there; the weights kept are finite. Scale the data, or lower learning_rate_init.",
+        f"The loss was no finite number any more in epoch {epoch + 1}, and training ended there; the weights kept are "
+        "finite. Scale the data, or lower learning_rate_init.",
         ConvergenceWarning,
         stacklevel=2,
     )
 
 
-def warn_unless_at_rest(goodness: list[float], plateau: Plateau | None) -> None:
-    """ConvergenceWarning where max_iter ended the training, and not the rule in the same epoch."""
+def _at_rest(goodness: list[float], plateau: Plateau | None) -> bool:
+    """Whether the rule ended the training in the epoch in which max_iter did."""
     verdicts = [plateau.look(value) for value in goodness] if plateau else [None]
-    if verdicts[-1] != "end":
-        warnings.warn(
-            f"Stochastic Optimizer: Maximum iterations ({len(goodness)}) reached and the optimization hasn't "
-            "converged yet. Raise max_iter or learning_rate_init, or tol if the loss is good enough.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+    return verdicts[-1] == "end"
+
+
+def _warn_of_max_iter(epochs: int, restless: int, n_networks: int) -> None:
+    who = "" if n_networks == 1 else f" for {restless} of {n_networks} members"
+    warnings.warn(
+        f"Stochastic Optimizer: Maximum iterations ({epochs}) reached and the optimization hasn't converged yet{who}. "
+        "Raise max_iter or learning_rate_init, or tol if the loss is good enough.",
+        ConvergenceWarning,
+        stacklevel=2,
+    )
 
 
 def _continued(state: TrainingState | None, settings: Settings, params: np.ndarray) -> TrainingState:
@@ -192,6 +281,27 @@ def _continued(state: TrainingState | None, settings: Settings, params: np.ndarr
         return TrainingState()
     fits = all(slot.shape == (1, len(params)) for slot in state.slots.values())
     return state if fits else TrainingState()
+
+
+def of_network(state: TrainingState, p: int, epoch: int) -> TrainingState:
+    """The state of one network of a population's, after so many epochs of its own."""
+    assert state.updates is not None
+    assert state.rate_factor is not None
+    slots = {name: slot[p : p + 1].copy() for name, slot in state.slots.items()}
+    return TrainingState(epoch, state.updates[p : p + 1].copy(), slots, state.rate_factor[p : p + 1].copy())
+
+
+def joined(states: Sequence[TrainingState]) -> TrainingState:
+    """The states of networks after as many epochs, as a population's."""
+    first = states[0]
+    if first.updates is None:
+        return TrainingState()
+    return TrainingState(
+        first.epoch,
+        np.concatenate([state.updates for state in states]),
+        {name: np.concatenate([state.slots[name] for state in states]) for name in first.slots},
+        np.concatenate([state.rate_factor for state in states]),
+    )
 
 
 def _lower_rate_on_plateau(mlp: Any, problem: Problem, loss: float) -> None:

@@ -14,11 +14,32 @@ from gpubp.onnx_export.graph import Graph, Tensor
 
 def add_network(graph: Graph, X: Tensor, architecture: Architecture, params: np.ndarray) -> Tensor:
     """The outputs (rows, O) of the network with flat parameters (K,) for X (rows, I) of the same dtype."""
-    dtype, flat, H = params.dtype, params[None, :], X
-    for i in range(architecture.n_layers):
+
+    def dense(H: Tensor, i: int) -> Tensor:
+        flat = params[None, :]
         W, b = graph.constant(architecture.weights(flat, i)[0]), graph.constant(architecture.biases(flat, i)[0])
-        Z = graph.add("Gemm", H, W, b)
-        H = ACTIVATIONS[architecture.activations[i]](_Numbers(graph, dtype), Z)
+        return graph.add("Gemm", H, W, b)
+
+    return _add_layers(graph, X, architecture, params.dtype, dense)
+
+
+def add_mean_of_networks(graph: Graph, X: Tensor, architecture: Architecture, params: np.ndarray) -> Tensor:
+    """The mean (rows, O) of the outputs of M networks with flat parameters (M, K), which are computed side by side."""
+
+    def dense(H: Tensor, i: int) -> Tensor:
+        W, b = architecture.weights(params, i), architecture.biases(params, i)
+        return graph.add("Add", graph.add("MatMul", H, graph.constant(W)), graph.constant(b[:, None, :]))
+
+    Y = _add_layers(graph, X, architecture, params.dtype, dense)
+    return graph.add("ReduceMean", Y, axes=[0], keepdims=0)
+
+
+def _add_layers(
+    graph: Graph, X: Tensor, architecture: Architecture, dtype: Any, dense: Callable[[Tensor, int], Tensor]
+) -> Tensor:
+    H = X
+    for i in range(architecture.n_layers):
+        H = ACTIVATIONS[architecture.activations[i]](_Numbers(graph, dtype), dense(H, i))
     return H
 
 

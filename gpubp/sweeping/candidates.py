@@ -78,8 +78,8 @@ class Candidates:
         places = [(c, s) for c in range(len(candidates)) for s in range(len(self.splits))]
         found: dict[tuple[int, int], dict[str, Any]] = {}
         fits = [fit for c, parameters in enumerate(candidates) for fit in self._prepare(parameters, c)]
-        for fit, cohort in self._train(fits):
-            result = self._finish(fit, cohort)
+        for fit, cohorts in self._train(fits):
+            result = self._finish(fit, cohorts)
             if result is not None:
                 found[fit.candidate, fit.split] = result
         for c, s in places:
@@ -146,39 +146,38 @@ class Candidates:
             self.rows[key] = X, y, _check_method_params(self.X, params=params, indices=indices)
         return self.rows[key]
 
-    def _train(self, fits: Sequence[Fit]) -> list[tuple[Fit, Cohort]]:
-        """Each with a cohort of its network alone. A population that does not come through is fitted one by one."""
+    def _train(self, fits: Sequence[Fit]) -> list[tuple[Fit, list[Cohort]]]:
+        """Each with cohorts of its networks, one by one. A population that fails is fitted estimator by estimator."""
         groups: dict[tuple[str, str], list[Fit]] = {}
         for fit in fits:
             groups.setdefault((fit.packed.problem.backend.name, fit.packed.mlp.engine), []).append(fit)
         trained = []
         for (_, engine), group in groups.items():
             backend = group[0].packed.problem.backend
-            by_owner = {(fit.candidate, fit.split): fit for fit in group}
-            jobs = [fit.packed.job for fit in group]
+            jobs = [job for fit in group for job in fit.packed.jobs]
             try:
                 pool = Pool(jobs, backend, Engines(backend, engine), budget_of(backend, self.memory))
-                for cohort in pool.finish():
-                    each = [cohort.take([p]) for p in range(len(cohort))]
-                    trained += [(by_owner[one.jobs[0].owner], one) for one in each]
+                alone = {cohort.jobs[p].owner: cohort.take([p]) for cohort in pool.finish() for p in range(len(cohort))}
             except ValueError as error:  # an engine that cannot serve, data that cannot be trained on
                 self.alone[f"{type(error).__name__}: {error}"] += len(group)
                 continue
             if pool.interrupted:
                 raise KeyboardInterrupt
+            trained += [(fit, [alone[job.owner] for job in fit.packed.jobs]) for fit in group]
         return trained
 
-    def _finish(self, fit: Fit, cohort: Cohort) -> dict[str, Any] | None:
-        """The scores of a trained network; None for one that is to fail by itself."""
+    def _finish(self, fit: Fit, cohorts: Sequence[Cohort]) -> dict[str, Any] | None:
+        """The scores of a trained estimator; None for one that is to fail by itself."""
         try:
-            mlp = unpack(fit.packed, cohort)
+            mlp = unpack(fit.packed, cohorts)
         except ValueError as error:
             self.alone[f"{type(error).__name__}: {error}"] += 1
             return None
         estimator = fit.estimator
         if fit.transformer is not None:
             estimator.steps = [*fit.transformer.steps, (estimator.steps[-1][0], mlp)]
-        result: dict[str, Any] = {"fit_error": None, "fit_time": fit.seconds + float(cohort.seconds[0])}
+        trained = sum(float(cohort.seconds[0]) for cohort in cohorts)
+        result: dict[str, Any] = {"fit_error": None, "fit_time": fit.seconds + trained}
         started = time.perf_counter()
         result["test_scores"], result["n_test_samples"] = self._scores(fit, mlp, "test")
         result["score_time"] = time.perf_counter() - started

@@ -9,9 +9,9 @@ import numpy as np
 
 from gpubp.backends import Backend
 from gpubp.population import Population
-from gpubp.sweeping.histories import first_lost, of_networks, one_after_the_other, side_by_side
+from gpubp.sweeping.histories import of_networks
 from gpubp.sweeping.job import Job, Sheet, population_settings
-from gpubp.training import History, TrainingState, train
+from gpubp.training import History, Keeper, Snapshot, TrainingState, train
 
 PREDICTION_BYTES = 64 << 20
 
@@ -20,23 +20,20 @@ PREDICTION_BYTES = 64 << 20
 class Cohort:
     """P networks of one key (see `population_key`), all after the same number of epochs.
 
-    diverged_epoch, best_epoch (P,): as in History, counted from the first epoch of all. epochs (P,): completed.
-    seconds (P,): each network's share of the time that it was trained. history: of all epochs, over all calls of
-    `train`; None before the first.
+    population: as if their training ended here (early stopping's best weights, where it keeps them). snapshot: what the
+    rest of it needs; None before the first epoch. history: of all epochs so far, once `train` was called. seconds (P,):
+    each network's share of the time that it was trained.
     """
 
     jobs: tuple[Job, ...]
     population: Population
-    state: TrainingState
-    epochs: np.ndarray
-    diverged_epoch: np.ndarray
-    best_epoch: np.ndarray
     seconds: np.ndarray
+    snapshot: Snapshot | None = None
     history: History | None = None
 
     @classmethod
     def start(cls, jobs: Sequence[Job], backend: Backend) -> Cohort:
-        first, n = jobs[0], len(jobs)
+        first = jobs[0]
         seeds = np.array([job.seed for job in jobs], dtype=np.uint64)
         # `initialize` names a function too; a network's weights come from its own seed alone
         population = Population.initialize(
@@ -46,83 +43,86 @@ class Cohort:
             initializer=first.initializer,  # type: ignore[arg-type]
             dtype=first.dtype,
         )
-        never = np.full(n, -1, dtype=np.int64)
-        return cls(tuple(jobs), population, TrainingState(), np.zeros(n, np.int64), never, never, np.zeros(n))
+        return cls(tuple(jobs), population, np.zeros(len(jobs)))
+
+    @classmethod
+    def resume(cls, jobs: Sequence[Job], snapshot: Snapshot, seconds: np.ndarray, backend: Backend) -> Cohort:
+        """Networks whose snapshot was kept."""
+        seeds = np.array([job.seed for job in jobs], dtype=np.uint64)
+        population = Population.from_host(jobs[0].architecture, snapshot.result, seeds, backend)
+        return cls(tuple(jobs), population, seconds, snapshot)
 
     def __len__(self) -> int:
         return len(self.jobs)
 
-    def train(self, until: int, engine: str) -> Cohort:
+    @property
+    def epoch(self) -> int:
+        """Epochs done, by those who did not stop early."""
+        return 0 if self.snapshot is None else self.snapshot.epoch
+
+    @property
+    def state(self) -> TrainingState:
+        """For a training that goes on where this one has ended."""
+        if self.snapshot is None:
+            return TrainingState()
+        return self.snapshot.state(np.array([job.settings.learning_rate for job in self.jobs], dtype=np.float64))
+
+    def train(self, until: int, engine: str, keeper: Keeper | None = None) -> Cohort:
         """The cohort after so many epochs in all. This one stays as it is, whatever goes wrong on the way."""
-        if until <= self.state.epoch:
-            return self
         X, T, weights, first_row = stacked([job.sheet for job in self.jobs])
         held = [start + job.held for job, start in zip(self.jobs, first_row, strict=True) if job.held is not None]
-        population, state, done = self.population.copy(), copied(self.state), self.state.epoch
+        population, before = self.population.copy(), self.snapshot
         history = train(
             population,
             X,
             T,
-            population_settings(self.jobs, until - done),
+            population_settings(self.jobs, max(job.epochs for job in self.jobs)),
             rows=[start + job.rows for job, start in zip(self.jobs, first_row, strict=True)],
             validation_rows=held or None,
             row_weights=weights,
             engine=engine,
-            state=state,
+            resume=before,
+            until=until,
+            checkpoint=keeper,
         )
-        work = np.array([len(job.rows) for job in self.jobs]) * history.epochs
+        work = np.array([len(job.rows) for job in self.jobs]) * (
+            history.epochs - (0 if before is None else before.epochs)
+        )
+        taken = history.seconds - (0.0 if before is None else before.seconds)
         return replace(
             self,
             population=population,
-            state=state,
-            epochs=self.epochs + history.epochs,
-            diverged_epoch=first_lost(self.diverged_epoch, history.diverged_epoch, done),
-            best_epoch=np.where(history.best_epoch >= 0, history.best_epoch + done, self.best_epoch),
-            seconds=self.seconds + history.seconds * work / max(1, work.sum()),
-            history=history if self.history is None else one_after_the_other(self.history, history),
+            seconds=self.seconds + taken * work / max(1, work.sum()),
+            snapshot=before if history.snapshot is None else history.snapshot,
+            history=history,
         )
 
     def take(self, networks: Sequence[int] | np.ndarray) -> Cohort:
         """The networks at these places alone."""
         chosen = np.asarray(networks, dtype=np.int64)
-        state = self.state
-        taken = TrainingState(
-            state.epoch,
-            None if state.updates is None else state.updates[chosen],
-            {name: slot[chosen] for name, slot in state.slots.items()},
-            None if state.rate_factor is None else state.rate_factor[chosen],
-        )
-        each = ("epochs", "diverged_epoch", "best_epoch", "seconds")
         return replace(
             self,
             jobs=tuple(self.jobs[p] for p in chosen),
             population=self.population.take(chosen),
-            state=taken,
+            seconds=self.seconds[chosen],
+            snapshot=None if self.snapshot is None else self.snapshot.take(chosen),
             history=None if self.history is None else of_networks(self.history, chosen),
-            **{name: getattr(self, name)[chosen] for name in each},
         )
 
     @staticmethod
     def join(cohorts: Sequence[Cohort]) -> Cohort:
-        """Cohorts of one key and as many epochs, as one."""
+        """Cohorts of one key and as many epochs, as one; its history comes with its next epochs."""
         first = cohorts[0]
         if len(cohorts) == 1:
             return first
-        states = [cohort.state for cohort in cohorts]
-        state = TrainingState(first.state.epoch)
-        if state.epoch:
-            state.updates = np.concatenate([s.updates for s in states if s.updates is not None])
-            state.rate_factor = np.concatenate([s.rate_factor for s in states if s.rate_factor is not None])
-            state.slots = {name: np.concatenate([s.slots[name] for s in states]) for name in states[0].slots}
-        each = ("epochs", "diverged_epoch", "best_epoch", "seconds")
-        histories = [cohort.history for cohort in cohorts if cohort.history is not None]
+        snapshots = [cohort.snapshot for cohort in cohorts if cohort.snapshot is not None]
         return replace(
             first,
             jobs=tuple(job for cohort in cohorts for job in cohort.jobs),
             population=Population.concatenate([cohort.population for cohort in cohorts]),
-            state=state,
-            history=side_by_side(histories) if histories else None,
-            **{name: np.concatenate([getattr(cohort, name) for cohort in cohorts]) for name in each},
+            seconds=np.concatenate([cohort.seconds for cohort in cohorts]),
+            snapshot=Snapshot.join(snapshots) if snapshots else None,
+            history=None,
         )
 
     def test_outputs(self, n_rows: int) -> np.ndarray:
@@ -164,8 +164,3 @@ def stacked(sheets: Sequence[Sheet]) -> tuple[np.ndarray, np.ndarray, np.ndarray
         np.concatenate(weights) if weights else None,
         first_row,
     )
-
-
-def copied(state: TrainingState) -> TrainingState:
-    """A state that `train` may bring up to date; the arrays are replaced, never changed, so they may be shared."""
-    return replace(state, slots=dict(state.slots))

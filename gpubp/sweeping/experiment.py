@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,33 +18,44 @@ from gpubp.sweeping.cohort import Cohort
 from gpubp.sweeping.data import ArrayData, TableData
 from gpubp.sweeping.engines import Engines
 from gpubp.sweeping.folds import Split
+from gpubp.sweeping.guide import Guide
 from gpubp.sweeping.job import Job, Sheet
+from gpubp.sweeping.ledger import Ledger, network_of
 from gpubp.sweeping.memory import budget_of
 from gpubp.sweeping.parameters import recipe_of
 from gpubp.sweeping.pool import Pool
 from gpubp.sweeping.scoring import Metric, decoded
-from gpubp.sweeping.trial import Configuration, Record, Trial
+from gpubp.sweeping.trial import Configuration, Record, Result, Trial
+from gpubp.training.interruption import Interruption
 
 PREDICTIONS_BYTES = 1 << 30  # of out-of-fold predictions that are kept for ensembles
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a sweep stands: networks trained (in this rung), of how many; the best score so far, or NaN."""
+    """Where a sweep stands: networks trained (in this rung), of how many; the share of all work that is done, by an
+    estimate; the best score so far, with its standard deviation over the folds, or NaN; trials that were trained in
+    this run, for a rate.
+    """
 
     networks: int
     of_networks: int
+    share: float
     trials: int
     of_trials: int
     best: float
+    best_std: float
+    trained: int
     seconds: float
 
 
 Watch = Callable[[Progress], "bool | None"]
-"""Called after each part of a sweep; returning True ends it."""
+"""Called after each part of a sweep, and some ten times a second in between; returning True ends it."""
+
+BETWEEN_TICKS = 0.1  # seconds
 
 
-class Experiment:
+class Experiment(Guide):
     def __init__(
         self,
         data: ArrayData | TableData,
@@ -57,19 +69,26 @@ class Experiment:
         memory: int | None = None,
         budget: float | None = None,
         watch: Sequence[Watch] = (),
+        ledger: Ledger | None = None,
     ) -> None:
-        """n_trials: how many there will be, at most. memory: bytes for a population. budget: seconds for the sweep."""
+        """n_trials: how many there will be, at most. memory: bytes for a population. budget: seconds for the sweep.
+        ledger: where results are kept, and taken from.
+        """
         self.data, self.splits, self.metric, self.backend, self.seed = data, splits, metric, backend, seed
         self.engines = Engines(backend, engine)
         self.memory = budget_of(backend, memory)
-        self.n_trials, self.watch = n_trials, watch
+        self.n_trials, self.watch, self.ledger = n_trials, watch, ledger
         self.records: dict[int, Record] = {}
         self.test_rows = max(len(test) for _, test in splits)
         self.started = time.perf_counter()
         self.deadline = None if budget is None else self.started + budget
         self.ended = self.interrupted = False
+        self.interruption: Interruption | None = None
+        self._networks, self._of_networks = 0, 0
+        self._done, self._expected, self._ticked = 0.0, 0.0, 0.0  # network-epochs; network-epochs; seconds
+        self._lock = threading.Lock()
         self.keeps_predictions = n_trials * data.n_rows * data.n_outputs * 4 <= PREDICTIONS_BYTES
-        self._scored, self._best = 0, float("nan")
+        self._scored, self._recalled, self._best = 0, 0, (float("nan"), float("nan"))
         self._sheets: dict[tuple[str, bool, int, str], Sheet] = {}
         self._seeds = network_seeds(seed, n_trials)
 
@@ -144,58 +163,121 @@ class Experiment:
         return self._sheets[key]
 
     def pool(self, records: Sequence[Record], times: float = 1.0) -> Pool:
-        pool = Pool(self.jobs(records), self.backend, self.engines, self.memory, times)
+        """times: see Engines.choose; the first pool tells how much work there is in all."""
+        pool = Pool(self.jobs(records), self.backend, self.engines, self.memory, times, self.ledger, self)
         for job in pool.jobs:
             job.owner[0].engine = pool.engine(job)
+        self._expected = self._expected or times * sum(job.epochs for job in pool.jobs)
         return pool
 
     def run(self, configurations: Iterable[Configuration], times: float = 1.0) -> list[Record]:
         """Train these trials to the end, all networks of all of them side by side, and score them."""
         records = self.begin(configurations)
         pool = self.pool(records, times)
-        self.follow(pool, pool.finish(self.must_end), len(pool.jobs))
+        known = self.recall(pool.jobs)
+        self.follow(pool, pool.finish(known), len(known), len(pool.jobs))
         for record in records:
             record.status = "complete" if record.seen.all() else "unfinished"
         return records
 
-    def follow(self, pool: Pool, cohorts: Iterable[Cohort], of_networks: int) -> None:
-        """Score each cohort as it is trained, and tell those who watch."""
-        networks = 0
+    def recall(self, jobs: Iterable[Job]) -> set[Job]:
+        """Take the results that are kept, of the rung at hand; whose they are."""
+        known: set[Job] = set()
+        if self.ledger is not None:
+            before = self._scored
+            for job in jobs:
+                result = self.ledger.results.get((*network_of(job), job.owner[0].rung))
+                if result is not None:
+                    record, fold = job.owner
+                    self.worked(max(0, result.epochs - int(record.epochs[fold])))
+                    self._accept(job, result)
+                    known.add(job)
+            self._recalled += self._scored - before
+        return known
+
+    def follow(self, pool: Pool, cohorts: Iterable[Cohort], networks: int, of_networks: int) -> None:
+        """Score each cohort as it is trained, keep what is to be kept, and tell those who watch.
+
+        networks: how many results are known already.
+        """
+        self._networks, self._of_networks = networks, of_networks
         for cohort in cohorts:
             self.score(cohort)
-            networks += len(cohort)
-            self._tell(networks, of_networks)
+            self._networks += len(cohort)
+            if self.ledger is not None and self.ledger.due():
+                self.ledger.flush(pool.cohorts)
+            self._tell()
         self.interrupted |= pool.interrupted
         self.ended |= pool.interrupted
+        if self.ledger is not None and self.ended:
+            self.ledger.flush(pool.cohorts)
 
     def score(self, cohort: Cohort) -> None:
         tests = [job.test for job in cohort.jobs if job.test is not None]
         mean = np.stack([job.sheet.mean for job in cohort.jobs])
         spread = np.stack([job.sheet.spread for job in cohort.jobs])
         predictions = decoded(self.data, cohort.test_outputs(self.test_rows), mean, spread)
-        lost = (cohort.diverged_epoch >= 0) & (cohort.best_epoch < 1)
+        history = cohort.history
+        assert history is not None
+        lost = history.diverged & (history.best_epoch < 1)
         predictions[lost] = np.nan
         scores = self.metric(predictions, tests)
         for p, job in enumerate(cohort.jobs):
-            record, fold = job.owner
-            record.scores[fold], record.epochs[fold] = scores[p], cohort.epochs[p]
-            record.seconds[fold] = cohort.seconds[p]
+            diverged = -1
             if np.isnan(scores[p]):  # lost on the test rows alone: after the last epoch
-                record.diverged[fold] = cohort.diverged_epoch[p] if lost[p] else max(0, cohort.epochs[p] - 1)
-            if self.keeps_predictions:
-                record.add_predictions(tests[p], predictions[p, : len(tests[p])], self.data.n_rows)
-            record.seen[fold] = True
-            if record.seen.all():
-                self._scored += record.rung == 0
-                self._best = np.nanmax([self._best, record.score]) if record.score > -np.inf else self._best
+                diverged = int(history.diverged_epoch[p]) if lost[p] else max(0, int(history.epochs[p]) - 1)
+            own = predictions[p, : len(tests[p])].astype(np.float32) if self.keeps_predictions else None
+            result = Result(float(scores[p]), int(history.epochs[p]), diverged, float(cohort.seconds[p]), own)
+            self._accept(job, result)
+            if self.ledger is not None:
+                self.ledger.add(network_of(job), job.owner[0].rung, result)
+
+    def _accept(self, job: Job, result: Result) -> None:
+        record, fold = job.owner
+        record.accept(fold, result, job.test, self.data.n_rows)
+        if record.seen.all():
+            self._scored += record.rung == 0
+            if record.score > -np.inf and not self._best[0] >= record.score:
+                self._best = record.score, float(record.scores.std(ddof=1)) if len(record.scores) > 1 else float("nan")
+
+    def forget(self, records: Iterable[Record]) -> None:
+        """They are not trained any further."""
+        if self.ledger is not None:
+            folds = range(len(self.splits))
+            self.ledger.forget((record.configuration.number, fold) for record in records for fold in folds)
 
     def must_end(self) -> bool:
-        self.ended |= self.deadline is not None and time.perf_counter() > self.deadline
+        late = self.deadline is not None and time.perf_counter() > self.deadline
+        self.ended |= late or (self.interruption is not None and self.interruption.requested)
         return self.ended
 
-    def _tell(self, networks: int, of_networks: int) -> None:
-        seconds = time.perf_counter() - self.started
-        progress = Progress(networks, of_networks, self._scored, self.n_trials, self._best, seconds)
+    def must_cut(self) -> bool:
+        """A sweep that runs out of time before its first trial is done may finish what it has begun."""
+        if not self.must_end():
+            return False
+        late = self.deadline is not None and time.perf_counter() > self.deadline
+        return self._scored > 0 or not late
+
+    def worked(self, network_epochs: float) -> None:
+        with self._lock:
+            self._done += network_epochs
+
+    def tick(self) -> None:
+        if time.perf_counter() - self._ticked > BETWEEN_TICKS:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._ticked = time.perf_counter()
+        progress = Progress(
+            self._networks,
+            self._of_networks,
+            min(1.0, self._done / max(1.0, self._expected)),
+            self._scored,
+            self.n_trials,
+            *self._best,
+            self._scored - self._recalled,
+            self._ticked - self.started,
+        )
         for watch in self.watch:
             self.ended |= bool(watch(progress))
 

@@ -12,8 +12,8 @@ from gpubp.initializers import Draw
 from gpubp.kernels.architecture import Architecture
 from gpubp.training import Settings
 
-ENDLESS_SCHEDULES = ("constant", "inverse_scaling", "step")
-"""Schedules that do not look at the length of a training, so that one may be cut into several calls."""
+ENDLESS_SCHEDULES = ("constant", "adaptive", "inverse_scaling", "step")
+"""Schedules that do not look at the length of a training: networks may be together whose trainings differ in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +57,9 @@ class Job:
     def epochs(self) -> int:
         return self.settings.epochs
 
-    @property
-    def can_go_on(self) -> bool:
-        """Whether several calls of `train` give the bits of one."""
-        return self.settings.schedule in ENDLESS_SCHEDULES and self.settings.early_stopping is None
-
 
 def population_key(job: Job) -> Hashable:
-    """What networks have to share to be one population, but for the epochs of those that can go on."""
+    """What networks have to share to be one population; their epochs, where the schedule looks at them."""
     settings = job.settings
     return (
         job.architecture,
@@ -83,7 +78,7 @@ def population_key(job: Job) -> Hashable:
         job.held is None,
         job.sheet.weights is None,
         job.sheet.T.shape[1],
-        None if job.can_go_on else settings.epochs,
+        None if settings.schedule in ENDLESS_SCHEDULES else settings.epochs,
     )
 
 

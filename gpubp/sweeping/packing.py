@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from gpubp.errors import GpubpError
-from gpubp.estimators import networks
 from gpubp.estimators.base import MLP
-from gpubp.estimators.parameters import STOCHASTIC_SOLVERS, training_settings
+from gpubp.estimators.learners import keep_networks
+from gpubp.estimators.parameters import STOCHASTIC_SOLVERS
 from gpubp.estimators.places import to_host
-from gpubp.estimators.problem import Problem, Reception
-from gpubp.estimators.stochastic import (
-    early_stopping_rows,
-    keep_record,
-    plateau_rule,
-    warn_of_divergence,
-    warn_unless_at_rest,
-)
+from gpubp.estimators.problem import Learner, Problem, Reception
+from gpubp.estimators.stochastic import Outcome, conclude, n_training, of_network, settings_for
 from gpubp.initializers import glorot_logistic, glorot_with_biases
 from gpubp.sweeping.cohort import Cohort
+from gpubp.sweeping.histories import side_by_side
 from gpubp.sweeping.job import Job, Sheet
 
 
@@ -40,12 +35,12 @@ def why_alone(mlp: Any) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """An estimator that waits for its training. start (K,): the weights to fall back on."""
+    """An estimator that waits for the training of its networks, each with a job."""
 
     mlp: Any
     problem: Problem
-    job: Job
-    start: np.ndarray
+    learners: list[Learner]
+    jobs: list[Job]
 
 
 @dataclass(frozen=True)
@@ -59,53 +54,53 @@ class Known:
 def pack(mlp: Any, X: Any, y: Any, sample_weight: Any, known: Known, table_key: Any, owner: Any) -> Packed:
     """What `fit` does up to the training, for parameters that are checked. Raises as `fit` does.
 
-    known: of other fits; what has the same table_key (X, y and sample_weight) and parameters shares it.
+    known: of other fits; what has the same table_key (X, y and sample_weight) and parameters shares it. A job's owner
+    is (owner, place of the network among the learners).
     """
     alike = table_key, mlp._receives_by()
     if alike not in known.receptions:
         known.receptions[alike] = mlp._receive(X, y, sample_weight, fresh=True, incremental=False)
-    problem, start = mlp._begin(X, y, sample_weight, incremental=False, reception=known.receptions[alike])
-    targets, architecture, n_rows = problem.targets, problem.architecture, len(problem.X)
-    training, validation = early_stopping_rows(mlp, problem) if mlp.early_stopping else (np.arange(n_rows), None)
-    settings = training_settings(mlp, targets.loss, len(training), targets.loss_outputs)
-    if settings.batch_size is not None and settings.batch_size >= len(training):
+    problem, learners = mlp._begin(X, y, sample_weight, incremental=False, reception=known.receptions[alike])
+    first = learners[0]
+    settings = settings_for(mlp, problem, first)
+    if settings.batch_size is not None and settings.batch_size >= n_training(problem, first):
         settings = replace(settings, batch_size=None)  # so that folds of different sizes may be together
     if alike not in known.sheets:
-        known.sheets[alike] = Sheet.plain(to_host(problem.X), targets.T, problem.weights)
+        known.sheets[alike] = Sheet.plain(to_host(problem.X), problem.targets.T, problem.weights)
     initializer = glorot_logistic if mlp.activation == "logistic" else glorot_with_biases
-    job = Job(
-        architecture,
-        settings,
-        start.dtype,
-        initializer,
-        problem.seed,
-        known.sheets[alike],
-        training,
-        validation,
-        owner=owner,
-    )
-    return Packed(mlp, problem, job, start)
+    every = np.arange(problem.n_rows)
+    jobs = [
+        Job(
+            problem.architecture,
+            settings,
+            learner.params.dtype,
+            initializer,
+            learner.seed,
+            known.sheets[alike],
+            every if learner.rows is None else learner.rows,
+            learner.held,
+            owner=(owner, place),
+        )
+        for place, learner in enumerate(learners)
+    ]
+    return Packed(mlp, problem, learners, jobs)
 
 
-def unpack(packed: Packed, cohort: Cohort) -> Any:
-    """The fitted estimator, from a cohort of its network alone: what `fit` does after the training. Raises as it does.
+def unpack(packed: Packed, cohorts: Sequence[Cohort]) -> Any:
+    """The fitted estimator, from a cohort for each of its networks alone: what `fit` does after the training. Raises as
+    it does.
 
     The record (loss_curve_, n_iter_, …) and the optimizer's state for partial_fit are those of a fit alone.
     """
-    mlp, problem, history = packed.mlp, packed.problem, cohort.history
-    assert history is not None
-    params = cohort.params_on_host()[0]
-    mlp._state = cohort.state
-    losses, scores = keep_record(mlp, problem, history, len(packed.job.rows))
-    if mlp.early_stopping and not mlp.best_validation_score_ > -np.inf:
-        params = packed.start
-    plateau = None if packed.job.settings.early_stopping is None else plateau_rule(mlp, problem)
-    if history.diverged[0] and np.isfinite(params).all():
-        warn_of_divergence(history)
-    elif len(losses) == packed.job.epochs:
-        warn_unless_at_rest([-loss for loss in losses] if scores is None else scores, plateau)
-    networks.require_finite(params)
-    mlp.coefs_, mlp.intercepts_ = networks.unpack(problem.architecture, params)
+    mlp, outcomes, histories = packed.mlp, [], []
+    for cohort in cohorts:
+        assert cohort.history is not None
+        state = of_network(cohort.state, 0, int(cohort.history.epochs[0]))
+        outcomes.append(Outcome(cohort.params_on_host()[0], state, cohort.history, place=0))
+        histories.append(cohort.history)
+    mlp.history_ = histories[0] if len(histories) == 1 else side_by_side(histories)
+    trained = conclude(packed.problem, packed.learners, outcomes, packed.jobs[0].settings)
+    keep_networks(mlp, packed.problem, packed.learners, trained)
     return mlp
 
 

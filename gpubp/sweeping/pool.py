@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,10 @@ from gpubp.backends import Backend
 from gpubp.errors import BackendError
 from gpubp.sweeping.cohort import Cohort
 from gpubp.sweeping.engines import Engines
+from gpubp.sweeping.guide import Guide
 from gpubp.sweeping.job import Job, population_key
+from gpubp.sweeping.keeper import CohortKeeper
+from gpubp.sweeping.ledger import Ledger
 from gpubp.sweeping.memory import parts
 from gpubp.sweeping.side_by_side import in_order
 
@@ -27,74 +30,117 @@ class Pool:
     """Jobs become cohorts: one key each, no more than the memory holds.
 
     `finish` trains everyone to the end. `advance` and `keep` train in rungs, between which losers leave; networks that
-    differ in their number of epochs are not together then. times: see `Engines.choose`.
+    differ in their number of epochs are not together then. times: see `Engines.choose`. ledger: keeps snapshots. guide:
+    is told of the work, and may end it.
     """
 
     def __init__(
-        self, jobs: Sequence[Job], backend: Backend, engines: Engines, budget: int | None, times: float = 1.0
+        self,
+        jobs: Sequence[Job],
+        backend: Backend,
+        engines: Engines,
+        budget: int | None,
+        times: float = 1.0,
+        ledger: Ledger | None = None,
+        guide: Guide | None = None,
     ) -> None:
-        self.backend, self.budget, self.jobs = backend, budget, jobs
-        self.groups: dict[Hashable, list[Job]] = {}
+        self.backend, self.budget, self.jobs, self.ledger = backend, budget, jobs, ledger
+        self.guide = guide or Guide()
+        groups: dict[Hashable, list[Job]] = {}
         for job in jobs:
-            self.groups.setdefault(population_key(job), []).append(job)
-        self.engine_of = engines.choose(self.groups, times)
-        self.cohorts: list[Cohort] = []
+            groups.setdefault(population_key(job), []).append(job)
+        self.engine_of = engines.choose(groups, times)
+        self.cohorts: list[Cohort] = []  # that have begun, and wait for their next epochs
         self.interrupted = False
 
     def engine(self, job: Job) -> str:
         return self.engine_of[population_key(job)]
 
-    def finish(self, ends: Callable[[], bool] = lambda: False) -> Iterator[Cohort]:
-        """Train everyone to the end of their epochs. Cohorts are given as they get there, and then let go."""
+    def finish(self, known: Container[Job] = ()) -> Iterator[Cohort]:
+        """Train everyone to the end of their epochs, but those whose results are known. Cohorts are given as they get
+        there, and then let go.
+        """
         workers = self._workers()
-        every = [part for group in self.groups.values() for part in self._parts(_neighbours(group), workers)]
-        for cohorts in in_order((partial(self._whole, part, ends) for part in every), workers):
+        begun, fresh = self._begun([job for job in self.jobs if job not in known])
+        groups: dict[Hashable, list[Job]] = {}
+        for job in fresh:
+            groups.setdefault(population_key(job), []).append(job)
+        parts = [part for group in groups.values() for part in self._parts(_neighbours(group), workers)]
+        starts: list[Callable[[], Cohort]] = [partial(_as_it_is, cohort) for cohort in begun]
+        starts += [partial(Cohort.start, part, self.backend) for part in parts]
+        tasks = (partial(self._whole, start, workers == 1) for start in starts)
+        for cohorts in in_order(tasks, workers, self.guide.tick):
             yield from cohorts
+
+    def _begun(self, jobs: Sequence[Job]) -> tuple[list[Cohort], list[Job]]:
+        """Cohorts of those of which a snapshot is kept, and the others."""
+        begun = [] if self.ledger is None else self.ledger.resumed(jobs, self.backend)
+        places = {id(job) for cohort in begun for job in cohort.jobs}
+        return begun, [job for job in jobs if id(job) not in places]
 
     def _workers(self) -> int:
         """How many populations are trained at a time: kernels on a CPU leave cores idle while Python prepares them."""
         kernels = all(engine in ("lane", "block") for engine in self.engine_of.values())
         return SIDE_BY_SIDE if kernels and self.backend.name == "numpy" else 1
 
-    def _whole(self, part: Sequence[Job], ends: Callable[[], bool]) -> list[Cohort]:
-        return [] if self.interrupted or ends() else list(self._finish(Cohort.start(part, self.backend), ends))
+    def _whole(self, start: Callable[[], Cohort], ticks: bool) -> list[Cohort]:
+        return [] if self.interrupted or self.guide.must_end() else list(self._finish(start(), ticks))
 
-    def _finish(self, cohort: Cohort, ends: Callable[[], bool]) -> Iterator[Cohort]:
+    def _finish(self, cohort: Cohort, ticks: bool) -> Iterator[Cohort]:
         """Up to the least number of epochs, without those who are done then, up to the next, and so on."""
         waiting = [cohort]
-        while waiting and not self.interrupted and not ends():
+        while waiting and not self.interrupted and not self.guide.must_end():
             cohort = waiting.pop()
             epochs = np.array([job.epochs for job in cohort.jobs])
             level = int(epochs.min())
-            trained = self._train(cohort, level)
+            trained = self._train(cohort, level, ticks)
             if trained is None:
                 waiting += self._halves(cohort)
                 continue
-            if self.interrupted:
+            if self.interrupted or trained.epoch < level:
+                if self.ledger is not None:
+                    self.ledger.flush([trained])
                 return
             done = epochs == level
             yield trained if done.all() else trained.take(np.flatnonzero(done))
             if not done.all():
                 waiting.append(trained.take(np.flatnonzero(~done)))
 
-    def advance(self, share: float, ends: Callable[[], bool] = lambda: False) -> Iterator[Cohort]:
-        """Train those who are left up to this share of their epochs, rounded up; each cohort as it gets there."""
+    def advance(self, share: float, known: Container[Job] = ()) -> Iterator[Cohort]:
+        """Train those who are left up to this share of their epochs, rounded up; each cohort as it gets there. Those
+        whose results at this share are known are left as they are: they may have gone further already, or not as far.
+        """
         if not self.cohorts:
-            by_epochs: dict[Hashable, list[Job]] = {}
-            for key, group in self.groups.items():
-                for job in group:
-                    by_epochs.setdefault((key, job.epochs), []).append(job)
-            alike = [part for group in by_epochs.values() for part in parts(_neighbours(group), self.budget)]
-            self.cohorts = [Cohort.start(part, self.backend) for part in alike]
+            self._start()
         waiting, self.cohorts = self.cohorts[::-1], []
-        while waiting and not self.interrupted and not ends():
+        while waiting:
             cohort = waiting.pop()
-            trained = self._train(cohort, max(1, math.ceil(cohort.jobs[0].epochs * share)))
+            chosen = np.array([job in known for job in cohort.jobs])
+            if chosen.any():
+                self.cohorts.append(cohort.take(np.flatnonzero(chosen)))
+                cohort = cohort.take(np.flatnonzero(~chosen))
+            if not len(cohort):
+                continue
+            if self.interrupted or self.guide.must_end():
+                self.cohorts.append(cohort)
+                continue
+            level = max(1, math.ceil(cohort.jobs[0].epochs * share))
+            trained = self._train(cohort, level, ticks=True)
             if trained is None:
                 waiting += self._halves(cohort)
-            elif not self.interrupted:
-                self.cohorts.append(trained)
+                continue
+            self.cohorts.append(trained)
+            if not self.interrupted and trained.epoch >= level:
                 yield trained
+
+    def _start(self) -> None:
+        """Everyone in cohorts, with those as many epochs to come that are of one key."""
+        self.cohorts, fresh = self._begun(self.jobs)
+        by_epochs: dict[Hashable, list[Job]] = {}
+        for job in fresh:
+            by_epochs.setdefault((population_key(job), job.epochs), []).append(job)
+        alike = [part for group in by_epochs.values() for part in parts(_neighbours(group), self.budget)]
+        self.cohorts += [Cohort.start(part, self.backend) for part in alike]
 
     def keep(self, stays: Callable[[Job], bool]) -> None:
         """Go on with some of the networks. Those of one key and as many epochs are packed together."""
@@ -102,9 +148,8 @@ class Pool:
         for cohort in self.cohorts:
             chosen = np.flatnonzero([stays(job) for job in cohort.jobs])
             if len(chosen):
-                alike.setdefault((population_key(cohort.jobs[0]), cohort.jobs[0].epochs), []).append(
-                    cohort.take(chosen)
-                )
+                key = (population_key(cohort.jobs[0]), cohort.jobs[0].epochs, cohort.epoch)
+                alike.setdefault(key, []).append(cohort.take(chosen))
         self.cohorts = []
         for cohorts in alike.values():
             packed, first = Cohort.join(cohorts), 0
@@ -112,10 +157,13 @@ class Pool:
                 self.cohorts.append(packed.take(np.arange(first, first + len(part))))
                 first += len(part)
 
-    def _train(self, cohort: Cohort, until: int) -> Cohort | None:
-        """The trained cohort; None where the memory does not hold it."""
+    def _train(self, cohort: Cohort, until: int, ticks: bool) -> Cohort | None:
+        """The trained cohort, not so far where it was cut short; None where the memory does not hold it."""
+        if cohort.epoch > until:  # a snapshot was kept, and the result before it was not: from the start again
+            cohort = Cohort.start(cohort.jobs, self.backend)
         try:
-            trained = cohort.train(until, self.engine(cohort.jobs[0]))
+            keeper = CohortKeeper(cohort, self.guide, self.ledger, lambda: self.cohorts, ticks)
+            trained = cohort.train(until, self.engine(cohort.jobs[0]), keeper)
         except MemoryError as error:  # CuPy's OutOfMemoryError is one, too
             if len(cohort) == 1:
                 raise BackendError(
@@ -123,6 +171,7 @@ class Pool:
                     "Use smaller layers, smaller batches or fewer rows."
                 ) from error
             return None
+        keeper.work_up_to(trained.epoch)
         self.interrupted |= trained.history is not None and trained.history.interrupted
         return trained
 
@@ -137,6 +186,10 @@ class Pool:
         size = MIXED[self.backend.name] if mixed else len(group)
         for first in range(0, len(group), size):
             yield from parts(group[first : first + size], budget)
+
+
+def _as_it_is(cohort: Cohort) -> Cohort:
+    return cohort
 
 
 def _neighbours(group: Sequence[Job]) -> list[Job]:

@@ -16,24 +16,27 @@ def progress_bar(wanted: bool) -> Iterator[list[Watch]]:
         yield []
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield []
         return
-    columns = (TextColumn("networks"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
+    columns = (BarColumn(bar_width=20), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(compact=True))
     with Bar(*columns, TextColumn("{task.description}"), console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
+        task = bar.add_task("", total=1.0)
 
         def draw(progress: Progress) -> None:
-            bar.update(task, total=progress.of_networks, completed=progress.networks, description=describe(progress))
+            bar.update(task, completed=progress.share, description=describe(progress))
 
         yield [draw]
 
 
 def describe(progress: Progress) -> str:
-    """Trials, and the best so far, in one line."""
-    best = "" if math.isnan(progress.best) else f", best {progress.best:.4f}"
-    return f"{progress.trials} of {progress.of_trials} trials{best}"
+    """Networks, trials, how many a second, and the best so far, in one line."""
+    rate = f" ({progress.trained / progress.seconds:.3g}/s)" if progress.trained and progress.seconds > 0 else ""
+    spread = "" if math.isnan(progress.best_std) else f" ± {progress.best_std:.4f}"
+    best = "" if math.isnan(progress.best) else f", best {progress.best:.4f}{spread}"
+    networks = f"{progress.networks:,} of {progress.of_networks:,} networks"
+    return f"{networks}, {progress.trials:,} of {progress.of_trials:,} trials{rate}{best}"

@@ -57,11 +57,12 @@ def train_on_all(experiment: Experiment, chosen: list[Configuration]) -> list[Co
     if pool.interrupted:
         raise KeyboardInterrupt
     for place, cohort in found.items():
-        params = cohort.params_on_host()
-        if (cohort.diverged_epoch[0] >= 0 and cohort.best_epoch[0] < 1) or not np.isfinite(params).all():
+        params, history = cohort.params_on_host(), cohort.history
+        assert history is not None
+        if (history.diverged[0] and history.best_epoch[0] < 1) or not np.isfinite(params).all():
             raise DivergenceError(
                 f"Trained on all rows, the network of trial {chosen[place].number} left the finite numbers in epoch "
-                f"{int(cohort.diverged_epoch[0]) + 1}. Refit another trial: result.refit(result.ranked[1])."
+                f"{int(history.diverged_epoch[0]) + 1}. Refit another trial: result.refit(result.ranked[1])."
             )
     return [found[place] for place in range(len(chosen))]
 
@@ -118,8 +119,9 @@ def estimator_of(chosen: Configuration, cohort: Cohort, data: ArrayData) -> Any:
 
 def _keep_record(found: Any, cohort: Cohort, n_rows: int) -> None:
     """The attributes that tell of the training."""
-    history, epochs = cohort.history, int(cohort.epochs[0])
+    history = cohort.history
     assert history is not None
+    epochs = int(history.epochs[0])
     curve = history.training_loss[:epochs, 0].tolist()
     found.n_iter_, found.t_ = epochs, epochs * n_rows
     found.loss_curve_, found.loss_, found.best_loss_ = curve, curve[-1], min(curve)

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpubp.errors import DivergenceError, SettingsError
 from gpubp.sweeping.experiment import Experiment
+from gpubp.sweeping.run_folder import RunFolder
 from gpubp.sweeping.space import Space
 from gpubp.sweeping.trial import Trial
 
@@ -37,6 +38,7 @@ class SweepResult:
     interrupted: bool
     notes: tuple[str, ...]
     experiment: Experiment
+    folder: RunFolder | None = None
 
     @property
     def table(self) -> pl.DataFrame:
@@ -81,6 +83,11 @@ class SweepResult:
             )
         raise SettingsError("There is no best trial: the sweep ended before any was done. Give it more time.")
 
+    @property
+    def keeps_predictions(self) -> bool:
+        """Whether there are out-of-fold predictions, which ensembles are chosen by: they may take 1 GiB."""
+        return self.experiment.keeps_predictions
+
     def out_of_fold(self, trial: int | Trial) -> np.ndarray:
         """(N, C) probabilities or (N, O) values: each row by the networks of this trial that had not seen it, their
         mean over the repeats; NaN for rows that are in no test fold, or whose network was lost.
@@ -113,6 +120,11 @@ class SweepResult:
         from gpubp.sweeping.selection import ensemble
 
         return ensemble(self, k, candidates)
+
+    def discard_checkpoints(self) -> None:
+        """Once what you want of the result is saved: the folder says that it is finished, and keeps nothing else."""
+        if self.folder is not None:
+            self.folder.finish()
 
     def _trial(self, given: int | Trial | None) -> Trial:
         if isinstance(given, Trial):

@@ -22,11 +22,12 @@ from gpubp.sweeping.candidates import Candidates, why_not_packed
 class PopulationSearchCV(BaseSearchCV):
     """Search for parameters by cross-validation, in the place of RandomizedSearchCV and GridSearchCV.
 
-    Over MLPClassifier and MLPRegressor, alone or as the last step of a Pipeline, every candidate × fold is a network,
-    and networks that can train in one population do so: those of one architecture, solver, batch size and so on, while
-    rates, alpha, momenta and dropout differ from network to network. A pipeline's other steps are fitted on each
-    fold's training rows, once for all candidates that have them alike. Candidates that cannot be packed (solver lbfgs,
-    callbacks, verbose) are fitted one by one, as are all of any other estimator; `alone_` says how many and why.
+    Over MLPClassifier and MLPRegressor, alone or as the last step of a Pipeline, every candidate × fold is a network
+    (or n_members of them), and networks that can train in one population do so: those of one architecture, solver,
+    batch size and so on, while rates, alpha, momenta and dropout differ from network to network. A pipeline's other
+    steps are fitted on each fold's training rows, once for all candidates that have them alike. Candidates that cannot
+    be packed (solver lbfgs, callbacks, verbose) are fitted one by one, as are all of any other estimator; `alone_` says
+    how many and why.
 
     Results are those of the estimators fitted one by one: to the bit with a named `engine`, to rounding with "auto",
     which chooses for all fits together. Fits take what memory allows, and n_jobs is for those that cannot be packed.

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 T = TypeVar("T")
+TICK = 0.1  # seconds
 
 
-def in_order(tasks: Iterable[Callable[[], T]], workers: int) -> Iterator[T]:
+def in_order(tasks: Iterable[Callable[[], T]], workers: int, tick: Callable[[], None] = lambda: None) -> Iterator[T]:
     """What the tasks return, in their order, `workers` of them under way at a time. One at a time: without threads.
 
-    Kernels let go of the interpreter's lock, so threads are enough. A task's error ends it all, once those under way
-    are done; so does leaving the loop.
+    tick: called every now and then while this thread waits for others. Kernels let go of the interpreter's lock, so
+    threads are enough. A task's error ends it all, once those under way are done; so does leaving the loop.
     """
     if workers == 1:
         for task in tasks:
@@ -26,9 +27,15 @@ def in_order(tasks: Iterable[Callable[[], T]], workers: int) -> Iterator[T]:
             for task in tasks:
                 under_way.append(threads.submit(task))
                 if len(under_way) > workers:
-                    yield under_way.popleft().result()
+                    yield _result(under_way.popleft(), tick)
             while under_way:
-                yield under_way.popleft().result()
+                yield _result(under_way.popleft(), tick)
         finally:
             for future in under_way:
                 future.cancel()
+
+
+def _result(future: Future[T], tick: Callable[[], None]) -> T:
+    while not wait([future], TICK).done:
+        tick()
+    return future.result()

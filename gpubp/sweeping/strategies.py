@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from gpubp.errors import SettingsError
 from gpubp.sweeping.experiment import Experiment
-from gpubp.sweeping.job import ENDLESS_SCHEDULES, Job
+from gpubp.sweeping.job import Job
 from gpubp.sweeping.space import Space
 from gpubp.sweeping.trial import Configuration, Record
 from gpubp.training.settings import check_whole
@@ -86,8 +86,6 @@ class Halving:
 
     def run(self, experiment: Experiment, space: Space, n_trials: int) -> None:
         drawn = configured(experiment, space.sample(n_trials, experiment.seed))
-        for each in drawn:
-            refuse_what_cannot_go_on(each)
         rungs = self.rungs(len(drawn), min(each.settings.epochs for each in drawn))
         shares = [float(self.factor) ** -(rungs - 1 - rung) for rung in range(rungs)]
         alive = experiment.begin(drawn)
@@ -95,13 +93,16 @@ class Halving:
         for rung, share in enumerate(shares):
             for record in alive:
                 record.begin_rung(rung)
-            experiment.follow(pool, pool.advance(share, experiment.must_end), len(alive) * len(experiment.splits))
+            known = experiment.recall(filter(_is_among(alive), pool.jobs))
+            advancing = pool.advance(share, known)
+            experiment.follow(pool, advancing, len(known), len(alive) * len(experiment.splits))
             if experiment.must_end() and not all(record.seen.all() for record in alive):
                 return  # this rung's scores are not of everyone, so there is no telling who would go on
             if rung == rungs - 1:
                 break
-            alive = self.survivors(alive)
+            everyone, alive = alive, self.survivors(alive)
             pool.keep(_is_among(alive))
+            experiment.forget(record for record in everyone if record.status == "stopped")
         for record in alive:
             record.status = "complete"
 
@@ -136,21 +137,6 @@ def checked_trials(n_trials: int | None) -> int:
 
 def configured(experiment: Experiment, drawn: Sequence[dict[str, Any]]) -> list[Configuration]:
     return [experiment.configure(number, parameters) for number, parameters in enumerate(drawn)]
-
-
-def refuse_what_cannot_go_on(configuration: Configuration) -> None:
-    """SettingsError for trainings that are not the same in several pieces."""
-    settings = configuration.settings
-    if settings.early_stopping is not None:
-        raise SettingsError(
-            f"Trial {configuration.number} has early_stopping, and halving stops trials itself: leave it out of the "
-            "space, or use another strategy."
-        )
-    if settings.schedule not in ENDLESS_SCHEDULES:
-        raise SettingsError(
-            f"Trial {configuration.number} has the schedule {settings.schedule}, which needs to know how long the "
-            f"training will be, and with halving nobody does: use {', '.join(ENDLESS_SCHEDULES)}, or another strategy."
-        )
 
 
 def strategy_of(given: Any) -> Strategy:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import Any
 
 from gpubp.backends import Backend, get_backend
@@ -14,6 +17,7 @@ from gpubp.sweeping.experiment import Experiment, Watch
 from gpubp.sweeping.folds import splits_of
 from gpubp.sweeping.progress import progress_bar
 from gpubp.sweeping.result import SweepResult
+from gpubp.sweeping.run_folder import RunFolder, meaning_of
 from gpubp.sweeping.scoring import Metric
 from gpubp.sweeping.space import Space
 from gpubp.sweeping.strategies import strategy_of
@@ -39,6 +43,10 @@ def sweep(
     budget: float | None = None,
     watch: Sequence[Watch] = (),
     progress: bool = False,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    checkpoint: float = 60.0,
+    tell: Callable[[str], None] = warnings.warn,
 ) -> SweepResult:
     """Try configurations of a search space by cross-validation: configurations × folds × repeats networks, and those of
     one architecture train together as populations.
@@ -52,7 +60,12 @@ def sweep(
     metric: the name of a scorer of scikit-learn's, "loss", a callable (estimator, X, y), or None for accuracy or R².
     engine: "auto" chooses one for each kind of network by an estimate of the whole sweep; name one where sweeps of
     different sizes have to give the same bits. memory: bytes that a population may take, None for half of what is free.
-    budget: seconds after which nothing new is begun. watch: called with a `Progress` after each part.
+    budget: seconds after which the sweep ends with what is done, though not in the middle of its first trials. watch:
+    called with a `Progress` after each part, and some ten times a second in between.
+    folder: where results and snapshots are kept, every `checkpoint` seconds; with `resume`, a sweep of the same table
+    and arguments (but for memory, budget and watch) that was cut short there goes on, to the same bits as if it had not
+    been. One that has come to its end gives its result again, until `result.discard_checkpoints()`. A disk that takes
+    no checkpoint is told of (`tell`), and the sweep goes on.
 
     Scales are fitted on each fold's training rows. A trial's networks have seeds made from the sweep's seed, the
     trial's number and the fold: its result does not depend on the other trials. Networks that diverge are marked, and
@@ -65,14 +78,39 @@ def sweep(
     for what, value, kind in (("memory", memory, int), ("budget", budget, (int, float))):
         if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or not value > 0):
             raise SettingsError(f"{what} {value!r}: give a number above 0, or None.")
+    if isinstance(checkpoint, bool) or not isinstance(checkpoint, (int, float)) or not checkpoint >= 0:
+        raise SettingsError(f"checkpoint {checkpoint!r}: give a number of seconds, 0 or more.")
+    if resume and folder is None:
+        raise SettingsError("resume=True goes on with what is in a folder: name it.")
     count = plan.count(space, n_trials)
     data = receive(X, y, task, categorical)
+    splits, scoring = splits_of(data, cv, repeats, seed), Metric(metric, data)
     started = time.perf_counter()
-    with progress_bar(progress) as bar:
+    run, ledger = None, None
+    if folder is not None:
+        run = RunFolder(Path(folder))
+        ledger = run.open(
+            meaning_of(
+                data,
+                splits,
+                space=repr(space.entries),
+                conditions=repr(space.conditions),
+                strategy=repr(plan),
+                trials=count,
+                metric=scoring.name,
+                engine=engine,
+                backend=chosen.name,
+                seed=int(seed),
+            ),
+            resume,
+            checkpoint,
+            tell,
+        )
+    with closing(run) if run is not None else nullcontext(), progress_bar(progress) as bar:
         experiment = Experiment(
             data,
-            splits_of(data, cv, repeats, seed),
-            Metric(metric, data),
+            splits,
+            scoring,
             backend=chosen,
             engine=engine,
             seed=seed,
@@ -80,10 +118,13 @@ def sweep(
             memory=memory,
             budget=budget,
             watch=[*watch, *bar],
+            ledger=ledger,
         )
         with Interruption() as interruption:
-            experiment.watch = [*experiment.watch, lambda _: interruption.requested]
+            experiment.interruption = interruption
             plan.run(experiment, space, count)
+        if ledger is not None:
+            ledger.flush()
     return SweepResult(
         trials=tuple(experiment.trials()),
         space=space,
@@ -97,4 +138,5 @@ def sweep(
         interrupted=experiment.interrupted or interruption.requested,
         notes=data.notes if isinstance(data, TableData) else (),
         experiment=experiment,
+        folder=run,
     )

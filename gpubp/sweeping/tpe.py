@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,20 +19,23 @@ from gpubp.sweeping.experiment import Experiment
 from gpubp.sweeping.ranges import Choices, Range
 from gpubp.sweeping.space import Space
 from gpubp.sweeping.strategies import checked_trials
-from gpubp.sweeping.trial import Configuration, Record
+from gpubp.sweeping.trial import Record
 
-STORAGE = "sqlite:///gpubp-studies.sqlite3"
+STORAGE, STUDY = "sqlite:///gpubp-studies.sqlite3", "study.sqlite3"
 MEANING = "gpubp: what a trial is"  # a study's attribute: its space and metric
 
 
 @dataclass(frozen=True)
 class TPE:
     """storage: where the study is kept, a URL of Optuna's (SQLite, PostgreSQL, MySQL, a journal) or a storage object;
-    None for a SQLite file in the current folder. study: its name; one that is there already is gone on with, by as many
-    machines at once as like; None for a new one. batch: trials that are asked for at a time. sampler: any of Optuna's;
-    None for TPE with the sweep's seed.
+    None for a SQLite file in the sweep's folder, or without one in the current folder. study: its name; one that is
+    there already is gone on with, by as many machines at once as like; None for a new one. batch: trials that are asked
+    for at a time. sampler: any of Optuna's; None for TPE with the sweep's seed.
 
-    Trials are numbered by the study, so that machines which share one have different trials, with different seeds.
+    Trials are numbered by the study, so that machines which share one have different trials, with different seeds. A
+    sweep that is resumed asks for all its trials again, in a new study, and trains none whose results are kept: the
+    sampler is told the same, and so asks the same. In a named study, which others may have gone on with meanwhile, the
+    trials that were begun are finished, and then further ones are asked for.
     """
 
     storage: Any = None
@@ -52,30 +55,51 @@ class TPE:
         optuna = import_optuna()
         with quiet(optuna):
             study = self._study(optuna, experiment, space)
-            for first in range(0, n_trials, self.batch):
-                if experiment.must_end():
-                    return
-                asked = [study.ask() for _ in range(min(self.batch, n_trials - first))]
-                configurations: list[Configuration] = []
+            left = n_trials - self._adopt(optuna, study, experiment, space)
+            while left > 0 and not experiment.must_end():
+                asked = [study.ask() for _ in range(min(self.batch, left))]
+                left -= len(asked)
                 try:
-                    for trial in asked:
-                        drawn = space.configure(_Suggested(trial, space))
-                        configurations.append(experiment.configure(trial.number, drawn))
-                    records = experiment.run(configurations, times=n_trials / len(asked))
+                    self._try(optuna, study, experiment, space, asked, times=n_trials / len(asked))
                 except BaseException:
                     for trial in asked:
-                        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
                     raise
-                for trial, record in zip(asked, records, strict=True):
-                    _tell(optuna, study, trial, record)
+
+    def _try(
+        self, optuna: Any, study: Any, experiment: Experiment, space: Space, asked: Sequence[Any], times: float
+    ) -> None:
+        """Train what these trials suggest, and tell the study."""
+        numbers = [trial.number for trial in asked]
+        drawn = [space.configure(_Suggested(trial, space)) for trial in asked]
+        configurations = [experiment.configure(number, each) for number, each in zip(numbers, drawn, strict=True)]
+        for number, record in zip(numbers, experiment.run(configurations, times), strict=True):
+            _tell(optuna, study, number, record)
+
+    def _adopt(self, optuna: Any, study: Any, experiment: Experiment, space: Space) -> int:
+        """Of a named study: finish the trials that an earlier run of this sweep had begun; how many there are."""
+        if self.study is None or experiment.ledger is None:
+            return 0
+        begun = sorted({trial for trial, _, _ in experiment.ledger.results})
+        parameters = {trial.number: trial.params for trial in study.get_trials(deepcopy=False)}
+        adopted = [optuna.trial.FixedTrial(parameters[number], number) for number in begun if number in parameters]
+        if adopted:
+            self._try(optuna, study, experiment, space, adopted, times=1.0)
+        return len(adopted)
 
     def _study(self, optuna: Any, experiment: Experiment, space: Space) -> Any:
-        name = self.study or datetime.now().strftime("sweep %Y-%m-%d %H:%M:%S.%f")
+        name, storage = self.study, self.storage or STORAGE
+        if name is None:
+            name = datetime.now().strftime("sweep %Y-%m-%d %H:%M:%S.%f")
+            if self.storage is None and experiment.ledger is not None:
+                file = experiment.ledger.folder.with_name(STUDY)
+                file.unlink(missing_ok=True)  # of a run that was cut short: this one asks for all trials again
+                storage = f"sqlite:///{file}"
         sampler = self.sampler or optuna.samplers.TPESampler(
             seed=int(experiment.seed) % 2**32, constant_liar=True, multivariate=True, group=True
         )
         study = optuna.create_study(
-            storage=self.storage or STORAGE,
+            storage=storage,
             study_name=name,
             direction="maximize",
             sampler=sampler,
@@ -121,15 +145,15 @@ class _Suggested:
         return f"{name} ({next(i for i, each in enumerate(same_name) if each is given) + 1})"
 
 
-def _tell(optuna: Any, study: Any, trial: Any, record: Record) -> None:
+def _tell(optuna: Any, study: Any, number: int, record: Record) -> None:
     """Lost trials are told as pruned: worse than all others, which is what samplers are to learn from them."""
     states = optuna.trial.TrialState
     if record.status != "complete":
-        study.tell(trial, state=states.FAIL)
+        study.tell(number, state=states.FAIL, skip_if_finished=True)
     elif np.isfinite(record.score):
-        study.tell(trial, record.score)
+        study.tell(number, record.score, skip_if_finished=True)
     else:
-        study.tell(trial, state=states.PRUNED)
+        study.tell(number, state=states.PRUNED, skip_if_finished=True)
 
 
 def import_optuna() -> Any:

@@ -66,6 +66,17 @@ class Trial:
         return STATUSES.index(self.status), -self.rung, np.inf if np.isnan(score) else -score, self.number
 
 
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What came of one network. diverged: the epoch, −1 for none. predictions (R, C or O) float32: of its test rows."""
+
+    score: float
+    epochs: int
+    diverged: int
+    seconds: float
+    predictions: np.ndarray | None
+
+
 @dataclass(eq=False)
 class Record:
     """What has been found out about a trial so far, fold by fold."""
@@ -99,6 +110,14 @@ class Record:
     def score(self) -> float:
         """The mean; −inf where a network was lost, or not yet scored."""
         return float(self.scores.mean()) if self.seen.all() and np.isfinite(self.scores).all() else float("-inf")
+
+    def accept(self, fold: int, result: Result, test: np.ndarray, n_rows: int) -> None:
+        """The result of the fold's network. test: its test rows, of n_rows."""
+        self.scores[fold], self.epochs[fold], self.seconds[fold] = result.score, result.epochs, result.seconds
+        self.diverged[fold] = result.diverged
+        self.seen[fold] = True
+        if result.predictions is not None:
+            self.add_predictions(test, result.predictions, n_rows)
 
     def add_predictions(self, test: np.ndarray, predictions: np.ndarray, n_rows: int) -> None:
         if self.sums is None or self.counts is None:

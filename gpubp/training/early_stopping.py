@@ -23,6 +23,11 @@ class Stopper:
         self.best_epoch = np.full(n_networks, -1, dtype=np.int64)
         self.best_params: Array | None = None  # (P, K) of the networks still training
 
+    def restore(self, best: np.ndarray, waited: np.ndarray, best_epoch: np.ndarray, best_params: Array | None) -> None:
+        """As it was when a training paused: (P,) each, and best_params of the networks still training."""
+        self.best, self.waited, self.best_epoch = best.copy(), waited.copy(), best_epoch.copy()
+        self.best_params = best_params
+
     @property
     def active(self) -> bool:
         return self.rule is not None

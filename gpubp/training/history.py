@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from gpubp.training.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class History:
     backend: str
     engine: str
     engine_reason: str  # why this engine, in a few words
+    snapshot: Snapshot | None = field(default=None, repr=False)  # to be resumed, where `until` asked for it
 
     @property
     def diverged(self) -> np.ndarray:

@@ -53,6 +53,7 @@ class KernelEngine:
         }
         self.table = self._table(work, work.T)
         self.held_table = self.table if work.T_held is work.T else self._table(work, work.T_held)
+        self.shared_order = work.rows.shared  # which a lane kernel is compiled for, however many networks are left
         self._lay_out(replace(work, slots={}))
 
     def _table(self, work: Work, T: np.ndarray) -> Array:
@@ -70,12 +71,12 @@ class KernelEngine:
         to_device, xp = self.backend.to_device, self.backend.xp
         self.work = work
         self.hyper = to_device(pack_hyperparameters(work.hyper, work.dtype))
-        self.order, self.order_stride = self._side_by_side(work.rows)
+        self.order, self.order_stride = self._side_by_side(work.rows, self.shared_order)
         self.held: Array | None = None
         self.held_stride = 0
         n_held = np.zeros(work.n_networks, dtype=np.int64)
         if work.held is not None:
-            self.held, self.held_stride = self._side_by_side(work.held)
+            self.held, self.held_stride = self._side_by_side(work.held, work.held.shared)
             n_held = work.held.count
         self.weights = None
         if work.weights is not None and work.weights.ndim == 2:
@@ -101,9 +102,9 @@ class KernelEngine:
             for run, piece in self.calls
         ]
 
-    def _side_by_side(self, rows: RowSets) -> tuple[Array, int]:
+    def _side_by_side(self, rows: RowSets, shared: bool) -> tuple[Array, int]:
         """Row numbers (L, P + padding) int32 and its stride; (L,) and 0 where the networks share them."""
-        if rows.shared:
+        if shared:
             return self.backend.to_device(rows.index[0].astype(np.int32)), 0
         padded = np.zeros((rows.index.shape[1], len(rows.index) + PADDING), dtype=np.int32)
         padded[:, : len(rows.index)] = rows.index.T

@@ -23,7 +23,7 @@ from gpubp.kernels.reference.network import Layers, Tape, loss_and_gradient
 from gpubp.population import Population
 from gpubp.training.history import Callback, EpochReport
 from gpubp.training.interruption import Interruption
-from gpubp.training.loop import check_data
+from gpubp.training.preparation import check_data
 from gpubp.training.settings import Settings, check_range, check_whole
 
 

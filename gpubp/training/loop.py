@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpubp.backends import Array, Backend
-from gpubp.errors import DataError
-from gpubp.kernels.reference.losses import Loss, smooth_labels
+from gpubp.errors import SettingsError
 from gpubp.population import Population
-from gpubp.sampling import Rows, RowSets
-from gpubp.training.choice import choose_engine
+from gpubp.sampling import Rows
+from gpubp.training.choice import EngineChoice, choose_engine
 from gpubp.training.early_stopping import Stopper
-from gpubp.training.engine import Work, hyperparameters, total_weights
+from gpubp.training.engine import Work, hyperparameters
 from gpubp.training.history import Callback, EpochReport, History
 from gpubp.training.interruption import Interruption
+from gpubp.training.log import Log, diverged_epochs
+from gpubp.training.preparation import prepare
 from gpubp.training.progress import progress_bar
 from gpubp.training.settings import Settings
+from gpubp.training.snapshot import Keeper, Snapshot
 from gpubp.training.state import TrainingState
-from gpubp.training.validation import is_classification, target_spread
 
 LONGEST_CALL = 0.2  # seconds that one call of an engine may take, since Ctrl-C and the progress bar wait for it
 
@@ -40,6 +40,9 @@ def train(
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
     state: TrainingState | None = None,
+    resume: Snapshot | None = None,
+    until: int | None = None,
+    checkpoint: Keeper | None = None,
 ) -> History:
     """Train every network of the population, in place.
 
@@ -50,8 +53,12 @@ def train(
     being over the weights, and in the validation.
     engine: "auto" (see `choose_engine`), "lane", "block" or "array".
     callbacks are called after each epoch (see EpochReport); `progress` draws a bar on standard error.
-    state: where an earlier call left off; this one goes on from there for settings.epochs more, and brings the state up
-    to date. The history, and early stopping, begin anew.
+
+    Three ways to go on. state: of a training that has ended; this one begins where that one left off, for
+    settings.epochs more, and brings the state up to date; history and early stopping begin anew. until: pause after so
+    many epochs of settings.epochs; with the same arguments and resume=history.snapshot another call goes on, to the
+    bits of a training without a pause. checkpoint: keeps snapshots at intervals, for a training that may be killed (see
+    `Checkpoint`).
 
     Ctrl-C ends the training after the update at hand (array engine) or the call at hand (the others: about 0.2 s, at
     least one epoch): the best weights so far are kept where early stopping keeps them, else the latest. Networks whose
@@ -59,9 +66,14 @@ def train(
 
     Raises SettingsError, DataError and BackendError before anything is changed.
     """
-    run = _Run(population, X, T, settings, rows, validation_rows, row_weights, engine, state)
+    if until is not None and not 1 <= until <= settings.epochs:
+        raise SettingsError(f"until={until}: pause after one of the {settings.epochs} epochs.")
+    work = prepare(population, X, T, settings, rows, validation_rows, row_weights, state)
+    if checkpoint is not None:
+        resume = checkpoint.begin(population, work) or resume
+    run = _Run(population, work, engine, state, resume, until)
     with Interruption() as interruption, population.backend.quiet(), progress_bar(progress) as bar:
-        return run.train([*callbacks], [*bar], interruption)
+        return run.train([*callbacks], [*bar], interruption, checkpoint)
 
 
 class _Run:
@@ -70,63 +82,114 @@ class _Run:
     def __init__(
         self,
         population: Population,
-        X: Array,
-        T: np.ndarray,
-        settings: Settings,
-        rows: Rows,
-        validation_rows: Rows,
-        row_weights: np.ndarray | None,
+        work: Work,
         engine: str,
         state: TrainingState | None,
+        resume: Snapshot | None,
+        until: int | None,
     ) -> None:
-        work = prepare(population, X, T, settings, rows, validation_rows, row_weights, state)
-        self.state, self.first_epoch = state, work.first_epoch
+        self.state, self.first_epoch, self.settings = state, work.first_epoch, work.settings
         self.steps, self.updates = work.steps, work.updates
         self.rates = work.hyper["rate"].copy()
         self.slots: dict[str, np.ndarray] = {}
-        self.population, self.settings, self.backend = population, settings, population.backend
-        self.stopper = Stopper(settings.early_stopping, len(population), work.held is not None)
-        self.validated = work.held is not None
-        self.choice = choose_engine(work, engine)
+        self.population, self.backend = population, population.backend
+        self.validated, self.n_epochs, self.pauses = work.held is not None, until or work.settings.epochs, bool(until)
+        self.stopper = Stopper(work.settings.early_stopping, len(population), self.validated)
+        self.log = Log(self.backend, len(population), on_host=self.stopper.active)
+        self.resumed, self.epoch, self.seconds = resume, 0, 0.0
         second = np.zeros(work.n_networks, dtype=np.int64) if work.held is None else work.held.count
         self.order = np.lexsort((np.arange(work.n_networks), second, -work.rows.count))
-        self.in_place = bool(np.all(self.order == np.arange(work.n_networks)))
-        params = population.params if self.in_place else population.params[self.backend.to_device(self.order)]
-        self.engine = self.choice.build(work.networks(self.order), params)
+        if resume is None:
+            self._begin(work, choose_engine(work, engine))
+        else:
+            self._resume(work, engine, resume)
+
+    def _begin(self, work: Work, choice: EngineChoice, params: np.ndarray | None = None) -> None:
+        """params (P, K): to go on from, instead of the population's."""
+        self.choice, backend = choice, self.backend
+        self.in_place = params is None and bool(np.all(self.order == np.arange(work.n_networks)))
+        if params is not None:
+            on_device = backend.to_device(params[self.order])
+        else:
+            held = self.population.params
+            on_device = held if self.in_place else held[backend.to_device(self.order)]
+        self.engine = choice.build(work.networks(self.order), on_device)
+
+    def _resume(self, work: Work, engine: str, snapshot: Snapshot) -> None:
+        """Everything as it was in the pause; the population gets what it would have, had the training ended there."""
+        snapshot.check(self.population, work)
+        if engine not in ("auto", snapshot.engine):
+            raise SettingsError(
+                f"The snapshot was taken of a training by the engine {snapshot.engine}, and another would not give the "
+                f"same bits: resume it with engine={snapshot.engine!r}, or auto."
+            )
+        self.epoch, self.seconds, self.rates = snapshot.epoch, snapshot.seconds, snapshot.rates.copy()
+        self.order = self.order[snapshot.active[self.order]]
+        self.slots = {name: slot.copy() for name, slot in snapshot.slots.items()}
+        self.log.go_on(snapshot.metrics, snapshot.epochs)
+        best = snapshot.best_params
+        self.stopper.restore(
+            snapshot.best,
+            snapshot.waited,
+            snapshot.best_epoch,
+            None if best is None else self.backend.to_device(best[self.order]),
+        )
+        self.population.params[...] = self.backend.to_device(snapshot.result)
+        self.choice = EngineChoice(snapshot.engine, "as before the pause", {})
+        if not self.ended:
+            rest = snapshot.rest(work)
+            self._begin(rest, choose_engine(rest, snapshot.engine), snapshot.params)
+
+    @property
+    def ended(self) -> bool:
+        return self.epoch >= self.n_epochs or len(self.order) == 0
 
     def train(
-        self, callbacks: Sequence[Callback], onlookers: Sequence[Callback], interruption: Interruption
+        self,
+        callbacks: Sequence[Callback],
+        onlookers: Sequence[Callback],
+        interruption: Interruption,
+        checkpoint: Keeper | None,
     ) -> History:
         """onlookers: callbacks that cannot end the training, and need not hear of an epoch at once."""
-        started = time.perf_counter()
-        n_epochs, n_networks = self.settings.epochs, len(self.population)
-        log = _Log(self.backend, n_networks, on_host=self.stopper.active)
-        epoch, ends, updates = 0, False, 0
-        at_once = 1 if callbacks else self._first_epochs()
-        while epoch < n_epochs and not ends and not interruption.requested:
+        started, already = time.perf_counter(), self.ended
+        ends, updates = False, 0
+        at_once = 1 if callbacks or already else self._first_epochs()
+        while not self.ended and not ends and not interruption.requested:
             began = time.perf_counter()
-            count = min(at_once, n_epochs - epoch, self.stopper.sure_epochs(self.order))
-            metrics, updates = self.engine.run(self.first_epoch + epoch, count, interruption)
+            count = min(at_once, self.n_epochs - self.epoch, self.stopper.sure_epochs(self.order))
+            metrics, updates = self.engine.run(self.first_epoch + self.epoch, count, interruption)
             count = metrics.shape[1]
             fetched = _fetch_once(self.backend, metrics)
-            reports = [EpochReport(epoch + e, n_epochs, self.order, _column(fetched, e)) for e in range(count)]
+            reports = [
+                EpochReport(self.epoch + e, self.n_epochs, self.order, _column(fetched, e)) for e in range(count)
+            ]
             for report in reports:
                 wishes = [callback(report) for callback in (*callbacks, *onlookers)]  # everyone hears of every epoch
                 ends = ends or any(wishes)
-            log.add(epoch, self.order, fetched() if self.stopper.active else metrics)
+            self.log.add(self.epoch, self.order, fetched() if self.stopper.active else metrics)
             if self.stopper.active:
-                self._stop(reports, log)
-            epoch += count
-            ends = ends or bool(updates) or len(self.order) == 0
+                self._stop(reports)
+            self.epoch += count
+            ends = ends or bool(updates)
             at_once = 1 if callbacks else self._epochs_at_once(count, began)
-        self._finish()
+            if checkpoint is not None and not updates:
+                if checkpoint.due(self.epoch, interruption.requested):
+                    checkpoint.keep(self._snapshot(time.perf_counter() - started))
+                ends = ends or checkpoint.ends()
+        seconds = time.perf_counter() - started
+        snapshot = None
+        if self.pauses and not updates:
+            snapshot = self.resumed if already and len(self.order) else self._snapshot(seconds)
+        if not already:
+            self._finish()
         if self.state is not None:
-            self._bring_up_to_date(self.state, log.epochs, updates)
-        return self._history(log, interruption.requested, time.perf_counter() - started)
+            self._bring_up_to_date(self.state, updates)
+        return self._history(interruption.requested, self.seconds + seconds, snapshot)
 
     def _first_epochs(self) -> int:
         """How many epochs the first call may take: by the estimate, with room for a machine four times as slow."""
-        estimate = self.choice.seconds.get(self.engine.name, np.inf) / self.settings.epochs
+        estimate = self.choice.seconds.get(self.engine.name, np.inf) / (self.settings.epochs - self.epoch)
         return max(1, min(int(LONGEST_CALL / 4 / estimate), self.settings.epochs))
 
     def _epochs_at_once(self, count: int, began: float) -> int:
@@ -135,7 +198,7 @@ class _Run:
         seconds = max(time.perf_counter() - began, 1e-6)
         return max(1, min(int(count * LONGEST_CALL / seconds), 8 * count))
 
-    def _stop(self, reports: Sequence[EpochReport], log: _Log) -> None:
+    def _stop(self, reports: Sequence[EpochReport]) -> None:
         """Look at each epoch of a call, and go on without the networks that stop: those at the end of their patience
         with the last epoch, those that are lost with the one that lost them.
         """
@@ -149,7 +212,7 @@ class _Run:
         if self.settings.schedule == "adaptive":
             stopped = self._slow_down(stopped & ~lost_before, reports[-1].fetch()[0])
         stopped = stopped | lost_before
-        log.epochs[self.order[stopped]] = ended[stopped]
+        self.log.epochs[self.order[stopped]] = ended[stopped]
         self._retire(stopped)
 
     def _slow_down(self, stopped: np.ndarray, losses: np.ndarray) -> np.ndarray:
@@ -181,7 +244,7 @@ class _Run:
         on_device = self.backend.to_device(places)
         params = self.stopper.kept(self.engine.params)[on_device]
         self.population.params[self.backend.to_device(self.order[places])] = params
-        if self.state is not None:
+        if self.state is not None or self.pauses:
             self._keep_slots(places)
 
     def _keep_slots(self, places: np.ndarray) -> None:
@@ -196,172 +259,64 @@ class _Run:
         elif self.state is not None:
             self._keep_slots(np.arange(len(self.order)))
 
-    def _bring_up_to_date(self, state: TrainingState, epochs: np.ndarray, further_updates: int) -> None:
-        """epochs (P,) that each network was trained; further_updates: of an epoch that Ctrl-C cut short."""
+    def _snapshot(self, seconds: float) -> Snapshot:
+        """After the last whole epoch. seconds: of this call."""
+        networks, order, to_host = len(self.population), self.order, self.backend.to_host
+        params = to_host(self.population.params).copy()  # of those that have left: what they ended with
+        best = params.copy() if self.stopper.keeps_best else None
+        slots = {name: slot.copy() for name, slot in self.slots.items()}
+        if len(order):
+            params[order] = to_host(self.engine.params)
+            if best is not None:
+                best[order] = to_host(self.stopper.kept(self.engine.params))
+            for name, values in self.engine.slots_on_host().items():
+                slots.setdefault(name, np.zeros(params.shape, dtype=values.dtype))[order] = values
+        active = np.zeros(networks, dtype=bool)
+        active[order] = True
+        return Snapshot(
+            epoch=self.epoch if len(order) else self.n_epochs,
+            engine=self.choice.engine,
+            validated=self.validated,
+            params=params,
+            slots=slots,
+            updates=self.updates + self.log.epochs * self.steps,
+            rates=self.rates.copy(),
+            active=active,
+            epochs=self.log.epochs.copy(),
+            metrics=self.log.table(),
+            best=self.stopper.best.copy(),
+            waited=self.stopper.waited.copy(),
+            best_epoch=self.stopper.best_epoch.copy(),
+            best_params=best,
+            seconds=self.seconds + seconds,
+        )
+
+    def _bring_up_to_date(self, state: TrainingState, further_updates: int) -> None:
+        """further_updates: of an epoch that Ctrl-C cut short."""
+        epochs = self.log.epochs
         rates = hyperparameters(self.settings, len(epochs))["rate"]
         state.epoch = self.first_epoch + int(epochs.max(initial=0))
         state.updates = self.updates + epochs * self.steps + further_updates
         state.slots = self.slots
         state.rate_factor = self.rates / rates
 
-    def _history(self, log: _Log, interrupted: bool, seconds: float) -> History:
-        backend = self.backend
-        table = log.table()
+    def _history(self, interrupted: bool, seconds: float, snapshot: Snapshot | None) -> History:
+        backend, table, epochs = self.backend, self.log.table(), self.log.epochs
         finite = backend.to_host(backend.xp.isfinite(self.population.params).all(axis=1))
-        epochs = log.epochs
-        diverged = _first_lost(table[0], epochs)
-        if self.validated:  # too far out for the validation rows, though not yet for the training rows
-            never_back = ~np.isfinite(table[1][epochs - 1, np.arange(len(epochs))]) if len(table[1]) else False
-            diverged = np.where(never_back & (diverged < 0), _first_lost(table[1], epochs), diverged)
-        diverged = np.where(~finite & (diverged < 0), np.maximum(epochs - 1, 0), diverged)
         return History(
             training_loss=table[0],
             validation_loss=table[1] if self.validated else None,
             validation_score=table[2] if self.validated else None,
             epochs=epochs,
             best_epoch=self.stopper.best_epoch,
-            diverged_epoch=diverged,
+            diverged_epoch=diverged_epochs(table, epochs, self.validated, finite),
             interrupted=interrupted,
             seconds=seconds,
             backend=backend.name,
-            engine=self.engine.name,
+            engine=self.choice.engine,
             engine_reason=self.choice.reason,
+            snapshot=snapshot,
         )
-
-
-def _first_lost(losses: np.ndarray, epochs: np.ndarray) -> np.ndarray:
-    """(P,): the first of each network's epochs whose loss (E, P) is not finite, −1 where there is none."""
-    lost = ~np.isfinite(losses) & (np.arange(len(losses))[:, None] < epochs)
-    return np.where(lost.any(axis=0), lost.argmax(axis=0) if len(lost) else -1, -1)
-
-
-class _Log:
-    """The metrics of every epoch: on the device until the end, unless early stopping has them on the host anyway."""
-
-    def __init__(self, backend: Backend, n_networks: int, on_host: bool) -> None:
-        self.backend, self.on_host, self.n_networks = backend, on_host, n_networks
-        self.parts: list[tuple[np.ndarray, Any]] = []
-        self.epochs = np.zeros(n_networks, dtype=np.int64)
-
-    def add(self, epoch: int, order: np.ndarray, metrics: Any) -> None:
-        """metrics (3, epochs, networks), from `epoch` on, of the networks at the places `order`."""
-        self.parts.append((order, metrics))
-        self.epochs[order] = epoch + metrics.shape[1]
-
-    def table(self) -> np.ndarray:
-        """(3, E, P) float64 on the host, in one transfer."""
-        if not self.parts:
-            return np.full((3, 0, self.n_networks), np.nan)
-        if not self.on_host:  # no network left on the way, so all parts are of one order
-            order = self.parts[0][0]
-            joined = self.backend.xp.concatenate([metrics for _, metrics in self.parts], axis=1)
-            self.parts = [(order, self.backend.to_host(joined))]
-        table = np.full((3, sum(metrics.shape[1] for _, metrics in self.parts), self.n_networks), np.nan)
-        epoch = 0
-        for order, metrics in self.parts:
-            table[:, epoch : epoch + metrics.shape[1], order] = metrics
-            epoch += metrics.shape[1]
-        return table
-
-
-def prepare(
-    population: Population,
-    X: Array,
-    T: np.ndarray,
-    settings: Settings,
-    rows: Rows = None,
-    validation_rows: Rows = None,
-    row_weights: np.ndarray | None = None,
-    state: TrainingState | None = None,
-) -> Work:
-    """Everything checked, in the population's order: see `train` for the arguments and errors."""
-    settings.check_architecture(population.architecture)
-    n_networks = len(population)
-    state = state or TrainingState()
-    state.check(population, settings.optimizer_rule.arrays)
-    hyper = hyperparameters(settings, n_networks)
-    if state.rate_factor is not None:
-        hyper["rate"] *= state.rate_factor
-    data = check_data(population, X, T, settings.loss_function, row_weights)
-    training = RowSets.of(rows, n_networks, len(data.X))
-    held = None if validation_rows is None else RowSets.of(validation_rows, n_networks, len(data.X), "validation")
-    total = total_weights(data.weights, training)
-    if not (total > 0).all():
-        raise DataError(f"Network {int(np.argmin(total))} has training rows of weight 0 only.")
-    spread = None
-    if held is not None and not is_classification(settings.loss_function):
-        spread = target_spread(data.T, data.weights, held)
-    return Work(
-        backend=population.backend,
-        architecture=population.architecture,
-        settings=settings,
-        dtype=population.dtype,
-        X=data.X,
-        T=smooth_labels(data.T, settings.label_smoothing) if settings.label_smoothing else data.T,
-        T_held=data.T,
-        weights=data.weights,
-        seeds=population.seeds,
-        rows=training,
-        held=held,
-        total_weight=total,
-        spread=spread,
-        hyper=hyper,
-        dropout=settings.dropout_shares(n_networks, len(population.architecture.hidden)),
-        first_epoch=state.epoch,
-        updates=np.zeros(n_networks, dtype=np.int64) if state.updates is None else state.updates,
-        slots=state.slots,
-    )
-
-
-@dataclass(frozen=True)
-class CheckedData:
-    X: Array  # on the host, or where the population is
-    T: np.ndarray
-    weights: np.ndarray | None
-
-
-def check_data(population: Population, X: Array, T: np.ndarray, loss: Loss, weights: np.ndarray | None) -> CheckedData:
-    """Shapes, finite numbers, and targets that the loss can take."""
-    X, T = X if isinstance(X, population.backend.xp.ndarray) else np.asarray(X), np.asarray(T)
-    architecture = population.architecture
-    if X.ndim != 2 or X.shape[1] != architecture.n_inputs or len(X) == 0:
-        raise DataError(f"X has shape {X.shape}: this network needs (rows, {architecture.n_inputs}), at least one row.")
-    if T.shape != (len(X), architecture.n_outputs):
-        raise DataError(f"T has shape {T.shape}: expected ({len(X)}, {architecture.n_outputs}), a row for each of X.")
-    largest = float(np.finfo(population.dtype).max)
-    for name, values in (("X", X), ("T", T)):
-        if not (values.max() <= largest and values.min() >= -largest):  # no copy of a large table; false for NaN
-            values = values if isinstance(values, np.ndarray) else population.backend.to_host(values)
-            row, column = np.argwhere(~(np.abs(values) <= largest))[0]
-            raise DataError(
-                f"{name}[{row}, {column}] is {values[row, column]}: training needs finite numbers within "
-                f"{population.dtype.name}."
-            )
-    _check_targets(T, loss)
-    if weights is None:
-        return CheckedData(X, T, None)
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape not in ((len(X),), (len(population), len(X))):
-        raise DataError(f"Row weights of shape {weights.shape}: expected ({len(X)},) or ({len(population)}, {len(X)}).")
-    if not (np.isfinite(weights).all() and (weights >= 0).all()):
-        raise DataError("Row weights must be finite and not negative.")
-    return CheckedData(X, T, weights)
-
-
-def _check_targets(T: np.ndarray, loss: Loss) -> None:
-    if loss.target_rule == "any":
-        return
-    good, rule = {
-        "distribution": (
-            (T >= 0).all(axis=1) & (np.abs(T.sum(axis=1) - 1.0) < 1e-4),
-            "rows that sum to 1, such as one-hot",
-        ),
-        "probability": (((T >= 0) & (T <= 1)).all(axis=1), "values from 0 to 1"),
-        "count": ((T >= 0).all(axis=1), "values of 0 or more"),
-    }[loss.target_rule]
-    if not good.all():
-        row = int(np.flatnonzero(~good)[0])
-        raise DataError(f"T[{row}] is {T[row].tolist()}: the loss {loss.name} needs {rule}.")
 
 
 def _fetch_once(backend: Backend, metrics: Array) -> Any:

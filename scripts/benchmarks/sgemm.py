@@ -23,7 +23,7 @@ from gpubp.kernels.block import BlockKernel
 from gpubp.training import Settings, train
 from gpubp.training.block_engine import BlockEngine
 from gpubp.training.interruption import Interruption
-from gpubp.training.loop import prepare
+from gpubp.training.preparation import prepare
 
 SIDE = 512
 SGEMM, BLOCK = f"sgemm {SIDE}, 1 thread", "gpubp block, 1 thread"

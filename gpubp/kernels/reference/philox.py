@@ -27,6 +27,7 @@ class Stream(IntEnum):
     NETWORK_SEED = 2
     SPLIT = 3
     DROPOUT = 4
+    BOOTSTRAP = 5
 
 
 def philox(

@@ -1,0 +1,48 @@
+"""What happens between two calls of an engine while a cohort trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from gpubp.population import Population
+from gpubp.sweeping.cohort import Cohort
+from gpubp.sweeping.guide import Guide
+from gpubp.sweeping.ledger import Ledger
+from gpubp.training import Snapshot
+from gpubp.training.engine import Work
+
+
+class CohortKeeper:
+    """A `training.Keeper`: tells the guide of the work done, asks it whether to go on, and keeps snapshots in a ledger.
+
+    others: cohorts that wait for their next epochs. ticks: whether the guide is waiting for this thread.
+    """
+
+    def __init__(
+        self, cohort: Cohort, guide: Guide, ledger: Ledger | None, others: Callable[[], Sequence[Cohort]], ticks: bool
+    ) -> None:
+        self.cohort, self.guide, self.ledger, self.others, self.ticks = cohort, guide, ledger, others, ticks
+        self.epoch = cohort.epoch
+
+    def begin(self, population: Population, work: Work) -> None:
+        return None
+
+    def due(self, epoch: int, interrupted: bool) -> bool:
+        self.work_up_to(epoch)
+        if self.ticks:
+            self.guide.tick()
+        return self.ledger is not None and (interrupted or self.ledger.due())
+
+    def keep(self, snapshot: Snapshot) -> None:
+        assert self.ledger is not None
+        taken = snapshot.seconds - (0.0 if self.cohort.snapshot is None else self.cohort.snapshot.seconds)
+        seconds = self.cohort.seconds + taken / len(self.cohort)
+        self.ledger.flush([*self.others(), replace(self.cohort, snapshot=snapshot, seconds=seconds)])
+
+    def ends(self) -> bool:
+        return self.guide.must_cut()
+
+    def work_up_to(self, epoch: int) -> None:
+        self.guide.worked(float(epoch - self.epoch) * len(self.cohort))
+        self.epoch = epoch

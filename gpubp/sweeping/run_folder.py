@@ -1,0 +1,113 @@
+"""The folder of a sweep: what it is a sweep of, whether it is done, and its ledger. One process at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gpubp.errors import DataError, SettingsError
+from gpubp.files import write_whole
+from gpubp.locks import Lock
+from gpubp.sweeping.data import ArrayData, TableData
+from gpubp.sweeping.folds import Split
+from gpubp.sweeping.ledger import Ledger
+from gpubp.training.checkpoint import digest, told_apart
+
+FORMAT = "gpubp sweep"
+DESCRIPTION, CHECKPOINT = "sweep.json", "checkpoint"
+
+
+class Finished(SettingsError):
+    """The sweep that is to be resumed has come to its end: there is nothing left to do."""
+
+
+class RunFolder:
+    """`DESCRIPTION` says what the sweep is of, and whether it is finished; `CHECKPOINT` holds its ledger until then."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = Lock(path / "sweep")
+        self.meaning: Mapping[str, Any] = {}
+
+    def open(self, meaning: Mapping[str, Any], resume: bool, seconds: float, tell: Callable[[str], None]) -> Ledger:
+        """The ledger: of the sweep that was cut short, or an empty one. Nobody else may open it until `close`.
+
+        resume: go on with what is there. SettingsError for another sweep's folder, or, without `resume`, an unfinished
+        sweep's; Finished for one that has ended; DataError where another process is at work, or for damaged files.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"Cannot make the folder {self.path}: {error.strerror or error}.") from error
+        self.lock.hold(f"{self.path} holds a sweep that is being run")
+        try:
+            return self._open(meaning, resume, seconds, tell)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, meaning: Mapping[str, Any], resume: bool, seconds: float, tell: Callable[[str], None]) -> Ledger:
+        self.meaning = json.loads(json.dumps(meaning))
+        found, place = self._described(), self.path / CHECKPOINT
+        unfinished = found is not None and not found.get("finished") and any(place.glob("*.safetensors"))
+        if resume and found is not None:
+            apart = told_apart(found.get("meaning"), self.meaning)
+            if apart is not None:
+                raise SettingsError(
+                    f"{self.path} holds another sweep: {apart}. Resume with the same table and options, or take "
+                    "another folder."
+                )
+            if found.get("finished"):
+                raise Finished(f"The sweep in {self.path} is finished: there is nothing to resume.")
+        elif unfinished:
+            raise SettingsError(
+                f"{self.path} holds a sweep that was cut short: go on with it (--resume, or resume=True), take another "
+                "folder, or remove this one."
+            )
+        else:
+            shutil.rmtree(place, ignore_errors=True)
+            self._describe(finished=False)
+        return Ledger.open(place, seconds, tell)
+
+    def finish(self) -> None:
+        """Once its results are safe: the ledger is not needed any more."""
+        self._describe(finished=True)
+        shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
+
+    def close(self) -> None:
+        self.lock.release()
+
+    def _describe(self, finished: bool) -> None:
+        described = {"format": FORMAT, "finished": finished, "meaning": self.meaning}
+        write_whole(self.path / DESCRIPTION, (json.dumps(described, indent=2) + "\n").encode(), alone=True)
+
+    def _described(self) -> dict[str, Any] | None:
+        path = self.path / DESCRIPTION
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(f"{path} cannot be read ({error}). Remove the folder, or take another.") from error
+        if not isinstance(found, dict) or found.get("format") != FORMAT:
+            raise DataError(f"{path} is not the description of a sweep. Take another folder.")
+        return found
+
+
+def meaning_of(data: ArrayData | TableData, splits: Sequence[Split], **others: Any) -> dict[str, Any]:
+    """Everything that a sweep's results depend on, as JSON values."""
+    from gpubp import __version__
+
+    found: dict[str, Any] = {"gpubp": __version__, "task": data.task}
+    if isinstance(data, TableData):
+        content = data.table.frame.write_ipc(None, compression="uncompressed").getbuffer()
+        found |= {"table": hashlib.sha256(content).hexdigest(), "target": data.name}
+        found["categorical columns"] = list(data.categorical)
+    else:
+        truth = data.truth if data.index is None else data.index
+        found["table"] = digest(data.X, truth, None if data.classes is None else data.classes.astype(str))
+    return found | others | {"folds": digest(*(rows for split in splits for rows in split))}

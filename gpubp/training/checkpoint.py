@@ -1,0 +1,147 @@
+"""Checkpoints of a training: a file, written at intervals, that a killed training goes on from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpubp.array_files import read_array_file, write_array_file
+from gpubp.errors import DataError, GpubpError, ModelFileError, SettingsError
+from gpubp.files import temporary_of
+from gpubp.locks import Lock
+from gpubp.population import Population
+from gpubp.training.engine import Work
+from gpubp.training.snapshot import Snapshot
+
+FORMAT = "gpubp checkpoint"
+
+
+class Checkpoint:
+    """`train(..., checkpoint=Checkpoint(path))` writes a snapshot to `path` every `seconds`, whole or not at all.
+
+    resume: go on from the file where there is one, to the same bits as if nothing had happened; SettingsError where it
+    is of another training, DataError where another process is at work on it. Without it a file that is there already
+    is not touched: SettingsError. The file stays until `remove`, for the trained network is not safe before it is
+    saved. A disk that takes no checkpoint is told of once (`tell`, by default as a warning), and the training goes on.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        seconds: float = 60.0,
+        resume: bool = False,
+        tell: Callable[[str], None] = warnings.warn,
+    ) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
+            raise SettingsError(f"A checkpoint every {seconds!r} seconds: give a number, 0 or more.")
+        self.path, self.seconds, self.resume, self.tell = Path(path), seconds, resume, tell
+        self.lock = Lock(self.path)
+        self.last, self.failed = time.monotonic(), False
+        self.meaning: dict[str, Any] = {}
+
+    def check(self) -> None:
+        """SettingsError where a file is there that must not be touched: to be asked before a long preparation."""
+        if self.path.exists() and not self.resume:
+            raise SettingsError(
+                f"{self.path} is the checkpoint of a training that was cut short: resume it (--resume, or "
+                "Checkpoint(..., resume=True)), or remove the file to begin anew."
+            )
+
+    def begin(self, population: Population, work: Work) -> Snapshot | None:
+        self.check()
+        self.meaning, self.last = meaning_of(population, work), time.monotonic()
+        if not self.path.exists():
+            return None
+        self.lock.hold(f"{self.path} is being written")
+        try:
+            arrays, found = read_array_file(self.path, "a checkpoint", "Remove it, and begin anew.")
+            if not isinstance(found, dict) or found.get("format") != FORMAT:
+                raise DataError(f"{self.path} is not a checkpoint of gpubp.")
+            apart = told_apart(found.get("meaning"), self.meaning)
+            if apart is not None:
+                raise SettingsError(
+                    f"{self.path} is the checkpoint of another training: {apart}. Resume with the same table and "
+                    "options, or remove the file."
+                )
+            return Snapshot.from_parts(arrays, found.get("snapshot", {}))
+        except GpubpError as error:
+            self.lock.release()
+            if isinstance(error, (SettingsError, ModelFileError)):
+                raise
+            raise DataError(f"{self.path}: {error}. Remove the file, and begin anew.") from error
+
+    def due(self, epoch: int, interrupted: bool) -> bool:
+        """Ctrl-C brings a checkpoint up to date, and makes none: what is saved then is the network."""
+        return (interrupted and self.path.exists()) or time.monotonic() - self.last >= self.seconds
+
+    def keep(self, snapshot: Snapshot) -> None:
+        described = {"format": FORMAT, "meaning": self.meaning, "snapshot": snapshot.to_metadata()}
+        try:
+            self.lock.hold(f"{self.path} is being written")
+            write_array_file(self.path, snapshot.to_arrays(), described, alone=True)
+        except DataError as error:
+            if not self.failed:
+                self.failed = True
+                self.tell(f"No checkpoint could be written; the training goes on without. {error}")
+        self.last = time.monotonic()
+
+    def ends(self) -> bool:
+        return False
+
+    def remove(self) -> None:
+        """Once the trained network is safe."""
+        for path in (self.path, temporary_of(self.path)):
+            path.unlink(missing_ok=True)
+        self.lock.release()
+
+
+def meaning_of(population: Population, work: Work) -> dict[str, Any]:
+    """Everything that a training's result depends on, as JSON values: settings one by one, arrays by their digests."""
+    from gpubp import __version__
+
+    held = None if work.held is None else digest(work.held.index, work.held.count)
+    found = {
+        "gpubp": __version__,
+        "backend": population.backend.name,
+        "network": work.architecture.to_dict(),
+        "dtype": work.dtype.name,
+        "table": digest(population.backend.to_host(work.X), work.T, work.weights),
+        "training rows": digest(work.rows.index, work.rows.count),
+        "validation rows": held,
+        "first weights": digest(population.backend.to_host(population.params), work.seeds),
+        "epochs before": work.first_epoch,
+        **work.settings.to_dict(),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(found))
+    return plain
+
+
+def digest(*arrays: np.ndarray | None) -> str:
+    found = hashlib.sha256()
+    for array in arrays:
+        if array is not None:
+            found.update(f"{array.dtype.str} {array.shape}".encode())
+            found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def told_apart(before: Any, now: Mapping[str, Any]) -> str | None:
+    """In words, the first thing in which two trainings differ; None where there is none."""
+    if not isinstance(before, dict):
+        return "it does not say of which"
+    for name in {**now, **before}:
+        old, new = before.get(name), now.get(name)
+        if old != new:
+            what = name.replace("_", " ")
+            if isinstance(old, str) and len(old) == 64 and isinstance(new, str):
+                return f"the {what} {'are' if what.endswith('s') else 'is'} not the same"
+            return f"the {what} was {old!r:.200}, and is {new!r:.200} now"
+    return None
