@@ -144,6 +144,45 @@ def test_the_rows_of_many_networks_and_of_one_core() -> None:
     assert re.search(r"784-128-10, .*JAX, JAX donated +× 2 +\S+", done.stdout)
 
 
+def test_the_rows_of_sweeps(tmp_path: Path) -> None:
+    saved = tmp_path / "times.json"
+    rows = ["sweep-seeds", "sweep-heterogeneous", "sweep-compile"]
+    named = [argument for row in rows for argument in ("--rows", row)]
+    done = run("benchmark.py", "--quick", "--repeats", "1", *named, "--backend", "numpy", "--json", str(saved))
+    assert done.returncode == 0, done.stderr
+    seeds, different, compiling = json.loads(saved.read_text(encoding="utf-8"))["rows"].values()
+    assert seeds["title"] == "wheat seeds, 6 configurations × 5 folds"
+    assert seeds["checked"].startswith("scores within noise of scikit-learn's")
+    assert {"gpubp sweep", "gpubp PopulationSearchCV", "scikit-learn"} <= set(seeds["times"])
+    assert set(seeds["missing"]) | set(seeds["times"]) >= {"JAX", "JAX with compilation"}
+    assert different["title"] == "18 networks 10-1-1 to 10-20-1, SGD, batch 32"
+    if importlib.util.find_spec("torch") is not None:
+        assert different["checked"].startswith("the same epoch losses of 18 networks")
+        assert [goal["times"] for goal in different["goals"] if goal["found"] > 0] == [150, 8]
+    assert compiling["checked"] == "1 compiled in all"
+    assert 0 < compiling["medians"]["gpubp"] < 300
+
+
+def test_scores_that_differ_by_more_than_chance_are_wrong(benchmarks: ModuleType) -> None:
+    from benchmarks.contest import WrongAnswer
+    from benchmarks.sweep_seeds import Found, check
+
+    random = np.random.default_rng(0)
+    scores = random.uniform(0.85, 0.95, 200)
+    theirs = Found(2.0, scores)
+    near = Found(1.0, scores + random.normal(0.0, 0.01, 200).clip(-0.015, 0.015))
+    seconds: dict[str, float] = {}
+    assert "took 2 s" in check({"gpubp sweep": lambda: near, "scikit-learn": lambda: theirs}, seconds)
+    assert seconds == {"gpubp sweep": 1.0, "scikit-learn": 2.0}
+    for what, wrong in (
+        ("above", scores - 0.012),
+        ("best", np.append(scores[:-1], 0.999)),
+        ("no score", scores * np.nan),
+    ):
+        with pytest.raises(WrongAnswer, match=f"gpubp sweep: .*{what}"):
+            check({"gpubp sweep": lambda wrong=wrong: Found(1.0, wrong), "scikit-learn": lambda: theirs}, {})
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not tell a process's peak")
 def test_the_memory_of_a_large_training(benchmarks: ModuleType) -> None:
     from benchmarks.memory import ALLOWED, memory_row

@@ -16,7 +16,6 @@ import numpy as np
 import gpubp
 from benchmarks import torch_many
 from benchmarks.contest import Goal, Row, WrongAnswer
-from benchmarks.machine import usable_cores
 from benchmarks.torch_many import Network, Task
 from gpubp.backends import Backend
 from gpubp.kernels.architecture import Architecture
@@ -31,9 +30,10 @@ N_ROWS, N_HELD, N_FEATURES, BATCH_SIZE, RATE = 1000, 100, 10, 32, 0.01
 CHECK_EPOCHS, CHECKED = 3, 60  # networks
 TOLERANCE = 1e-4  # of the epoch losses: float32, sums in another order
 ONE_BY_ONE = 12  # networks that eager PyTorch is timed on
-PIECE = 330  # networks of a piece that stays in the caches: the fastest of 33, 99, 330 and 990
+PIECE = 330  # networks of a piece that stays in the caches: as fast as any of 99, 330 and 990
 
 T = TypeVar("T")
+Train = Callable[[Sequence[Network], Task, int], tuple[float, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -113,18 +113,14 @@ def torch_runs(crowd: Crowd, networks: Sequence[Network], task: Task) -> list[Ca
     few = spread(networks, ONE_BY_ONE)
     updates = min(crowd.epochs * -(-N_ROWS // BATCH_SIZE), 160)
 
-    def timed(n_networks: int, updates: int, train: Callable[[int], tuple[float, np.ndarray]]) -> float:
-        return 1e6 * train(updates)[0] / n_networks / updates
+    def timed(train: Train, sample: Sequence[Network], updates: int) -> float:
+        return 1e6 * train(sample, task, updates)[0] / len(sample) / updates
 
     return [
-        partial(timed, len(few), updates, partial(torch_many.one_by_one, few, task)),
-        partial(timed, len(networks), min(updates, 8), partial(together, networks, task, len(networks))),
-        partial(timed, len(networks), min(updates, 16), partial(together, networks, task, PIECE)),
+        partial(timed, torch_many.one_by_one, few, updates),
+        partial(timed, partial(torch_many.parallel, piece=len(networks)), networks, min(updates, 8)),
+        partial(timed, partial(torch_many.parallel, piece=PIECE), networks, min(updates, 16)),
     ]
-
-
-def together(networks: Sequence[Network], task: Task, piece: int, updates: int) -> tuple[float, np.ndarray]:
-    return torch_many.parallel(networks, task, updates, piece, usable_cores())
 
 
 def check(experiment: Experiment, jobs: Sequence[Job], task: Task, with_torch: bool) -> str:
@@ -138,11 +134,11 @@ def check(experiment: Experiment, jobs: Sequence[Job], task: Task, with_torch: b
     networks, steps = networks_of(trained, experiment.backend), -(-N_ROWS // BATCH_SIZE)
     rows = np.array([len(X) for X, _ in task.batches()])
     for name, train in (
-        (torch_many.NAMES[0], partial(torch_many.one_by_one, networks, task)),
-        (torch_many.NAMES[1], partial(together, networks, task, len(networks))),
-        (torch_many.NAMES[2], partial(together, networks, task, 7)),
+        (torch_many.NAMES[0], torch_many.one_by_one),
+        (torch_many.NAMES[1], partial(torch_many.parallel, piece=len(networks))),
+        (torch_many.NAMES[2], partial(torch_many.parallel, piece=7)),
     ):
-        each = train(CHECK_EPOCHS * steps)[1].reshape(CHECK_EPOCHS, steps, -1)
+        each = train(networks, task, CHECK_EPOCHS * steps)[1].reshape(CHECK_EPOCHS, steps, -1)
         apart = np.abs(np.average(each, axis=1, weights=rows) / losses - 1).max()
         if not apart < TOLERANCE:
             raise WrongAnswer(f"{name}: epoch losses are {apart:.1e} apart from gpubp's")

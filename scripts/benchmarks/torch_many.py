@@ -6,7 +6,7 @@ independent training of multi-layer perceptrons with heterogeneous architectures
 are one layer, its activations slices of it, and each network sums its own neurons' shares of the output. Neurons come
 first and a batch's rows last, so that these sums add up whole rows: the fastest of index_add, scatter_add and
 segment_reduce, in either arrangement. In pieces: as several such networks, one after the other, that stay in the
-caches.
+caches. On one thread or all, whatever is faster just then.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from benchmarks.machine import usable_cores
 
 NAMES = ("PyTorch one by one", "PyTorch ParallelMLPs", "PyTorch ParallelMLPs in pieces")
 
@@ -80,13 +82,16 @@ def one_by_one(networks: Sequence[Network], task: Task, updates: int) -> tuple[f
     return seconds, losses
 
 
-def parallel(
-    networks: Sequence[Network], task: Task, updates: int, piece: int, threads: int
-) -> tuple[float, np.ndarray]:
+def parallel(networks: Sequence[Network], task: Task, updates: int, piece: int) -> tuple[float, np.ndarray]:
     """As one_by_one. piece: networks that are one big network."""
     import torch
 
-    torch.set_num_threads(threads)
+    first = networks[:: max(1, len(networks) // piece)][:piece]  # of all sizes
+    tried = {}
+    for threads in (1, usable_cores()):
+        torch.set_num_threads(threads)
+        tried[threads] = min(_as_one(sorted(first, key=lambda each: each.activation), task, 2)[0] for _ in range(2))
+    torch.set_num_threads(min(tried, key=lambda threads: tried[threads]))
     by_activation = sorted(range(len(networks)), key=lambda place: networks[place].activation)
     losses, seconds = np.empty((updates, len(networks)), np.float32), 0.0
     for first in range(0, len(networks), piece):
