@@ -29,7 +29,7 @@ class BlockEngine(KernelEngine):
         super().__init__(work, params, program)
 
     def _table(self, work: Work, T: np.ndarray) -> Array:
-        """The targets (N, O) alone: a network's batch is gathered anyway, and the inputs are taken from where they are."""
+        """The targets (N, O) alone: the inputs of a batch are gathered from where they are."""
         return self.backend.to_device(T, work.dtype)
 
     def _lay_out(self, work: Work) -> None:
