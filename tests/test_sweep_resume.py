@@ -142,6 +142,13 @@ def test_halving_goes_on_from_snapshots(tmp_path: Path, monkeypatch: pytest.Monk
     assert max(begun) >= 3
 
 
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("strategy", ["random", "halving"])
+def test_snapshots_go_when_nobody_needs_them(tmp_path: Path, strategy: str) -> None:
+    run(tmp_path, STRATEGIES[strategy])
+    assert {path.name.partition("-")[0] for path in (tmp_path / "checkpoint").iterdir()} == {"results"}
+
+
 def test_short_sweeps_write_nothing_on_the_way(tmp_path: Path) -> None:
     run(tmp_path, "random", checkpoint=60.0)
     assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["results-00000001.safetensors"]

@@ -175,7 +175,7 @@ class Experiment(Guide):
         records = self.begin(configurations)
         pool = self.pool(records, times)
         known = self.recall(pool.jobs)
-        self.follow(pool, pool.finish(known), len(known), len(pool.jobs))
+        self.follow(pool, pool.finish(known), len(known), len(pool.jobs), last=True)
         for record in records:
             record.status = "complete" if record.seen.all() else "unfinished"
         return records
@@ -195,17 +195,20 @@ class Experiment(Guide):
             self._recalled += self._scored - before
         return known
 
-    def follow(self, pool: Pool, cohorts: Iterable[Cohort], networks: int, of_networks: int) -> None:
+    def follow(self, pool: Pool, cohorts: Iterable[Cohort], networks: int, of_networks: int, last: bool) -> None:
         """Score each cohort as it is trained, keep what is to be kept, and tell those who watch.
 
-        networks: how many results are known already.
+        networks: how many results are known already. last: whether the cohorts have come to their end.
         """
         self._networks, self._of_networks = networks, of_networks
         for cohort in cohorts:
             self.score(cohort)
             self._networks += len(cohort)
-            if self.ledger is not None and self.ledger.due():
-                self.ledger.flush(pool.cohorts)
+            if self.ledger is not None:
+                if last:
+                    self.ledger.forget(map(network_of, cohort.jobs))
+                if self.ledger.due():
+                    self.ledger.flush(pool.cohorts)
             self._tell()
         self.interrupted |= pool.interrupted
         self.ended |= pool.interrupted

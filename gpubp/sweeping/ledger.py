@@ -47,6 +47,7 @@ class Ledger:
         self._kept: dict[str, _Kept] = {}  # what was there at the beginning
         self._holder: dict[Network, tuple[int, str]] = {}  # the epoch of each network's latest snapshot, and its file
         self._files: set[str] = set()
+        self._done: set[Network] = set()
         self._number, self._failed = 0, False
         self._lock = threading.RLock()
         self._began = time.monotonic()
@@ -85,6 +86,7 @@ class Ledger:
         with self._lock:
             for network in networks:
                 self._holder.pop(network, None)
+                self._done.add(network)
 
     def resumed(self, jobs: Sequence[Job], backend: Backend) -> list[Cohort]:
         """Cohorts of those of the jobs of which a snapshot is kept."""
@@ -123,13 +125,16 @@ class Ledger:
                     self.tell(f"No checkpoint could be written; the sweep goes on without. {error}")
 
     def _write_snapshot(self, cohort: Cohort) -> None:
-        networks = [network_of(job) for job in cohort.jobs]
-        snapshot = cohort.snapshot
-        if snapshot is None or all(self._holder.get(network, (0, ""))[0] >= snapshot.epoch for network in networks):
+        networks, snapshot = [network_of(job) for job in cohort.jobs], cohort.snapshot
+        if snapshot is None or all(self._is_kept(network, snapshot.epoch) for network in networks):
             return
         described = {"networks": networks, "snapshot": snapshot.to_metadata()}
         name = self._write("cohort", snapshot.to_arrays() | {"seconds_of_each": cohort.seconds}, described)
         self._holder |= dict.fromkeys(networks, (snapshot.epoch, name))
+
+    def _is_kept(self, network: Network, epoch: int) -> bool:
+        """Whether there is a snapshot as late, or none is needed."""
+        return network in self._done or self._holder.get(network, (0, ""))[0] >= epoch
 
     def _write(self, kind: str, arrays: Mapping[str, np.ndarray], described: Any) -> str:
         self._number += 1

@@ -95,7 +95,7 @@ class Halving:
                 record.begin_rung(rung)
             known = experiment.recall(filter(_is_among(alive), pool.jobs))
             advancing = pool.advance(share, known)
-            experiment.follow(pool, advancing, len(known), len(alive) * len(experiment.splits))
+            experiment.follow(pool, advancing, len(known), len(alive) * len(experiment.splits), last=rung == rungs - 1)
             if experiment.must_end() and not all(record.seen.all() for record in alive):
                 return  # this rung's scores are not of everyone, so there is no telling who would go on
             if rung == rungs - 1:
