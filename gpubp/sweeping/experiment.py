@@ -188,8 +188,8 @@ class Experiment(Guide):
             for job in jobs:
                 result = self.ledger.results.get((*network_of(job), job.owner[0].rung))
                 if result is not None:
-                    record, fold = job.owner
-                    self.worked(max(0, result.epochs - int(record.epochs[fold])))
+                    if job.owner[0].rung == 0:  # those of later rungs are resumed from snapshots, which count then
+                        self.worked(result.epochs)
                     self._accept(job, result)
                     known.add(job)
             self._recalled += self._scored - before

@@ -75,6 +75,9 @@ class Pool:
     def _begun(self, jobs: Sequence[Job]) -> tuple[list[Cohort], list[Job]]:
         """Cohorts of those of which a snapshot is kept, and the others."""
         begun = [] if self.ledger is None else self.ledger.resumed(jobs, self.backend)
+        for cohort in begun:
+            before = sum(int(job.owner[0].epochs[job.owner[1]]) for job in cohort.jobs)  # by the results that are known
+            self.guide.worked(max(0, cohort.epoch * len(cohort) - before))
         places = {id(job) for cohort in begun for job in cohort.jobs}
         return begun, [job for job in jobs if id(job) not in places]
 
