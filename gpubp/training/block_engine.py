@@ -16,7 +16,7 @@ TEAM_OPERATIONS = 2e7
 
 
 def operations(work: Work) -> float:
-    """Of a network's update: a multiplication and an addition for each row and parameter, forward and twice backward."""
+    """Of a network's update: for each row and parameter a multiply-add forward, and two backward."""
     return 6.0 * work.architecture.n_parameters * work.batch_size
 
 
