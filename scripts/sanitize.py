@@ -31,10 +31,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import bit_cases
 import standin
 
+from gpubp import training
 from gpubp.kernels import lane
 from gpubp.kernels.architecture import Architecture
 from gpubp.population import Population
-from gpubp.training import block_engine
+from gpubp.training import Settings, block_engine
 from gpubp.training.block_engine import BlockEngine
 from gpubp.training.kernel_engine import KernelEngine
 
@@ -142,6 +143,7 @@ def train(backend: Backend, defect: bool) -> None:
                 engine.params = engine.params[:-1].copy()
             bit_cases.run_in_calls(engine, (1, 2))
             print(f"trained {count} networks: {case}")
+    train_large(backend, rows=12)
     shape = Architecture(bit_cases.I, (5, 3), 2, "tanh")
     population = Population.initialize(shape, np.arange(3), backend)
     for rows in NETWORKS:
@@ -161,6 +163,18 @@ def train_side_by_side(backend: Backend, defect: bool) -> None:
                 no_team(engine)
             bit_cases.run_in_calls(engine, (1, 2))
             print(f"trained {count} networks: {case}")
+    train_large(backend, rows=300)
+
+
+def train_large(backend: Backend, rows: int) -> None:
+    """Matrices that a CPU packs, one of them in the caller's array; by as large a team as there are threads."""
+    random = np.random.default_rng(0)
+    X, T = random.normal(size=(rows, 300)), random.normal(size=(rows, 2))
+    for clip_norm in (None, 1.0):
+        network = Population.initialize(Architecture(300, (448, 301), 2, "tanh"), np.arange(1), backend)
+        settings = Settings("squared_error", epochs=1, batch_size=rows - 1, clip_norm=clip_norm)
+        training.train(network, X, T, settings, engine="block")
+        print(f"trained a large network on {rows} rows")
 
 
 def no_team(engine: KernelEngine) -> None:

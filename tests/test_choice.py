@@ -153,10 +153,18 @@ def test_the_history_carries_the_reason(engine: str) -> None:
     assert ("would not pay" in history.engine_reason) if engine == "auto" else (history.engine_reason == "asked for")
 
 
-def test_one_large_network_goes_by_arrays() -> None:
+def test_one_large_network_goes_by_blocks() -> None:
     choice = choose_engine(work_of((784, 1024, 10), 1, 100, batch_size=32, epochs=1000))
-    assert choice.engine == "array"
+    assert choice.engine == "block"
     assert "too large for a CPU core's caches" in choice.reason
+
+
+def test_an_epoch_that_keeps_ctrl_c_waiting_goes_by_arrays() -> None:
+    """Whatever the number of epochs."""
+    for epochs in (2, 1000):
+        given: dict[str, Any] = {"sizes": (9, 60_000, 2), "n_networks": 1, "batch_size": 1, "epochs": epochs}
+        assert choose_engine(work_of(**given, n_rows=1000)).engine == "block"
+        assert choose_engine(work_of(**given, n_rows=20_000)).engine == "array"
 
 
 def test_blocks_asked_for_networks_they_cannot_hold() -> None:

@@ -18,17 +18,17 @@ needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="no C++ comp
 @needs_compiler
 def test_explain_says_which_engine_and_why() -> None:
     found = succeeds("explain", SEEDS, *ONLINE, "--json").json
-    assert found["engine"] == "lane"
-    assert found["estimated_seconds"]["lane"] < found["estimated_seconds"]["array"]
+    assert found["engine"] == "block"
+    assert found["estimated_seconds"]["block"] < found["estimated_seconds"]["array"]
     shown = succeeds("explain", SEEDS, *ONLINE).out
-    assert "lane" in shown
+    assert "block" in shown
     assert found["reason"] in " ".join(shown.split())
 
 
 def test_explain_a_short_training_and_a_large_network() -> None:
     assert succeeds("explain", SEEDS, "--epochs", "1", "--json").json["engine"] == "array"
     large = succeeds("explain", SEEDS, "--hidden", "1024,1024", "--json").json
-    assert large["engine"] == "array"
+    assert large["engine"] == "block"
     assert "too large" in large["reason"]
 
 

@@ -64,7 +64,7 @@ def refusal(architecture: Architecture, batch_size: int, slots: int, dropout: bo
     """Why the kernel cannot serve such networks; None if it can."""
     if architecture.n_layers > MOST_LAYERS:
         return f"{architecture.n_layers} layers of weights are more than its {MOST_LAYERS}"
-    numbers = memory_numbers(architecture, batch_size, slots, dropout, clips=True)
+    numbers = max(memory_numbers(architecture, batch_size, slots, dropout, True, members) for members in (1, None))
     if numbers >= 2**31:
         return f"a network with its batch takes {numbers:,} numbers of memory, and it counts them up to 2^31"
     return None
@@ -92,16 +92,18 @@ def memory_numbers(
     rows = -(-batch_size // 16) * 16
     padding = 0 if members is None else MOST_PADDING
     numbers = rows * (architecture.n_inputs + 1 + padding)
-    scratch = gradients = 0
-    for fan_in, fan_out in zip(architecture.sizes[:-1], architecture.sizes[1:], strict=True):
+    scratch = gradients = upstream = 0
+    for layer, (fan_in, fan_out) in enumerate(zip(architecture.sizes[:-1], architecture.sizes[1:], strict=True)):
         matrix = (fan_in + 1) * (fan_out + padding)
         in_place = members is not None and fan_out % 16 == 0 and fan_in * fan_out >= LARGE_MATRIX
         numbers += matrix * (clips + (0 if in_place else 1 + slots))  # gradient, weights, optimizer state
-        numbers += rows * 3 * (fan_out + 1 + padding)  # values, pre-activations, their gradients
-        numbers += dropout * rows * 2 * (fan_out + padding)  # values before they are dropped, and the masks
+        values = rows * (fan_out + 1 + padding)
+        # the values; pre-activations, where a derivative needs them; values before they are dropped, and the masks
+        numbers += values * (1 + architecture.activation(layer).needs_input + 2 * dropout)
+        upstream = max(upstream, values)  # the gradients at a layer's values, and at the last pre-activations
         scratch = max(scratch, packed_numbers(fan_in, fan_out, members))
         gradients = max(gradients, matrix if members is None else members * panel_numbers(fan_in + 1, fan_out, members))
-    numbers += 0 if clips else gradients
+    numbers += upstream + values + (0 if clips else gradients)
     return numbers + scratch + 4 * rows + 2 * (architecture.n_outputs + padding) + PARTIAL_SUMS
 
 
@@ -110,7 +112,7 @@ def packed_numbers(fan_in: int, fan_out: int, members: int | None = 1) -> int:
     if members is None:
         return fan_in * fan_out
     most = max(fan_in, fan_out)
-    return min(PACKED_STEPS, most) * (most + (members + 1) * STRIP)
+    return members * STRIP * min(PACKED_STEPS, most)
 
 
 def panel_numbers(rows: int, columns: int, members: int) -> int:

@@ -15,6 +15,11 @@ from gpubp.training.kernel_engine import KernelEngine, Run
 TEAM_OPERATIONS = 2e7
 
 
+def operations(work: Work) -> float:
+    """Of a network's update: for each row and parameter a multiply-add forward, and two backward."""
+    return 6.0 * work.architecture.n_parameters * work.batch_size
+
+
 class BlockEngine(KernelEngine):
     name = "block"
     entry = "block_train"
@@ -29,15 +34,14 @@ class BlockEngine(KernelEngine):
         super().__init__(work, params, program)
 
     def _table(self, work: Work, T: np.ndarray) -> Array:
-        """The targets (N, O) alone: the inputs of a batch are gathered from where they are."""
+        """The targets (N, O) alone: the inputs are taken from where they are."""
         return self.backend.to_device(T, work.dtype)
 
     def _lay_out(self, work: Work) -> None:
         super()._lay_out(work)
         if work.weights is not None and self.weights is None:
             self.weights = self.backend.to_device(work.weights, work.dtype)
-        operations = 6.0 * work.architecture.n_parameters * work.batch_size
-        self.members = self.program.team(work.n_networks) if operations > TEAM_OPERATIONS else 1
+        self.members = self.program.team(work.n_networks) if operations(work) > TEAM_OPERATIONS else 1
         settings, xp = work.settings, self.backend.xp
         self.numbers = memory_numbers(
             work.architecture,

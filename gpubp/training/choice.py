@@ -13,13 +13,13 @@ from gpubp.backends import Array
 from gpubp.errors import SettingsError
 from gpubp.kernels.block import refusal as block_refusal
 from gpubp.training.array_engine import ArrayEngine
-from gpubp.training.block_engine import BlockEngine
+from gpubp.training.block_engine import TEAM_OPERATIONS, BlockEngine, operations
 from gpubp.training.engine import Engine, Work
 from gpubp.training.lane_engine import LaneEngine, lane_kernel
 
 ENGINES = ("auto", "lane", "block", "array")
 
-# Measured on a 2-core cloud machine with AVX-512 (scripts/crossover.py, docs/performance.md); only their ratios matter.
+# Measured on two 2-core cloud machines with AVX-512 (docs/performance.md); only their ratios matter.
 COMPILE_SECONDS = {"lane": 0.8, "block": 1.7, "array": 0.0}  # of a kernel, if it is not in the cache
 # It stays in the cache. A lane kernel serves trainings of one architecture with the same options: fifteen of them are
 # to pay for it. A block kernel serves every architecture; a machine needs one for each loss, optimizer and dtype.
@@ -29,13 +29,15 @@ ARRAY_NETWORK = 0.1e-6  # of an update, for each network
 ARRAY_PARAMETER, ARRAY_PARAMETER_SLOT = 2e-9, 1e-9  # of an update, for each network's parameter; and for its slots
 ARRAY_ROW, ARRAY_SHUFFLED_ROW = 0.1e-6, 0.4e-6  # for each network's row; its place in the shuffle
 ARRAY_NUMBER = 0.1e-9  # for each network's row and parameter: matrix products
-LANE_OPERATION = 0.37e-9  # one vector instruction
+LANE_OPERATION = 0.25e-9  # one vector instruction
 LANE_SHUFFLE = 800  # of them for a row's place in the shuffle
 LANE_BYTES, CORES = 64, 2  # of a vector, and how many vectors of networks are trained side by side
-BLOCK_UPDATE, BLOCK_ROW = 1.5e-6, 40e-9  # of an update, whatever its size; of a row: gathering it, its loss
-BLOCK_NUMBER = 0.1e-9  # for each row and parameter: six operations
+BLOCK_UPDATE, BLOCK_ROW = 0.6e-6, 40e-9  # of an update, whatever its size; of a row: gathering it, its loss
+BLOCK_NUMBER = 0.08e-9  # for each row and parameter: six operations
 BLOCK_PARAMETER, BLOCK_PARAMETER_SLOT = 0.1e-9, 0.15e-9  # of an update; and for its slots
-LARGEST_BLOCK = 500_000  # parameters: beyond, a network leaves the caches, and matrix products are a library's work
+# Ctrl-C waits for the end of a block engine's epoch: networks of more parameters are its work only as long as all of
+# them together are expected to take no longer for an epoch than so many seconds.
+LARGE_BLOCK, LONGEST_EPOCH = 500_000, 5.0
 CUDA_ARRAY_UPDATE = 300e-6  # launches of an update's kernels; not measured, an estimate from CUDA's launch latency
 CUDA_LANE_OPERATION = 3e-9  # one instruction of a lone thread; not measured, an estimate from the latency of an fma
 CUDA_THREADS = 10_000  # that run side by side
@@ -106,8 +108,10 @@ def estimates(work: Work, lane: bool, block: bool) -> dict[str, float]:
     """Seconds of the whole training, without compiling, by each engine that could serve."""
     seconds = {"lane": lane_seconds(work)} if lane else {}
     # on CUDA the block engine has not been timed yet
-    if block and work.backend.name == "numpy" and work.architecture.n_parameters <= LARGEST_BLOCK:
-        seconds["block"] = block_seconds(work)
+    if block and work.backend.name == "numpy":
+        by_block = block_seconds(work)
+        if work.architecture.n_parameters <= LARGE_BLOCK or by_block <= LONGEST_EPOCH * work.settings.epochs:
+            seconds["block"] = by_block
     return seconds | {"array": array_seconds(work)}
 
 
@@ -144,4 +148,5 @@ def block_seconds(work: Work) -> float:
     row = BLOCK_ROW + parameters * BLOCK_NUMBER
     doubles = work.dtype.itemsize / 4
     total = float(work.steps.sum()) * update + float(work.rows.count.sum()) * row
-    return doubles * total * work.settings.epochs / min(CORES, work.n_networks)
+    cores = CORES if operations(work) > TEAM_OPERATIONS else min(CORES, work.n_networks)
+    return doubles * total * work.settings.epochs / cores

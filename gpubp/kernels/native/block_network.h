@@ -70,7 +70,8 @@ template <class F> FN void with_activation(int code, const F& f) {
 
 // One layer of a network's working memory: weights and what belongs to them with rows of ldw (biases as row I), values
 // of a batch with rows of their own. h has a column of ones at O, which makes the bias gradient a row of the product.
-// With dropout, h = raw times keep; without, raw is h and there is no keep. g: the layer's gradient, where clipping needs
+// With dropout, h = raw times keep; without, raw is h and there is no keep. d, the gradient at the pre-activations, takes
+// the place of h, but for the last layer's, whose values validation needs. g: the layer's gradient, where clipping needs
 // all of them at a time; else room for it, or for a panel of it, that layers take turns with.
 struct Layer {
   int I, O, activation;
@@ -97,6 +98,7 @@ struct Room {
 struct Network {
   int layers, batch_rows;
   Layer layer[MOST_LAYERS];
+  real_t* d;  // the gradient at the values of the layer at hand, with rows as that layer's weights have
   real_t *x, *scratch, *row_loss, *row_weight, *row_right, *parts, *sums;
   int* rows;
   long long ldx;
@@ -117,20 +119,23 @@ struct Network {
     rows = (int*)room.take(batch_rows);
     parts = room.take(PARTIAL_SUMS);
     ldx = padded(sizes[0] + 1);
-    long long most_packed = 0, most_gradients = 0;
+    long long most_packed = 0, most_gradients = 0, most_values = 0;
     for (int l = 0; l < layers; l++) {
       Layer& at = layer[l];
       at.I = sizes[l], at.O = sizes[l + 1], at.activation = activations[l];
-      at.ldw = in_place(at.I, at.O) ? at.O : padded(at.O), at.ldd = padded(at.O), at.ldh = padded(at.O + 1);
-      at.d = room.take(batch_rows * at.ldd);
+      at.ldw = in_place(at.I, at.O) ? at.O : padded(at.O), at.ldh = padded(at.O + 1);
       at.h = room.take(batch_rows * at.ldh);
-      bool keeps_input = needs_input(at.activation), drops = task.drop_below && l + 1 < layers;
-      at.z = keeps_input ? room.take(batch_rows * at.ldd) : at.h, at.ldz = keeps_input ? at.ldd : at.ldh;
-      at.raw = drops ? room.take(batch_rows * at.ldd) : at.h, at.ldr = drops ? at.ldd : at.ldh;
-      at.keep = drops ? room.take(batch_rows * at.ldd) : nullptr;
+      bool is_last = l == layers - 1;
+      at.d = is_last ? room.take(batch_rows * padded(at.O)) : at.h, at.ldd = is_last ? padded(at.O) : at.ldh;
+      most_values = larger(most_values, is_last ? 0 : batch_rows * padded(at.O));
+      bool keeps_input = needs_input(at.activation), drops = task.drop_below && !is_last;
+      at.z = keeps_input ? room.take(batch_rows * at.ldh) : at.h, at.ldz = at.ldh;
+      at.raw = drops ? room.take(batch_rows * at.ldh) : at.h, at.ldr = at.ldh;
+      at.keep = drops ? room.take(batch_rows * at.ldh) : nullptr;
       most_packed = larger(most_packed, scratch_numbers(at.I, at.O));
       most_gradients = larger(most_gradients, gradient_numbers(at.I + 1, at.O));
     }
+    d = room.take(most_values);
     x = room.take(batch_rows * ldx);
     for (int l = 0; l < layers; l++) layer[l].w = room.take(copied(l));
     scratch = room.take(most_packed);

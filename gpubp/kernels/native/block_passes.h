@@ -12,13 +12,17 @@ struct ActivationForward {
     });
   }
 };
-struct ActivationBackward {  // d of this layer's values becomes d of its pre-activations
+struct ActivationBackward {  // from the gradient at this layer's values that at its pre-activations
   const Layer& at;
   int size;
+  const real_t* d;
+  long long ld;
   template <int A> METHOD void run() const {
     block_elements(size, at.O, [&](int r, int j) {
-      real_t* d = at.d + r * at.ldd + j;
-      lane_store(d, backward<A>(lane_load(d), lane_load(at.z + r * at.ldz + j), lane_load(at.raw + r * at.ldr + j)));
+      lane_t value = lane_load(d + r * ld + j);
+      if (at.keep) value = value * lane_load(at.keep + r * at.ldh + j);
+      value = backward<A>(value, lane_load(at.z + r * at.ldz + j), lane_load(at.raw + r * at.ldr + j));
+      lane_store(at.d + r * at.ldd + j, value);
     });
   }
 };
@@ -35,7 +39,7 @@ LARGE_FN void block_draw(const Task& task, const Network& net, int network, int 
       Words words = dropout_words(seed_low, seed_high, first + q, epoch, lane_places(neuron + j, neuron + at.O - 1));
       UNROLL for (int i = 0; i < 4; i++) {
         int r = (first + q) * 4 + i - start;
-        if (r >= 0 && r < size) lane_store(at.keep + r * at.ldd + j, keep_factor(word_at(words, i), below, scale));
+        if (r >= 0 && r < size) lane_store(at.keep + r * at.ldh + j, keep_factor(word_at(words, i), below, scale));
       }
     });
     neuron += at.O;
@@ -46,7 +50,7 @@ LARGE_FN void block_draw(const Task& task, const Network& net, int network, int 
 FN void block_drop(const Layer& at, int size, bool drops) {
   block_elements(size, at.O, [&](int r, int j) {
     lane_t value = lane_load(at.raw + r * at.ldr + j);
-    if (drops) value = value * lane_load(at.keep + r * at.ldd + j);
+    if (drops) value = value * lane_load(at.keep + r * at.ldh + j);
     lane_store(at.h + r * at.ldh + j, value);
   });
 }
@@ -71,25 +75,22 @@ LARGE_FN void block_forward(const Network& net, int size, bool drops) {
 LARGE_FN void block_backward(const Network& net, int size, const Update& update) {
   if constexpr (LOSS == SQUARED_ERROR) {
     const Layer& last = net.layer[net.layers - 1];
-    with_activation(last.activation, ActivationBackward{last, size});
+    with_activation(last.activation, ActivationBackward{last, size, last.d, last.ldd});
     block_sync();
   }
   for (int l = net.layers - 1; l >= 0; l--) {
     const Layer& at = net.layer[l];
+    long long ld = padded(at.I);
     if (l) {
-      const Layer& below = net.layer[l - 1];
-      block_product_transposed(size, at.I, at.O, at.d, at.ldd, at.w, at.ldw, below.d, below.ldd, net.scratch);
+      block_product_transposed(size, at.I, at.O, at.d, at.ldd, at.w, at.ldw, net.d, ld, net.scratch);
       block_sync();
-      if (below.keep) {
-        block_elements(size, below.O, [&](int r, int j) {
-          real_t* d = below.d + r * below.ldd + j;
-          lane_store(d, lane_load(d) * lane_load(below.keep + r * below.ldd + j));
-        });
-      }
-      with_activation(below.activation, ActivationBackward{below, size});
     }
     block_gradient(at.I + 1, at.O, size, net.input(l), net.input_ld(l), at.d, at.ldd, update.task.has_clip, at.g, at.ldw,
                    update.change(at));
+    block_sync();
+    if (l == 0) return;
+    const Layer& below = net.layer[l - 1];
+    with_activation(below.activation, ActivationBackward{below, size, net.d, ld});
     block_sync();
   }
 }
