@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 from benchmarks.case_study import case_study_row
-from benchmarks.contest import Outcome, Row, WrongAnswer, measure
+from benchmarks.contest import OURS, Outcome, Row, WrongAnswer, measure
 from benchmarks.machine import describe
 from benchmarks.many import MANY_ROWS
 from benchmarks.memory import MEMORY_ROWS
@@ -138,7 +138,8 @@ def show_goals(outcomes: list[Outcome]) -> None:
         others = "unknown" if outcome.others is None else f"{outcome.others:.1f}"
         for goal, found in outcome.goals():
             times = "not measured" if found is None else f"{number(found)}{'' if found >= goal.times else ' (missed)'}"
-            table.add_row(outcome.row.title, ", ".join(goal.peers), f"× {goal.times:g}", times, others)
+            title = outcome.row.title if goal.ours == OURS else f"{outcome.row.title}: {goal.ours}"
+            table.add_row(title, ", ".join(goal.peers), f"× {goal.times:g}", times, others)
     if table.row_count:
         console.print(table)
 

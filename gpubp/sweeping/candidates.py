@@ -6,7 +6,7 @@ import copy
 import time
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,25 +146,32 @@ class Candidates:
             self.rows[key] = X, y, _check_method_params(self.X, params=params, indices=indices)
         return self.rows[key]
 
-    def _train(self, fits: Sequence[Fit]) -> list[tuple[Fit, list[Cohort]]]:
-        """Each with cohorts of its networks, one by one. A population that fails is fitted estimator by estimator."""
+    def _train(self, fits: Sequence[Fit]) -> Iterator[tuple[Fit, list[Cohort]]]:
+        """Each, as soon as it is trained, with cohorts of its networks, one by one. What a population that fails has
+        left is fitted estimator by estimator.
+        """
         groups: dict[tuple[str, str], list[Fit]] = {}
         for fit in fits:
             groups.setdefault((fit.packed.problem.backend.name, fit.packed.mlp.engine), []).append(fit)
-        trained = []
         for (_, engine), group in groups.items():
             backend = group[0].packed.problem.backend
             jobs = [job for fit in group for job in fit.packed.jobs]
+            fit_of = {job.owner: fit for fit in group for job in fit.packed.jobs}
+            alone: dict[Any, Cohort] = {}
+            left = len(group)
             try:
                 pool = Pool(jobs, backend, Engines(backend, engine), budget_of(backend, self.memory))
-                alone = {cohort.jobs[p].owner: cohort.take([p]) for cohort in pool.finish() for p in range(len(cohort))}
+                for cohort in pool.finish():  # others train while these are scored
+                    for p, job in enumerate(cohort.jobs):
+                        alone[job.owner], fit = cohort.take([p]), fit_of[job.owner]
+                        if all(each.owner in alone for each in fit.packed.jobs):
+                            left -= 1
+                            yield fit, [alone.pop(each.owner) for each in fit.packed.jobs]
             except ValueError as error:  # an engine that cannot serve, data that cannot be trained on
-                self.alone[f"{type(error).__name__}: {error}"] += len(group)
+                self.alone[f"{type(error).__name__}: {error}"] += left
                 continue
             if pool.interrupted:
                 raise KeyboardInterrupt
-            trained += [(fit, [alone[job.owner] for job in fit.packed.jobs]) for fit in group]
-        return trained
 
     def _finish(self, fit: Fit, cohorts: Sequence[Cohort]) -> dict[str, Any] | None:
         """The scores of a trained estimator; None for one that is to fail by itself."""
