@@ -174,7 +174,7 @@ def test_a_regression_with_conditions_and_missing_values(tmp_path: Path) -> None
 
 
 def test_a_single_trial(tmp_path: Path) -> None:
-    found = made(tmp_path / "runs", SEEDS, "--set", "hidden=3", "--set", "learning-rate=0.05")
+    found = made(tmp_path / "runs", SEEDS, "--set", "hidden=3", "--set", "learning-rate=0.05", "--set", "l2=0")
     for words in ("best and only trial", "There is only one trial", "takes two trials", "Confusion matrix"):
         assert words in found.text
     assert "ensemble 0" not in found.text
