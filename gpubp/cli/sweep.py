@@ -378,19 +378,24 @@ def _parts(outcome: dict[str, Any]) -> Iterable[Any]:
         [
             ("best", f"{_score(outcome['best']['score'])}, trial {outcome['best']['trial']} of {outcome['trials']}"),
             ("baseline", f"{_score(outcome['baseline'])}, without looking at the inputs"),
-            (
-                "ensemble",
-                None
-                if team is None
-                else f"{_score(team['score'])} by {shapes.counted(team['networks'], 'network')} together, "
-                f"{_score(team['best_alone'])} by the best of them alone, all on rows that they had not seen",
-            ),
+            ("ensemble", None if team is None else _together(team)),
             ("diverged", shapes.counted(outcome["diverged"], "trial") if outcome["diverged"] else None),
             ("time", f"{shapes.seconds(outcome['seconds'])} for {networks}, backend {outcome['backend']}"),
             ("written", ", ".join(outcome["written"]) if "written" in outcome else None),
         ]
     )
     yield shapes.line(f"Train the best on all rows: {outcome['command']}")
+
+
+def _together(team: dict[str, Any]) -> str:
+    if team["networks"] == 1:
+        return (
+            f"{_score(team['score'])}, one network alone: no second one made it better on rows that they had not seen"
+        )
+    return (
+        f"{_score(team['score'])} by {team['networks']} networks together, {_score(team['best_alone'])} by the best of "
+        "them alone, all on rows that they had not seen"
+    )
 
 
 def _varies(name: str, trials: list[dict[str, Any]]) -> bool:
