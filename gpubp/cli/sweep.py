@@ -392,10 +392,9 @@ def _together(team: dict[str, Any]) -> str:
         return (
             f"{_score(team['score'])}, one network alone: no second one made it better on rows that they had not seen"
         )
-    return (
-        f"{_score(team['score'])} by {team['networks']} networks together, {_score(team['best_alone'])} by the best of "
-        "them alone, all on rows that they had not seen"
-    )
+    all_of_them, best = (_score(team[name]) for name in ("score", "best_alone"))
+    counted = f"{all_of_them} by {team['networks']} networks together, {best} by the best of them alone"
+    return f"{counted}, all on rows that they had not seen"
 
 
 def _varies(name: str, trials: list[dict[str, Any]]) -> bool:
