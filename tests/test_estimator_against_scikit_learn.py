@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn import neural_network
 from sklearn.datasets import load_iris, make_multilabel_classification
+from sklearn.metrics import accuracy_score
 
 from gpubp import MLPClassifier, MLPRegressor
 
@@ -124,3 +125,16 @@ def compare(ours: Any, theirs: Any) -> None:
     assert ours.best_loss_ == pytest.approx(theirs.best_loss_, rel=1e-7)
     for mine, other in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("labels", [[0, 3, 7], [False, True], ["a", "b", "c"], [0.0, 2.0]])
+def test_the_score_is_scikit_learns_accuracy(labels: list[Any]) -> None:
+    random = np.random.default_rng(2)
+    features, truth = random.normal(size=(53, 3)), np.array(labels)[random.integers(len(labels), size=53)]
+    fitted = MLPClassifier(max_iter=3, random_state=0).fit(features, truth)
+    weights = random.random(53)
+    assert fitted.score(features, truth) == accuracy_score(truth, fitted.predict(features))
+    weighted = accuracy_score(truth, fitted.predict(features), sample_weight=weights)
+    assert fitted.score(features, truth, weights) == weighted
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        fitted.score(features, truth[:-1])
