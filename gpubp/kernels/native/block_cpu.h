@@ -192,9 +192,47 @@ LARGE_FN void packed_product(int M, int N, int K, const real_t* A, long lda, con
   }
 }
 
+// A few columns would leave most of a vector empty: with N of them, its lanes are the rows of A instead, taken as squares
+// that are transposed in registers. The same sums in the same order.
+#define MOST_NARROW (LANES / 4)
+FN bool is_narrow(int M, int N, int K) { return team.members == 1 && N <= MOST_NARROW && M >= LANES && K >= LANES; }
+template <int N>
+LARGE_FN void narrow_product(int M, int K, const real_t* A, long lda, const real_t* B, long ldb, const real_t* start,
+                             real_t* out, long ldo) {
+  for (int m = 0; m < M; m += LANES, A += LANES * lda, out += LANES * ldo) {
+    int rows = M - m < LANES ? M - m : LANES;
+    lane_t sum[N];
+    for (int n = 0; n < N; n++) sum[n] = lane_set(start ? start[n] : 0);
+    for (int k = 0; k < K; k += LANES) {
+      lane_t square[LANES];
+      for (int l = 0; l < LANES; l++) square[l] = lane_load(A + (l < rows ? l : 0) * lda + k);
+      lane_transpose(square);
+      const real_t* b = B + k * ldb;
+      for (int l = 0; l < LANES && k + l < K; l++, b += ldb)
+        UNROLL_TILE for (int n = 0; n < N; n++) sum[n] = lane_fma(square[l], lane_set(b[n]), sum[n]);
+    }
+    lane_t square[LANES];
+    for (int n = 0; n < LANES; n++) square[n] = n < N ? sum[n] : lane_set(0);
+    lane_transpose(square);
+    for (int l = 0; l < rows; l++) lane_store(out + l * ldo, square[l]);
+  }
+}
+FN void narrow_product_of(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb, const real_t* start,
+                          real_t* out, long ldo) {
+  switch (N) {
+    case 1: return narrow_product<1>(M, K, A, lda, B, ldb, start, out, ldo);
+#if VECTOR_BYTES >= 32
+    case 2: return narrow_product<2>(M, K, A, lda, B, ldb, start, out, ldo);
+    case 3: return narrow_product<3>(M, K, A, lda, B, ldb, start, out, ldo);
+    default: return narrow_product<4>(M, K, A, lda, B, ldb, start, out, ldo);
+#endif
+  }
+}
+
 // out (M, N) = start (N,) or 0, plus A (M, K) B (K, N). Matrices have rows of lda, ldb, ldo.
 FN void block_product(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb, const real_t* start,
                       real_t* out, long ldo, real_t* scratch) {
+  if (is_narrow(M, N, K)) return narrow_product_of(M, N, K, A, lda, B, ldb, start, out, ldo);
   if (K * ldb >= LARGE_MATRIX) return packed_product<false>(M, N, K, A, lda, B, ldb, start, out, ldo, scratch);
   Share own = share_of_matrix(M, N);
   if (own.rows == 0) return;
@@ -225,9 +263,27 @@ FN long gradient_numbers(int M, int N) {  // of g, where it is not whole
   panel = panel < PANEL ? PANEL : panel;
   return team.members * (M * columns < panel ? M * columns : panel);
 }
+// The gradient of a few columns, its lanes along the rows: the product of B's transpose and A, into `room`, whose squares
+// are transposed for f.
+template <class F>
+FN void narrow_gradient(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb, real_t* room, const F f) {
+  int vectors = (M + LANES - 1) / LANES;
+  long ld = vectors * LANES;
+  Share whole = {0, N, 0, vectors};
+  EACH_STRIP(v, width, whole)
+    strip_product(N, width, K, B, 1, ldb, A + v * LANES, lda, nullptr, 0, room + v * LANES, ld);
+  for (int m = 0; m < M; m += LANES) {
+    lane_t square[LANES];
+    for (int n = 0; n < LANES; n++) square[n] = n < N ? lane_load(room + n * ld + m) : lane_set(0);
+    lane_transpose(square);
+    for (int l = 0; l < LANES && m + l < M; l++) f(m + l, 0, square[l]);
+  }
+}
 template <class F>
 FN void block_gradient(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb, bool whole, real_t* g,
                        long ldg, const F f) {
+  bool fits = (long)N * (M + LANES) <= gradient_numbers(M, N);
+  if (!whole && fits && is_narrow(M, N, LANES)) return narrow_gradient(M, N, K, A, lda, B, ldb, g, f);
   Share own = share_of_matrix(M, N);
   if (own.rows * own.vectors == 0) return;
   if (!whole) {
