@@ -115,6 +115,37 @@ def test_large_matrices_on_every_vector_width_and_by_teams(
             assert_same_bits(trained("block", program), expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("outputs", [1, 2, 3, 4, 5])
+def test_layers_of_a_few_outputs_on_every_vector_width(
+    monkeypatch: pytest.MonkeyPatch, outputs: int, dtype: str
+) -> None:
+    """Which have their vectors along the rows, where these fill one; how few outputs that are depends on the width."""
+    random = np.random.default_rng(outputs)
+    inputs, targets = random.normal(size=(65, 17)), random.normal(size=(65, outputs))
+    shape = Architecture(17, (35, 19, outputs, 20), outputs, "tanh")
+    kernel = BlockKernel(dtype, "squared_error", "adam")
+    compiler = find_compiler()
+    assert compiler is not None
+
+    def trained(engine: str, program: HostProgram | None = None) -> np.ndarray:
+        with monkeypatch.context() as patch:
+            if program is not None:
+                patch.setattr(BACKEND, "compile", lambda *_: program)
+            networks = Population.initialize(shape, network_seeds(0, 2), BACKEND, dtype=dtype)
+            settings = Settings("squared_error", epochs=3, batch_size=33, learning_rate=1e-2, l2=0.01)
+            rows, held = np.arange(60), np.arange(40, 65)
+            train(networks, inputs, targets, settings, rows=rows, validation_rows=held, engine=engine)
+        return networks.params
+
+    expected = trained("block")
+    np.testing.assert_allclose(expected, trained("array"), rtol=0, atol=2e-4 if dtype == "float32" else 1e-10)
+    for isa in runnable_isas(compiler):
+        for threads in (1, 2):
+            program = HostProgram(kernel.source, kernel.definitions(), isa=isa, threads=threads)
+            assert_same_bits(trained("block", program), expected)
+
+
 @pytest.mark.parametrize("case", SEVERAL, ids=str)
 @pytest.mark.parametrize("calls", [(1,) * 10, (1, 4, 5), (9, 1)], ids=str)
 def test_any_chunking_of_the_epochs(case: Case, calls: tuple[int, ...]) -> None:
