@@ -144,11 +144,22 @@ def train(backend: Backend, defect: bool) -> None:
             bit_cases.run_in_calls(engine, (1, 2))
             print(f"trained {count} networks: {case}")
     train_large(backend, rows=12)
+    train_narrow(backend)
     shape = Architecture(bit_cases.I, (5, 3), 2, "tanh")
     population = Population.initialize(shape, np.arange(3), backend)
     for rows in NETWORKS:
         lane.predict(backend, shape, population.params, backend.to_device(bit_cases.X[:rows], np.dtype(np.float32)))
         print(f"predicted {rows} rows")
+
+
+def train_narrow(backend: Backend) -> None:
+    """Layers of one output and of two, after enough values and rows for vectors along them."""
+    random = np.random.default_rng(0)
+    X, T = random.normal(size=(65, 17)), random.normal(size=(65, 2))
+    networks = Population.initialize(Architecture(17, (35, 1, 19), 2, "tanh"), np.arange(3), backend)
+    settings = Settings("squared_error", epochs=2, batch_size=33)
+    training.train(networks, X, T, settings, validation_rows=np.arange(30), engine="block")
+    print("trained networks with few outputs")
 
 
 def train_side_by_side(backend: Backend, defect: bool) -> None:
