@@ -23,7 +23,7 @@ MIXED = {"numpy": 64, "cupy": 4096}
 """Networks with different numbers of epochs that begin together: enough to fill the machine, since each different
 number costs those that are left a call of `train`."""
 
-SIDE_BY_SIDE = 2
+SIDE_BY_SIDE = 4  # populations: while the kernels of some run, Python prepares others
 
 
 class Pool:
