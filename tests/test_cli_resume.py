@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,15 @@ def command(kind: str, folder: Path, *more: str) -> list[str]:
 
 def newest(folder: Path) -> tuple[int, int]:
     """Which tells whether something was written into the folder."""
-    times = [path.stat().st_mtime_ns for path in _files(folder)]
+    times = []
+    for path in _files(folder):
+        with suppress(FileNotFoundError):  # it went meanwhile
+            times.append(path.stat().st_mtime_ns)
     return len(times), max(times, default=0)
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*.safetensors") if path.exists()]
+    return [*folder.rglob("*.safetensors")]
 
 
 def results(folder: Path) -> dict[str, Any]:

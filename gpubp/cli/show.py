@@ -25,7 +25,7 @@ def show(
     model: Annotated[Path, typer.Argument(metavar="MODEL", show_default=False, help=MODEL_HELP)],
     report: ReportOptions,
 ) -> None:
-    """Show a model: layers, columns, and how it was trained; of an ensemble, its members.
+    """Show a model: layers, columns, training; of an ensemble, its members.
 
     \b
     Examples:
