@@ -46,7 +46,9 @@ def newest(folder: Path) -> tuple[int, int]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [*folder.rglob("*.safetensors")]
+    with suppress(FileNotFoundError):  # the folder of checkpoints goes at the end
+        return [*folder.rglob("*.safetensors")]
+    return []
 
 
 def results(folder: Path) -> dict[str, Any]:
