@@ -1,0 +1,147 @@
+"""What `gpubp sweep` has to say at its end: JSON values, a leaderboard, the command that trains the best."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from gpubp.cli import shapes
+from gpubp.cli.options import TableOptions, TargetOptions
+
+if TYPE_CHECKING:
+    from gpubp.ensemble import Ensemble
+    from gpubp.sweeping.result import SweepResult
+    from gpubp.sweeping.trial import Trial
+
+SHOWN = 10
+
+
+def result(found: SweepResult, team: Ensemble | None, source: TableOptions, target: TargetOptions) -> dict[str, Any]:
+    from gpubp.sweeping.baseline import baseline_scores
+
+    best = found.best
+    result = {
+        "task": found.task,
+        "metric": found.metric,
+        "strategy": found.strategy,
+        "trials": len(found.trials),
+        "networks": sum(len(trial.scores) for trial in found.trials),
+        "diverged": sum(trial.status == "diverged" for trial in found.trials),
+        "best": _described(best),
+        "leaderboard": [_described(trial) for trial in found.ranked[:SHOWN]],
+        "baseline": statistics.fmean(baseline_scores(found.experiment).tolist()),
+        "ensemble": None,
+        "command": command(found, best, source, target),
+        "seconds": found.seconds,
+        "backend": found.backend,
+        "ended_early": found.ended_early,
+        "notes": list(found.notes),
+    }
+    if team is not None:
+        result["ensemble"] = {
+            "score": team.description["out_of_fold_score"],
+            "best_alone": team.description["best_single_score"],
+            "networks": team.n_members,
+        }
+    return result
+
+
+def _described(trial: Trial) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "parameters": dict(trial.parameters),
+        "score": trial.score,
+        "standard_deviation": trial.std,
+        "fold_scores": trial.scores,
+        "epochs": float(trial.epochs.mean()),
+        "status": trial.status,
+        "engine": trial.engine,
+    }
+
+
+def command(found: SweepResult, trial: Trial, source: TableOptions, target: TargetOptions) -> str:
+    """The `gpubp train` that trains the trial's network on all rows."""
+    words = ["gpubp", "train", source.table, "--target", str(found.experiment.data.name)]  # type: ignore[union-attr]
+    words += ["--task", found.task]
+    for column in target.categorical or ():
+        words += ["--categorical", column]
+    if source.header is not None:
+        words += ["--header" if source.header else "--no-header"]
+    if source.separator is not None:
+        words += ["--separator", source.separator]
+    for name, value in trial.parameters.items():
+        words += _option(name, value)
+    return shlex.join([*words, "--seed", str(trial.seed), "--engine", trial.engine])
+
+
+def _option(name: str, value: Any) -> list[str]:
+    from gpubp.sweeping.parameters import OPTIMIZER_OPTIONS, SCHEDULE_OPTIONS
+
+    option = "--" + name.replace("_", "-")
+    if name in (*OPTIMIZER_OPTIONS, *SCHEDULE_OPTIONS) and name not in ("momentum", "weight_decay"):
+        kind = "optimizer" if name in OPTIMIZER_OPTIONS else "schedule"
+        return [f"--{kind}-option", f"{name}={value}"]
+    if name == "shuffle":
+        return ["--shuffle" if value else "--no-shuffle"]
+    if name == "early_stopping":
+        return ["--early-stopping"] if value else []
+    if isinstance(value, tuple):
+        return [option, ",".join(map(str, value)) or "none"]
+    if value is None:
+        return [option, "all"] if name == "batch_size" else []
+    return [option, str(value)]
+
+
+def parts(outcome: dict[str, Any]) -> Iterable[Any]:
+    varied = [name for name in outcome["best"]["parameters"] if _varies(name, outcome["leaderboard"])]
+    rows = [
+        (
+            place + 1,
+            _score(trial["score"]),
+            _score(trial["standard_deviation"]),
+            f"{trial['epochs']:.0f}",
+            *(_shown(trial["parameters"].get(name)) for name in varied),
+        )
+        for place, trial in enumerate(outcome["leaderboard"])
+    ]
+    columns = ["place>", f"{outcome['metric']}>", "±>", "epochs>", *(name.replace("_", "-") for name in varied)]
+    yield shapes.table(columns, rows)
+    team = outcome["ensemble"]
+    networks = shapes.counted(outcome["networks"], "network")
+    yield shapes.facts(
+        [
+            ("best", f"{_score(outcome['best']['score'])}, trial {outcome['best']['trial']} of {outcome['trials']}"),
+            ("baseline", f"{_score(outcome['baseline'])}, without looking at the inputs"),
+            ("ensemble", None if team is None else _together(team)),
+            ("diverged", shapes.counted(outcome["diverged"], "trial") if outcome["diverged"] else None),
+            ("time", f"{shapes.seconds(outcome['seconds'])} for {networks}, backend {outcome['backend']}"),
+            ("written", ", ".join(outcome["written"]) if "written" in outcome else None),
+        ]
+    )
+    yield shapes.line(f"Train the best on all rows: {outcome['command']}")
+
+
+def _together(team: dict[str, Any]) -> str:
+    if team["networks"] == 1:
+        return (
+            f"{_score(team['score'])}, one network alone: no second one made it better on rows that they had not seen"
+        )
+    all_of_them, best = (_score(team[name]) for name in ("score", "best_alone"))
+    counted = f"{all_of_them} by {team['networks']} networks together, {best} by the best of them alone"
+    return f"{counted}, all on rows that they had not seen"
+
+
+def _varies(name: str, trials: list[dict[str, Any]]) -> bool:
+    return len({repr(trial["parameters"].get(name)) for trial in trials}) > 1 or len(trials) == 1
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.4f}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(str, value)) or "none"
+    return shapes.number(value) if isinstance(value, float) else "–" if value is None else str(value)
