@@ -17,6 +17,7 @@ from gpubp.backends.kernel_cache import VARIABLE as CACHE_VARIABLE
 
 MOST_LOADED = 256  # programs that a process keeps at hand
 PIECES_PER_THREAD = 4  # so that a thread which is done early finds more to do
+FEW_GROUPS = 32  # of so many, each thread takes one piece: handing out more costs more than waiting for one another
 
 
 class HostProgram:
@@ -38,7 +39,8 @@ class HostProgram:
     def pieces(self, first: int, last: int) -> list[tuple[int, int]]:
         """Cut networks first … last−1 into ranges of whole lane groups, some for each thread."""
         groups = -(-(last - first) // self.lanes)
-        size = self.lanes * max(1, groups // (self.threads * PIECES_PER_THREAD))
+        per_thread = 1 if groups <= FEW_GROUPS else PIECES_PER_THREAD
+        size = self.lanes * max(1, groups // (self.threads * per_thread))
         return [(start, min(start + size, last)) for start in range(first, last, size)]
 
     def columns(self, first: int, last: int) -> int:
