@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -119,6 +120,8 @@ def measure(row: Row, repeats: int, quiet: float | None = None) -> Outcome:
 
 def timed(run: Callable[[], float]) -> tuple[float, float | None]:
     """What the run took, and how many cores other programs kept busy meanwhile."""
+    gc.collect()
+    gc.freeze()  # nobody pays for looking through what the others have left behind, such as JAX's programs
     time.sleep(PAUSE)
     bystanders = Bystanders()
     taken = run()
