@@ -259,7 +259,8 @@ class Experiment(Guide):
         if not self.must_end():
             return False
         late = self.deadline is not None and time.perf_counter() > self.deadline
-        return self._scored > 0 or not late
+        interrupted = self.interruption is not None and self.interruption.requested
+        return self._scored > 0 or interrupted or not late
 
     def worked(self, network_epochs: float) -> None:
         with self._lock:
