@@ -42,12 +42,19 @@ struct Trainer {
   LARGE_METHOD void shuffle(int epoch) {
     Shuffle order;
     order.begin(lane_set_uint(task.seed_low[network]), lane_set_uint(task.seed_high[network]), task.n_rows, epoch);
-    FOR_LANES(place, task.n_rows) {
-      lane_index_t at = order.row(lane_places(place, task.n_rows - 1));
-      lane_index_t row = task.order_stride ? lane_gather_column(task.order + network, task.order_stride, at)
-                                           : lane_gather_column(task.order, 1, at);
-      lane_store_places(task.shuffled + (long long)place * task.shuffled_stride + column, task.shuffled_stride,
-                        task.n_rows - place, row);
+    constexpr int together = (CHAINS + 1) / 2;  // vectors of places; with more, a small table's would be mostly empty
+    FOR_STEPS(first, task.n_rows, LANES * together) {
+      lane_uint_t at[together];
+      UNROLL_TILE for (int i = 0; i < together; i++) at[i] = lane_places(first + i * LANES, task.n_rows - 1);
+      order.rows(at);
+      UNROLL_TILE for (int i = 0; i < together; i++) {
+        int place = first + i * LANES;
+        lane_index_t from = lane_index_of(at[i]);
+        lane_index_t row = task.order_stride ? lane_gather_column(task.order + network, task.order_stride, from)
+                                             : lane_gather_column(task.order, 1, from);
+        lane_store_places(task.shuffled + (long long)place * task.shuffled_stride + column, task.shuffled_stride,
+                          task.n_rows - place, row);
+      }
     }
     block_sync();
   }

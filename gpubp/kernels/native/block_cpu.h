@@ -49,10 +49,12 @@ FN int padded(int columns) {
   return whole >= 128 && whole % 64 == 0 ? whole + LANES : whole;
 }
 
-// Elements, or rows, i in [0, n): LANES at a time; buffers are padded, so the last step may go beyond n.
-#define FOR_LANES(i, n) for (int i = share_begin(n, LANES), i##_end = share_end(n, LANES); i < i##_end; i += LANES)
-// Single numbers i in [0, n).
-#define FOR_EACH(i, n) for (int i = share_begin(n, 1), i##_end = share_end(n, 1); i < i##_end; i++)
+// i in [0, n), `step` at a time.
+#define FOR_STEPS(i, n, step) for (int i = share_begin(n, step), i##_end = share_end(n, step); i < i##_end; i += step)
+// Elements, or rows: LANES at a time; buffers are padded, so the last step may go beyond n.
+#define FOR_LANES(i, n) FOR_STEPS(i, n, LANES)
+// Single numbers.
+#define FOR_EACH(i, n) FOR_STEPS(i, n, 1)
 // f(row, column) for a matrix of rows x columns: LANES columns at a time.
 template <class F> FN void block_elements(int rows, int columns, const F& f) {
   FOR_EACH(r, rows) for (int j = 0; j < columns; j += LANES) f(r, j);

@@ -4,8 +4,9 @@
 
 FN int padded(int columns) { return columns; }
 
-#define FOR_LANES(i, n) for (int i = threadIdx.x; i < (n); i += THREADS)
-#define FOR_EACH(i, n) for (int i = threadIdx.x; i < (n); i += THREADS)
+#define FOR_STEPS(i, n, step) for (int i = threadIdx.x * (step); i < (n); i += THREADS * (step))
+#define FOR_LANES(i, n) FOR_STEPS(i, n, 1)
+#define FOR_EACH(i, n) FOR_STEPS(i, n, 1)
 template <class F> FN void block_elements(int rows, int columns, const F& f) {
   FOR_EACH(i, rows * columns) f(i / columns, i % columns);
 }

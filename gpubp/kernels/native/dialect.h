@@ -74,6 +74,7 @@ typedef int mask_element_t;
 #define FORGET_VALUE(value) asm volatile("" : "+r"(value))
 #endif
 #define FEW_REGISTERS 1
+#define CHAINS 1  // of operations side by side: one waits while other threads go on
 
 typedef real_t lane_t;
 typedef bits_t lane_bits_t;
@@ -167,6 +168,7 @@ FN void lane_store_places(int* p, int, int, lane_index_t v) { *p = v; }
 #define FORGET(pointer) asm volatile("" : "+r"(pointer))
 #define FORGET_VALUE(value)
 #define FEW_REGISTERS 0
+#define CHAINS 8  // of operations side by side, so that one goes on while others wait for their results
 
 #define LANE_VECTOR(element) __attribute__((vector_size(LANES * sizeof(element))))
 typedef real_t lane_t LANE_VECTOR(real_t);

@@ -183,11 +183,17 @@ struct Learner {
     FORGET_VALUE(seed_low);
     FORGET_VALUE(seed_high);
     order.begin(seed_low, seed_high, task.n_rows, epoch);
-    for (int place = 0; place < task.n_rows; place++) {
-      lane_index_t at = order.row(lane_set_uint(place)), row;
-      if constexpr (SHARED_ORDER) row = lane_gather_index(task.order, at);
-      else row = lane_gather_own_index(task.order + first, task.order_stride, at);
-      lane_store_index(task.shuffled + (long long)place * task.shuffled_stride, row);
+    for (int place = 0; place < task.n_rows; place += CHAINS) {
+      int count = task.n_rows - place < CHAINS ? task.n_rows - place : CHAINS;
+      lane_uint_t at[CHAINS];
+      UNROLL_TILE for (int c = 0; c < CHAINS; c++) at[c] = lane_set_uint(place + (c < count ? c : 0));
+      order.rows(at);
+      for (int c = 0; c < count; c++) {
+        lane_index_t row;
+        if constexpr (SHARED_ORDER) row = lane_gather_index(task.order, lane_index_of(at[c]));
+        else row = lane_gather_own_index(task.order + first, task.order_stride, lane_index_of(at[c]));
+        lane_store_index(task.shuffled + (long long)(place + c) * task.shuffled_stride, row);
+      }
     }
   }
 

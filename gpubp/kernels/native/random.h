@@ -36,16 +36,17 @@ struct Shuffle {
     }
   }
 
-  // which row comes at each lane's place
-  METHOD lane_index_t row(lane_uint_t place) const {
+  // Which rows come at each lane's places; some places together, for each of them is one long chain of operations.
+  template <int count> METHOD void rows(lane_uint_t (&place)[count]) const {
     UNROLL for (int r = 0; r < SHUFFLE_ROUNDS; r++) {
-      lane_uint_t partner = pairing[r] - place;
-      partner = lane_select_uint(place > pairing[r], partner + n, partner);
-      lane_uint_t coin = lane_select_uint(place > partner, place, partner);  // the same for both of a pair
-      coin = (coin + addend[r]) * multiplier[r];
-      coin = (coin ^ (coin >> 15)) * lane_set_uint(SHUFFLE_MIXER);
-      place = lane_select_uint(coin >= lane_set_uint(0x80000000u), partner, place);
+      UNROLL_TILE for (int c = 0; c < count; c++) {
+        lane_uint_t here = place[c], partner = pairing[r] - here;
+        partner = lane_select_uint(here > pairing[r], partner + n, partner);
+        lane_uint_t coin = lane_select_uint(here > partner, here, partner);  // the same for both of a pair
+        coin = (coin + addend[r]) * multiplier[r];
+        coin = (coin ^ (coin >> 15)) * lane_set_uint(SHUFFLE_MIXER);
+        place[c] = lane_select_uint(coin >= lane_set_uint(0x80000000u), partner, here);
+      }
     }
-    return lane_index_of(place);
   }
 };
