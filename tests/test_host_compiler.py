@@ -132,6 +132,18 @@ def test_arithmetic_is_as_written(folder: Path, headers: Path) -> None:
 
 
 # --------------------------------------------------------------------------------------------------- the result
+def test_clang_is_not_asked_for_what_only_gnu_compilers_know(
+    folder: Path, headers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clang = f"""case "$*" in *-dM*) echo '#define __GNUC__ 4'; echo '#define __clang__ 1'; exit;; esac
+case "$*" in *-fvect*|*-fpeel*|*-falign*) echo 'unknown argument' >&2; exit 1;; esac
+exec {real_compiler()} "$@\""""
+    monkeypatch.setenv("CXX", str(program(tmp_path / "bin" / "clang++", clang)))
+    library = build(headers)
+    assert answer(library) == 42
+    assert "-O3" in json.loads(record_of(library.path).read_text())["flags"]
+
+
 def test_compiled_once_then_found(folder: Path, headers: Path) -> None:
     first, second = build(headers), build(headers)
     assert (answer(first), answer(second)) == (42, 42)

@@ -32,7 +32,10 @@ from gpubp.errors import BackendError
 Isa = Literal["native", "sse2", "avx2", "avx512"]
 
 CANDIDATES = ("c++", "g++", "clang++")
-FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
+FLAGS = ("-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
+# g++'s -O3 takes a third longer than what our kernels gain from of it, and makes them no faster (docs/performance.md).
+GNU = ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-fpeel-loops", "-funswitch-loops", "-falign-loops=32")
+OTHERS = ("-O3",)
 # an instruction set, the macros that a compiler defines where the CPU has it, and the flag that asks for it
 ISAS: dict[str, tuple[frozenset[str], str]] = {
     "sse2": (frozenset({"__SSE2__"}), "-march=x86-64"),
@@ -136,9 +139,10 @@ def compile_library(
         )
     defined = {name: _definition(name, value) for name, value in sorted(definitions.items())}
     machine = (_native_flag() if isa == "native" else ISAS[isa][1],)
-    flags = (*FLAGS, *machine, *extra)
+    macros = _target_macros(compiler.command, machine)
+    flags = (*FLAGS, *(GNU if _is_gnu(macros) else OTHERS), *machine, *extra)
     folders = [include.resolve()] if isinstance(include, Path) else [path.resolve() for path in include]
-    key = _key(source, defined, flags, compiler, folders, _target_macros(compiler.command, machine))
+    key = _key(source, defined, flags, compiler, folders, macros)
     folder = private_folder()
     ready = find_library(folder, key)
     if ready is not None:
@@ -214,6 +218,12 @@ def _target_macros(command: tuple[str, ...], machine: tuple[str, ...]) -> str:
     """What the compiler predefines for this machine: one line per instruction set it will use, and its version."""
     said = _run([*command, *machine, "-dM", "-E", "-x", "c++", os.devnull])
     return "\n".join(sorted(said.stdout.splitlines())) if said.returncode == 0 else ""
+
+
+def _is_gnu(macros: str) -> bool:
+    """Others define __GNUC__ as well."""
+    names = set(re.findall(r"#define (\w+)", macros))
+    return "__GNUC__" in names and "__clang__" not in names
 
 
 def _run(command: Sequence[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
