@@ -206,6 +206,24 @@ def test_a_transfer_moves_what_is_needed_and_once(standin: CupyBackend) -> None:
     assert counters == fake.Counters(1, to_host=1, synchronize=1, bytes_to_device=40, bytes_to_host=40)
 
 
+@pytest.mark.parametrize("shape", [(3, 5), (1, 1000), (7,), (2, 0)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+def test_empty_arrays_are_writable_and_whole(backend: Backend, shape: tuple[int, ...], dtype: type) -> None:
+    array = backend.empty(shape, dtype)
+    array[...] = 7
+    found = backend.to_host(array)
+    assert found.shape == shape
+    assert found.dtype == dtype
+    assert found.flags.c_contiguous
+    assert (found == 7).all()
+
+
+def test_empty_arrays_begin_with_a_cache_line() -> None:
+    for size in (1, 1000, 10**6):
+        arrays = [NumpyBackend().empty((size,), np.float32) for _ in range(5)]
+        assert [array.ctypes.data % 64 for array in arrays] == [0] * 5
+
+
 def test_synchronize_waits(standin: CupyBackend) -> None:
     standin.synchronize()
     assert standin.xp.counters == fake.Counters(synchronize=1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from bit_cases import (
@@ -24,6 +27,7 @@ from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.block import BlockKernel
 from gpubp.population import Population, network_seeds
 from gpubp.training import Settings, block_engine, train
+from gpubp.training.pace import Pace
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
@@ -71,10 +75,42 @@ def test_one_thread_or_several(case: Case) -> None:
 def test_a_team_of_threads_for_one_network(monkeypatch: pytest.MonkeyPatch, case: Case, threads: int) -> None:
     keep = np.array([1])
     expected, its_metrics = trained_in_calls(BACKEND, case, (EPOCHS,), keep=keep)
-    monkeypatch.setattr(block_engine, "TEAM_OPERATIONS", 0)
+    monkeypatch.setattr(block_engine, "MEMBER_OPERATIONS", 1)
     team = program(case, threads=threads)
     assert team.team(1) == threads
     found, metrics = trained_in_calls(BACKEND, case, (EPOCHS,), team, keep=keep)
+    assert_same_bits(found, expected)
+    assert_same_bits(metrics, its_metrics)
+
+
+@pytest.mark.parametrize("case", [BLOCK_CASES[i] for i in (0, 4)], ids=str)
+def test_several_teams_side_by_side(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
+    keep = np.array([0, 1])
+    expected, its_metrics = trained_in_calls(BACKEND, case, (EPOCHS,), keep=keep)
+    monkeypatch.setattr(block_engine, "MEMBER_OPERATIONS", 1)
+    launched: list[int] = []
+
+    class Watched(HostProgram):
+        def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False, **more: int) -> float:
+            launched.append(len(calls) if together else 0)
+            return super().launch(name, calls, together, **more)
+
+    ours = kernel(case)
+    teams = Watched(ours.source, ours.definitions(), threads=4)
+    found, metrics = trained_in_calls(BACKEND, case, (EPOCHS,), teams, keep=keep)
+    assert launched == [4]
+    assert_same_bits(found, expected)
+    assert_same_bits(metrics, its_metrics)
+
+
+@pytest.mark.parametrize("case", [BLOCK_CASES[i] for i in (0, 8)], ids=str)
+def test_a_team_that_dissolves_and_meets_again(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
+    keep, ways = np.array([1]), [True, False, True]
+    expected, its_metrics = trained_in_calls(BACKEND, case, (1, 1, 1), keep=keep)
+    monkeypatch.setattr(block_engine, "MEMBER_OPERATIONS", 1)
+    monkeypatch.setattr(Pace, "by_team", lambda self: ways.pop())
+    found, metrics = trained_in_calls(BACKEND, case, (1, 1, 1), program(case, threads=3), keep=keep)
+    assert not ways
     assert_same_bits(found, expected)
     assert_same_bits(metrics, its_metrics)
 

@@ -46,11 +46,11 @@ class Program(Protocol):
         """Bytes of shared memory that a launch may give to each block; 0 where there is no such memory."""
         ...
 
-    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False, shared_bytes: int = 0) -> None:
+    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False, shared_bytes: int = 0) -> float:
         """Run the kernel once for each argument list; the last two arguments are the range of networks.
 
-        together: the calls wait for each other, so all of them have to run at the same time. shared_bytes: of shared
-        memory for each block.
+        together: the calls wait for each other, so all of them have to run at the same time; returns the least share
+        of a processor that one of them had, else 1. shared_bytes: of shared memory for each block.
         """
         ...
 
@@ -68,6 +68,10 @@ class Backend(Protocol):
 
     def to_host(self, array: Array) -> np.ndarray:
         """The array's values as a NumPy array; waits for the device. On the host itself it may be the same memory."""
+        ...
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """An array of whatever values, which begins with a cache line, so that vectors do not lie across two."""
         ...
 
     def synchronize(self) -> None:

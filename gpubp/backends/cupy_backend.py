@@ -41,6 +41,9 @@ class CupyBackend:
     def to_host(self, array: Any) -> np.ndarray:
         return self.xp.asnumpy(array)
 
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        return self.xp.empty(shape, dtype=dtype)  # CUDA's allocations begin at multiples of 256 bytes at the least
+
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
 

@@ -47,7 +47,7 @@ class CupyProgram:
     def shared_room(self) -> int:
         return self.most_shared - STATIC_SHARED
 
-    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False, shared_bytes: int = 0) -> None:
+    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False, shared_bytes: int = 0) -> float:
         """One launch for each argument list, in order, on the current stream; returns without waiting."""
         kernel = self.module.get_function(name)
         if shared_bytes > WITHOUT_ASKING:
@@ -57,6 +57,7 @@ class CupyProgram:
             blocks = -(-(last - first) // self.networks_per_block)
             arguments = tuple(_argument(argument) for argument in call)
             kernel((blocks,), (self.threads,), arguments, shared_mem=shared_bytes)
+        return 1.0
 
 
 def compile_for_device(cupy: Any, source: str, definitions: Mapping[str, object]) -> Path:

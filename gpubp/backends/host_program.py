@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from threading import Thread
@@ -53,29 +54,24 @@ class HostProgram:
     def shared_room(self) -> int:
         return 0
 
-    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False, shared_bytes: int = 0) -> None:
+    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False, shared_bytes: int = 0) -> float:
         """Call the function once for each argument list: arrays as pointers, None as a null pointer, ints.
 
         The calls run side by side (ctypes lets go of the interpreter's lock); all are done on return.
         """
         if not calls:
-            return
+            return 1.0
         function = self.library.function(name, [_ctype(argument) for argument in calls[0]])
         addresses: dict[int, int] = {}  # the calls share most of their arrays
         bound = [[_value(argument, addresses) for argument in call] for call in calls]
         if together and len(bound) > 1:
-            # Threads of their own: in a pool, two such launches could each wait for a member that the other keeps out.
-            helpers = [Thread(target=function, args=call) for call in bound[1:]]
-            for helper in helpers:
-                helper.start()
-            function(*bound[0])
-            for helper in helpers:
-                helper.join()
-        elif self.threads == 1 or len(bound) == 1:
+            return _run_together(function, bound)
+        if self.threads == 1 or len(bound) == 1:
             for call in bound:
                 function(*call)
         else:
             list(_pool(self.threads).map(lambda call: function(*call), bound))
+        return 1.0
 
 
 def loaded_program(source: str, definitions: Mapping[str, object]) -> HostProgram:
@@ -97,6 +93,25 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _run_together(function: Callable[..., Any], calls: Sequence[Sequence[Any]]) -> float:
+    """All calls at the same time; the least share of a processor that one of them had."""
+    shares = [1.0] * len(calls)
+
+    def run(place: int) -> None:
+        began, worked = time.perf_counter(), time.thread_time()
+        function(*calls[place])
+        shares[place] = (time.thread_time() - worked) / max(time.perf_counter() - began, 1e-9)
+
+    # Threads of their own: in a pool, two such launches could each wait for a member that the other keeps out.
+    helpers = [Thread(target=run, args=(place,)) for place in range(1, len(calls))]
+    for helper in helpers:
+        helper.start()
+    run(0)
+    for helper in helpers:
+        helper.join()
+    return min(shares)
 
 
 @lru_cache(maxsize=4)

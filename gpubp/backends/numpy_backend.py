@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import numpy as np
 from gpubp.backends.base import Memory, Program
 
 FEW_NUMBERS = 256
+CACHE_LINE = 64  # bytes; NumPy's own arrays begin at multiples of 16
 
 
 class NumpyBackend:
@@ -31,6 +33,12 @@ class NumpyBackend:
 
     def to_host(self, array: Any) -> np.ndarray:
         return np.asarray(array)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        room = np.empty(size + CACHE_LINE, dtype=np.uint8)
+        start = -room.ctypes.data % CACHE_LINE
+        return room[start : start + size].view(dtype).reshape(shape)
 
     def synchronize(self) -> None:
         """NumPy is always done."""

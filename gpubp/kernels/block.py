@@ -117,7 +117,7 @@ def packed_numbers(fan_in: int, fan_out: int, members: int | None = 1) -> int:
 
 def panel_numbers(rows: int, columns: int, members: int) -> int:
     """Of a layer's gradient, a member's part of which is taken a panel of rows at a time."""
-    columns = columns // members + 2 * STRIP
+    columns += STRIP
     return min(rows * columns, max(PANEL, TILE_ROWS * columns))
 
 
@@ -158,7 +158,7 @@ def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array)
     for first in range(0, items, at_once):
         pieces = program.pieces(first, min(first + at_once, items))
         calls = [
-            [shape, flat, X, out, n_rows, rows_at_once, xp.empty((program.columns(*piece), numbers), dtype=dtype),
+            [shape, flat, X, out, n_rows, rows_at_once, backend.empty((program.columns(*piece), numbers), dtype),
              numbers, shared, *piece]
             for piece in pieces
         ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,19 @@ from gpubp.backends import Array, Program
 from gpubp.kernels.block import BlockKernel, memory_numbers, shape_numbers
 from gpubp.training.engine import Work
 from gpubp.training.kernel_engine import KernelEngine, Run
+from gpubp.training.pace import Pace
 
-# An update of fewer operations takes less than about 200 microseconds: threads that share it would mostly wait.
-TEAM_OPERATIONS = 2e7
+MEETING = 32  # numbers for a team to meet at: see block_sync
+# Of a network's update, for each thread of a team: of fewer, about 50 microseconds, threads would mostly wait for each
+# other. Measured with two threads.
+MEMBER_OPERATIONS = 5e6
 
 
-def operations(work: Work) -> float:
-    """Of a network's update: for each row and parameter a multiply-add forward, and two backward."""
-    return 6.0 * work.architecture.n_parameters * work.batch_size
+def most_members(work: Work) -> int:
+    """Of a team of threads that train one network, by the operations of an update: for each row and parameter a
+    multiply-add forward, and two backward."""
+    operations = 6.0 * work.architecture.n_parameters * work.batch_size
+    return max(1, int(operations / MEMBER_OPERATIONS))
 
 
 class BlockEngine(KernelEngine):
@@ -41,8 +47,9 @@ class BlockEngine(KernelEngine):
         super()._lay_out(work)
         if work.weights is not None and self.weights is None:
             self.weights = self.backend.to_device(work.weights, work.dtype)
-        self.members = self.program.team(work.n_networks) if operations(work) > TEAM_OPERATIONS else 1
-        settings, xp = work.settings, self.backend.xp
+        self.members = min(self.program.team(work.n_networks), most_members(work))
+        self.pace = Pace()
+        settings = work.settings
         self.numbers = memory_numbers(
             work.architecture,
             work.batch_size,
@@ -53,7 +60,8 @@ class BlockEngine(KernelEngine):
         )
         self.shared_numbers = min(self.numbers, self.program.shared_room() // work.dtype.itemsize)
         self.memory = {
-            piece: xp.empty((self.program.columns(*piece), self.numbers), dtype=work.dtype) for _, piece in self.calls
+            piece: self.backend.empty((self.program.columns(*piece), self.numbers), work.dtype)
+            for _, piece in self.calls
         }
 
     def _arguments(
@@ -106,17 +114,24 @@ class BlockEngine(KernelEngine):
             self.memory[piece],
             self.numbers,
             self.shared_numbers,
-            None,  # `_launch` fills in the team
+            None,  # `_team` fills these in
             0,
             1,
             *piece,
         ]
 
-    def _launch(self, calls: list[list[Any]]) -> None:
+    def _launch(self, calls: list[list[Any]], n_epochs: int) -> None:
         if self.members == 1:
             self.program.launch(self.entry, calls, shared_bytes=self.shared_numbers * self.work.dtype.itemsize)
             return
-        for call in calls:
-            meeting = self.backend.xp.zeros(2, dtype=np.int32)
-            team = [[*call[:-5], meeting, member, self.members, *call[-2:]] for member in range(self.members)]
-            self.program.launch(self.entry, team, together=True)
+        by_team, started = self.pace.by_team(), time.perf_counter()
+        if by_team:
+            calls = [member for call in calls for member in self._team(call)]
+        share = self.program.launch(self.entry, calls, together=by_team)
+        self.pace.took(by_team, (time.perf_counter() - started) / n_epochs, share)
+
+    def _team(self, call: list[Any]) -> list[list[Any]]:
+        """The same call by each member."""
+        meeting = self.backend.empty((MEETING,), np.int32)
+        meeting[...] = 0
+        return [[*call[:-5], meeting, member, self.members, *call[-2:]] for member in range(self.members)]

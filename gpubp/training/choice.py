@@ -13,7 +13,7 @@ from gpubp.backends import Array
 from gpubp.errors import SettingsError
 from gpubp.kernels.block import refusal as block_refusal
 from gpubp.training.array_engine import ArrayEngine
-from gpubp.training.block_engine import TEAM_OPERATIONS, BlockEngine, operations
+from gpubp.training.block_engine import BlockEngine, most_members
 from gpubp.training.engine import Engine, Work
 from gpubp.training.lane_engine import LaneEngine, lane_kernel
 
@@ -148,5 +148,5 @@ def block_seconds(work: Work) -> float:
     row = BLOCK_ROW + parameters * BLOCK_NUMBER
     doubles = work.dtype.itemsize / 4
     total = float(work.steps.sum()) * update + float(work.rows.count.sum()) * row
-    cores = CORES if operations(work) > TEAM_OPERATIONS else min(CORES, work.n_networks)
+    cores = min(CORES, work.n_networks * most_members(work))
     return doubles * total * work.settings.epochs / cores

@@ -211,7 +211,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) block_train(TRAIN_PARAM
 }
 #else
 // Trains the networks first ... last-1, one after the other; `memory` and `shuffled` are this call's own, or shared by
-// `members` calls at the same time that work on the same networks as a team; `meeting` are two zeros, theirs alone.
+// `members` calls at the same time that work on the same networks as a team; `meeting` are 32 zeros, theirs alone.
 extern "C" void block_train(TRAIN_PARAMETERS) {
   team = {member, members, meeting};
   Task task = TRAIN_TASK;

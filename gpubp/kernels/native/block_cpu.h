@@ -8,19 +8,20 @@ extern "C" int sched_yield(void);
 
 struct Team {
   int member, members;
-  int* meeting;  // two numbers that all members share: how many have arrived, and how often all have met
+  int* meeting;  // that all members share: how many have arrived, and, a cache line further on, how often all have met
 };
+#define MET 16
 static thread_local Team team __attribute__((tls_model("initial-exec"))) = {0, 1, nullptr};
 
 FN void block_sync() {
   if (team.members == 1) return;
-  int met = __atomic_load_n(team.meeting + 1, __ATOMIC_ACQUIRE);
+  int met = __atomic_load_n(team.meeting + MET, __ATOMIC_ACQUIRE);
   if (__atomic_add_fetch(team.meeting, 1, __ATOMIC_ACQ_REL) == team.members) {
     __atomic_store_n(team.meeting, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(team.meeting + 1, met + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(team.meeting + MET, met + 1, __ATOMIC_RELEASE);
     return;
   }
-  for (int spins = 0; __atomic_load_n(team.meeting + 1, __ATOMIC_ACQUIRE) == met; spins++)
+  for (int spins = 0; __atomic_load_n(team.meeting + MET, __ATOMIC_ACQUIRE) == met; spins++)
     if (spins > 2000) sched_yield();
 }
 FN bool block_first() { return team.member == 0; }
@@ -59,7 +60,6 @@ FN int padded(int columns) {
 template <class F> FN void block_elements(int rows, int columns, const F& f) {
   FOR_EACH(r, rows) for (int j = 0; j < columns; j += LANES) f(r, j);
 }
-
 // The same, one number at a time.
 template <class F> FN void block_numbers(int rows, int columns, const F& f) {
   FOR_EACH(r, rows) for (int j = 0; j < columns; j++) f(r, j);
@@ -143,9 +143,12 @@ FN Share share_of_matrix(int M, int N) {
   return {row, part_begin(M, TILE_ROWS, below + 1, down) - row, vector,
           part_begin(vectors, TILE_VECTORS, part + 1, across) - vector};
 }
-FN int most_strips(int N) {  // of a member's share
-  int strips = ((N + LANES - 1) / LANES + TILE_VECTORS - 1) / TILE_VECTORS;
-  return (strips + team.members - 1) / team.members;
+// Of an M x N matrix of weights a member has whole rows, as far as there are enough: they are neighbours in memory, where
+// what one member writes is nothing that another's processor fetches ahead.
+FN Share share_of_weights(int M, int N) {
+  if (M < TILE_ROWS * team.members) return share_of_matrix(M, N);
+  int row = share_begin(M, TILE_ROWS);
+  return {row, share_end(M, TILE_ROWS) - row, 0, (N + LANES - 1) / LANES};
 }
 #define EACH_STRIP(v, width, share) \
   for (int v = (share).vector, v##_end = v + (share).vectors, width; \
@@ -261,7 +264,7 @@ FN int panel_rows(int M, int columns) {
 // The scratch memory of a layer's products.
 FN long scratch_numbers(int I, int O) { return packed_numbers(I > O ? I : O); }
 FN long gradient_numbers(int M, int N) {  // of g, where it is not whole
-  long columns = (long)most_strips(N) * TILE_VECTORS * LANES, panel = TILE_ROWS * columns;
+  long columns = (N + LANES - 1) / LANES * LANES, panel = TILE_ROWS * columns;
   panel = panel < PANEL ? PANEL : panel;
   return team.members * (M * columns < panel ? M * columns : panel);
 }
@@ -286,7 +289,7 @@ FN void block_gradient(int M, int N, int K, const real_t* A, long lda, const rea
                        long ldg, const F f) {
   bool fits = (long)N * (M + LANES) <= gradient_numbers(M, N);
   if (!whole && fits && is_narrow(M, N, LANES)) return narrow_gradient(M, N, K, A, lda, B, ldb, g, f);
-  Share own = share_of_matrix(M, N);
+  Share own = share_of_weights(M, N);
   if (own.rows * own.vectors == 0) return;
   if (!whole) {
     g += team.member * (gradient_numbers(M, N) / team.members);
