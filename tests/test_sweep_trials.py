@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +313,25 @@ def test_ctrl_c_keeps_what_is_done() -> None:
     assert [trial.status for trial in result.trials] == ["complete", "unfinished", "unfinished"]
     assert result.interrupted
     assert result.best.number == 0
+
+
+def test_ctrl_c_ends_the_first_trial_though_the_time_is_over() -> None:
+    """Trained in other threads, which hear of no Ctrl-C, it would go on, for a sweep to have something to show."""
+    space = {"hidden": [(3,), (4,)], "epochs": 100_000}
+    budget, began, shares = 0.05, time.perf_counter(), []
+
+    def interrupt(progress: Any) -> None:
+        shares.append(progress.share)
+        if time.perf_counter() > began + 5 * budget and not requested:
+            requested.append(True)
+            signal.raise_signal(signal.SIGINT)
+
+    requested: list[bool] = []
+    result = sweep(X, Y, space, strategy="grid", cv=3, engine="block", budget=budget, watch=[interrupt])
+    assert requested
+    assert result.interrupted
+    assert [trial.status for trial in result.trials] == ["unfinished", "unfinished"]
+    assert 0.0 < shares[-1] < 1.0
 
 
 @pytest.mark.parametrize("engine", ["array", "block"])
