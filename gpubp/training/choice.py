@@ -29,11 +29,12 @@ ARRAY_NETWORK = 0.1e-6  # of an update, for each network
 ARRAY_PARAMETER, ARRAY_PARAMETER_SLOT = 2e-9, 1e-9  # of an update, for each network's parameter; and for its slots
 ARRAY_ROW, ARRAY_SHUFFLED_ROW = 0.1e-6, 0.4e-6  # for each network's row; its place in the shuffle
 ARRAY_NUMBER = 0.1e-9  # for each network's row and parameter: matrix products
-LANE_OPERATION = 0.25e-9  # one vector instruction
+LANE_OPERATION = 0.3e-9  # one vector instruction
 LANE_SHUFFLE = 200  # of them for a row's place in the shuffle
 LANE_BYTES, CORES = 64, 2  # of a vector, and how many vectors of networks are trained side by side
-BLOCK_UPDATE, BLOCK_ROW = 0.6e-6, 40e-9  # of an update, whatever its size; of a row: gathering it, its loss
-BLOCK_NUMBER = 0.08e-9  # for each row and parameter: six operations
+SHORT_BYTES, SHORT = 16, 0.4  # of the vector that so few networks get, and how long its instructions take compared
+BLOCK_UPDATE, BLOCK_ROW = 0.5e-6, 30e-9  # of an update, whatever its size; of a row: gathering it, its loss
+BLOCK_NUMBER = 0.07e-9  # for each row and parameter: six operations
 BLOCK_PARAMETER, BLOCK_PARAMETER_SLOT = 0.1e-9, 0.15e-9  # of an update; and for its slots
 # Ctrl-C waits for the end of a block engine's epoch: networks of more parameters are its work only as long as all of
 # them together are expected to take no longer for an epoch than so many seconds.
@@ -137,8 +138,10 @@ def lane_seconds(work: Work) -> float:
     operations = per_epoch * work.settings.epochs
     if work.backend.name == "cupy":
         return operations * CUDA_LANE_OPERATION * max(1.0, work.n_networks / CUDA_THREADS)
-    groups = -(-work.n_networks * work.dtype.itemsize // LANE_BYTES)
-    return operations * LANE_OPERATION * max(1.0, groups / CORES)
+    networks = work.n_networks * work.dtype.itemsize
+    if networks <= SHORT_BYTES:
+        return operations * LANE_OPERATION * SHORT
+    return operations * LANE_OPERATION * max(1.0, -(-networks // LANE_BYTES) / CORES)
 
 
 def block_seconds(work: Work) -> float:
