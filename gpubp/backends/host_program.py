@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from threading import Thread
 from typing import Any
@@ -66,11 +67,15 @@ class HostProgram:
         bound = [[_value(argument, addresses) for argument in call] for call in calls]
         if together and len(bound) > 1:
             return _run_together(function, bound)
-        if self.threads == 1 or len(bound) == 1:
-            for call in bound:
-                function(*call)
-        else:
-            list(_pool(self.threads).map(lambda call: function(*call), bound))
+        left: deque[Sequence[Any]] = deque(bound)
+        helpers = [
+            _pool(self.threads - 1).submit(_work_off, function, left) for _ in range(min(self.threads, len(bound)) - 1)
+        ]
+        try:
+            _work_off(function, left)  # this thread is awake already
+        finally:  # also after Ctrl-C: the memory that the calls work in is theirs until they are done
+            left.clear()
+            wait(helpers)
         return 1.0
 
 
@@ -95,6 +100,16 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _work_off(function: Callable[..., Any], calls: deque[Sequence[Any]]) -> None:
+    """What is left of the calls, which others take from as well."""
+    while True:
+        try:
+            call = calls.popleft()
+        except IndexError:
+            return
+        function(*call)
+
+
 def _run_together(function: Callable[..., Any], calls: Sequence[Sequence[Any]]) -> float:
     """All calls at the same time; the least share of a processor that one of them had."""
     shares = [1.0] * len(calls)
@@ -108,9 +123,11 @@ def _run_together(function: Callable[..., Any], calls: Sequence[Sequence[Any]]) 
     helpers = [Thread(target=run, args=(place,)) for place in range(1, len(calls))]
     for helper in helpers:
         helper.start()
-    run(0)
-    for helper in helpers:
-        helper.join()
+    try:
+        run(0)
+    finally:
+        for helper in helpers:
+            helper.join()
     return min(shares)
 
 
