@@ -6,18 +6,22 @@ import ctypes
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread, Timer
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gpubp.backends import kernel_cache
 from gpubp.backends.host_compiler import Compiler, HostLibrary, compile_library, find_compiler, runnable_isas
+from gpubp.backends.host_program import HostProgram
 from gpubp.backends.kernel_cache import cache_entries, cache_folder, clear_cache
 from gpubp.errors import BackendError
 
@@ -310,6 +314,7 @@ def test_a_damaged_entry_is_built_again(damage: Callable[[Path], None], folder: 
 RACER = """
 import ctypes, sys
 from pathlib import Path
+from threading import Thread, Timer
 from gpubp.backends.host_compiler import compile_library
 library = compile_library(sys.argv[1], {"VALUE": 42}, include=Path(sys.argv[2]))
 print(library.function("answer", (), ctypes.c_int)(), library.cached)
@@ -451,3 +456,42 @@ def test_a_process_loads_a_program_once(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert loaded_program(source, {"WIDTH": 4}).lanes == 4
     monkeypatch.setenv("GPUBP_CACHE_DIR", str(tmp_path / "elsewhere"))
     assert loaded_program(source, {"WIDTH": 3}) is not one
+
+
+SLEEPERS = """
+extern "C" int usleep(unsigned);
+extern "C" void doze(int* done, int first, int last) {
+  usleep(20000);
+  for (int i = first; i < last; i++) __atomic_add_fetch(done + i, 1, __ATOMIC_RELAXED);
+}
+extern "C" int lane_count() { return 1; }
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_every_call_of_a_launch_is_made_once(folder: Path, threads: int) -> None:
+    sleepers = HostProgram(SLEEPERS, {}, threads=threads)
+    done = np.zeros(40, dtype=np.int32)
+    launches = [
+        Thread(target=sleepers.launch, args=("doze", [[done, i, i + 4] for i in range(first, first + 20, 4)]))
+        for first in (0, 20)
+    ]
+    for launch in launches:  # at the same time
+        launch.start()
+    for launch in launches:
+        launch.join()
+    sleepers.launch("doze", [[done, i, i + 1] for i in range(3)])
+    assert done.tolist() == [2, 2, 2, *[1] * 37]
+
+
+def test_ctrl_c_waits_for_the_calls_that_have_begun(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their arrays are let go of after it."""
+    sleepers = HostProgram(SLEEPERS, {}, threads=2)
+    done = np.zeros(200, dtype=np.int32)
+    Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        sleepers.launch("doze", [[done, i, i + 1] for i in range(200)])
+    found = done.copy()
+    assert 0 < found.sum() < 200
+    time.sleep(0.1)
+    assert done.tolist() == found.tolist()

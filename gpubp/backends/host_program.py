@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 import numpy as np
@@ -67,15 +67,12 @@ class HostProgram:
         bound = [[_value(argument, addresses) for argument in call] for call in calls]
         if together and len(bound) > 1:
             return _run_together(function, bound)
-        left: deque[Sequence[Any]] = deque(bound)
-        helpers = [
-            _pool(self.threads - 1).submit(_work_off, function, left) for _ in range(min(self.threads, len(bound)) - 1)
-        ]
-        try:
-            _work_off(function, left)  # this thread is awake already
-        finally:  # also after Ctrl-C: the memory that the calls work in is theirs until they are done
-            left.clear()
-            wait(helpers)
+        if self.threads == 1 or len(bound) == 1:
+            for call in bound:
+                function(*call)
+        else:
+            with _Launch() as launch:
+                _share_out(function, bound, self.threads, takes_part=launch.is_alone)
         return 1.0
 
 
@@ -100,14 +97,45 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _work_off(function: Callable[..., Any], calls: deque[Sequence[Any]]) -> None:
-    """What is left of the calls, which others take from as well."""
-    while True:
-        try:
-            call = calls.popleft()
-        except IndexError:
-            return
-        function(*call)
+class _Launch:
+    """One at a time is alone: it begins while no other is in progress."""
+
+    _lock, _in_progress = Lock(), 0
+
+    def __enter__(self) -> _Launch:
+        with _Launch._lock:
+            self.is_alone = _Launch._in_progress == 0
+            _Launch._in_progress += 1
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with _Launch._lock:
+            _Launch._in_progress -= 1
+
+
+def _share_out(function: Callable[..., Any], calls: Sequence[Sequence[Any]], threads: int, takes_part: bool) -> None:
+    """All calls, by the pool's threads; takes_part: and by this one, which is awake already. Where several threads
+    launch at a time, the pool's, as many as there are cores, do it all: more would only take turns.
+    """
+    left: deque[Sequence[Any]] = deque(calls)
+
+    def work() -> None:
+        while left:
+            try:
+                call = left.popleft()
+            except IndexError:  # another took it
+                return
+            function(*call)
+
+    helpers = [_pool(threads).submit(work) for _ in range(min(threads, len(calls)) - takes_part)]
+    try:
+        if takes_part:
+            work()
+        wait(helpers)
+    except BaseException:  # Ctrl-C: the memory that the calls work in is theirs until they are done
+        left.clear()
+        wait(helpers)
+        raise
 
 
 def _run_together(function: Callable[..., Any], calls: Sequence[Sequence[Any]]) -> float:
