@@ -35,6 +35,7 @@ CANDIDATES = ("c++", "g++", "clang++")
 FLAGS = ("-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
 # g++'s -O3 takes a third longer than what our kernels gain from of it, and makes them no faster (docs/performance.md).
 GNU = ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-fpeel-loops", "-funswitch-loops", "-falign-loops=32")
+GNU_X86 = ("-mtune=generic",)  # what g++ 12 takes to be good for AMD's Zen makes lanes a quarter slower
 OTHERS = ("-O3",)
 # an instruction set, the macros that a compiler defines where the CPU has it, and the flag that asks for it
 ISAS: dict[str, tuple[frozenset[str], str]] = {
@@ -140,7 +141,7 @@ def compile_library(
     defined = {name: _definition(name, value) for name, value in sorted(definitions.items())}
     machine = (_native_flag() if isa == "native" else ISAS[isa][1],)
     macros = _target_macros(compiler.command, machine)
-    flags = (*FLAGS, *(GNU if _is_gnu(macros) else OTHERS), *machine, *extra)
+    flags = (*FLAGS, *machine, *_optimization(macros), *extra)
     folders = [include.resolve()] if isinstance(include, Path) else [path.resolve() for path in include]
     key = _key(source, defined, flags, compiler, folders, macros)
     folder = private_folder()
@@ -220,10 +221,12 @@ def _target_macros(command: tuple[str, ...], machine: tuple[str, ...]) -> str:
     return "\n".join(sorted(said.stdout.splitlines())) if said.returncode == 0 else ""
 
 
-def _is_gnu(macros: str) -> bool:
-    """Others define __GNUC__ as well."""
+def _optimization(macros: str) -> tuple[str, ...]:
+    """The flags that this compiler knows; others than GNU's define __GNUC__ as well."""
     names = set(re.findall(r"#define (\w+)", macros))
-    return "__GNUC__" in names and "__clang__" not in names
+    if "__GNUC__" not in names or "__clang__" in names:
+        return OTHERS
+    return (*GNU, *(GNU_X86 if "__x86_64__" in names else ()))
 
 
 def _run(command: Sequence[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
