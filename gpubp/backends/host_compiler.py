@@ -33,7 +33,7 @@ Isa = Literal["native", "sse2", "avx2", "avx512"]
 
 CANDIDATES = ("c++", "g++", "clang++")
 FLAGS = ("-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
-# g++'s -O3 takes a third longer than what our kernels gain from of it, and makes them no faster (docs/performance.md).
+# g++'s -O3 takes a third longer than those parts of it that kernels gain from, and makes them no faster.
 GNU = ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-fpeel-loops", "-funswitch-loops", "-falign-loops=32")
 GNU_X86 = ("-mtune=generic",)  # what g++ 12 takes to be good for AMD's Zen makes lanes a quarter slower
 OTHERS = ("-O3",)
