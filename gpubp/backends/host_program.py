@@ -148,7 +148,8 @@ def _run_together(function: Callable[..., Any], calls: Sequence[Sequence[Any]]) 
         shares[place] = (time.thread_time() - worked) / max(time.perf_counter() - began, 1e-9)
 
     # Threads of their own: in a pool, two such launches could each wait for a member that the other keeps out.
-    helpers = [Thread(target=run, args=(place,)) for place in range(1, len(calls))]
+    # Daemons: they would wait without end for this one, if Ctrl-C came before its call.
+    helpers = [Thread(target=run, args=(place,), daemon=True) for place in range(1, len(calls))]
     for helper in helpers:
         helper.start()
     try:
