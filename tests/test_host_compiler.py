@@ -314,7 +314,6 @@ def test_a_damaged_entry_is_built_again(damage: Callable[[Path], None], folder: 
 RACER = """
 import ctypes, sys
 from pathlib import Path
-from threading import Thread, Timer
 from gpubp.backends.host_compiler import compile_library
 library = compile_library(sys.argv[1], {"VALUE": 42}, include=Path(sys.argv[2]))
 print(library.function("answer", (), ctypes.c_int)(), library.cached)
@@ -484,7 +483,7 @@ def test_every_call_of_a_launch_is_made_once(folder: Path, threads: int) -> None
     assert done.tolist() == [2, 2, 2, *[1] * 37]
 
 
-def test_ctrl_c_waits_for_the_calls_that_have_begun(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_waits_for_the_calls_that_have_begun(folder: Path) -> None:
     """Their arrays are let go of after it."""
     sleepers = HostProgram(SLEEPERS, {}, threads=2)
     done = np.zeros(200, dtype=np.int32)
