@@ -165,6 +165,7 @@ def train_narrow(backend: Backend) -> None:
 def train_side_by_side(backend: Backend, defect: bool) -> None:
     """One network by a team of two threads, and several networks by two threads."""
     block_engine.MEMBER_OPERATIONS = 1
+    block_engine.others_waiting = lambda: 0.0
     for case in SHARED_WORK:
         for count in (1, 5):
             engine = bit_cases.engine(backend, case, epochs=3, keep=np.arange(count))
@@ -191,7 +192,7 @@ def train_large(backend: Backend, rows: int) -> None:
 def no_team(engine: KernelEngine) -> None:
     """Two threads train the same networks without knowing of each other."""
 
-    def launch(calls: list[list[Any]], n_epochs: int) -> None:
+    def launch(calls: list[list[Any]]) -> None:
         for call in calls:
             solo = [*call[:-5], None, 0, 1, *call[-2:]]
             engine.program.launch(engine.entry, [solo, solo], together=True)

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
+from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
@@ -95,6 +96,15 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def others_waiting() -> float:
+    """How many other threads want the cores that this process may use, now; 0 where the system does not tell."""
+    try:
+        running = int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0])
+    except (OSError, ValueError, IndexError):  # not on Linux
+        return 0.0
+    return max(0, running - 1) * available_cores() / (os.cpu_count() or 1)
 
 
 class _Launch:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Program
+from gpubp.backends.host_program import others_waiting
 from gpubp.kernels.block import BlockKernel, memory_numbers, shape_numbers
 from gpubp.training.engine import Work
+from gpubp.training.interruption import Interruption
 from gpubp.training.kernel_engine import KernelEngine, Run
 from gpubp.training.pace import Pace
 
@@ -48,7 +50,7 @@ class BlockEngine(KernelEngine):
         if work.weights is not None and self.weights is None:
             self.weights = self.backend.to_device(work.weights, work.dtype)
         self.members = min(self.program.team(work.n_networks), most_members(work))
-        self.pace = Pace()
+        self.pace, self.by_team, self.share = Pace(), False, 1.0
         settings = work.settings
         self.numbers = memory_numbers(
             work.architecture,
@@ -120,15 +122,25 @@ class BlockEngine(KernelEngine):
             *piece,
         ]
 
-    def _launch(self, calls: list[list[Any]], n_epochs: int) -> None:
+    def run(self, epoch: int, n_epochs: int, interruption: Interruption) -> tuple[Array, int]:
         if self.members == 1:
+            return super().run(epoch, n_epochs, interruption)
+        done: list[Array] = []
+        end = epoch + n_epochs
+        while epoch < end:
+            self.by_team, count = self.pace.next(end - epoch, others_waiting() < self.members)
+            started = time.perf_counter()
+            done.append(super().run(epoch, count, interruption)[0])
+            self.pace.took(self.by_team, count, time.perf_counter() - started, self.share)
+            epoch += count
+        return self.backend.xp.concatenate(done, axis=1), 0
+
+    def _launch(self, calls: list[list[Any]]) -> None:
+        if self.by_team:
+            team = [member for call in calls for member in self._team(call)]
+            self.share = self.program.launch(self.entry, team, together=True)
+        else:
             self.program.launch(self.entry, calls, shared_bytes=self.shared_numbers * self.work.dtype.itemsize)
-            return
-        by_team, started = self.pace.by_team(), time.perf_counter()
-        if by_team:
-            calls = [member for call in calls for member in self._team(call)]
-        share = self.program.launch(self.entry, calls, together=by_team)
-        self.pace.took(by_team, (time.perf_counter() - started) / n_epochs, share)
 
     def _team(self, call: list[Any]) -> list[list[Any]]:
         """The same call by each member."""

@@ -118,7 +118,7 @@ class KernelEngine:
             self._arguments(run, piece, shuffled, epoch, n_epochs, factors[run], sums)
             for (run, piece), shuffled in zip(self.calls, self.shuffled, strict=True)
         ]
-        self._launch(calls, n_epochs)
+        self._launch(calls)
         metrics = sums.astype(np.float64)
         metrics[0] /= self.denominator
         if self.held_weight is None:
@@ -129,7 +129,7 @@ class KernelEngine:
                 metrics[2] /= self.held_weight
         return metrics, 0
 
-    def _launch(self, calls: list[list[Any]], n_epochs: int) -> None:
+    def _launch(self, calls: list[list[Any]]) -> None:
         self.program.launch(self.entry, calls)
 
     def _factors(self, run: Run, epoch: int, n_epochs: int) -> Array | None:

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 CROWDED = 0.9  # of a processor: with less for one of its members, a team waits
-FIRST_TRIAL, TRY_AGAIN = 8, 32  # calls
+RARELY = 50  # the slower way is tried again after so many times the seconds that it takes
+TRIAL = 0.01  # seconds that a trial is to take at the least, if that is more than an epoch
 
 
 class Pace:
     """A team is faster where it has processors to itself. Where other programs have some of them, or two of them are
-    one core's, its members wait for each other, and can together take several times as long as one thread. So that is
-    tried as well, at once if a member lacked a processor; then the faster way is taken, and now and then the other.
+    one core's, its members wait for each other, and can together take many times as long as one thread. So there is no
+    team where there is no room for one, and it begins with one epoch; one thread is tried as well, at once if a member
+    lacked a processor; then the faster way is taken.
     """
 
     def __init__(self) -> None:
-        self._by_team, self._alone = 0.0, 0.0  # seconds of an epoch; 0: not measured
-        self._crowded, self._calls = False, 0
+        self._epoch: dict[bool, float] = {}  # seconds of one, by a team and alone, as far as measured
+        self._since = 0.0  # seconds since the slower way was tried
+        self._crowded = False
 
-    def by_team(self) -> bool:
-        """How the next call is to be made."""
-        self._calls += 1
-        if not self._alone:
-            return not self._crowded and self._calls < FIRST_TRIAL
-        faster = self._by_team <= self._alone
-        return faster if self._calls % TRY_AGAIN else not faster
+    def next(self, n_epochs: int, room: bool = True) -> tuple[bool, int]:
+        """Whether a team is to go on, and for how many of n_epochs. room: others want fewer processors than it has."""
+        if not room:
+            return False, n_epochs
+        if True not in self._epoch:
+            return True, 1
+        alone = self._epoch.get(False, 0.0)
+        by_team = not alone or self._epoch[True] <= alone
+        slower = self._epoch.get(not by_team, self._epoch[True])
+        due = self._since >= RARELY * max(slower, TRIAL) or (self._crowded and not alone)
+        return (not by_team, min(n_epochs, max(1, int(TRIAL / slower)))) if due else (by_team, n_epochs)
 
-    def took(self, by_team: bool, seconds: float, share: float) -> None:
-        """seconds: of an epoch. share: the least share of a processor that one of the threads had."""
+    def took(self, by_team: bool, n_epochs: int, seconds: float, share: float) -> None:
+        """share: the least share of a processor that one of the threads had."""
+        slower = by_team in self._epoch and self._epoch[by_team] > self._epoch.get(not by_team, seconds)
+        self._since = 0.0 if slower or by_team not in self._epoch else self._since + seconds
+        self._epoch[by_team] = max(seconds / n_epochs, 1e-9)
         if by_team:
-            self._by_team, self._crowded = seconds, share < CROWDED
-        else:
-            self._alone = seconds
+            self._crowded = share < CROWDED
