@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 CROWDED = 0.9  # of a processor: with less for one of its members, a team waits
 RARELY = 50  # the slower way is tried again after so many times the seconds that it takes
 TRIAL = 0.01  # seconds that a trial is to take at the least, if that is more than an epoch
@@ -33,8 +35,9 @@ class Pace:
 
     def took(self, by_team: bool, n_epochs: int, seconds: float, share: float) -> None:
         """share: the least share of a processor that one of the threads had."""
-        slower = by_team in self._epoch and self._epoch[by_team] > self._epoch.get(not by_team, seconds)
-        self._since = 0.0 if slower or by_team not in self._epoch else self._since + seconds
+        known, other = self._epoch.get(by_team, math.inf), self._epoch.get(not by_team, math.inf)
+        was_trial = known > other or known == math.inf
+        self._since = 0.0 if was_trial else self._since + seconds
         self._epoch[by_team] = max(seconds / n_epochs, 1e-9)
         if by_team:
             self._crowded = share < CROWDED
