@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -30,10 +31,15 @@ hypothesis.settings.load_profile("ci")
 
 @pytest.fixture(scope="session", autouse=True)
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The user's choice of a backend does not steer the tests; compiled kernels get a folder of their own."""
+    """The user's choice of a backend does not steer the tests; compiled kernels get a folder of their own, which all
+    processes of this run share.
+    """
+    run = tmp_path_factory.getbasetemp()
+    kernels = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "gpubp-cache"
+    kernels.mkdir(mode=0o700, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("GPUBP_BACKEND", raising=False)
-        patch.setenv("GPUBP_CACHE_DIR", str(tmp_path_factory.mktemp("gpubp-cache")))
+        patch.setenv("GPUBP_CACHE_DIR", str(kernels))
         yield
 
 
