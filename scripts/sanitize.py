@@ -195,7 +195,7 @@ def no_team(engine: KernelEngine) -> None:
     def launch(calls: list[list[Any]]) -> None:
         for call in calls:
             solo = [*call[:-5], None, 0, 1, *call[-2:]]
-            engine.program.launch(engine.entry, [solo, solo], together=True)
+            engine.program.launch(engine.entry, [solo, solo], meeting=np.zeros(1, np.int32))
 
     engine._launch = launch  # type: ignore[method-assign]
 

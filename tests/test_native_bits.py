@@ -93,9 +93,11 @@ def test_several_teams_side_by_side(monkeypatch: pytest.MonkeyPatch, case: Case)
     launched: list[int] = []
 
     class Watched(HostProgram):
-        def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False, **more: int) -> float:
-            launched.append(len(calls) if together else 0)
-            return super().launch(name, calls, together, **more)
+        def launch(
+            self, name: str, calls: Sequence[Sequence[Any]], meeting: np.ndarray | None = None, **more: int
+        ) -> float:
+            launched.append(0 if meeting is None else len(calls))
+            return super().launch(name, calls, meeting, **more)
 
     ours = kernel(case)
     teams = Watched(ours.source, ours.definitions(), threads=4)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 
-from gpubp.backends.base import Array, Backend, Memory, Program, float_dtype
+from gpubp.backends.base import Array, Backend, ForkedError, Memory, Program, float_dtype
 from gpubp.backends.numpy_backend import NumpyBackend
 from gpubp.errors import BackendError, SettingsError
 
@@ -19,8 +20,9 @@ def get_backend(name: str | Backend | None = None) -> Backend:
     """The backend called `name`: "auto", "numpy" or "cupy".
 
     None means the environment variable GPUBP_BACKEND, and "auto" where that is not set. "auto" takes CuPy
-    only where it imports, sees a device and has memory, and NumPy otherwise; `backend.reason` says why. A
-    backend object is returned as it is.
+    only where it imports, sees a device and has memory, and NumPy otherwise; `backend.reason` says why. A process
+    that was forked from one that had used CUDA cannot use it: "auto" takes NumPy there, with a warning. A backend
+    object is returned as it is.
 
     Raises BackendError if "cupy" is asked for and cannot be used, SettingsError for an unknown name.
     """
@@ -39,6 +41,8 @@ def get_backend(name: str | Backend | None = None) -> Backend:
         try:
             backend = _cupy("a CUDA device is available")
         except BackendError as error:
+            if isinstance(error, ForkedError):  # there is a device, but not for this process: nothing to pass over
+                warnings.warn(f"The CPU is used. {error}", stacklevel=2)
             return NumpyBackend(str(error).split(". ")[0].rstrip("."))
         free = backend.memory().free
         if free < LEAST_FREE_MEMORY:

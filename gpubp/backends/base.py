@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpubp.errors import SettingsError
+from gpubp.errors import BackendError, SettingsError
 
 Array = Any
 """An array of the backend at hand: `numpy.ndarray` or `cupy.ndarray`."""
@@ -25,6 +25,14 @@ class Memory:
 
     free: int
     total: int
+
+
+class ForkedError(BackendError):
+    """The device was in use before this process was forked from another, and cannot be used here."""
+
+
+class TooFewThreads(Exception):
+    """Calls that have to run at the same time: no thread could be started for one of them, so none was begun."""
 
 
 class Program(Protocol):
@@ -46,11 +54,14 @@ class Program(Protocol):
         """Bytes of shared memory that a launch may give to each block; 0 where there is no such memory."""
         ...
 
-    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False, shared_bytes: int = 0) -> float:
+    def launch(
+        self, name: str, calls: Sequence[Sequence[Any]], meeting: Array | None = None, shared_bytes: int = 0
+    ) -> float:
         """Run the kernel once for each argument list; the last two arguments are the range of networks.
 
-        together: the calls wait for each other, so all of them have to run at the same time; returns the least share
-        of a processor that one of them had, else 1. shared_bytes: of shared memory for each block.
+        meeting: where calls meet that wait for each other, so that all of them have to run at the same time; its first
+        number is how many they are (see block_cpu.h). Returns the least share of a processor that one of them had,
+        else 1. TooFewThreads where they cannot; then nothing was done. shared_bytes: of shared memory for each block.
         """
         ...
 
@@ -60,7 +71,11 @@ class Backend(Protocol):
 
     name: str
     reason: str  # why this backend was taken, in a few words
-    xp: Any  # the array namespace: the module numpy or cupy
+
+    @property
+    def xp(self) -> Any:
+        """The array namespace: the module numpy or cupy."""
+        ...
 
     def to_device(self, array: Array, dtype: Any = None) -> Array:
         """Copy a host array (or pass through an array that is here already), C-contiguous."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
-from gpubp.backends.base import Memory, Program
+from gpubp.backends.base import ForkedError, Memory, Program
 from gpubp.errors import BackendError
 
 INSTALL = "Install it with: pip install 'gpubp[cuda13]' (or 'gpubp[cuda12]' for a CUDA 12 driver)."
@@ -20,17 +21,29 @@ NO_DEVICE = (
     "CuPy and a driver are installed, but no CUDA device is visible. Check `nvidia-smi` and "
     "CUDA_VISIBLE_DEVICES, or choose --backend numpy."
 )
+FORKED = (
+    "CUDA cannot be used in this process: it was forked from one that had used CUDA before, and the driver does not go "
+    "along with a fork. Start such processes by spawn (multiprocessing.get_context('spawn'), joblib's backend 'loky'), "
+    "or use the GPU in the forked processes only, or choose --backend numpy there."
+)
+
+_first_process: int | None = None  # that asked the driver for something: its forked children cannot
 
 
 class CupyBackend:
-    """Arrays in a CUDA device's memory (the current device of CuPy)."""
+    """Arrays in a CUDA device's memory (the current device of CuPy). ForkedError in a process that was forked later."""
 
     name = "cupy"
 
     def __init__(self, reason: str = "asked for") -> None:
         self.reason = reason
-        self.xp = cupy = _import_cupy()
-        _require_device(cupy)
+        self._cupy = _import_cupy()
+        _require_device(self._cupy)
+
+    @property
+    def xp(self) -> Any:
+        _require_unforked()
+        return self._cupy
 
     def to_device(self, array: Any, dtype: Any = None) -> Any:
         if isinstance(array, self.xp.ndarray):
@@ -95,8 +108,15 @@ def _import_cupy() -> Any:
     return cupy
 
 
+def _require_unforked() -> None:
+    if _first_process not in (None, os.getpid()):
+        raise ForkedError(FORKED)
+
+
 def _require_device(cupy: Any) -> None:
     """Tell a missing driver from a missing device; both leave `import cupy` working."""
+    global _first_process
+    _require_unforked()
     runtime = cupy.cuda.runtime
     try:
         if runtime.getDeviceCount() == 0:
@@ -106,9 +126,12 @@ def _require_device(cupy: Any) -> None:
             raise BackendError(NO_DEVICE) from error
         if "InsufficientDriver" in str(error):
             raise BackendError(NO_DRIVER) from error
+        if "InitializationError" in str(error):  # what the driver says after a fork, here of somebody else's use of it
+            raise ForkedError(FORKED) from error
         raise BackendError(
             f"CuPy cannot reach a CUDA device: {error}. Check `nvidia-smi`, or choose --backend numpy."
         ) from error
+    _first_process = os.getpid()
     try:
         runtime.memGetInfo()
     except runtime.CUDARuntimeError as error:

@@ -47,7 +47,7 @@ class CupyProgram:
     def shared_room(self) -> int:
         return self.most_shared - STATIC_SHARED
 
-    def launch(self, name: str, calls: Sequence[Sequence[Any]], together: bool = False, shared_bytes: int = 0) -> float:
+    def launch(self, name: str, calls: Sequence[Sequence[Any]], meeting: Any = None, shared_bytes: int = 0) -> float:
         """One launch for each argument list, in order, on the current stream; returns without waiting."""
         kernel = self.module.get_function(name)
         if shared_bytes > WITHOUT_ASKING:

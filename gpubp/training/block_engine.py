@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Program
+from gpubp.backends.base import TooFewThreads
 from gpubp.backends.host_program import others_waiting
+from gpubp.backends.host_threads import tell_of_a_missing_team
 from gpubp.kernels.block import BlockKernel, memory_numbers, shape_numbers
 from gpubp.training.engine import Work
 from gpubp.training.interruption import Interruption
 from gpubp.training.kernel_engine import KernelEngine, Run
 from gpubp.training.pace import Pace
 
-MEETING = 32  # numbers for a team to meet at: see block_sync
+MEETING = 32  # numbers for a team to meet at (block_cpu.h)
 # Of a network's update, for each thread of a team: of fewer, about 50 microseconds, threads would mostly wait for each
 # other. Measured with two threads.
 MEMBER_OPERATIONS = 5e6
@@ -128,7 +130,8 @@ class BlockEngine(KernelEngine):
         done: list[Array] = []
         end = epoch + n_epochs
         while epoch < end:
-            self.by_team, count = self.pace.next(end - epoch, others_waiting() < self.members)
+            room = self.members > 1 and others_waiting() < self.members
+            self.by_team, count = self.pace.next(end - epoch, room)
             started = time.perf_counter()
             done.append(super().run(epoch, count, interruption)[0])
             self.pace.took(self.by_team, count, time.perf_counter() - started, self.share)
@@ -136,14 +139,27 @@ class BlockEngine(KernelEngine):
         return self.backend.xp.concatenate(done, axis=1), 0
 
     def _launch(self, calls: list[list[Any]]) -> None:
-        if self.by_team:
-            team = [member for call in calls for member in self._team(call)]
-            self.share = self.program.launch(self.entry, team, together=True)
-        else:
-            self.program.launch(self.entry, calls, shared_bytes=self.shared_numbers * self.work.dtype.itemsize)
+        if not self.by_team:
+            return self._launch_alone(calls)
+        try:
+            self.share = self.program.launch(self.entry, *self._teams(calls))
+        except TooFewThreads as error:
+            self.by_team, self.members = False, 1  # as if there had never been a team
+            self._launch_alone(calls)
+            tell_of_a_missing_team(error)
 
-    def _team(self, call: list[Any]) -> list[list[Any]]:
-        """The same call by each member."""
-        meeting = self.backend.empty((MEETING,), np.int32)
+    def _launch_alone(self, calls: list[list[Any]]) -> None:
+        self.program.launch(self.entry, calls, shared_bytes=self.shared_numbers * self.work.dtype.itemsize)
+
+    def _teams(self, calls: list[list[Any]]) -> tuple[list[list[Any]], Array]:
+        """Each call by all members of a team, and where they meet."""
+        meeting = self.backend.empty((1 + len(calls), MEETING), np.int32)
         meeting[...] = 0
-        return [[*call[:-5], meeting, member, self.members, *call[-2:]] for member in range(self.members)]
+        meeting[0, 0] = len(calls) * self.members
+        meeting = meeting.reshape(-1)
+        members = [
+            [*call[:-5], meeting, member, self.members, *call[-2:]]
+            for place, call in enumerate(calls)
+            for member in range(place * self.members, (place + 1) * self.members)
+        ]
+        return members, meeting

@@ -40,8 +40,8 @@ def installed(machine: Machine = READY) -> Iterator[Any]:
     afterwards. Where the machine has no working CuPy, the import fails as it would there, and None is given.
     """
     hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_cupy(name)}
-    before = STATE.machine, STATE.counters
-    STATE.machine, STATE.counters = machine, Counters()
+    before = STATE.machine, STATE.counters, STATE.process
+    STATE.machine, STATE.counters, STATE.process = machine, Counters(), None
     finder = _FailingFinder(machine.import_error)
     try:
         if not machine.importable:
@@ -55,7 +55,7 @@ def installed(machine: Machine = READY) -> Iterator[Any]:
             sys.modules.update(modules)
             yield modules["cupy"]
     finally:
-        STATE.machine, STATE.counters = before
+        STATE.machine, STATE.counters, STATE.process = before
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)
         for name in [name for name in sys.modules if _is_cupy(name)]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 
 MIB = 1 << 20
 
 NO_DRIVER_TEXT = "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
 NO_DEVICE_TEXT = "cudaErrorNoDevice: no CUDA-capable device is detected"
+FORKED_TEXT = "cudaErrorInitializationError: initialization error"
 NO_MEMORY_TEXT = "cudaErrorMemoryAllocation: out of memory"
 
 
@@ -16,7 +18,7 @@ class CUDARuntimeError(RuntimeError):
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self.status = {NO_MEMORY_TEXT: 2, NO_DRIVER_TEXT: 35, NO_DEVICE_TEXT: 100}.get(text, 999)
+        self.status = {NO_MEMORY_TEXT: 2, FORKED_TEXT: 3, NO_DRIVER_TEXT: 35, NO_DEVICE_TEXT: 100}.get(text, 999)
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,16 @@ class State:
     def __init__(self) -> None:
         self.machine = READY
         self.counters = Counters()
+        self.process: int | None = None  # that has begun to use the driver
 
     def require_driver(self) -> None:
+        """Every call to the driver, in a process forked after the first one too, fails as it does there."""
+        if self.process not in (None, os.getpid()):
+            raise CUDARuntimeError(FORKED_TEXT)
         if self.machine.driver_error:
             raise CUDARuntimeError(self.machine.driver_error)
+        if self.machine.devices:
+            self.process = os.getpid()
 
     def require_memory(self) -> None:
         self.require_driver()

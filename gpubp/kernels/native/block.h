@@ -211,9 +211,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) block_train(TRAIN_PARAM
 }
 #else
 // Trains the networks first ... last-1, one after the other; `memory` and `shuffled` are this call's own, or shared by
-// `members` calls at the same time that work on the same networks as a team; `meeting` are 32 zeros, theirs alone.
+// `members` calls at the same time that work on the same networks as a team. A launch may be several teams: `member`
+// counts on from one to the next. `meeting`: see block_cpu.h; null where a call is alone.
 extern "C" void block_train(TRAIN_PARAMETERS) {
-  team = {member, members, meeting};
+  team = {member % members, members, meeting ? meeting + MEETING * (1 + member / members) : nullptr};
+  if (meeting && !all_begin(meeting)) return;
   Task task = TRAIN_TASK;
   Network net;
   net.lay_out(task, {nullptr, memory, shared_numbers});

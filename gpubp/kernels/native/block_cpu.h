@@ -6,12 +6,29 @@
 
 extern "C" int sched_yield(void);
 
+// Where the calls of a launch meet: how many of them have not begun yet, and for each team, `MEETING` numbers further on,
+// how many of its members have arrived, and, a cache line further on, how often all have met.
+#define MEETING 32
+#define MET 16
+// Calls that are missing where one of them cannot begin (no thread could be started for it): all others do nothing.
+#define GIVEN_UP (1 << 30)
+
 struct Team {
   int member, members;
-  int* meeting;  // that all members share: how many have arrived, and, a cache line further on, how often all have met
+  int* meeting;
 };
-#define MET 16
 static thread_local Team team __attribute__((tls_model("initial-exec"))) = {0, 1, nullptr};
+
+// Waits until all calls of the launch have begun; false where that cannot be.
+FN bool all_begin(int* meeting) {
+  int missing = __atomic_sub_fetch(meeting, 1, __ATOMIC_ACQ_REL);
+  for (int spins = 0; missing != 0; spins++) {
+    if (missing > GIVEN_UP / 2) return false;
+    if (spins > 2000) sched_yield();
+    missing = __atomic_load_n(meeting, __ATOMIC_ACQUIRE);
+  }
+  return true;
+}
 
 FN void block_sync() {
   if (team.members == 1) return;
