@@ -52,12 +52,14 @@ class RowSets:
 
 
 def _check_rows(rows: np.ndarray, n_rows: int, what: str) -> np.ndarray:
+    """A copy, and it is the copy that is checked: kernels take rows unseen, and another thread may write to `rows`."""
+    rows = np.array(rows)
     if rows.ndim != 1 or len(rows) == 0 or not np.issubdtype(rows.dtype, np.integer):
         raise DataError(f"{what} rows: expected a list of row numbers, at least one; found {rows!r:.80}.")
     outside = rows[(rows < 0) | (rows >= n_rows)]
     if len(outside):
         raise DataError(f"{what} rows: row {outside[0]} is not among the {n_rows} rows (0 to {n_rows - 1}).")
-    return rows.astype(np.int64)
+    return rows.astype(np.int64, copy=False)
 
 
 def bootstrap_rows(rows: np.ndarray, weights: np.ndarray | None, seed: int, draw: int = 0) -> np.ndarray:
