@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ class NumpyBackend:
         # exp three times as fast for many. The choice looks at one network's share (the first axis counts networks),
         # so that its result does not depend on how many there are.
         if array.size <= FEW_NUMBERS * len(array):
-            self._expit(array, out=out)
+            _expit()(array, out=out)
         else:
             np.negative(array, out=out)
             with np.errstate(over="ignore"):  # 1 / (1 + inf) is the right 0
@@ -90,11 +90,12 @@ class NumpyBackend:
             out += 1.0
             np.reciprocal(out, out=out)
 
-    @cached_property
-    def _expit(self) -> Callable[..., Any]:
-        from scipy.special import expit
 
-        return expit
+@lru_cache(maxsize=1)  # not a cached_property, which up to Python 3.11 holds a lock that a forked process may inherit
+def _expit() -> Callable[..., Any]:
+    from scipy.special import expit
+
+    return expit
 
 
 def _processor_name() -> str:

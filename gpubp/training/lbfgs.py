@@ -7,9 +7,9 @@ suits small tables: every evaluation looks at all rows, and a few hundred of the
 from __future__ import annotations
 
 import math
+import os
 import threading
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -253,27 +253,48 @@ class _ScipyOnOneThread:
     """
 
     def __init__(self) -> None:
-        self.lock, self.inside = threading.Lock(), 0
+        self.lock = threading.Lock()
+        self.inside: list[int] = []  # the threads whose fits are under way, one as often as it has begun
+        self.limited: Any = None  # what the last one is to put back
+        self.found: Any = None
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            os.register_at_fork(after_in_child=self.begin_anew)
 
-    @cached_property
+    @property
     def pool(self) -> Any:
-        from threadpoolctl import ThreadpoolController
+        if self.found is None:
+            from threadpoolctl import ThreadpoolController
 
-        found = ThreadpoolController()
-        own = [library["filepath"] for library in found.info() if _is_scipys(Path(library["filepath"]))]
-        return found.select(filepath=own)
+            found = ThreadpoolController()
+            own = [library["filepath"] for library in found.info() if _is_scipys(Path(library["filepath"]))]
+            self.found = found.select(filepath=own)
+        return self.found
 
     def __enter__(self) -> None:
         with self.lock:
-            if self.inside == 0:
-                self.limited = self.pool.limit(limits=1, user_api="blas")
-            self.inside += 1
+            self.inside.append(threading.get_ident())
+            try:
+                if self.limited is None:
+                    self.limited = self.pool.limit(limits=1, user_api="blas")
+            except BaseException:
+                self.inside.remove(threading.get_ident())
+                raise
 
     def __exit__(self, *_: object) -> None:
         with self.lock:
-            self.inside -= 1
-            if self.inside == 0:
-                self.limited.restore_original_limits()
+            self.inside.remove(threading.get_ident())
+            self.put_back()
+
+    def put_back(self) -> None:
+        if not self.inside and self.limited is not None:
+            limited, self.limited = self.limited, None
+            limited.restore_original_limits()
+
+    def begin_anew(self) -> None:
+        """In a forked process, which has only one of the threads: the fits of the others are not under way here."""
+        self.lock = threading.Lock()
+        self.inside = [thread for thread in self.inside if thread == threading.get_ident()]
+        self.put_back()
 
 
 _SCIPY_ON_ONE_THREAD = _ScipyOnOneThread()
