@@ -24,11 +24,12 @@ def progress_bar(wanted: bool) -> Iterator[list[Watch]]:
         yield []
         return
     columns = (BarColumn(bar_width=20), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(compact=True))
-    with Bar(*columns, TextColumn("{task.description}"), console=console, transient=True) as bar:
+    # without auto_refresh, which starts a thread: that cannot be done everywhere
+    with Bar(*columns, TextColumn("{task.description}"), console=console, transient=True, auto_refresh=False) as bar:
         task = bar.add_task("", total=1.0)
 
         def draw(progress: Progress) -> None:
-            bar.update(task, completed=progress.share, description=describe(progress))
+            bar.update(task, completed=progress.share, description=describe(progress), refresh=True)
 
         yield [draw]
 

@@ -35,6 +35,7 @@ def progress_bar(wanted: bool) -> Iterator[list[Callback]]:
         TextColumn("{task.description}"),
         console=console,
         transient=True,
+        auto_refresh=False,  # by a thread, which cannot be started everywhere
     ) as bar:
         yield [_Drawer(bar)]
 
@@ -50,7 +51,9 @@ class _Drawer:
         if now - self.looked < SECONDS_BETWEEN_LOOKS and report.epoch + 1 < report.n_epochs:
             return
         self.looked = now
-        self.bar.update(self.task, total=report.n_epochs, completed=report.epoch + 1, description=describe(report))
+        self.bar.update(
+            self.task, total=report.n_epochs, completed=report.epoch + 1, description=describe(report), refresh=True
+        )
 
 
 def describe(report: EpochReport) -> str:
