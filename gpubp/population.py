@@ -119,7 +119,7 @@ class Population:
             return predict(self.backend, self.architecture, self.params, on_device)
 
     def copy(self) -> Population:
-        return Population(self.architecture, self.params.copy(), self.seeds.copy(), self.backend)
+        return Population(self.architecture, self.backend.xp.array(self.params), self.seeds.copy(), self.backend)
 
     def take(self, networks: Sequence[int] | np.ndarray) -> Population:
         """A new population of the networks at these places."""

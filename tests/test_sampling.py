@@ -57,6 +57,21 @@ def test_bad_rows(rows: object, error: type, words: str) -> None:
         RowSets.of(rows, 2, 5)  # type: ignore[arg-type]
 
 
+def test_rows_that_change_while_they_are_checked() -> None:
+    """Kernels take them unseen. Here the one who looks at them changes them; in the field it is another thread."""
+
+    class Fickle(np.ndarray):
+        def __ge__(self, other: object) -> np.ndarray:
+            found = np.asarray(self) >= np.asarray(other)
+            given[:] = 10**6
+            return found
+
+    given = np.arange(5)
+    for rows in (given.view(Fickle), [given.view(Fickle)] * 2):
+        given[:] = np.arange(5)
+        assert RowSets.of(rows, 2, 5).index.max() == 4
+
+
 def test_folds_partition_the_rows_and_keep_the_classes_even() -> None:
     labels = np.repeat([0, 1, 2], [30, 20, 10])
     folds = cross_validation_folds(labels, 60, 5, 2, seed=3)
