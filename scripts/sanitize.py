@@ -1,21 +1,25 @@
 """Run small trainings by the native kernels under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer.
 
 Both branches of the kernels' source: the CPU's vectors, and CUDA's on the shim of the tests. Networks that fill no
-vector and no block, row sets of different lengths; every array ends at a red zone. A team of threads that train one
-network, and threads that train several. Defects made on purpose have to be found. Needs g++ with its libraries.
+vector and no block, row sets of different lengths; every array ends at a red zone. Teams of threads that train one
+network, threads that train several, and both where some threads cannot be started or a launch is interrupted. Defects
+made on purpose have to be found. Needs g++ with its libraries.
 
     python scripts/sanitize.py
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +27,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from gpubp.backends import Backend, NumpyBackend
+from gpubp.backends import Backend, NumpyBackend, host_threads
 from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.backends.host_program import HostProgram
 
@@ -37,6 +41,7 @@ from gpubp.kernels.architecture import Architecture
 from gpubp.population import Population
 from gpubp.training import Settings, block_engine
 from gpubp.training.block_engine import BlockEngine
+from gpubp.training.interruption import Interruption
 from gpubp.training.kernel_engine import KernelEngine
 
 MEMORY = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g1", "-O1")
@@ -47,8 +52,9 @@ CASES = [  # ragged; shuffled with Adam; four layers; row weights and clipping
 ]
 NETWORKS = (17, 5, 1)
 SHARED_WORK = [bit_cases.BLOCK_CASES[i] for i in (4, 5, 8)]  # everything; squared errors; batches of validation rows
+FEW_THREADS = bit_cases.BLOCK_CASES[8]
 IN_THE_KERNEL = re.compile(r"SUMMARY: (Address|Thread)Sanitizer: .*\b(lane|block|block_cpu|dialect)\.h:")
-BRANCHES = ("host", "cuda", "threads")
+BRANCHES = ("limits", "host", "cuda", "threads")
 JOBS = {f"{branch} defect": True for branch in BRANCHES} | dict.fromkeys(BRANCHES, False)  # has it to be stopped?
 
 
@@ -113,12 +119,12 @@ def check(job: str, is_defect: bool, environment: dict[str, str]) -> bool:
 class SanitizedBackend(NumpyBackend):
     """The CPU backend, its kernels compiled with a sanitizer."""
 
-    def __init__(self, flags: Sequence[str]) -> None:
+    def __init__(self, flags: Sequence[str], threads: int = 2) -> None:
         super().__init__()
-        self.flags = flags
+        self.flags, self.threads = flags, threads
 
     def compile(self, source: str, definitions: Mapping[str, object]) -> HostProgram:
-        return HostProgram(source, definitions, extra=self.flags, threads=2)
+        return HostProgram(source, definitions, extra=self.flags, threads=self.threads)
 
 
 def run(job: str) -> None:
@@ -126,6 +132,10 @@ def run(job: str) -> None:
     branch, _, defect = job.partition(" ")
     if branch == "threads":
         train_side_by_side(SanitizedBackend(THREADS), bool(defect))
+        train_with_few_threads(SanitizedBackend(THREADS, threads=3))
+    elif branch == "limits":
+        leave_threads_behind(SanitizedBackend(MEMORY, threads=3), bool(defect))
+        train_with_few_threads(SanitizedBackend(MEMORY, threads=3))
     elif branch == "host":
         train(SanitizedBackend(MEMORY), bool(defect))
     else:
@@ -176,6 +186,61 @@ def train_side_by_side(backend: Backend, defect: bool) -> None:
             bit_cases.run_in_calls(engine, (1, 2))
             print(f"trained {count} networks: {case}")
     train_large(backend, rows=300)
+
+
+def train_with_few_threads(backend: Backend) -> None:
+    """A team of three threads and three that share several networks, of which so many can be started."""
+    block_engine.MEMBER_OPERATIONS = 1
+    block_engine.others_waiting = lambda: 0.0
+    start = threading.Thread.start
+    for can_start in (0, 1, 2):
+        for count in (1, 5):
+            left = [None] * can_start
+
+            def limited(thread: threading.Thread, left: list[None] = left) -> None:
+                if not left:
+                    raise RuntimeError("can't start new thread")
+                left.pop()
+                start(thread)
+
+            engine = bit_cases.engine(backend, FEW_THREADS, epochs=3, keep=np.arange(count))
+            host_threads._STATE = host_threads._State()  # no helpers, nothing told
+            threading.Thread.start = limited  # type: ignore[method-assign]
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                bit_cases.run_in_calls(engine, (1, 2) if can_start < 2 or count > 1 else (1,))
+            threading.Thread.start = start  # type: ignore[method-assign]
+            assert len(told) == (can_start < 2)
+            print(f"trained {count} networks by {can_start + 1} threads of 3")
+
+
+def leave_threads_behind(backend: Backend, defect: bool) -> None:
+    """A launch is interrupted in this thread, while others train, and its arrays are let go of."""
+    host_threads._STATE = host_threads._State()
+    if defect:
+        host_threads._Launch.end = lambda launch: vars(launch).update(arrays=None)  # type: ignore[method-assign]
+    engine = bit_cases.engine(backend, FEW_THREADS, epochs=1000)
+    library = engine.program.library  # type: ignore[attr-defined]
+    kernel = library.function
+
+    def interrupted(name: str, arguments: Any) -> Any:
+        function = kernel(name, arguments)
+
+        def call(*values: Any) -> None:
+            if threading.current_thread() is threading.main_thread():
+                time.sleep(0.05)
+                raise KeyboardInterrupt
+            function(*values)
+
+        return call
+
+    object.__setattr__(library, "function", interrupted)
+    with contextlib.suppress(KeyboardInterrupt):
+        engine.run(0, 1000, Interruption())
+        raise AssertionError("it was not interrupted")
+    del engine
+    time.sleep(0.2)  # what still goes on writes to freed memory
+    print("interrupted a training of several networks")
 
 
 def train_large(backend: Backend, rows: int) -> None:
