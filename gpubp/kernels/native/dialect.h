@@ -197,9 +197,31 @@ FN lane_t lane_div(lane_t a, lane_t b) { return a / b; }
 
 // fma and square root have no operator: the vector instruction's builtin where there is one, else element by element
 // (g++ makes vector code of that too, less reliably; without fma instructions it calls the C library's exact one).
-#if defined(__clang__) && (defined(__FMA__) || defined(__aarch64__))
+#ifdef __clang__
+#if defined(__FMA__) || defined(__aarch64__)
+#if __has_builtin(__builtin_elementwise_fma)
 #define VECTOR_FMA(a, b, c) __builtin_elementwise_fma(a, b, c)
+#endif
+#if __has_builtin(__builtin_elementwise_sqrt)
 #define VECTOR_SQRT(a) __builtin_elementwise_sqrt(a)
+#endif
+#endif
+#if !defined(VECTOR_FMA) && defined(__FMA__)  // clang before 16
+#define ALL_ELEMENTS (-1), 4  // as below
+#if VECTOR_BYTES == 64 && REAL_IS_DOUBLE
+#define VECTOR_FMA(a, b, c) __builtin_ia32_vfmaddpd512_mask(a, b, c, ALL_ELEMENTS)
+#elif VECTOR_BYTES == 64
+#define VECTOR_FMA(a, b, c) __builtin_ia32_vfmaddps512_mask(a, b, c, ALL_ELEMENTS)
+#elif VECTOR_BYTES == 32 && REAL_IS_DOUBLE
+#define VECTOR_FMA(a, b, c) __builtin_ia32_vfmaddpd256(a, b, c)
+#elif VECTOR_BYTES == 32
+#define VECTOR_FMA(a, b, c) __builtin_ia32_vfmaddps256(a, b, c)
+#elif REAL_IS_DOUBLE
+#define VECTOR_FMA(a, b, c) __builtin_ia32_vfmaddpd(a, b, c)
+#else
+#define VECTOR_FMA(a, b, c) __builtin_ia32_vfmaddps(a, b, c)
+#endif
+#endif
 #elif VECTOR_BYTES == 64
 #define ALL_ELEMENTS (-1), 4  // mask, and "rounding as it is set": to nearest
 #if REAL_IS_DOUBLE
@@ -229,17 +251,20 @@ FN lane_t lane_div(lane_t a, lane_t b) { return a / b; }
 
 #ifdef VECTOR_FMA
 FN lane_t lane_fma(lane_t a, lane_t b, lane_t c) { return (lane_t)VECTOR_FMA(a, b, c); }
-FN lane_t lane_sqrt(lane_t a) { return (lane_t)VECTOR_SQRT(a); }
 #else
 FN float element_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 FN double element_fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
-FN float element_sqrt(float a) { return __builtin_sqrtf(a); }
-FN double element_sqrt(double a) { return __builtin_sqrt(a); }
 FN lane_t lane_fma(lane_t a, lane_t b, lane_t c) {
   lane_t r;
   for (int l = 0; l < LANES; l++) r[l] = element_fma(a[l], b[l], c[l]);
   return r;
 }
+#endif
+#ifdef VECTOR_SQRT
+FN lane_t lane_sqrt(lane_t a) { return (lane_t)VECTOR_SQRT(a); }
+#else
+FN float element_sqrt(float a) { return __builtin_sqrtf(a); }
+FN double element_sqrt(double a) { return __builtin_sqrt(a); }
 FN lane_t lane_sqrt(lane_t a) {
   lane_t r;
   for (int l = 0; l < LANES; l++) r[l] = element_sqrt(a[l]);
