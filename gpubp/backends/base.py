@@ -108,7 +108,9 @@ class Backend(Protocol):
         ...
 
     def compiler_missing(self) -> str | None:
-        """Why nothing can be compiled here, in words; None if it can."""
+        """Why nothing can be compiled here, in words; None if it can. The one place that knows: asked only where a
+        kernel would be taken, since finding out may take a compilation, and a reason is a warning as well, once.
+        """
         ...
 
     def compile(self, source: str, definitions: Mapping[str, object]) -> Program:

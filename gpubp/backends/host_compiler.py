@@ -15,44 +15,70 @@ import functools
 import hashlib
 import json
 import os
-import platform
 import re
 import shlex
-import shutil
-import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from gpubp.backends.kernel_cache import find_library, keep_library, private_folder, workshop
+from gpubp.backends.compiler_process import COMPILE_SECONDS, CompilerHangs, run_compiler
+from gpubp.backends.compilers import ISAS, Compiler, Isa, find_compiler, no_compiler, runnable_isas, surroundings
+from gpubp.backends.kernel_cache import (
+    PROBE,
+    VARIABLE,
+    discard_library,
+    keep_library,
+    open_library,
+    private_folder,
+    workshop,
+)
+from gpubp.backends.library_file import defect
+from gpubp.backends.once import OncePerKey
 from gpubp.errors import BackendError
 
-Isa = Literal["native", "sse2", "avx2", "avx512"]
+__all__ = [
+    "ISAS",
+    "Compiler",
+    "HostLibrary",
+    "Isa",
+    "compile_library",
+    "find_compiler",
+    "runnable_isas",
+    "why_not_compile",
+]
 
-CANDIDATES = ("c++", "g++", "clang++")
 FLAGS = ("-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
 # g++'s -O3 takes a third longer than those parts of it that kernels gain from, and makes them no faster.
 GNU = ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-fpeel-loops", "-funswitch-loops", "-falign-loops=32")
 GNU_X86 = ("-mtune=generic",)  # what g++ 12 takes to be good for AMD's Zen makes lanes a quarter slower
 OTHERS = ("-O3",)
-# an instruction set, the macros that a compiler defines where the CPU has it, and the flag that asks for it
-ISAS: dict[str, tuple[frozenset[str], str]] = {
-    "sse2": (frozenset({"__SSE2__"}), "-march=x86-64"),
-    "avx2": (frozenset({"__AVX2__", "__FMA__", "__BMI2__"}), "-march=haswell"),
-    "avx512": (frozenset({"__AVX512F__", "__AVX512DQ__", "__AVX512BW__", "__AVX512VL__"}), "-march=skylake-avx512"),
-}
+# Kernels use nothing of C++'s library, which zig would compile first: two minutes instead of ten seconds.
+ZIG = ("-nostdlib++",)
+ZIG_FIRST_SECONDS = 900.0  # for the first kernel that zig compiles, on a slow machine
 SHOWN_LINES = 20
+ROOM = 1 << 18  # bytes that must be left on the disk: a kernel takes some 100 kB
+OTHERWISE = "Set CXX to another compiler, or choose engine='array', which compiles nothing."
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Compiler:
-    """A C++ compiler that runs: its command (a program and perhaps arguments) and the first line it says of itself."""
-
-    command: tuple[str, ...]
-    version: str
+# What a kernel asks of a compiler, in short: C++17, vectors, their conversions and choices.
+PROBE_SOURCE = """
+typedef float lane_t __attribute__((vector_size(16)));
+typedef int mask_t __attribute__((vector_size(16)));
+template <int N> static inline __attribute__((always_inline)) lane_t chosen(lane_t a, lane_t b) {
+  if constexpr (N > 1) return (a < b) ? __builtin_convertvector((mask_t)(a < b), lane_t) : b;
+  return a;
+}
+extern "C" int probe(float* values) {
+  lane_t a = *(const lane_t*)values;
+  *(lane_t*)values = chosen<2>(a, a * a);
+  return GPUBP_PROBE;
+}
+"""
+PROBE_ANSWER = 41
 
 
 @dataclass(frozen=True)
@@ -63,57 +89,20 @@ class HostLibrary:
     handle: ctypes.CDLL
     cached: bool
     seconds: float
+    key: str = ""
 
     def function(self, name: str, arguments: Sequence[Any], result: Any = None) -> Callable[..., Any]:
         """The C function `name` with its ctypes signature; calling it releases the GIL."""
         try:
             found = self.handle[name]  # an object of its own per look-up, unlike attribute access
         except AttributeError as error:
-            raise BackendError(f"The compiled kernel {self.path} has no function {name!r}.") from error
+            discard_library(self.path.parent, self.key)  # whoever asks next gets a new one
+            raise BackendError(
+                f"The compiled kernel {self.path} has no function {name!r}. It was deleted, and will be compiled again."
+            ) from error
         found.argtypes = list(arguments)
         found.restype = result
         return found
-
-
-def find_compiler() -> Compiler | None:
-    """`$CXX`, else the first of c++, g++, clang++ on PATH that runs; None if there is none.
-
-    A `$CXX` that cannot be run is a BackendError: it was asked for, so nothing else is taken silently.
-    """
-    return _find_compiler(os.environ.get("CXX", "").strip(), os.environ.get("PATH", ""))
-
-
-@functools.lru_cache(maxsize=8)
-def _find_compiler(chosen: str, path: str) -> Compiler | None:
-    if chosen:
-        compiler = _try_compiler(tuple(shlex.split(chosen)), path)
-        if compiler is None:
-            raise BackendError(
-                f"The environment variable CXX names the C++ compiler {chosen!r}, which cannot be run. "
-                "Set it to a compiler (for example CXX=g++), or unset it to let gpubp look for one."
-            )
-        return compiler
-    found = (_try_compiler((name,), path) for name in CANDIDATES)
-    return next((compiler for compiler in found if compiler is not None), None)
-
-
-def _try_compiler(command: tuple[str, ...], path: str) -> Compiler | None:
-    program = shutil.which(command[0], path=path)
-    if program is None:
-        return None
-    command = (program, *command[1:])
-    try:
-        said = _run([*command, "--version"])
-    except OSError:
-        return None
-    return Compiler(command, (said.stdout.splitlines() or ["?"])[0]) if said.returncode == 0 else None
-
-
-def runnable_isas(compiler: Compiler) -> tuple[Isa, ...]:
-    """Which of the instruction sets that can be asked for by name this CPU runs, narrowest first."""
-    macros = set(re.findall(r"#define (\w+)", _target_macros(compiler.command, (_native_flag(),))))
-    names: tuple[Isa, ...] = ("sse2", "avx2", "avx512")
-    return tuple(name for name in names if ISAS[name][0] <= macros)
 
 
 def compile_library(
@@ -130,52 +119,168 @@ def compile_library(
     `definitions` become -D options (True and False as 1 and 0, sequences joined by commas); `include` is the
     folder, or folders, of the headers named in quotes; `isa` other than "native" is for tests; `extra` flags come
     last (warnings, sanitizers).
-    Raises BackendError without a compiler, for an unusable cache folder, and where the compiler rejects the source.
+    Threads that ask for the same library at the same time compile it once.
+    Raises BackendError without a compiler, for an unusable cache folder, where the compiler rejects the source, takes
+    too long or writes no library that can be loaded.
     """
     compiler = compiler or find_compiler()
     if compiler is None:
-        raise BackendError(
-            f"No C++ compiler found (looked for $CXX, {', '.join(CANDIDATES)}). Install one (Debian, Ubuntu: "
-            "apt install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install), or choose engine='array'."
-        )
+        raise no_compiler()
+    folder = private_folder()
     defined = {name: _definition(name, value) for name, value in sorted(definitions.items())}
-    machine = (_native_flag() if isa == "native" else ISAS[isa][1],)
-    macros = _target_macros(compiler.command, machine)
-    flags = (*FLAGS, *machine, *_optimization(macros), *extra)
+    macros = compiler.macros(isa)
+    flags = (*FLAGS, compiler.machine_flag(isa), *_optimization(macros, compiler), *extra)
     folders = [include.resolve()] if isinstance(include, Path) else [path.resolve() for path in include]
     key = _key(source, defined, flags, compiler, folders, macros)
-    folder = private_folder()
-    ready = find_library(folder, key)
-    if ready is not None:
-        return HostLibrary(ready, ctypes.CDLL(str(ready)), cached=True, seconds=0.0)
+    # A sanitizer finds the lines of a library by its path.
+    recipe = _Recipe(source, defined, flags, compiler, folders, pinned=not extra)
+    return _building.get((str(folder), key), lambda: _ready(folder, key, recipe.pinned) or _built(recipe, folder, key))
 
+
+_building: OncePerKey[HostLibrary] = OncePerKey()
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What a library is made of. pinned: loaded by way of its folder's descriptor."""
+
+    source: str
+    defined: dict[str, str]
+    flags: tuple[str, ...]
+    compiler: Compiler
+    include: list[Path]
+    pinned: bool = True
+
+
+def _ready(folder: Path, key: str, pinned: bool = True) -> HostLibrary | None:
+    """The kept library; one that does not load is deleted."""
+    with open_library(folder, key) as found:
+        if found is None:
+            return None
+        try:
+            return HostLibrary(found.path, ctypes.CDLL(str(found.pinned if pinned else found.path)), True, 0.0, key)
+        except OSError:
+            discard_library(folder, key)
+            return None
+
+
+def _built(recipe: _Recipe, folder: Path, key: str) -> HostLibrary:
     with workshop(folder) as place:
         start = time.perf_counter()
-        _compile(source, defined, flags, compiler, folders, place)
+        _compile(recipe, place)
         seconds = time.perf_counter() - start
-        record = {"compiler": compiler.version, "flags": flags, "definitions": defined, "seconds": seconds}
+        record = {
+            "compiler": recipe.compiler.version,
+            "flags": recipe.flags,
+            "definitions": recipe.defined,
+            "seconds": seconds,
+        }
         path = keep_library(folder, key, place / "kernel.so", record)
-    return HostLibrary(path, ctypes.CDLL(str(path)), cached=False, seconds=seconds)
+    try:
+        with open_library(folder, key) as found:
+            if found is None:  # deleted meanwhile, by `gpubp cache --clear`, say
+                raise OSError(f"{path} is gone")
+            loaded = ctypes.CDLL(str(found.pinned if recipe.pinned else found.path))
+    except OSError as error:
+        discard_library(folder, key)
+        raise BackendError(
+            f"The library that the C++ compiler has just made cannot be loaded: {error}. If {folder} is on a file "
+            f"system from which nothing may be executed, set {VARIABLE} to a folder on another one; else set CXX to "
+            f"another compiler, or choose engine='array', which compiles nothing.\ncompiler: {recipe.compiler.version}"
+        ) from error
+    return HostLibrary(path, loaded, cached=False, seconds=seconds, key=key)
 
 
-def _compile(
-    source: str, defined: dict[str, str], flags: Sequence[str], compiler: Compiler, include: list[Path], place: Path
-) -> None:
+def _compile(recipe: _Recipe, place: Path) -> None:
     """Make `place`/kernel.so. Names relative to `place`, so that equal sources give equal libraries."""
-    (place / "kernel.cpp").write_text(source)
-    options = [f"-D{name}={value}" for name, value in defined.items()]
+    compiler = recipe.compiler
+    (place / "kernel.cpp").write_text(recipe.source)
+    options = [f"-D{name}={value}" for name, value in recipe.defined.items()]
     # -iquote, not -I: a header of ours must not stand in for a system header of the same name
-    folders = [part for folder in include for part in ("-iquote", str(folder))]
-    command = [*compiler.command, *flags, *options, *folders, "kernel.cpp", "-o", "kernel.so"]
-    said = _run(command, cwd=place)
+    folders = [part for folder in recipe.include for part in ("-iquote", str(folder))]
+    command = [*compiler.command, *recipe.flags, *options, *folders, "kernel.cpp", "-o", "kernel.so"]
+    told = f"\ncompiler: {compiler.version}\ncommand: {shlex.join(command)}"
+    # Its temporary files are our own, and on the disk that there has to be room on anyway.
+    environment = {"TMPDIR": str(place), **compiler.environment()}
+    try:
+        said = run_compiler(command, _time_limit(compiler), place, environment)
+    except CompilerHangs as hangs:
+        raise BackendError(f"A kernel could not be compiled: {hangs}. {OTHERWISE}{told}") from hangs
+    except OSError as error:
+        raise BackendError(
+            f"The C++ compiler could not be started: {error.strerror or error}. {OTHERWISE}{told}"
+        ) from error
+    words = (said.stderr + said.stdout).splitlines()
+    told = "\n".join([told, *words[:SHOWN_LINES], *(["…"] if len(words) > SHOWN_LINES else [])])
     if said.returncode != 0:
-        words = (said.stderr + said.stdout).splitlines()
-        shown = "\n".join(words[:SHOWN_LINES] + (["…"] if len(words) > SHOWN_LINES else []))
+        if recipe.source != PROBE_SOURCE and _rejects_everything(recipe, place):
+            raise BackendError(
+                f"The C++ compiler does not work: it rejected a kernel of gpubp, and a program of a few lines as well "
+                f"(exit status {said.returncode}). {OTHERWISE}{told}"
+            )
         raise BackendError(
             f"The C++ compiler rejected a kernel of gpubp (exit status {said.returncode}). This is a defect of "
-            "gpubp: please report it with this message. Until then, engine='array' needs no compiler.\n"
-            f"compiler: {compiler.version}\ncommand: {shlex.join(command)}\n{shown}"
+            f"gpubp: please report it with this message. Until then, engine='array' needs no compiler.{told}"
         )
+    built = place / "kernel.so"
+    content = built.read_bytes() if built.is_file() and not built.is_symlink() else None
+    wrong = "there is none" if content is None else defect(content)
+    if wrong is not None:
+        raise BackendError(
+            f"The C++ compiler reported success, but the library that it was to write is unusable: {wrong}. "
+            f"{OTHERWISE}{told}"
+        )
+
+
+def _rejects_everything(recipe: _Recipe, place: Path) -> bool:
+    probe = _Recipe(PROBE_SOURCE, {PROBE: str(PROBE_ANSWER)}, recipe.flags, recipe.compiler, [])
+    try:
+        _compile(probe, place)
+    except BackendError:
+        return True
+    return False
+
+
+def _time_limit(compiler: Compiler) -> float:
+    """Seconds. zig compiles the parts of C's library that a program begins with, but only once."""
+    if not compiler.is_zig:
+        return COMPILE_SECONDS
+    if not _zig_told and not any(Path(folder, "o").exists() for folder in compiler.environment().values()):
+        _zig_told.append(True)
+        print(
+            "gpubp: ziglang compiles its C library before the first kernel. It takes up to a minute, once.",
+            file=sys.stderr,
+            flush=True,
+        )
+    return ZIG_FIRST_SECONDS if _zig_told else COMPILE_SECONDS
+
+
+_zig_told: list[bool] = []
+
+
+def why_not_compile() -> str | None:
+    """Why nothing can be compiled and loaded here, in words; None if it can.
+
+    The one answer to this question for a process, whoever asks: found out by compiling a few lines, the first time on
+    this machine, and by loading what became of them.
+    """
+    variables = tuple(os.environ.get(name) for name in (VARIABLE, "HOME", "XDG_CACHE_HOME"))
+    return _why_not_compile(surroundings(), variables)
+
+
+@functools.lru_cache(maxsize=16)
+def _why_not_compile(compilers: tuple[str, str, str], variables: tuple[str | None, ...]) -> str | None:
+    """The arguments are what the answer depends on."""
+    try:
+        library = compile_library(PROBE_SOURCE, {PROBE: PROBE_ANSWER}, include=())
+        with workshop(private_folder()) as place:
+            (place / "room").write_bytes(bytes(ROOM))
+    except BackendError as error:
+        return str(error)
+    numbers = (ctypes.c_float * 8)()
+    aligned = ctypes.addressof(numbers) + -ctypes.addressof(numbers) % 16
+    answered = library.function("probe", (ctypes.c_void_p,), ctypes.c_int)(aligned)
+    return None if answered == PROBE_ANSWER else f"what {library.path} computes is wrong: the compiler does not work"
 
 
 def _key(
@@ -209,28 +314,9 @@ def _definition(name: str, value: object) -> str:
     return str(value)
 
 
-def _native_flag() -> str:
-    # On ARM -march alone leaves the processor's tuning out, and clang long knew -mcpu only.
-    return "-mcpu=native" if platform.machine().lower() in ("arm64", "aarch64") else "-march=native"
-
-
-@functools.lru_cache(maxsize=32)
-def _target_macros(command: tuple[str, ...], machine: tuple[str, ...]) -> str:
-    """What the compiler predefines for this machine: one line per instruction set it will use, and its version."""
-    said = _run([*command, *machine, "-dM", "-E", "-x", "c++", os.devnull])
-    return "\n".join(sorted(said.stdout.splitlines())) if said.returncode == 0 else ""
-
-
-def _optimization(macros: str) -> tuple[str, ...]:
+def _optimization(macros: str, compiler: Compiler) -> tuple[str, ...]:
     """The flags that this compiler knows; others than GNU's define __GNUC__ as well."""
     names = set(re.findall(r"#define (\w+)", macros))
     if "__GNUC__" not in names or "__clang__" in names:
-        return OTHERS
+        return (*OTHERS, *(ZIG if compiler.is_zig else ()))
     return (*GNU, *(GNU_X86 if "__x86_64__" in names else ()))
-
-
-def _run(command: Sequence[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"LC_ALL": "C"}  # messages in English, whoever reads the report
-    return subprocess.run(
-        list(command), cwd=cwd, env=environment, capture_output=True, text=True, errors="replace", check=False
-    )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends.base import Memory, Program
+from gpubp.backends.notices import warn_once
 
 FEW_NUMBERS = 256
 CACHE_LINE = 64  # bytes; NumPy's own arrays begin at multiples of 16
@@ -63,9 +64,12 @@ class NumpyBackend:
         np.take(array, indices, axis=0, out=out, mode="clip")
 
     def compiler_missing(self) -> str | None:
-        from gpubp.backends.host_compiler import find_compiler
+        from gpubp.backends.host_compiler import why_not_compile
 
-        return None if find_compiler() is not None else "no C++ compiler was found (c++, g++ or clang++ would do)"
+        reason = why_not_compile()
+        if reason is not None:
+            warn_once(f"Training and prediction are slower here, without compiled kernels. {reason}")
+        return reason
 
     def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
         from gpubp.backends.host_program import loaded_program

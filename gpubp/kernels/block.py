@@ -125,11 +125,11 @@ def prediction_pays(backend: Backend, architecture: Architecture, n_networks: in
     """Whether prediction by blocks is likely to save the seconds that its kernel takes to compile, though it may be in
     the cache: a pure function of the work. On CUDA it has not been timed yet.
     """
-    if backend.name != "numpy" or backend.compiler_missing() is not None or refusal(architecture, 16, 0) is not None:
+    if backend.name != "numpy" or refusal(architecture, 16, 0) is not None:
         return False
     neurons = sum(architecture.sizes[1:])
     saved = SAVED_PARAMETER * architecture.n_parameters + SAVED_NEURON * neurons
-    return n_networks * n_rows * saved > PREDICTION_COMPILES
+    return n_networks * n_rows * saved > PREDICTION_COMPILES and backend.compiler_missing() is None
 
 
 def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array) -> Array:

@@ -34,11 +34,13 @@ class Engines:
     def choose(self, groups: Mapping[Hashable, Sequence[Job]], times: float = 1.0) -> dict[Hashable, str]:
         """An engine for each group. times: how much of this work there will be in all."""
         new = {key: jobs for key, jobs in groups.items() if key not in self.chosen}
-        if self.wanted != "auto" or self.backend.compiler_missing() is not None:
-            name = "array" if self.wanted == "auto" else self.wanted
-            self.chosen |= dict.fromkeys(new, name)
+        if self.wanted != "auto":
+            self.chosen |= dict.fromkeys(new, self.wanted)
         else:
             self._weigh({key: self._seconds(jobs, times) for key, jobs in new.items()}, new)
+            kernels = any(self.chosen[key] != "array" for key in new)
+            if kernels and self.backend.compiler_missing() is not None:
+                self.chosen |= dict.fromkeys(new, "array")
         return {key: self.chosen[key] for key in groups}
 
     def _weigh(self, seconds: Mapping[Hashable, dict[str, float]], groups: Mapping[Hashable, Sequence[Job]]) -> None:

@@ -80,10 +80,10 @@ def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
     seconds = estimates(work, lane=refusal is None, block=no_block is None)
     if wanted != "auto":
         return EngineChoice(wanted, "asked for", seconds)
-    missing = work.backend.compiler_missing()
+    best = min(seconds, key=lambda engine: seconds[engine] + compile_share(engine))
+    missing = None if best == "array" else work.backend.compiler_missing()
     if missing is not None:
         return EngineChoice("array", missing, seconds)
-    best = min(seconds, key=lambda engine: seconds[engine] + compile_share(engine))
     reason = "about " + ", ".join(f"{seconds[engine]:.2g} s by {engine}" for engine in seconds)
     if refusal is not None:
         reason += f"; no lanes: {refusal}"

@@ -1,0 +1,102 @@
+"""Run a compiler: within a time limit, in a process group of its own, so that all of it ends when it has to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+QUESTION_SECONDS = 20.0  # for what a compiler only says of itself
+COMPILE_SECONDS = 50.0  # for a kernel, which takes a second or two
+LAST_WORDS_SECONDS = 1.0  # for the pipes to close once a compiler was ended
+
+
+class CompilerHangs(Exception):
+    """The compiler was ended because it took longer than the time limit. Its text says which command, and how long."""
+
+
+def run_compiler(
+    command: Sequence[str],
+    seconds: float,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """What the command returned and said; environment: variables to set beside this process's own.
+
+    Raises OSError where it cannot be started, CompilerHangs after so many seconds, and KeyboardInterrupt on Ctrl-C or
+    `interrupt_compilers`. Nothing of it is left running after any of these.
+    """
+    variables = os.environ | {"LC_ALL": "C"} | dict(environment or {})  # messages in English, whoever reads the report
+    # A session of its own: a driver's children can be ended with it, and Ctrl-C at a terminal reaches us alone.
+    process = subprocess.Popen(
+        list(command),
+        cwd=cwd,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    _running.processes.add(process)
+    try:
+        output, words = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        raise CompilerHangs(f"{Path(command[0]).name} did not end within {seconds:.0f} s, and was ended") from None
+    except BaseException:  # Ctrl-C
+        _end(process)
+        raise
+    finally:
+        _running.processes.discard(process)
+    if process in _running.interrupted or process.returncode in (-signal.SIGINT, 128 + signal.SIGINT):
+        _running.interrupted.discard(process)
+        raise KeyboardInterrupt
+    return subprocess.CompletedProcess(process.args, process.returncode, output, words)
+
+
+def interrupt_compilers() -> None:
+    """End the compilers that other threads wait for: each of these threads gets a KeyboardInterrupt."""
+    for process in tuple(_running.processes):
+        _running.interrupted.add(process)
+        _kill(process)
+
+
+class _Registry:
+    """Sets whose single operations are atomic under the interpreter's lock: no lock of our own, so none to fork."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.processes: set[subprocess.Popen[str]] = set()
+        self.interrupted: set[subprocess.Popen[str]] = set()
+
+
+_running = _Registry()
+if hasattr(os, "register_at_fork"):  # the parent's compilers are not the child's to end
+    os.register_at_fork(after_in_child=_running.clear)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    _kill(process)
+    try:
+        process.communicate(timeout=LAST_WORDS_SECONDS)
+    except (subprocess.TimeoutExpired, ValueError, OSError):  # a grandchild that left the group holds a pipe
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        process.wait()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    try:
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    except (ProcessLookupError, PermissionError):  # it has ended
+        pass

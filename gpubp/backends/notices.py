@@ -1,0 +1,14 @@
+"""What this machine lacks is said once in a process, by a warning."""
+
+from __future__ import annotations
+
+import warnings
+
+_said: set[str] = set()
+
+
+def warn_once(text: str) -> None:
+    """A UserWarning, unless this text was said before, whatever the warning filters are."""
+    if text not in _said:
+        _said.add(text)
+        warnings.warn(text, UserWarning, stacklevel=3)
