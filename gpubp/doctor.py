@@ -8,6 +8,7 @@ kernels can be compiled), and with NumPy's.
 from __future__ import annotations
 
 import platform
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Backend, get_backend
-from gpubp.backends.host_compiler import find_compiler
+from gpubp.backends.host_compiler import find_compiler, why_not_compile
 from gpubp.backends.kernel_cache import cache_folder
 from gpubp.datasets import data_folder
 from gpubp.errors import BackendError, DataError, GpubpError
@@ -83,7 +84,7 @@ class Diagnosis:
     versions: dict[str, str]
     platform: str
     backends: tuple[BackendState, ...]
-    compiler: str | None  # of C++ for CPU kernels; None where there is none
+    compiler: str | None  # of C++ for CPU kernels; None where there is none that works
     compiler_message: str
     cache_folder: str
     data_folder: str | None
@@ -108,7 +109,7 @@ def examine(only: str | None = None) -> Diagnosis:
         backends=states,
         compiler=compiler,
         compiler_message=compiler_message,
-        cache_folder=str(cache_folder()),
+        cache_folder=_cache_folder(),
         data_folder=_data_folder(),
         checks=tuple(self_test(usable, compiler)),
     )
@@ -149,8 +150,21 @@ def _compiler() -> tuple[str | None, str]:
     except BackendError as error:
         return None, str(error)
     if compiler is None:
-        return None, "none found ($CXX, c++, g++, clang++): CPU training uses the array engine"
-    return " ".join(compiler.command), compiler.version
+        return None, (
+            "none found ($CXX, c++, g++, clang++, ziglang): CPU training uses the array engine. "
+            "`pip install 'gpubp[compiler]'` brings one"
+        )
+    why_not = why_not_compile()
+    if why_not is not None:
+        return None, f"{shlex.join(compiler.command)} ({compiler.version}) is of no use: {why_not}"
+    return shlex.join(compiler.command), compiler.version
+
+
+def _cache_folder() -> str:
+    try:
+        return str(cache_folder())
+    except BackendError as error:
+        return str(error)
 
 
 def _data_folder() -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Backend, float_dtype
-from gpubp.errors import DataError, SettingsError
+from gpubp.errors import BackendError, DataError, SettingsError
 from gpubp.initializers import initial_parameters
 from gpubp.kernels import block, lane
 from gpubp.kernels.architecture import Architecture
@@ -107,7 +107,12 @@ class Population:
             on_device = self.backend.to_device(X, self.dtype)
             if engine == "auto":
                 pays = X.ndim == 2 and block.prediction_pays(self.backend, self.architecture, len(self), X.shape[0])
-                engine = "block" if pays else "array"
+                if pays:
+                    try:
+                        return block.predict(self.backend, self.architecture, self.params, on_device)
+                    except BackendError as error:
+                        self.backend.compiling_failed(error)
+                engine = "array"
             if engine in ("lane", "block") and X.ndim == 2:
                 kernels = lane if engine == "lane" else block
                 return kernels.predict(self.backend, self.architecture, self.params, on_device)

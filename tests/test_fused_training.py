@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from gpubp.backends import Backend, NumpyBackend
+from gpubp.backends import host_compiler
 from gpubp.backends.host_compiler import find_compiler
 from gpubp.backends.host_program import available_cores
 from gpubp.errors import BackendError
@@ -298,6 +299,7 @@ def test_a_compiler_that_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
     expected, _ = run(monkeypatch, ALONE, fused=False)
     monkeypatch.setattr(NumpyBackend, "compile", broken)
+    monkeypatch.setattr(host_compiler, "_given_up", {})
     with pytest.warns(UserWarning, match="without compiled kernels: the compiler says no"):
         found, _ = run(monkeypatch, ALONE, fused=True)
     np.testing.assert_array_equal(found, expected)

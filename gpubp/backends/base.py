@@ -113,6 +113,10 @@ class Backend(Protocol):
         """
         ...
 
+    def compiling_failed(self, error: BackendError) -> None:
+        """A kernel that nobody asked for by name could not be had: warn of it, and try no more on a CPU."""
+        ...
+
     def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
         """Compile C++ of the kernels' dialect for this machine, or take it from the cache. May raise BackendError."""
         ...

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends.base import ForkedError, Memory, Program
+from gpubp.backends.notices import warn_once
 from gpubp.errors import BackendError
 
 INSTALL = "Install it with: pip install 'gpubp[cuda13]' (or 'gpubp[cuda12]' for a CUDA 12 driver)."
@@ -77,6 +78,9 @@ class CupyBackend:
 
     def compiler_missing(self) -> str | None:
         return None  # NVRTC comes with CUDA
+
+    def compiling_failed(self, error: BackendError) -> None:
+        warn_once(f"Training and prediction are slower here, without compiled kernels: {error}")
 
     def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
         from gpubp.backends.cupy_program import CupyProgram

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gpubp.backends.kernel_cache import find_library, keep_library, private_folder, workshop
+from gpubp.backends.kernel_cache import (
+    KEY_LENGTH,
+    discard_library,
+    find_library,
+    keep_library,
+    private_folder,
+    workshop,
+)
+from gpubp.backends.notices import warn_once
 from gpubp.errors import BackendError
 
 # As on the CPU: a product and a sum become an fma only where the source says so, and denormal numbers are numbers.
@@ -26,7 +39,7 @@ class CupyProgram:
     BLOCK_PER_NETWORK is defined as true, one for each block."""
 
     def __init__(self, cupy: Any, source: str, definitions: Mapping[str, object]) -> None:
-        self.module = cupy.RawModule(path=str(compile_for_device(cupy, source, definitions)))
+        self.module = _load(cupy, source, definitions)
         self._set_block(definitions)
         properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
         self.most_shared: int = properties["sharedMemPerBlockOptin"]
@@ -60,6 +73,44 @@ class CupyProgram:
         return 1.0
 
 
+def _load(cupy: Any, source: str, definitions: Mapping[str, object]) -> Any:
+    """The module; kept machine code that the device does not take is deleted, and compiled once again."""
+    path = compile_for_device(cupy, source, definitions)
+    try:
+        return cupy.RawModule(path=str(path))
+    except (OSError, RuntimeError):  # CuPy's errors are RuntimeErrors
+        discard_library(path.parent, path.name[:KEY_LENGTH])
+    path = compile_for_device(cupy, source, definitions)
+    try:
+        return cupy.RawModule(path=str(path))
+    except (OSError, RuntimeError) as error:
+        discard_library(path.parent, path.name[:KEY_LENGTH])
+        raise BackendError(
+            f"The CUDA device does not load a kernel that was just compiled for it: {error}. Until that is mended, "
+            "engine='array' with smaller networks compiles nothing of ours."
+        ) from error
+
+
+def _folder() -> Path:
+    """The kernel cache; where there is none, a folder that lasts as long as this process, and a warning."""
+    try:
+        return private_folder()
+    except BackendError as error:
+        warn_once(f"Kernels for the CUDA device are compiled anew in every process. {error}")
+    try:
+        return _temporary_folder(os.getpid())
+    except OSError as error:
+        raise BackendError(f"There is no folder for a kernel's machine code: {error}.") from error
+
+
+@lru_cache(maxsize=1)
+def _temporary_folder(process: int) -> Path:
+    """Mode 0700. process: a forked child has a folder of its own."""
+    folder = tempfile.mkdtemp(prefix="gpubp-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 def compile_for_device(cupy: Any, source: str, definitions: Mapping[str, object]) -> Path:
     """The file of the source's machine code for the current device, compiled by NVRTC or found in the kernel cache.
 
@@ -71,7 +122,7 @@ def compile_for_device(cupy: Any, source: str, definitions: Mapping[str, object]
     architecture = cupy.cuda.Device().compute_capability
     parts = [source, options, version, cupy.__version__, architecture]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    folder = private_folder()
+    folder = _folder()
     ready = find_library(folder, key)
     if ready is not None:
         return ready

@@ -264,13 +264,25 @@ def why_not_compile() -> str | None:
     The one answer to this question for a process, whoever asks: found out by compiling a few lines, the first time on
     this machine, and by loading what became of them.
     """
-    variables = tuple(os.environ.get(name) for name in (VARIABLE, "HOME", "XDG_CACHE_HOME"))
-    return _why_not_compile(surroundings(), variables)
+    here = _here()
+    return _given_up.get(here) or _why_not_compile(*here)
+
+
+def give_up(reason: str) -> None:
+    """From now on nothing can be compiled in this process: a kernel could not, though the few lines could."""
+    _given_up[_here()] = reason
+
+
+_given_up: dict[tuple[Any, ...], str] = {}
+
+
+def _here() -> tuple[tuple[str, str, str], tuple[str | None, ...]]:
+    """What the answer depends on."""
+    return surroundings(), tuple(os.environ.get(name) for name in (VARIABLE, "HOME", "XDG_CACHE_HOME"))
 
 
 @functools.lru_cache(maxsize=16)
 def _why_not_compile(compilers: tuple[str, str, str], variables: tuple[str | None, ...]) -> str | None:
-    """The arguments are what the answer depends on."""
     try:
         library = compile_library(PROBE_SOURCE, {PROBE: PROBE_ANSWER}, include=())
         with workshop(private_folder()) as place:

@@ -31,6 +31,7 @@ VARIABLE = "GPUBP_CACHE_DIR"
 REMEDY = f"Set {VARIABLE} to a folder of your own, or choose engine='array', which compiles nothing."
 PROBE = "GPUBP_PROBE"  # defined in a library that only shows that compiling works: no kernel
 OTHER_FOLDERS = ("zig",)  # of what else compiling keeps
+KEY_LENGTH = 64  # of a SHA-256 in hexadecimal digits
 STALE_SECONDS = 3600.0  # a workshop this old was left behind by a process that was killed
 
 
@@ -288,7 +289,7 @@ def _library_name(key: str, content: bytes) -> str:
 
 
 def _is_key(text: str) -> bool:
-    return len(text) == 64 and set(text) <= set("0123456789abcdef")
+    return len(text) == KEY_LENGTH and set(text) <= set("0123456789abcdef")
 
 
 def _parse(path: Path, content: bytes) -> CacheEntry:

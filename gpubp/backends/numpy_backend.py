@@ -15,6 +15,7 @@ import numpy as np
 
 from gpubp.backends.base import Memory, Program
 from gpubp.backends.notices import warn_once
+from gpubp.errors import BackendError
 
 FEW_NUMBERS = 256
 CACHE_LINE = 64  # bytes; NumPy's own arrays begin at multiples of 16
@@ -68,8 +69,14 @@ class NumpyBackend:
 
         reason = why_not_compile()
         if reason is not None:
-            warn_once(f"Training and prediction are slower here, without compiled kernels. {reason}")
+            warn_once(f"Training and prediction are slower here, without compiled kernels: {reason}")
         return reason
+
+    def compiling_failed(self, error: BackendError) -> None:
+        from gpubp.backends.host_compiler import give_up
+
+        give_up(str(error))
+        self.compiler_missing()
 
     def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
         from gpubp.backends.host_program import loaded_program

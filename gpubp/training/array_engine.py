@@ -6,7 +6,6 @@ each of these calls is a pass over memory, fused kernels (fused_learner.py).
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -44,7 +43,7 @@ def fused_program(work: Work) -> Program | None:
     try:
         return work.backend.compile(kernel.source, kernel.definitions())
     except BackendError as error:
-        warnings.warn(f"Large networks train more slowly, without compiled kernels: {error}", stacklevel=2)
+        work.backend.compiling_failed(error)
         return None
 
 

@@ -46,11 +46,15 @@ CUDA_THREADS = 10_000  # that run side by side
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """engine: "lane", "block" or "array"; reason: in words; seconds: the estimate for each that could serve."""
+    """engine: "lane", "block" or "array"; reason: in words; seconds: the estimate for each that could serve.
+
+    asked_for: by name, so that no other engine will do.
+    """
 
     engine: str
     reason: str
     seconds: dict[str, float]
+    asked_for: bool = True
 
     def build(self, work: Work, params: Array) -> Engine:
         """params (P, K) is trained in place."""
@@ -83,14 +87,14 @@ def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
     best = min(seconds, key=lambda engine: seconds[engine] + compile_share(engine))
     missing = None if best == "array" else work.backend.compiler_missing()
     if missing is not None:
-        return EngineChoice("array", missing, seconds)
+        return EngineChoice("array", missing, seconds, asked_for=False)
     reason = "about " + ", ".join(f"{seconds[engine]:.2g} s by {engine}" for engine in seconds)
     if refusal is not None:
         reason += f"; no lanes: {refusal}"
     fastest = min(seconds, key=lambda engine: seconds[engine])
     if best == "array" and fastest != "array":
         reason += f"; compiling a kernel (about {COMPILE_SECONDS[fastest]:g} s, once) would not pay"
-    return EngineChoice(best, reason, seconds)
+    return EngineChoice(best, reason, seconds, asked_for=False)
 
 
 def softmax_refusal(work: Work) -> str | None:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Backend
-from gpubp.errors import SettingsError
+from gpubp.errors import BackendError, SettingsError
 from gpubp.population import Population
 from gpubp.sampling import Rows
 from gpubp.training.choice import EngineChoice, choose_engine
 from gpubp.training.early_stopping import Stopper
-from gpubp.training.engine import Work, hyperparameters
+from gpubp.training.engine import Engine, Work, hyperparameters
 from gpubp.training.history import Callback, EpochReport, History
 from gpubp.training.interruption import Interruption
 from gpubp.training.log import Log, diverged_epochs
@@ -114,7 +114,18 @@ class _Run:
         else:
             held = self.population.params
             on_device = held if self.in_place else held[backend.to_device(self.order)]
-        self.engine = choice.build(work.networks(self.order), on_device)
+        self.engine = self._build(work.networks(self.order), on_device)
+
+    def _build(self, work: Work, params: Array) -> Engine:
+        """The chosen engine; the array engine where nobody asked for another, and that cannot be compiled after all."""
+        try:
+            return self.choice.build(work, params)
+        except BackendError as error:
+            if self.choice.asked_for or self.choice.engine == "array":
+                raise
+            self.backend.compiling_failed(error)
+            self.choice = EngineChoice("array", f"no kernel: {error}", self.choice.seconds)
+            return self.choice.build(work, params)
 
     def _resume(self, work: Work, engine: str, snapshot: Snapshot) -> None:
         """Everything as it was in the pause; the population gets what it would have, had the training ended there."""
