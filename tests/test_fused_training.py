@@ -14,8 +14,7 @@ import covering
 import numpy as np
 import pytest
 
-from gpubp.backends import Backend, NumpyBackend
-from gpubp.backends import host_compiler
+from gpubp.backends import Backend, NumpyBackend, host_compiler
 from gpubp.backends.host_compiler import find_compiler
 from gpubp.backends.host_program import available_cores
 from gpubp.errors import BackendError
