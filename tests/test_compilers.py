@@ -22,6 +22,7 @@ from gpubp.backends.host_compiler import HostLibrary, compile_library, find_comp
 from gpubp.backends.kernel_cache import cache_entries
 from gpubp.backends.once import OncePerKey
 from gpubp.errors import BackendError
+from gpubp.training.interruption import Interruption
 
 ANSWER = 'extern "C" int answer() { return VALUE; }\n'
 REAL = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++") or ""
@@ -225,11 +226,29 @@ def test_compilers_of_other_threads_can_be_interrupted(tmp_path: Path) -> None:
     thread.start()
     while not (tmp_path / "begun").exists():
         time.sleep(0.02)
+    interrupt_compilers(1000.0)  # it has not run for so long
+    assert compiler_process._running.processes
     interrupt_compilers()
     thread.join(30)
     assert caught.is_set()
     assert not compiler_process._running.processes
     interrupt_compilers()  # nobody is left
+
+
+def test_ctrl_c_in_a_sweep_ends_a_compiler_that_hangs(tmp_path: Path) -> None:
+    """Which other threads wait for."""
+    slow = script(tmp_path / "slow", "touch begun; exec sleep 1000")
+    with Interruption() as interruption, ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(run_compiler, [str(slow)], 60, tmp_path)
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.02)
+        signal.raise_signal(signal.SIGINT)
+        assert interruption.requested
+        assert not waiting.done()  # it may be about to end
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            waiting.result(30)
 
 
 def test_a_process_that_left_its_group_keeps_nobody_waiting(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,10 @@ LAST_WORDS_SECONDS = 1.0  # for the pipes to close once a compiler was ended
 
 class CompilerHangs(Exception):
     """The compiler was ended because it took longer than the time limit. Its text says which command, and how long."""
+
+
+class CompilersInterrupted(KeyboardInterrupt):
+    """Ctrl-C, in whichever thread it arrived: raised in every thread that waits for a compiler."""
 
 
 def run_compiler(
@@ -41,7 +46,7 @@ def run_compiler(
         errors="replace",
         start_new_session=True,
     )
-    _running.processes.add(process)
+    _running.processes[process] = time.monotonic()
     try:
         output, words = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -51,28 +56,34 @@ def run_compiler(
         _end(process)
         raise
     finally:
-        _running.processes.discard(process)
-    if process in _running.interrupted or process.returncode in (-signal.SIGINT, 128 + signal.SIGINT):
+        _running.processes.pop(process, None)
+    if process in _running.interrupted:
         _running.interrupted.discard(process)
+        raise CompilersInterrupted
+    if process.returncode in (-signal.SIGINT, 128 + signal.SIGINT):
         raise KeyboardInterrupt
     return subprocess.CompletedProcess(process.args, process.returncode, output, words)
 
 
-def interrupt_compilers() -> None:
-    """End the compilers that other threads wait for: each of these threads gets a KeyboardInterrupt."""
-    for process in tuple(_running.processes):
-        _running.interrupted.add(process)
-        _kill(process)
+def interrupt_compilers(seconds: float = 0.0) -> None:
+    """End the compilers that have run for so long: each thread that waits for one gets a KeyboardInterrupt."""
+    for process, began in tuple(_running.processes.items()):
+        if time.monotonic() - began >= seconds:
+            _running.interrupted.add(process)
+            _kill(process)
 
 
 class _Registry:
-    """Sets whose single operations are atomic under the interpreter's lock: no lock of our own, so none to fork."""
+    """Their single operations are atomic under the interpreter's lock: no lock of our own, so none to fork.
+
+    processes: and since when each runs (by time.monotonic). interrupted: those that `interrupt_compilers` has ended.
+    """
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        self.processes: set[subprocess.Popen[str]] = set()
+        self.processes: dict[subprocess.Popen[str], float] = {}
         self.interrupted: set[subprocess.Popen[str]] = set()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from threading import Event, Lock
 from typing import Generic, TypeVar
 
+from gpubp.backends.compiler_process import CompilersInterrupted
 from gpubp.errors import BackendError
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ class OncePerKey(Generic[T]):
                 return self._do(key, work, do)
             work.done.wait()
             if work.error is not None:
-                raise BackendError(str(work.error)) from work.error
+                raise type(work.error)(str(work.error)) from work.error
             if work.result is not None:
                 return work.result
             # the other was interrupted: it is for this thread to do
@@ -46,7 +47,7 @@ class OncePerKey(Generic[T]):
     def _do(self, key: Hashable, work: _Work[T], do: Callable[[], T]) -> T:
         try:
             work.result = do()
-        except BackendError as error:
+        except (BackendError, CompilersInterrupted) as error:
             work.error = error
             raise
         finally:
@@ -60,4 +61,4 @@ class _Work(Generic[T]):
     def __init__(self) -> None:
         self.done = Event()
         self.result: T | None = None
-        self.error: BackendError | None = None
+        self.error: BackendError | CompilersInterrupted | None = None

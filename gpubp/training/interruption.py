@@ -6,11 +6,15 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
+LONG_COMPILATION = 5.0  # seconds: a kernel that takes less is waited for
+
 
 class Interruption:
     """Within it, the first Ctrl-C sets `requested`; a second one raises KeyboardInterrupt as usual.
 
-    Signals reach Python's main thread alone; in any other thread this does nothing.
+    Other threads may be compiling kernels: the first ends compilers that take unusually long, the second all, and the
+    threads that wait for them get a KeyboardInterrupt. Signals reach Python's main thread alone; in any other thread
+    this does nothing.
     """
 
     def __init__(self) -> None:
@@ -29,6 +33,9 @@ class Interruption:
             signal.signal(signal.SIGINT, self._previous or signal.SIG_DFL)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        from gpubp.backends.compiler_process import interrupt_compilers
+
+        interrupt_compilers(0.0 if self.requested else LONG_COMPILATION)
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
