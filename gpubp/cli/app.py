@@ -18,7 +18,7 @@ from gpubp.cli.doctor import doctor
 from gpubp.cli.evaluate import evaluate
 from gpubp.cli.explain import explain
 from gpubp.cli.groups import grouped
-from gpubp.cli.output import ClosedPipe, Interrupted, never_fail_to_encode, say
+from gpubp.cli.output import ClosedPipe, Interrupted, never_fail_to_encode, plain_warnings, say
 from gpubp.cli.predict import predict
 from gpubp.cli.report import report
 from gpubp.cli.show import show
@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     never_fail_to_encode()
     given = None if arguments is None else list(arguments)
     try:
-        code = typer.main.get_command(app).main(given, prog_name="gpubp", standalone_mode=False)
+        with plain_warnings():
+            code = typer.main.get_command(app).main(given, prog_name="gpubp", standalone_mode=False)
     except GpubpError as error:
         return fail(str(error))
     except ClickException as error:

@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gpubp.errors import DataError
@@ -34,6 +36,17 @@ def say(message: str) -> None:
         print(clean(message), file=sys.stderr, flush=True)
     except (OSError, ValueError):  # ValueError: it is closed
         return
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Within it, a warning of Python's is one line, without the place in the code that it came from."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_: f"Warning: {clean(str(message))}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def write(text: str) -> None:
