@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import copy
 import time
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 import joblib  # type: ignore[import-untyped]
+from joblib import effective_n_jobs
 from sklearn.base import clone
 from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
 from sklearn.model_selection._validation import _fit_and_score, _score
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, _num_samples
 
 from gpubp.estimators.places import is_on_device
@@ -26,6 +28,7 @@ from gpubp.sweeping.folds import Split
 from gpubp.sweeping.memory import budget_of
 from gpubp.sweeping.packing import Known, Packed, pack, unpack, weights_of, why_alone
 from gpubp.sweeping.pool import Pool
+from gpubp.training.interruption import CancelScope
 
 
 def network_of(estimator: Any) -> Any:
@@ -51,9 +54,11 @@ class Fit:
 
 @dataclass
 class Candidates:
-    """fit_params, score_params: for all rows. scorer, error_score, return_train_score: as in scikit-learn's searches.
+    """fit_params, score_params: for all rows. scorer, error_score, return_train_score, n_jobs, pre_dispatch: as in
+    scikit-learn's searches.
 
-    alone: how many fits could not be packed, by the reason.
+    alone: how many fits could not be packed, by the reason. found: what is known, by candidate and split; where Ctrl-C
+    ends it, what was until then.
     """
 
     base: Any
@@ -67,6 +72,9 @@ class Candidates:
     return_train_score: bool
     verbose: int
     memory: int | None = None
+    n_jobs: int | None = None
+    pre_dispatch: int | str = "2*n_jobs"
+    found: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
     alone: Counter[str] = field(default_factory=Counter)
     known: Known = field(default_factory=Known)
     transformed: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
@@ -76,16 +84,19 @@ class Candidates:
     def evaluate(self, candidates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """What scikit-learn's `_fit_and_score` tells, candidate by candidate, split by split."""
         places = [(c, s) for c in range(len(candidates)) for s in range(len(self.splits))]
-        found: dict[tuple[int, int], dict[str, Any]] = {}
         fits = [fit for c, parameters in enumerate(candidates) for fit in self._prepare(parameters, c)]
-        for fit, cohorts in self._train(fits):
-            result = self._finish(fit, cohorts)
-            if result is not None:
-                found[fit.candidate, fit.split] = result
-        for c, s in places:
-            if (c, s) not in found:
-                found[c, s] = self._by_itself(candidates[c], s)
-        return [found[place] for place in places]
+        with closing(self._train(fits)) as trained:
+            for fit, cohorts in trained:
+                result = self._finish(fit, cohorts)
+                if result is not None:
+                    self.found[fit.candidate, fit.split] = result
+        self._fit_alone(candidates, [place for place in places if place not in self.found])
+        return [self.found[place] for place in places]
+
+    def complete(self, n_candidates: int) -> list[int]:
+        """The places of the candidates that are known on every split."""
+        splits = range(len(self.splits))
+        return [c for c in range(n_candidates) if all((c, s) in self.found for s in splits)]
 
     def _prepare(self, parameters: Mapping[str, Any], c: int) -> list[Fit]:
         """The fits of a candidate, without those that cannot be packed, whose reason is counted. One that fails is to
@@ -93,13 +104,11 @@ class Candidates:
         """
         started = time.perf_counter()
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")  # what would warn may warn by itself, once
-                estimator = clone(self.base).set_params(**clone(parameters, safe=False))
-                reason = why_alone(network_of(estimator))
-                if reason is None:
-                    network_of(estimator)._validate_params()
-                before = joblib.hash(estimator[:-1]) if _has_transformer(estimator) else ""
+            estimator = clone(self.base).set_params(**clone(parameters, safe=False))
+            reason = why_alone(network_of(estimator))
+            if reason is None:
+                network_of(estimator)._validate_params()
+            before = joblib.hash(estimator[:-1]) if _has_transformer(estimator) else ""
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
         if reason is not None:
@@ -108,10 +117,8 @@ class Candidates:
         spent, fits = (time.perf_counter() - started) / len(self.splits), []
         for s in range(len(self.splits)):
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error")
-                    # Unfitted, so that a copy is what `clone` would give, and takes a tenth of the time.
-                    fits.append(self._packed(copy.deepcopy(estimator), c, s, before, spent))
+                # Unfitted, so that a copy is what `clone` would give, and takes a tenth of the time.
+                fits.append(self._packed(copy.deepcopy(estimator), c, s, before, spent))
             except Exception as error:
                 self.alone[f"{type(error).__name__}: {error}"] += 1
         return fits
@@ -146,7 +153,7 @@ class Candidates:
             self.rows[key] = X, y, _check_method_params(self.X, params=params, indices=indices)
         return self.rows[key]
 
-    def _train(self, fits: Sequence[Fit]) -> Iterator[tuple[Fit, list[Cohort]]]:
+    def _train(self, fits: Sequence[Fit]) -> Generator[tuple[Fit, list[Cohort]], None, None]:
         """Each, as soon as it is trained, with cohorts of its networks, one by one. What a population that fails has
         left is fitted estimator by estimator.
         """
@@ -161,12 +168,13 @@ class Candidates:
             left = len(group)
             try:
                 pool = Pool(jobs, backend, Engines(backend, engine), budget_of(backend, self.memory))
-                for cohort in pool.finish():  # others train while these are scored
-                    for p, job in enumerate(cohort.jobs):
-                        alone[job.owner], fit = cohort.take([p]), fit_of[job.owner]
-                        if all(each.owner in alone for each in fit.packed.jobs):
-                            left -= 1
-                            yield fit, [alone.pop(each.owner) for each in fit.packed.jobs]
+                with closing(pool.finish()) as trained:
+                    for cohort in trained:  # others train while these are scored
+                        for p, job in enumerate(cohort.jobs):
+                            alone[job.owner], fit = cohort.take([p]), fit_of[job.owner]
+                            if all(each.owner in alone for each in fit.packed.jobs):
+                                left -= 1
+                                yield fit, [alone.pop(each.owner) for each in fit.packed.jobs]
             except ValueError as error:  # an engine that cannot serve, data that cannot be trained on
                 self.alone[f"{type(error).__name__}: {error}"] += left
                 continue
@@ -207,25 +215,46 @@ class Candidates:
             estimator, rows = mlp, self.seen[key]
         return _score(estimator, rows, y, self.scorer, given, self.error_score), _num_samples(X)
 
-    def _by_itself(self, parameters: Mapping[str, Any], s: int) -> dict[str, Any]:
+    def _fit_alone(self, candidates: Sequence[Mapping[str, Any]], places: Sequence[tuple[int, int]]) -> None:
+        """Candidate and split after the other, or n_jobs of them at a time, where and as joblib says."""
+        if effective_n_jobs(self.n_jobs) == 1 or len(places) < 2:
+            for c, s in places:
+                self.found[c, s] = _fit_and_score(**self._arguments(candidates, c, s))
+            return
+        with CancelScope() as scope:
+            results = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)(
+                delayed(_fit_within)(scope, self._arguments(candidates, c, s)) for c, s in places
+            )
+        self.found.update(zip(places, results, strict=True))
+
+    def _arguments(self, candidates: Sequence[Mapping[str, Any]], c: int, s: int) -> dict[str, Any]:
+        """Of scikit-learn's `_fit_and_score`, which numbers candidates and splits in what it prints."""
         training, test = self.splits[s]
-        found: dict[str, Any] = _fit_and_score(
-            clone(self.base),
-            self.X,
-            self.y,
-            scorer=self.scorer,
-            train=training,
-            test=test,
-            verbose=self.verbose,
-            parameters=parameters,
-            fit_params=self.fit_params,
-            score_params=self.score_params,
-            return_train_score=self.return_train_score,
-            return_n_test_samples=True,
-            return_times=True,
-            error_score=self.error_score,
-        )
-        return found
+        return {
+            "estimator": clone(self.base),
+            "X": self.X,
+            "y": self.y,
+            "scorer": self.scorer,
+            "train": training,
+            "test": test,
+            "verbose": self.verbose,
+            "parameters": candidates[c],
+            "fit_params": self.fit_params,
+            "score_params": self.score_params,
+            "return_train_score": self.return_train_score,
+            "return_n_test_samples": True,
+            "return_times": True,
+            "split_progress": (s, len(self.splits)),
+            "candidate_progress": (c, len(candidates)),
+            "error_score": self.error_score,
+        }
+
+
+def _fit_within(scope: CancelScope, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """In whatever thread or process: one fit that ends with the scope."""
+    with scope.joined():
+        found: dict[str, Any] = _fit_and_score(**arguments)
+    return found
 
 
 def _asks_for_answers_alone(scorer: Any) -> bool:

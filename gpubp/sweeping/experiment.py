@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,7 +176,8 @@ class Experiment(Guide):
         records = self.begin(configurations)
         pool = self.pool(records, times)
         known = self.recall(pool.jobs)
-        self.follow(pool, pool.finish(known), len(known), len(pool.jobs), last=True)
+        with closing(pool.finish(known)) as trained:
+            self.follow(pool, trained, len(known), len(pool.jobs), last=True)
         for record in records:
             record.status = "complete" if record.seen.all() else "unfinished"
         return records
@@ -251,7 +253,7 @@ class Experiment(Guide):
 
     def must_end(self) -> bool:
         late = self.deadline is not None and time.perf_counter() > self.deadline
-        self.ended |= late or (self.interruption is not None and self.interruption.requested)
+        self.ended |= late or self.left or (self.interruption is not None and self.interruption.requested)
         return self.ended
 
     def must_cut(self) -> bool:
@@ -260,7 +262,7 @@ class Experiment(Guide):
             return False
         late = self.deadline is not None and time.perf_counter() > self.deadline
         interrupted = self.interruption is not None and self.interruption.requested
-        return self._scored > 0 or interrupted or not late
+        return self._scored > 0 or interrupted or self.left or not late
 
     def worked(self, network_epochs: float) -> None:
         with self._lock:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Hashable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Hashable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -56,9 +57,9 @@ class Pool:
     def engine(self, job: Job) -> str:
         return self.engine_of[population_key(job)]
 
-    def finish(self, known: Container[Job] = ()) -> Iterator[Cohort]:
+    def finish(self, known: Container[Job] = ()) -> Generator[Cohort, None, None]:
         """Train everyone to the end of their epochs, but those whose results are known. Cohorts are given as they get
-        there, and then let go.
+        there, and then let go. Closed before its end, it ends what is in training.
         """
         workers = self._workers()
         begun, fresh = self._begun([job for job in self.jobs if job not in known])
@@ -69,8 +70,9 @@ class Pool:
         starts: list[Callable[[], Cohort]] = [partial(_as_it_is, cohort) for cohort in begun]
         starts += [partial(Cohort.start, part, self.backend) for part in parts]
         tasks = (partial(self._whole, start, workers == 1) for start in starts)
-        for cohorts in in_order(tasks, workers, self.guide.tick):
-            yield from cohorts
+        with closing(in_order(tasks, workers, self.guide.tick, self.guide.leave)) as trained:
+            for cohorts in trained:
+                yield from cohorts
 
     def _begun(self, jobs: Sequence[Job]) -> tuple[list[Cohort], list[Job]]:
         """Cohorts of those of which a snapshot is kept, and the others."""

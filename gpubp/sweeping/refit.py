@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ def refit(experiment: Experiment, trial: Trial) -> Any:
     chosen = experiment.records[trial.number].configuration
     if isinstance(experiment.data, TableData):
         data = experiment.data
-        return train_model(
+        fit = train_model(
             data.table,
             data.name,
             chosen.recipe,
@@ -31,7 +32,10 @@ def refit(experiment: Experiment, trial: Trial) -> Any:
             categorical=data.categorical,
             backend=experiment.backend,
             engine=trial.engine or "auto",
-        ).model
+        )
+        if fit.history.interrupted:
+            raise KeyboardInterrupt
+        return fit.model
     refuse_what_no_estimator_is(chosen, experiment.data)
     cohort = train_on_all(experiment, [chosen])[0]
     return estimator_of(chosen, cohort, experiment.data)
@@ -51,9 +55,10 @@ def train_on_all(experiment: Experiment, chosen: list[Configuration]) -> list[Co
         )  # fmt: skip
     pool = Pool(jobs, experiment.backend, experiment.engines, experiment.memory)
     found: dict[int, Cohort] = {}
-    for cohort in pool.finish():
-        for p, job in enumerate(cohort.jobs):
-            found[job.owner] = cohort.take(np.array([p]))
+    with closing(pool.finish()) as trained:
+        for cohort in trained:
+            for p, job in enumerate(cohort.jobs):
+                found[job.owner] = cohort.take(np.array([p]))
     if pool.interrupted:
         raise KeyboardInterrupt
     for place, cohort in found.items():

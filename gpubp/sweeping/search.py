@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
 from gpubp.sweeping.candidates import Candidates, why_not_packed
+from gpubp.training.interruption import CancelScope
 
 
 class PopulationSearchCV(BaseSearchCV):
@@ -32,6 +33,10 @@ class PopulationSearchCV(BaseSearchCV):
     Results are those of the estimators fitted one by one: to the bit with a named `engine`, to rounding with "auto",
     which chooses for all fits together. Fits take what memory allows, and n_jobs is for those that cannot be packed.
 
+    Ctrl-C ends the search, in whatever it is at, with KeyboardInterrupt. The attributes then tell of the candidates
+    whose fits were all done: cv_results_, best_params_, best_score_ and best_index_ are theirs, if there are any, and
+    there is no best_estimator_.
+
     Parameters
     ----------
     estimator : estimator
@@ -42,7 +47,7 @@ class PopulationSearchCV(BaseSearchCV):
         How many candidates are drawn, for the strategy random.
     scoring : str, callable, list, tuple or dict, default=None
     n_jobs : int, default=None
-        For estimators that are not gpubp's.
+        Fits at a time, by joblib, of candidates that cannot be packed and of estimators that are not gpubp's.
     refit : bool, str or callable, default=True
     cv : int, splitter or iterable, default=None
     verbose : int, default=0
@@ -126,6 +131,10 @@ class PopulationSearchCV(BaseSearchCV):
         -------
         self : object
         """
+        with CancelScope():
+            return self._fit(X, y, params)
+
+    def _fit(self, X: Any, y: Any, params: dict[str, Any]) -> PopulationSearchCV:
         reason = why_not_packed(self.estimator, X)
         if reason is not None:
             super().fit(X, y, **params)
@@ -160,22 +169,44 @@ class PopulationSearchCV(BaseSearchCV):
             return_train_score=self.return_train_score,
             verbose=self.verbose,
             memory=self.memory,
+            n_jobs=self.n_jobs,
+            pre_dispatch=self.pre_dispatch,
         )
-        found = evaluation.evaluate(candidates)
+        try:
+            found = evaluation.evaluate(candidates)
+        except KeyboardInterrupt:
+            done = evaluation.complete(len(candidates))
+            if done:
+                self._forget_refit()
+                results = [evaluation.found[c, s] for c in done for s in range(len(splits))]
+                self._keep([candidates[c] for c in done], results, scorers, refit_metric)
+            raise
         self.alone_ = dict(evaluation.alone)
         if self.verbose > 0:
             for why, count in self.alone_.items():
                 print(f"{count} of them one by one: {why}")
+        self._keep(candidates, found, scorers, refit_metric)
+        if self.refit:
+            self._forget_refit()
+            self._refit(X, y, routed.estimator.fit)
+        return self
+
+    def _keep(
+        self, candidates: list[Mapping[str, Any]], found: list[dict[str, Any]], scorers: Any, refit_metric: str
+    ) -> None:
+        """The attributes that tell of these candidates. found: candidate by candidate, split by split."""
         _warn_or_raise_about_fit_failures(found, self.error_score)
         if callable(self.scoring):
             _insert_error_scores(found, self.error_score)
         results = self._format_results(candidates, self.n_splits_, found)
         self._choose(results, found[0]["test_scores"], refit_metric)
-        if self.refit:
-            self._refit(X, y, routed.estimator.fit)
         self.scorer_ = getattr(scorers, "_scorers", scorers) if isinstance(self.scoring, _SEVERAL) else scorers
         self.cv_results_ = results
-        return self
+
+    def _forget_refit(self) -> None:
+        """Of an earlier fit: it would be taken for the best of these candidates."""
+        for name in ("best_estimator_", "refit_time_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
 
     def _candidates(self) -> Any:
         if self.strategy == "grid":

@@ -4,38 +4,142 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from types import FrameType, TracebackType
+from typing import Any
 
 LONG_COMPILATION = 5.0  # seconds: a kernel that takes less is waited for
 
 
-class Interruption:
-    """Within it, the first Ctrl-C sets `requested`; a second one raises KeyboardInterrupt as usual.
+class CancelScope:
+    """One call's many trainings, one after another or in several threads, which end together.
 
-    Other threads may be compiling kernels: the first ends compilers that take unusually long, the second all, and the
-    threads that wait for them get a KeyboardInterrupt. Signals reach Python's main thread alone; in any other thread
-    this does nothing.
+    Within it, a training that Ctrl-C has ended raises KeyboardInterrupt, instead of returning what it has. When any
+    exception leaves the scope, what trains for it in other threads ends between two updates, and is waited for.
+    Pickled for another process, it is a scope of its own there.
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self._cancelled = False
+        self._outer: CancelScope | None = None
+        self._trainings, self._changed = 0, threading.Condition()
 
-    def __enter__(self) -> Interruption:
-        self._installed = threading.current_thread() is threading.main_thread()
-        if self._installed:
-            self._previous = signal.signal(signal.SIGINT, self._on_signal)
+    @property
+    def cancelled(self) -> bool:
+        """Whether its trainings are to end."""
+        return self._cancelled or (self._outer is not None and self._outer.cancelled)
+
+    def __enter__(self) -> CancelScope:
+        self._outer = _scope.get()
+        self._token = _scope.set(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, self._previous or signal.SIG_DFL)
+        _scope.reset(self._token)
+        if kind is not None:
+            self._cancelled = True
+            with self._changed:
+                self._changed.wait_for(lambda: self._trainings == 0)
+
+    def __reduce__(self) -> Any:
+        return CancelScope, ()
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """What another thread (or process) does within this belongs to the scope."""
+        token = _scope.set(self)
+        try:
+            yield
+        finally:
+            _scope.reset(token)
+
+    def count(self, change: int) -> None:
+        """A training begins (1) or has ended (−1)."""
+        with self._changed:
+            self._trainings += change
+            self._changed.notify_all()
+        if self._outer is not None:
+            self._outer.count(change)
+
+
+_scope: ContextVar[CancelScope | None] = ContextVar("gpubp_cancel_scope", default=None)
+
+
+class Interruption:
+    """Within it, the first Ctrl-C makes `requested` true; a second one does what it would do without it.
+
+    It takes SIGINT over from a handler that is a Python function, and gives it back on leaving, unless somebody has put
+    another handler there meanwhile. A handler other than Python's own (asyncio's, or the application's) is still
+    called, and so is the one of an Interruption around this. Where SIGINT is ignored, kills the process or has a
+    handler that is not Python's, and in any thread but the main one, it is left as it is.
+
+    Other threads may be compiling kernels: the first Ctrl-C ends compilers that take unusually long, the second all, and
+    the threads that wait for them get a KeyboardInterrupt.
+
+    A Ctrl-C that comes when nobody looks at `requested` any more is raised on leaving.
+    """
+
+    def __init__(self) -> None:
+        self._requested = self._noticed = self._active = False
+        self._scope: CancelScope | None = None
+        self._previous: Callable[[int, FrameType | None], Any] | None = None
+        self._handler = self._on_signal  # one object, by which it is known later
+
+    @property
+    def requested(self) -> bool:
+        if self._requested:
+            self._noticed = True
+            return True
+        return self._scope is not None and self._scope.cancelled
+
+    @requested.setter
+    def requested(self, wanted: bool) -> None:
+        self._requested = wanted
+
+    def __enter__(self) -> Interruption:
+        self._scope = _scope.get()
+        if self._scope is not None:
+            self._scope.count(1)
+        previous = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread() and callable(previous):
+            self._previous, self._active = previous, True
+            with suppress(ValueError):  # in an interpreter that is not the main one
+                signal.signal(signal.SIGINT, self._handler)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._active = False
+        finally:
+            if self._previous is not None and signal.getsignal(signal.SIGINT) is self._handler:
+                signal.signal(signal.SIGINT, self._previous)
+            if self._scope is not None:
+                self._scope.count(-1)
+        unheard = self._requested and not self._noticed and not _is_ours(self._previous)
+        if kind is None and (unheard or (self._scope is not None and self.requested)):
+            raise KeyboardInterrupt
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        assert self._previous is not None
+        if not self._active:  # over, and put back by somebody who had found it there
+            self._previous(number, frame)
+            return
         from gpubp.backends.compiler_process import interrupt_compilers
 
-        interrupt_compilers(0.0 if self.requested else LONG_COMPILATION)
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
+        interrupt_compilers(0.0 if self._requested else LONG_COMPILATION)
+        again, self._requested = self._requested, True
+        if again or _is_ours(self._previous):
+            self._previous(number, frame)
+        elif self._previous is not signal.default_int_handler:
+            with suppress(KeyboardInterrupt):  # which the request stands for
+                self._previous(number, frame)
+
+
+def _is_ours(handler: Any) -> bool:
+    return isinstance(getattr(handler, "__self__", None), Interruption)
