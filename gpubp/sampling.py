@@ -11,6 +11,7 @@ import numpy as np
 
 from gpubp.errors import DataError, SettingsError
 from gpubp.kernels.reference.philox import Stream, uniform
+from gpubp.turns import in_turn
 
 Rows = np.ndarray | Sequence[np.ndarray] | None
 
@@ -131,7 +132,8 @@ def cross_validation_folds(
         splitter = RepeatedKFold(n_splits=n_folds, n_repeats=n_repeats, random_state=random_state)
     else:
         splitter = RepeatedStratifiedKFold(n_splits=n_folds, n_repeats=n_repeats, random_state=random_state)
-    return [test for _, test in splitter.split(np.zeros((n_rows, 1)), labels)]
+    with in_turn():
+        return [test for _, test in splitter.split(np.zeros((n_rows, 1)), labels)]
 
 
 def check_folds(n_folds: int, class_counts: dict[str, int]) -> None:

@@ -20,6 +20,7 @@ FLOORS = (
         "errors",
         "files",
         "locks",
+        "turns",
         "array_files",
         "json_values",
         "datasets",

@@ -23,6 +23,7 @@ from gpubp.estimators.problem import Learner, Problem, Reception, Targets
 from gpubp.estimators.quasi_newton import fit_whole
 from gpubp.estimators.stochastic import fit_epochs, fit_one_epoch, refuse_partial_fit
 from gpubp.kernels.architecture import Architecture
+from gpubp.turns import in_turn
 
 
 class MLP(BaseEstimator):
@@ -59,6 +60,7 @@ class MLP(BaseEstimator):
         keep_networks(self, problem, learners, trained)
         return self
 
+    @in_turn()
     def _receive(self, X: Any, y: Any, sample_weight: Any, fresh: bool, incremental: bool) -> Reception:
         """X and y checked and encoded. Of the parameters, `_receives_by` names those that have a say in it."""
         before = {*vars(self)}

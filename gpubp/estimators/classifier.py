@@ -22,6 +22,7 @@ from gpubp.estimators.places import to_host
 from gpubp.estimators.prediction import outputs
 from gpubp.estimators.problem import Targets
 from gpubp.training import Callback
+from gpubp.turns import in_turn
 
 
 class MLPClassifier(ClassifierMixin, MLP):
@@ -267,7 +268,8 @@ class MLPClassifier(ClassifierMixin, MLP):
         truth, found = to_host(y), to_host(self.predict(X))
         if sample_weight is None and plain_labels(truth) and plain_labels(found) and truth.shape == found.shape:
             return float((truth == found).mean())
-        return float(accuracy_score(truth, found, sample_weight=to_host(sample_weight)))
+        with in_turn():
+            return float(accuracy_score(truth, found, sample_weight=to_host(sample_weight)))
 
     def _outputs(self, X: Any) -> tuple[Array, bool]:
         check_is_fitted(self)

@@ -23,6 +23,7 @@ from sklearn.utils.validation import (
 from gpubp.backends import Array, get_backend
 from gpubp.errors import DataError
 from gpubp.estimators.places import is_on_device, to_device, to_host
+from gpubp.turns import in_turn
 
 DTYPES = (np.float64, np.float32)  # others become the first
 
@@ -77,7 +78,8 @@ def receive_training(mlp: Any, X: Any, y: Any, *, reset: bool, numeric: bool) ->
 def receive(mlp: Any, X: Any, *, reset: bool = False) -> Inputs:
     """Inputs to predict on: as many features as in the training, all finite."""
     if not is_on_device(X):
-        checked = validate_data(mlp, to_host(X), accept_sparse=["csr", "csc"], dtype=DTYPES, reset=reset)
+        with in_turn():
+            checked = validate_data(mlp, to_host(X), accept_sparse=["csr", "csc"], dtype=DTYPES, reset=reset)
         return Inputs(checked, on_device=False)
     backend = get_backend("cupy")
     on_device = to_device(backend, X)

@@ -15,8 +15,10 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 
 from gpubp.estimators.places import to_host
 from gpubp.estimators.problem import Targets
+from gpubp.turns import in_turn
 
 
+@in_turn()
 def first_partial_fit(mlp: Any, y: Any, classes: Any) -> None:
     """Learn the classes at the first call of partial_fit; ValueError where a later one names others."""
     if _check_partial_fit_first_call(mlp, to_host(classes)):

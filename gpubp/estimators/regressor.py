@@ -20,6 +20,7 @@ from gpubp.estimators.places import to_host
 from gpubp.estimators.prediction import outputs
 from gpubp.estimators.problem import Targets
 from gpubp.training import Callback
+from gpubp.turns import in_turn
 
 
 class MLPRegressor(RegressorMixin, MLP):
@@ -157,7 +158,9 @@ class MLPRegressor(RegressorMixin, MLP):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R² on X and y, the mean over the outputs."""
-        return float(r2_score(to_host(y), to_host(self.predict(X)), sample_weight=to_host(sample_weight)))
+        truth, found = to_host(y), to_host(self.predict(X))
+        with in_turn():
+            return float(r2_score(truth, found, sample_weight=to_host(sample_weight)))
 
     def _targets(
         self, y: np.ndarray, weights: np.ndarray | None, dtype: np.dtype[Any], fresh: bool, incremental: bool

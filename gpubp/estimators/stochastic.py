@@ -25,6 +25,7 @@ from gpubp.estimators.verbose import Narrator
 from gpubp.population import Population
 from gpubp.sweeping.histories import of_networks, side_by_side
 from gpubp.training import Callback, History, Settings, TrainingState, train
+from gpubp.turns import in_turn
 
 
 def reset_record(mlp: Any) -> None:
@@ -192,6 +193,7 @@ def _train(
     ]
 
 
+@in_turn()
 def early_stopping_rows(
     mlp: Any, targets: Targets, random_state: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray]:

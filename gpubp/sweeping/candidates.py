@@ -6,7 +6,7 @@ import copy
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from gpubp.sweeping.memory import budget_of
 from gpubp.sweeping.packing import Known, Packed, pack, unpack, weights_of, why_alone
 from gpubp.sweeping.pool import Pool
 from gpubp.training.interruption import CancelScope
+from gpubp.turns import in_turn
 
 
 def network_of(estimator: Any) -> Any:
@@ -133,7 +134,8 @@ class Candidates:
             if before:
                 if (s, before) not in self.transformed:
                     unfitted = clone(estimator[:-1])
-                    self.transformed[s, before] = (unfitted, unfitted.fit_transform(X, y))
+                    with in_turn():
+                        self.transformed[s, before] = (unfitted, unfitted.fit_transform(X, y))
                 transformer, X = self.transformed[s, before]
         weights = weights_of(given, name)
         packed = pack(network_of(estimator), X, y, weights, self.known, (s, before), owner=(c, s))
@@ -211,9 +213,12 @@ class Candidates:
         if fit.transformer is not None and type(estimator) is Pipeline and _asks_for_answers_alone(self.scorer):
             key = fit.split, what, id(fit.transformer)
             if key not in self.seen:
-                self.seen[key] = fit.transformer.transform(X)
+                with in_turn():
+                    self.seen[key] = fit.transformer.transform(X)
             estimator, rows = mlp, self.seen[key]
-        return _score(estimator, rows, y, self.scorer, given, self.error_score), _num_samples(X)
+        with in_turn() if _asks_for_answers_alone(self.scorer) else nullcontext():
+            scores = _score(estimator, rows, y, self.scorer, given, self.error_score)
+        return scores, _num_samples(X)
 
     def _fit_alone(self, candidates: Sequence[Mapping[str, Any]], places: Sequence[tuple[int, int]]) -> None:
         """Candidate and split after the other, or n_jobs of them at a time, where and as joblib says."""

@@ -28,6 +28,7 @@ from gpubp.sweeping.pool import Pool
 from gpubp.sweeping.scoring import Metric, decoded
 from gpubp.sweeping.trial import Configuration, Record, Result, Trial
 from gpubp.training.interruption import Interruption
+from gpubp.turns import in_turn
 
 PREDICTIONS_BYTES = 1 << 30  # of out-of-fold predictions that are kept for ensembles
 
@@ -226,7 +227,8 @@ class Experiment(Guide):
         assert history is not None
         lost = history.diverged & (history.best_epoch < 1)
         predictions[lost] = np.nan
-        scores = self.metric(predictions, tests)
+        with in_turn():
+            scores = self.metric(predictions, tests)
         for p, job in enumerate(cohort.jobs):
             diverged = -1
             if np.isnan(scores[p]):  # lost on the test rows alone: after the last epoch

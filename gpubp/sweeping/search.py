@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_method_params
 
 from gpubp.sweeping.candidates import Candidates, why_not_packed
 from gpubp.training.interruption import CancelScope
+from gpubp.turns import in_turn
 
 
 class PopulationSearchCV(BaseSearchCV):
@@ -143,8 +144,9 @@ class PopulationSearchCV(BaseSearchCV):
         scorers, refit_metric = self._get_scorers()
         X, y = indexable(X, y)
         routed = self._get_routed_params_for_fit(_check_method_params(X, params=params))
-        cv = self._checked_cv_orig = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        splits = list(cv.split(X, y, **routed.splitter.split))
+        with in_turn():
+            cv = self._checked_cv_orig = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+            splits = list(cv.split(X, y, **routed.splitter.split))
         self.n_splits_ = cv.get_n_splits(X, y, **routed.splitter.split)
         candidates = list(self._candidates())
         if len(splits) != self.n_splits_ or not splits or not candidates:

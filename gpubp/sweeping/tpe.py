@@ -5,9 +5,10 @@ batch: as many configurations as train together well, then all their scores at o
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,7 +54,7 @@ class TPE:
 
     def run(self, experiment: Experiment, space: Space, n_trials: int) -> None:
         optuna = import_optuna()
-        with quiet(optuna):
+        with quiet():
             study = self._study(optuna, experiment, space)
             left = n_trials - self._adopt(optuna, study, experiment, space)
             while left > 0 and not experiment.must_end():
@@ -95,9 +96,12 @@ class TPE:
                 file = experiment.ledger.folder.with_name(STUDY)
                 file.unlink(missing_ok=True)  # of a run that was cut short: this one asks for all trials again
                 storage = f"sqlite:///{file}"
-        sampler = self.sampler or optuna.samplers.TPESampler(
-            seed=int(experiment.seed) % 2**32, constant_liar=True, multivariate=True, group=True
-        )
+        sampler = self.sampler
+        if sampler is None:
+            with without_warnings_of(optuna.exceptions.ExperimentalWarning):
+                sampler = optuna.samplers.TPESampler(
+                    seed=int(experiment.seed) % 2**32, constant_liar=True, multivariate=True, group=True
+                )
         study = optuna.create_study(
             storage=storage,
             study_name=name,
@@ -165,13 +169,33 @@ def import_optuna() -> Any:
 
 
 @contextmanager
-def quiet(optuna: Any) -> Iterator[None]:
-    """Without Optuna's messages on each study and trial, and its warnings that parts of it are experimental."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.WARNING)
+def quiet() -> Iterator[None]:
+    """Without Optuna's messages on each study and trial of this thread; those of others, and its warnings, stay."""
+    thread = threading.get_ident()
+
+    def matters(record: logging.LogRecord) -> bool:
+        return record.thread != thread or record.levelno >= logging.WARNING
+
+    handlers = [*logging.getLogger("optuna").handlers]
+    for handler in handlers:
+        handler.addFilter(matters)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
+        yield
     finally:
-        optuna.logging.set_verbosity(before)
+        for handler in handlers:
+            handler.removeFilter(matters)
+
+
+@contextmanager
+def without_warnings_of(category: type[Warning]) -> Iterator[None]:
+    """For what warns each time, however it is called. Not by `warnings.catch_warnings`, which puts all filters of the
+    process back to what they were, whoever may have changed them meanwhile: one filter is added, and taken away.
+    """
+    filters: list[Any] = warnings.filters  # type: ignore[assignment]
+    ignored = ("ignore", None, category, None, 0)
+    filters.insert(0, ignored)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # somebody has emptied the list
+            filters.remove(ignored)
