@@ -124,7 +124,7 @@ CALLS: dict[str, Callable[[Path], Any]] = {
     "sweep": lambda folder: sweep(metric="balanced_accuracy").refit().predict(X),
     "halving": lambda folder: sweep(strategy="halving").ensemble(2),
     "tpe": tpe,
-    "case study": lambda folder: case_study(engine="array"),
+    "case study": lambda folder: case_study(engine="lane"),
     "failures": lambda folder: fail(),
 }  # fmt: skip
 

@@ -74,7 +74,7 @@ def interrupted(search: PopulationSearchCV) -> PopulationSearchCV:
 def test_while_populations_train(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ctrl_c = CtrlC(after=3)
     monkeypatch.setattr(Guide, "worked", lambda self, epochs: ctrl_c())
-    populations = {"label_smoothing": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]}  # of one kernel
+    populations = {"hidden_layer_sizes": [(3,), (4,)]}
     search = interrupted(grid(network(max_iter=ENDLESS, engine=engine), param_distributions=populations))
     assert not hasattr(search, "cv_results_")
     assert search.set_params(estimator=network()).fit(X, y).best_score_ > 0  # and it can be fitted after all
@@ -94,8 +94,8 @@ def test_while_steps_before_the_network_are_fitted() -> None:
 @pytest.mark.parametrize("engine", ["array", "block"])
 def test_while_networks_are_scored(engine: str) -> None:
     spaces = [
-        {"label_smoothing": [0.0, 0.1, 0.2], "max_iter": [2]},
-        {"label_smoothing": [0.3, 0.4, 0.5], "max_iter": [ENDLESS]},
+        {"hidden_layer_sizes": [(3,)], "max_iter": [2]},
+        {"hidden_layer_sizes": [(4,)], "max_iter": [ENDLESS]},
     ]
     search = grid(network(engine=engine), param_distributions=spaces, scoring=CtrlC(after=2))
     interrupted(search)

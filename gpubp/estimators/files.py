@@ -25,6 +25,7 @@ from gpubp.estimators.described import (
 from gpubp.estimators.learners import new_member, share
 from gpubp.estimators.networks import OF_ONE_NETWORK, is_ensemble, members_of
 from gpubp.estimators.regressor import MLPRegressor
+from gpubp.estimators.swept import SweptClassifier, SweptRegressor
 from gpubp.files import write_whole
 from gpubp.preprocessing import stored
 
@@ -32,8 +33,12 @@ FORMAT = "gpubp estimator"
 VERSION = 1
 MODEL_FORMAT = "gpubp model"  # of gpubp.model, the other kind of file
 LATER = {"n_members", "bootstrap"}  # parameters that older files lack, and that have their defaults then
-KINDS: dict[str, type[MLP]] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
-OUT_ACTIVATIONS = {"MLPClassifier": ("logistic", "softmax"), "MLPRegressor": ("identity", "exp")}
+KINDS: dict[str, type[MLP]] = {  # the kinds made of others first
+    "SweptClassifier": SweptClassifier,
+    "SweptRegressor": SweptRegressor,
+    "MLPClassifier": MLPClassifier,
+    "MLPRegressor": MLPRegressor,
+}
 
 
 def save(estimator: MLP, path: str | Path) -> None:
@@ -117,7 +122,8 @@ def _assemble(tensors: dict[str, np.ndarray], described: dict[str, Any], kind: t
         _add_members(estimator, tensors, described)
     else:
         _add_network(estimator, tensors, described)
-    estimator.out_activation_ = stored.choice(described, "out_activation", OUT_ACTIVATIONS[name], WHAT)
+    outputs = ("logistic", "softmax") if isinstance(estimator, MLPClassifier) else ("identity", "exp")
+    estimator.out_activation_ = stored.choice(described, "out_activation", outputs, WHAT)
     if isinstance(estimator, MLPClassifier):
         labels_of(estimator, stored.entry(described, "labels", dict, WHAT))
     if described.get("features") is not None:

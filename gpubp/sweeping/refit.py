@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gpubp.backends import get_backend
 from gpubp.errors import DivergenceError, SettingsError
 from gpubp.fitting import train_model
 from gpubp.sweeping.cohort import Cohort
@@ -15,8 +16,11 @@ from gpubp.sweeping.data import ArrayData, TableData
 from gpubp.sweeping.experiment import Experiment
 from gpubp.sweeping.job import Job
 from gpubp.sweeping.pool import Pool
+from gpubp.sweeping.scoring import Metric
+from gpubp.sweeping.translation import parameters_of, recipe_of_parameters
 from gpubp.sweeping.trial import Configuration, Trial
 from gpubp.sweeping.unscale import unscaled
+from gpubp.turns import in_turn
 
 
 def refit(experiment: Experiment, trial: Trial) -> Any:
@@ -38,7 +42,7 @@ def refit(experiment: Experiment, trial: Trial) -> Any:
         return fit.model
     refuse_what_no_estimator_is(chosen, experiment.data)
     cohort = train_on_all(experiment, [chosen])[0]
-    return estimator_of(chosen, cohort, experiment.data)
+    return estimator_of(chosen, cohort, experiment, experiment.data)
 
 
 def train_on_all(experiment: Experiment, chosen: list[Configuration]) -> list[Cohort]:
@@ -83,29 +87,55 @@ def refuse_what_no_estimator_is(chosen: Configuration, data: ArrayData) -> None:
         )
 
 
-def estimator_of(chosen: Configuration, cohort: Cohort, data: ArrayData) -> Any:
-    """The one network of the cohort as a fitted estimator on unscaled inputs, with float64 weights."""
+def estimator_of(chosen: Configuration, cohort: Cohort, experiment: Experiment, data: ArrayData) -> Any:
+    """The one network of the cohort as a fitted estimator whose `fit` trains it again."""
+    from gpubp.estimators.swept import SweptClassifier, SweptRegressor
+
+    kind = SweptRegressor if data.classes is None else SweptClassifier
+    recipe = replace(chosen.recipe, seed=chosen.seed)
+    assert cohort.history is not None
+    found = kind(**parameters_of(recipe, data.task), backend=experiment.backend.name, engine=cohort.history.engine)
+    _keep_network(found, chosen, cohort, data)
+    return found
+
+
+def fit_again(estimator: Any, X: Any, y: Any) -> None:
+    """What `refit` does with an experiment, with an estimator's parameters and other data."""
+    from gpubp.estimators.places import to_host
+
+    task = "classification" if hasattr(estimator, "label_smoothing") else "regression"
+    data = ArrayData.of(to_host(X), to_host(y), task)
+    recipe = recipe_of_parameters(estimator.get_params(deep=False), task)
+    every = np.arange(data.n_rows)
+    experiment = Experiment(
+        data,
+        [(every, every)],
+        Metric(None, data),
+        backend=get_backend(None if estimator.backend == "auto" else estimator.backend),
+        engine=estimator.engine,
+    )
+    architecture = recipe.architecture(data.X.shape[1], data.n_outputs, task)
+    settings = recipe.settings(task)
+    if settings.early_stopping is not None:
+        rule = replace(settings.early_stopping, tolerance=float(estimator.tol))
+        settings = replace(settings, early_stopping=rule)
+    settings.check_architecture(architecture)
+    chosen = Configuration(0, {}, recipe.seed, recipe, architecture, settings)
+    _keep_network(estimator, chosen, train_on_all(experiment, [chosen])[0], data)
+
+
+def _keep_network(found: Any, chosen: Configuration, cohort: Cohort, data: ArrayData) -> None:
+    """Give the estimator the one network of the cohort, on unscaled inputs, with float64 weights."""
     from sklearn.preprocessing import LabelBinarizer
 
-    from gpubp.estimators import MLPClassifier, MLPRegressor
-
-    shape, recipe = chosen.architecture, chosen.recipe
+    shape = chosen.architecture
     params = unscaled(shape, cohort.params_on_host(), cohort.jobs[0].sheet)
     layers = range(shape.n_layers)
     coefs = [shape.weights(params, i)[0].copy() for i in layers]
     intercepts = [shape.biases(params, i)[0].copy() for i in layers]
-    settings = {
-        "hidden_layer_sizes": recipe.hidden,
-        "activation": shape.activations[0] if shape.hidden else "relu",
-        "alpha": float(chosen.settings.l2),  # type: ignore[arg-type]
-        "learning_rate_init": float(recipe.learning_rate),  # type: ignore[arg-type]
-        "max_iter": recipe.epochs,
-        "batch_size": "auto" if recipe.batch_size is None else recipe.batch_size,
-        **_solver(chosen),
-    }
     if data.classes is not None:
-        found: Any = MLPClassifier(**settings)
-        found._label_binarizer = LabelBinarizer().fit(data.truth)
+        with in_turn():
+            found._label_binarizer = LabelBinarizer().fit(data.truth)
         found.classes_ = found._label_binarizer.classes_
         found.out_activation_ = "softmax"
         if len(data.classes) == 2:  # of two softmax outputs, one logistic output of their difference
@@ -113,13 +143,13 @@ def estimator_of(chosen: Configuration, cohort: Cohort, data: ArrayData) -> Any:
             intercepts[-1] = intercepts[-1][1:] - intercepts[-1][:1]
             found.out_activation_ = "logistic"
     else:
-        found = MLPRegressor(loss=chosen.settings.loss, **settings)
         found.out_activation_ = {"identity": "identity", "exponential": "exp"}[shape.output_activation]
+    for name in ("_state", "_plateau", "_seed", "feature_names_in_"):  # of a fit before
+        vars(found).pop(name, None)
     found.coefs_, found.intercepts_ = coefs, intercepts
     found.n_features_in_, found.n_layers_ = shape.n_inputs, len(shape.sizes)
     found.n_outputs_ = coefs[-1].shape[1]
     _keep_record(found, cohort, data.n_rows)
-    return found
 
 
 def _keep_record(found: Any, cohort: Cohort, n_rows: int) -> None:
@@ -132,15 +162,3 @@ def _keep_record(found: Any, cohort: Cohort, n_rows: int) -> None:
     found.loss_curve_, found.loss_, found.best_loss_ = curve, curve[-1], min(curve)
     found.validation_scores_ = found.best_validation_score_ = None
     found.history_ = replace(history)
-
-
-def _solver(chosen: Configuration) -> dict[str, Any]:
-    """The estimator's words for the optimizer; it has no rmsprop, and would train on with adam."""
-    name, options = chosen.settings.optimizer, chosen.settings.all_optimizer_options()
-    if name in ("sgd", "momentum", "nesterov"):
-        momentum = float(options.get("momentum", 0.0))  # type: ignore[arg-type]
-        return {"solver": "sgd", "momentum": momentum, "nesterovs_momentum": name == "nesterov"}
-    if name == "rmsprop":
-        return {"solver": "adam"}
-    words = {"beta1": "beta_1", "beta2": "beta_2"}
-    return {"solver": name} | {words.get(option, option): value for option, value in options.items()}

@@ -1,0 +1,170 @@
+"""What a sweep's refit says of itself is what it was trained with, and trains the same network again."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+
+from gpubp import MLPClassifier, MLPRegressor, Recipe, sweep
+from gpubp.errors import SettingsError
+from gpubp.estimators.swept import SweptClassifier, SweptRegressor
+from gpubp.initializers import INITIALIZERS
+from gpubp.kernels.reference.optimizers import OPTIMIZERS
+from gpubp.kernels.reference.schedules import SCHEDULES
+from gpubp.sweeping.parameters import NAMES, OPTIMIZER_OPTIONS, SCHEDULE_OPTIONS
+from gpubp.sweeping.translation import TRANSLATIONS, parameters_of, recipe_of_parameters
+from gpubp.training import Settings
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60, 3)) * [1.0, 20.0, 0.1] + [0.0, 300.0, 5.0]
+THREE = np.array(["a", "b", "c"])[np.digitize(X[:, 0], [-0.4, 0.4])]
+TWO = X[:, 0] > 0
+VALUES = X[:, 0] * 1000 + X[:, 1]
+BASE = {"hidden": (4,), "epochs": 4, "learning_rate": 0.02}
+
+VARIED: dict[str, list[Any]] = {
+    "hidden": [(), (5,), (4, 3)],
+    "activation": ["tanh", ("silu", "silu")],
+    "loss": ["cross_entropy"],
+    "initializer": sorted({"auto", *INITIALIZERS} - {"tutorial"}),
+    "optimizer": list(OPTIMIZERS),
+    "learning_rate": [0.3],
+    "l2": [0.5],
+    "clip_norm": [0.01],
+    "schedule": list(SCHEDULES),
+    "dropout": [0.3, (0.1, 0.5)],
+    "label_smoothing": [0.3],
+    "batch_size": [None, 7, 1000],
+    "epochs": [9],
+    "shuffle": [False],
+    "early_stopping": [True],
+    "patience": [1],
+    "validation": [0.4],
+    "scale": ["minmax", "none"],
+    "dtype": ["float64"],
+    "momentum": [0.5],
+    "beta1": [0.5],
+    "beta2": [0.5],
+    "epsilon": [0.1],
+    "weight_decay": [0.3],
+    "decay": [0.3],
+    "power": [2.0],
+    "every": [2.0],
+    "factor": [0.5],
+    "floor": [0.5],
+    "warmup": [0.7],
+    "start": [0.5],
+    "least": [0.01],
+}
+"""For each option that a space may name, values other than its default."""
+
+
+def configuration(name: str, value: Any) -> dict[str, Any]:
+    """One in which the option has a say."""
+    chosen = BASE | {name: value}
+    if isinstance(value, tuple) and name in ("dropout", "activation"):
+        chosen["hidden"] = (4, 3)
+    if name == "dropout":
+        chosen["hidden"] = (8,) * (len(value) if isinstance(value, tuple) else 1)
+    for owner, rules, options in (
+        ("optimizer", OPTIMIZERS, lambda rule: rule.hyperparameters),
+        ("schedule", SCHEDULES, lambda rule: rule.options),
+    ):
+        if any(name in options(rule) for rule in rules.values()):  # type: ignore[attr-defined]
+            chosen[owner] = next(each for each, rule in rules.items() if name in options(rule))  # type: ignore[attr-defined]
+    if name in ("patience", "validation") or chosen.get("schedule") == "adaptive":
+        chosen["early_stopping"] = True
+    return chosen
+
+
+def same(one: Any, other: Any) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one.coefs_, other.coefs_, strict=True))
+
+
+def test_every_option_of_a_space_is_tried_here() -> None:
+    assert set(VARIED) == set(NAMES)
+
+
+def test_every_option_of_recipes_and_settings_is_translated() -> None:
+    translated = {name for each in TRANSLATIONS for name in each.options}
+    recipe = {field.name for field in dataclasses.fields(Recipe)}
+    assert translated == recipe
+    assert {field.name for field in dataclasses.fields(Settings)} <= translated
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_no_option_is_lost_on_the_way_to_parameters_and_back(name: str, task: str) -> None:
+    from gpubp.sweeping.parameters import recipe_of
+
+    kind = SweptClassifier if task == "classification" else SweptRegressor
+    for value in VARIED[name]:
+        if task == "regression" and name in ("label_smoothing", "loss"):
+            continue
+        recipe = recipe_of(configuration(name, value), seed=2**60 + 3)
+        estimator = clone(kind(**parameters_of(recipe, task)))
+        estimator._validate_params()
+        again = recipe_of_parameters(estimator.get_params(), task)
+        assert again.settings(task) == dataclasses.replace(
+            recipe.settings(task),
+            optimizer_options=recipe.settings(task).all_optimizer_options(),
+            schedule_options=recipe.settings(task).all_schedule_options(),
+        )
+        assert again.architecture(3, 2, task) == recipe.architecture(3, 2, task)
+        for field in ("initializer", "scale", "seed", "dtype", "early_stopping", "validation_share"):
+            assert getattr(again, field) == getattr(recipe, field)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_refit_trains_the_same_network_again(name: str) -> None:
+    for value in VARIED[name][:2]:
+        found = sweep(X, THREE, configuration(name, value), n_trials=1, cv=2, engine="array", seed=3).refit()
+        assert same(found, clone(found).fit(X, THREE)), value
+
+
+@pytest.mark.parametrize(("y", "kind"), [(TWO, MLPClassifier), (VALUES, MLPRegressor), (X[:, :2], MLPRegressor)])
+@pytest.mark.parametrize("engine", ["array", "auto"])
+def test_a_refit_of_other_targets(y: np.ndarray, kind: type, engine: str, tmp_path: Path) -> None:
+    space = BASE | {"optimizer": "rmsprop", "early_stopping": True, "epochs": 20}
+    found = sweep(X, y, space, n_trials=1, cv=2, engine=engine).refit()
+    assert isinstance(found, kind)
+    assert (found.solver, found.early_stopping, found.n_iter_no_change) == ("rmsprop", True, 10)
+    assert same(found, clone(found).fit(X, y))
+    assert same(found, pickle.loads(pickle.dumps(found)).fit(X, y))
+    found.save(tmp_path / "network.safetensors")
+    loaded = kind.load(tmp_path / "network.safetensors")  # type: ignore[attr-defined]
+    assert loaded.get_params() == found.get_params()
+    assert_array_equal(loaded.predict(X), found.predict(X))
+    assert same(found, loaded.fit(X, y))
+    other = clone(found).set_params(random_state=1).fit(X, y)
+    assert not same(found, other)
+
+
+def test_what_a_sweep_has_not_is_refused() -> None:
+    found = sweep(X, THREE, BASE, n_trials=1, cv=2, engine="array").refit()
+    with pytest.raises(SettingsError, match="no sample_weight"):
+        clone(found).fit(X, THREE, np.ones(len(X)))
+    with pytest.raises(SettingsError, match="no n_members, class_weight"):
+        clone(found).set_params(n_members=2, class_weight="balanced").fit(X, THREE)
+    with pytest.raises(ValueError, match="The 'solver' parameter"):
+        clone(found).set_params(solver="lbfgs").fit(X, THREE)
+
+
+def test_a_refit_goes_on_by_pieces() -> None:
+    found = sweep(X, THREE, BASE | {"batch_size": None}, n_trials=1, cv=2, engine="array").refit()
+    before, given = found.coefs_[0].copy(), found.get_params()
+    found.partial_fit(X, THREE)
+    assert not np.array_equal(before, found.coefs_[0])
+    assert found.get_params() == given
+
+
+def test_options_have_one_name_each() -> None:
+    """A parameter of an estimator never stands for two options of a sweep."""
+    assert not set(OPTIMIZER_OPTIONS) & set(SCHEDULE_OPTIONS)
