@@ -82,6 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as interrupted:
         say(str(interrupted))
         return 130
+    except KeyboardInterrupt:  # where Typer does not answer it
+        say("Interrupted.")
+        return 130
     except ClosedPipe:
         return 0  # whoever read the output has had enough of it
     if code == 130:  # Ctrl-C outside a training: Typer's own answer to it

@@ -209,6 +209,8 @@ def sweep(
         if not found.ended_early:
             found.discard_checkpoints()
     report.give(outcome, lambda: parts(outcome))
+    if found.interrupted:
+        raise Interrupted(f"Interrupted: these are the results of the trials that were done.{goes_on}")
 
 
 def _strategy(name: str, study: str | None, storage: str | None) -> Any:

@@ -15,12 +15,14 @@ from gpubp.errors import SettingsError
 from gpubp.estimators.base import MLP
 from gpubp.estimators.classifier import MLPClassifier
 from gpubp.estimators.networks import architecture_of, is_ensemble, pack, unpack
-from gpubp.estimators.parameters import FULL_LENGTH_SCHEDULES, STOCHASTIC_SOLVERS, dropout
+from gpubp.estimators.parameters import STOCHASTIC_SOLVERS, dropout
 from gpubp.estimators.regressor import MLPRegressor
 from gpubp.training import TrainingState
 
 PEERS: dict[type[MLP], Any] = {MLPClassifier: peers.MLPClassifier, MLPRegressor: peers.MLPRegressor}
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+SOLVERS = ("lbfgs", "sgd", "adam")
+SCHEDULES = ("constant", "invscaling", "adaptive")
 FITTED = (  # attributes that both have, with the same meaning
     *("n_features_in_", "feature_names_in_", "n_layers_", "n_outputs_", "out_activation_", "n_iter_", "t_", "loss_"),
     *("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_", "classes_", "_label_binarizer"),
@@ -55,8 +57,9 @@ def to_sklearn(estimator: MLP) -> Any:
         )
     _warn_of_what_training_loses(estimator)
     given = estimator.get_params(deep=False)
-    given |= {"solver": "adam"} if given["solver"] == "adamw" else {}
-    given |= {"learning_rate": "constant"} if given["learning_rate"] in FULL_LENGTH_SCHEDULES else {}
+    given |= {"solver": "adam"} if given["solver"] not in SOLVERS else {}
+    given |= {"learning_rate": "constant"} if given["learning_rate"] not in SCHEDULES else {}
+    given |= {"batch_size": "auto"} if given["batch_size"] is None else {}
     names = PEERS[kind]._get_param_names()
     peer = PEERS[kind](**{name: deepcopy(value) for name, value in given.items() if name in names})
     _copy_fitted(estimator, peer)
@@ -104,9 +107,9 @@ def _warn_of_what_training_loses(estimator: MLP) -> None:
     for name, default in (("clip_norm", None), ("label_smoothing", 0.0), ("class_weight", None)):
         value = getattr(estimator, name, default)
         lost += [f"{name}={value!r:.60}"] if value is not None and value != default else []
-    if estimator.solver == "adamw":
-        lost.append("solver='adamw' (it gets adam)")
-    if estimator.learning_rate in FULL_LENGTH_SCHEDULES:
+    if estimator.solver not in SOLVERS:
+        lost.append(f"solver={estimator.solver!r} (it gets adam)")
+    if estimator.learning_rate not in SCHEDULES:
         lost.append(f"learning_rate={estimator.learning_rate!r} (it gets constant)")
     if lost:
         warnings.warn(

@@ -121,7 +121,13 @@ def fit_again(estimator: Any, X: Any, y: Any) -> None:
         settings = replace(settings, early_stopping=rule)
     settings.check_architecture(architecture)
     chosen = Configuration(0, {}, recipe.seed, recipe, architecture, settings)
-    _keep_network(estimator, chosen, train_on_all(experiment, [chosen])[0], data)
+    try:
+        cohort = train_on_all(experiment, [chosen])[0]
+    except DivergenceError as error:
+        raise DivergenceError(
+            "The training left the finite numbers. Scale the data, lower learning_rate_init, or set clip_norm=1.0."
+        ) from error
+    _keep_network(estimator, chosen, cohort, data)
 
 
 def _keep_network(found: Any, chosen: Configuration, cohort: Cohort, data: ArrayData) -> None:

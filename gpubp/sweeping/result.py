@@ -104,8 +104,10 @@ class SweepResult:
         """A network of the best trial's (or of this trial's) configuration, trained on all rows.
 
         Where the sweep was given a Table or a data frame, a `gpubp.Model`; where arrays, a fitted MLPClassifier or
-        MLPRegressor that takes X as it was given: the scaling is in its first layer. DivergenceError where the training
-        left the finite numbers.
+        MLPRegressor that takes X as it was given: the scaling is in its first layer. Its parameters are what it was
+        trained with, some beyond those of its class (see `estimators.swept`), and `clone(…).fit` on the same data gives
+        the same network, to the bit on this kind of backend. DivergenceError where the training left the finite
+        numbers; KeyboardInterrupt where Ctrl-C ended it.
         """
         from gpubp.sweeping.refit import refit
 

@@ -54,7 +54,7 @@ class TPE:
 
     def run(self, experiment: Experiment, space: Space, n_trials: int) -> None:
         optuna = import_optuna()
-        with quiet():
+        with quiet(optuna):
             study = self._study(optuna, experiment, space)
             left = n_trials - self._adopt(optuna, study, experiment, space)
             while left > 0 and not experiment.must_end():
@@ -169,14 +169,14 @@ def import_optuna() -> Any:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet(optuna: Any) -> Iterator[None]:
     """Without Optuna's messages on each study and trial of this thread; those of others, and its warnings, stay."""
     thread = threading.get_ident()
 
     def matters(record: logging.LogRecord) -> bool:
         return record.thread != thread or record.levelno >= logging.WARNING
 
-    handlers = [*logging.getLogger("optuna").handlers]
+    handlers = [*logging.getLogger(optuna.__name__).handlers]
     for handler in handlers:
         handler.addFilter(matters)
     try:
