@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from command_line import SEEDS, gpubp, numbers_table, only_error, succeeds
 
+from gpubp.sweeping.experiment import Experiment
 from gpubp.training import interruption
 
 GPUBP = [sys.executable, "-m", "gpubp"]
@@ -183,6 +184,27 @@ def test_nothing_is_saved_before_the_first_epoch_is_done(tmp_path: Path) -> None
     assert (outcome.code, outcome.out) == (130, "")
     assert "no model was written" in outcome.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_an_interrupted_sweep_gives_what_is_done(
+    options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell, sent = Experiment._tell, []
+
+    def tell_and_interrupt(self: Experiment) -> None:
+        tell(self)
+        if self._networks and not sent:
+            sent.append(True)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Experiment, "_tell", tell_and_interrupt)
+    space = ("--grid", "hidden=2;3;4", "--set", "epochs=2", "--strategy", "grid", "--engine", "array")
+    outcome = gpubp("sweep", SEEDS, *space, "--folds", "2", "--output", tmp_path / "found", *options)
+    assert outcome.code == 130
+    assert "Interrupted: these are the results of the trials that were done. --resume goes on with it." in outcome.err
+    assert (tmp_path / "found" / "best.safetensors").exists()
+    assert outcome.out
 
 
 def test_ctrl_c_outside_a_training(monkeypatch: pytest.MonkeyPatch) -> None:

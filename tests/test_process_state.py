@@ -6,6 +6,7 @@ import asyncio
 import decimal
 import faulthandler
 import gc
+import io
 import locale
 import logging
 import os
@@ -169,6 +170,31 @@ def test_tables_leave_the_process_as_it_was(tmp_path: Path) -> None:
     before = state()
     everything()
     assert state() == before
+
+
+def test_a_sweep_by_optuna_is_quiet_and_others_are_not(tmp_path: Path) -> None:
+    optuna = pytest.importorskip("optuna")
+    others = threading.Event()
+
+    def meanwhile(progress: Any) -> None:
+        if not others.is_set():
+            others.set()
+            thread = threading.Thread(target=lambda: optuna.create_study(study_name="of another"))
+            thread.start()
+            thread.join()
+
+    filters = [*warnings.filters]
+    log = io.StringIO()
+    handler = logging.StreamHandler(log)
+    logging.getLogger("optuna").addHandler(handler)
+    try:
+        gpubp.sweep(X, y, SPACE, n_trials=2, cv=2, engine="array", strategy="tpe", folder=tmp_path, watch=[meanwhile])
+    finally:
+        logging.getLogger("optuna").removeHandler(handler)
+    assert [line for line in log.getvalue().splitlines() if "study" in line] == [log.getvalue().strip()]
+    assert "of another" in log.getvalue()
+    assert handler.filters == []
+    assert warnings.filters == filters
 
 
 def interrupt(report: Any) -> bool:

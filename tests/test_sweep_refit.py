@@ -20,7 +20,9 @@ from gpubp.kernels.reference.optimizers import OPTIMIZERS
 from gpubp.kernels.reference.schedules import SCHEDULES
 from gpubp.sweeping.parameters import NAMES, OPTIMIZER_OPTIONS, SCHEDULE_OPTIONS
 from gpubp.sweeping.translation import TRANSLATIONS, parameters_of, recipe_of_parameters
+from gpubp.tables import Table
 from gpubp.training import Settings
+from gpubp.training.interruption import Interruption
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 3)) * [1.0, 20.0, 0.1] + [0.0, 300.0, 5.0]
@@ -163,6 +165,22 @@ def test_a_refit_goes_on_by_pieces() -> None:
     found.partial_fit(X, THREE)
     assert not np.array_equal(before, found.coefs_[0])
     assert found.get_params() == given
+
+
+def test_a_refit_that_was_interrupted_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = Table.from_arrays(X, THREE)
+    results = [sweep(*given, BASE, n_trials=1, cv=2, engine="array") for given in ((frame, None), (X, THREE))]
+    enter = Interruption.__enter__
+
+    def enter_and_request(self: Interruption) -> Interruption:
+        enter(self)
+        self.requested = True
+        return self
+
+    monkeypatch.setattr(Interruption, "__enter__", enter_and_request)
+    for result in results:
+        with pytest.raises(KeyboardInterrupt):
+            result.refit()
 
 
 def test_options_have_one_name_each() -> None:
