@@ -33,11 +33,11 @@ FORMAT = "gpubp estimator"
 VERSION = 1
 MODEL_FORMAT = "gpubp model"  # of gpubp.model, the other kind of file
 LATER = {"n_members", "bootstrap"}  # parameters that older files lack, and that have their defaults then
-KINDS: dict[str, type[MLP]] = {  # the kinds made of others first
-    "SweptClassifier": SweptClassifier,
-    "SweptRegressor": SweptRegressor,
+KINDS: dict[str, type[MLP]] = {  # those that others are made of first
     "MLPClassifier": MLPClassifier,
     "MLPRegressor": MLPRegressor,
+    "SweptClassifier": SweptClassifier,
+    "SweptRegressor": SweptRegressor,
 }
 
 
@@ -88,7 +88,7 @@ def _taken_apart(estimator: MLP) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         "format": FORMAT,
         "version": VERSION,
         "gpubp": __version__,
-        "estimator": next(name for name, kind in KINDS.items() if isinstance(estimator, kind)),
+        "estimator": next(name for name, kind in reversed(KINDS.items()) if isinstance(estimator, kind)),
         "parameters": {
             name: encoded(value, f"its parameter {name}") for name, value in estimator.get_params(deep=False).items()
         },
