@@ -3,41 +3,50 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from gpubp.errors import DataError
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+"""To open a file that nobody else has made: whatever lies at its name already, a link too, is an error."""
 
 
 def write_whole(path: str | Path, content: bytes, alone: bool = False) -> None:
     """Write `content` to a temporary file beside `path` and rename it into place.
 
     Whatever goes wrong on the way, an old file of that name stays as it was and no half-written one is left. Where
-    `path` is a link to a file, that file is replaced and the link stays. alone: nobody else writes this file, since
-    the caller holds a lock: the temporary file has a name of its own then (see `temporary_of`), so that what a killed
-    process left of it is written over.
+    `path` is a link to a file, that file is replaced and the link stays. A new file has the mode that the process gives
+    to its files; one that replaces another has the other's.
+    alone: nobody else writes this file, since the caller holds a lock, and nobody but gpubp has chosen its name. The
+    temporary file has a name of its own then (see `temporary_of`): what a killed process left of it is replaced. A link
+    at `path` is replaced too, since it can only have been planted.
     Raises DataError, with the system's reason, where the folder or the disk does not take the file.
     """
     check_place(path)
     target = Path(os.path.realpath(path))
+    if alone:
+        target = Path(os.path.realpath(Path(path).parent)) / Path(path).name
     try:
         mode = _mode_of(target)
+        temporary = temporary_of(target) if alone else target.with_name(f".gpubp-{secrets.token_hex(8)}.part")
         if alone:
-            temporary = str(temporary_of(target))
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        else:
-            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".gpubp-", suffix=".part")
+            temporary.unlink(missing_ok=True)  # never opened: it may be a link to something else
+        handle = os.open(temporary, _NEW, 0o666 if mode is None else 0o600)
     except OSError as error:
         raise DataError(f"Cannot write {path}: {error.strerror}. Choose another place with --output.") from error
     try:
         with os.fdopen(handle, "wb") as file:
+            if mode is not None and hasattr(os, "fchmod"):  # not on Windows
+                os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, mode)
         os.replace(temporary, target)
     except BaseException as error:
-        os.unlink(temporary)
+        with suppress(OSError):
+            temporary.unlink()
         if isinstance(error, OSError):
             raise DataError(f"Cannot write {path}: {error.strerror}. Nothing was changed.") from error
         raise
@@ -49,37 +58,52 @@ def temporary_of(path: Path) -> Path:
 
 def check_place(path: str | Path) -> None:
     """Raise DataError where a file cannot be written, before the work that would fill it."""
-    target = Path(os.path.realpath(path))
-    folder = target.parent
     try:
-        if target.is_dir():
-            raise DataError(f"Cannot write {path}: it is a folder. Name a file.")
-        if os.path.lexists(target) and not target.is_file():
-            raise DataError(f"Cannot write {path}: it is a device or a pipe, not a file. Name a file.")
-        if not folder.is_dir():
+        target = Path(os.path.realpath(path))
+        folder = target.parent
+        if not os.path.isdir(folder):
             reason = f"{folder} is not a folder" if os.path.lexists(folder) else f"No such file or directory: {folder}"
             raise DataError(f"Cannot write {path}: {reason}. Create the folder, or choose another --output.")
+        if is_there(target):
+            if target.is_dir():
+                raise DataError(f"Cannot write {path}: it is a folder. Name a file.")
+            if not target.is_file():
+                raise DataError(f"Cannot write {path}: it is a device or a pipe, not a file. Name a file.")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise DataError(
                 f"Cannot write {path}: the folder {folder} does not let you. Choose another place with --output."
             )
-    except OSError as error:  # a name that is too long, for example
-        raise DataError(f"Cannot write {path}: {error.strerror}. Choose another name with --output.") from error
+    except (OSError, ValueError) as error:  # a name that is too long, or a null character in it, for example
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"Cannot write {path}: {reason}. Choose another name with --output.") from error
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether anything has this name. OSError where the system will not say, as for a name that is too long: pathlib's
+    own answers to that differ between versions of Python.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def make_folder(path: Path) -> None:
     """With those above it, where it is not there yet. DataError where that cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"Cannot make the folder {path}: {error.strerror or error}.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"Cannot make the folder {path}: {reason}.") from error
 
 
-def _mode_of(target: Path) -> int:
-    """The permissions of the file to be replaced, or those that a new file would get."""
+def _mode_of(target: Path) -> int | None:
+    """The permissions of the file to be replaced; None where there is none. (Those of a new file are the system's to
+    give: the process's umask cannot be asked without being changed, for all of its threads.)
+    """
     try:
-        return target.stat().st_mode & 0o777
+        found = os.lstat(target)
     except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
+        return None
+    return found.st_mode & 0o777 if target.is_file() and not target.is_symlink() else None

@@ -119,7 +119,7 @@ def test_two_processes_do_not_share_a_checkpoint(tmp_path: Path) -> None:
     cut(path)
     other = Lock(path)
     other.hold("tests")
-    with pytest.raises(DataError, match="is being written by another process: wait for its end"):
+    with pytest.raises(DataError, match="is being written by another call in this process: wait"):
         train(fresh(), X, T, settings(), checkpoint=Checkpoint(path, resume=True))
     other.release()
     train(fresh(), X, T, settings(), checkpoint=Checkpoint(path, resume=True))

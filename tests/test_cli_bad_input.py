@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import DATA, SEEDS, contents, gpubp, numbers_table, refused, succeeds, write
@@ -314,10 +315,14 @@ def test_a_full_disk_leaves_the_old_file(call: str, model: Path, monkeypatch: py
 
 
 def test_no_room_for_a_temporary_file(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*arguments: object, **options: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    opened = os.open
 
-    monkeypatch.setattr("tempfile.mkstemp", full)
+    def full(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path).endswith(".part"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", full)
     words = ("Cannot write", "No space left on device", "--output")
     refused(model.parent, "train", model.with_name("table.csv"), "--epochs", 1, "-o", model, words=words)
 

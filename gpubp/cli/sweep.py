@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,7 @@ from gpubp.cli.space import space_of
 from gpubp.cli.sweep_outcome import parts, result
 from gpubp.cli.times import seconds_of
 from gpubp.errors import DataError, SettingsError
-from gpubp.files import make_folder, write_whole
+from gpubp.files import is_there, make_folder, write_whole
 
 if TYPE_CHECKING:
     from gpubp.ensemble import Ensemble
@@ -149,7 +150,7 @@ def sweep(
       gpubp sweep data.csv --trials 10000 -o runs/large --resume
     """
     import gpubp
-    from gpubp.sweeping.run_folder import Finished
+    from gpubp.sweeping.run_folder import Finished, for_itself
 
     searched = space_of(space, grid or (), range_ or (), fixed or ())
     seconds = None if budget is None else seconds_of("--budget", budget)
@@ -161,33 +162,51 @@ def sweep(
     between = checkpoints.seconds
     table = source.read()
     chosen = backend.choose(report)
-    try:
-        found = gpubp.sweep(
-            table,
-            target.target,
-            searched,
-            n_trials=trials,
-            cv=folds,
-            repeats=repeats,
-            strategy=_strategy(strategy, study, storage),
-            metric=metric,
-            task=target.task,
-            categorical=target.categorical or (),
-            backend=chosen,
-            engine=engine.engine,
-            seed=seed,
-            budget=seconds,
-            progress=report.progress,
-            folder=None if between is None else output,
-            resume=checkpoints.resume,
-            checkpoint=between or 0.0,
-            tell=say,
-        )
-    except Finished as finished:
-        assert output is not None
-        _tell_again(output, report, finished)
-        return
-    goes_on = " --resume goes on with it." if found.folder is not None and found.ended_early else ""
+    with nullcontext() if output is None else for_itself(output):
+        try:
+            found = gpubp.sweep(
+                table,
+                target.target,
+                searched,
+                n_trials=trials,
+                cv=folds,
+                repeats=repeats,
+                strategy=_strategy(strategy, study, storage),
+                metric=metric,
+                task=target.task,
+                categorical=target.categorical or (),
+                backend=chosen,
+                engine=engine.engine,
+                seed=seed,
+                budget=seconds,
+                progress=report.progress,
+                folder=None if between is None else output,
+                resume=checkpoints.resume,
+                checkpoint=between or 0.0,
+                tell=say,
+            )
+        except Finished as finished:
+            assert output is not None
+            _tell_again(output, report, finished)
+            return
+        outcome = _results(found, ensemble, source, target, report, output, page, checkpoints.resume)
+    report.give(outcome, lambda: parts(outcome))
+    if found.interrupted:
+        raise Interrupted(f"Interrupted: these are the results of the trials that were done.{_goes_on(found)}")
+
+
+def _results(
+    found: SweepResult,
+    ensemble: int,
+    source: TableOptions,
+    target: TargetOptions,
+    report: ReportOptions,
+    output: Path | None,
+    page: bool,
+    resumed: bool,
+) -> dict[str, Any]:
+    """What was found, and its files in the folder. The checkpoints of a sweep that has come to its end go then."""
+    goes_on = _goes_on(found)
     if found.ended_early and not any(trial.status in ("complete", "stopped") for trial in found.trials):
         if found.interrupted:
             raise Interrupted(f"Interrupted before the first trial was done: there are no results.{goes_on}")
@@ -204,13 +223,15 @@ def sweep(
         held = (output / FILES[0]).exists()
         outcome["written"] = _write(found, team, output) + [str(output / name) for name in _results_files(page)]
         _write_results(found, outcome, output, page)
-        if held and not checkpoints.resume:
+        if held and not resumed:
             report.note(f"The sweep that {output} held before was replaced.")
         if not found.ended_early:
             found.discard_checkpoints()
-    report.give(outcome, lambda: parts(outcome))
-    if found.interrupted:
-        raise Interrupted(f"Interrupted: these are the results of the trials that were done.{goes_on}")
+    return outcome
+
+
+def _goes_on(found: SweepResult) -> str:
+    return " --resume goes on with it." if found.folder is not None and found.ended_early else ""
 
 
 def _strategy(name: str, study: str | None, storage: str | None) -> Any:
@@ -241,9 +262,13 @@ def _done(found: SweepResult) -> int:
 
 def _check_folder(folder: Path) -> None:
     """DataError where files could not be written into it, before the work that would fill them."""
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"--output {folder}: that is a file; name a folder.")
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        if is_there(folder) and not folder.is_dir():
+            raise DataError(f"--output {folder}: that is a file; name a folder.")
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    except (OSError, ValueError) as error:  # a name that is too long, for example
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"--output {folder}: {reason}. Choose another place.") from None
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise DataError(f"--output {folder}: {there} does not let you write. Choose another place.")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from gpubp.ensemble import Ensemble
     from gpubp.fitting import Fit
     from gpubp.model import Model
+    from gpubp.recipe import Recipe
     from gpubp.training import Checkpoint, History
 
 
@@ -68,24 +70,53 @@ def train(
       gpubp train data.csv --members 10 --bootstrap
       gpubp train data.csv --epochs 100000 --checkpoint 5m --resume
     """
-    from gpubp.fitting import train_model
-
     if bootstrap and members == 1:
         raise SettingsError("--bootstrap is for several networks: add --members 10, for example, or leave it out.")
     chosen_recipe, seconds = recipe.recipe(), checkpoints.seconds
     check_output(output)
-    checkpoint = None if seconds is None else checkpoint_beside(output, seconds, checkpoints.resume, report)
-    if members > 1:
-        from gpubp.cli.train_members import train_members
+    with for_itself(output):
+        checkpoint = None if seconds is None else checkpoint_beside(output, seconds, checkpoints.resume, report)
+        if members > 1:
+            from gpubp.cli.train_members import train_members
 
-        train_members(source, target, chosen_recipe, backend, engine, report, checkpoint, output, members, bootstrap)
-        return
+            train_members(
+                source, target, chosen_recipe, backend, engine, report, checkpoint, output, members, bootstrap
+            )
+        else:
+            train_one(source, target, chosen_recipe, backend, engine, report, checkpoint, output)
+
+
+@contextmanager
+def for_itself(output: Path) -> Iterator[None]:
+    """DataError where another training writes to the same output: the last to end would replace the other's model."""
+    from gpubp.locks import Lock
+
+    lock = Lock(Path(os.path.realpath(output)))
+    lock.hold(f"{output} is being trained")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def train_one(
+    source: TableOptions,
+    target: TargetOptions,
+    recipe: Recipe,
+    backend: BackendOptions,
+    engine: EngineOptions,
+    report: ReportOptions,
+    checkpoint: Checkpoint | None,
+    output: Path,
+) -> None:
+    from gpubp.fitting import train_model
+
     table = source.read()
     chosen = backend.choose(report)
     fit = train_model(
         table,
         target.target,
-        chosen_recipe,
+        recipe,
         task=target.task,
         categorical=target.categorical or (),
         backend=chosen,
@@ -101,12 +132,12 @@ def train(
         epoch = history.diverged_epoch[0] + 1
         say(f"Training diverged in epoch {epoch}; the best weights before it are kept. Try a smaller --learning-rate.")
     saved(fit.model, output, history, checkpoint, report)
-    outcome = result(fit, output, chosen_recipe.epochs)
+    outcome = result(fit, output, recipe.epochs)
     report.give(outcome, lambda: parts(fit, outcome))
     if history.interrupted:
         raise Interrupted(
             f"Interrupted after {shapes.counted(int(history.epochs[0]), 'epoch')}: the "
-            f"{'best ' if chosen_recipe.early_stopping else ''}weights so far were saved to {output}."
+            f"{'best ' if recipe.early_stopping else ''}weights so far were saved to {output}."
             f"{goes_on(checkpoint)}"
         )
 
@@ -126,7 +157,7 @@ def checkpoint_beside(output: Path, seconds: float, resume: bool, report: Report
 def saved(
     model: Model | Ensemble, output: Path, history: History, checkpoint: Checkpoint | None, report: ReportOptions
 ) -> None:
-    """Save it; say what it replaces; and let go of the checkpoint of a training that has come to its end."""
+    """Save it; say what it replaces; and remove the checkpoint of a training that has come to its end."""
     replaced = check_output(output)
     model.save(output)
     if checkpoint is not None and not history.interrupted:
@@ -148,9 +179,13 @@ def check_output(path: Path) -> bool:
     check_place(path)
     if not path.exists() or os.path.getsize(path) == 0:
         return False
-    with open(path, "rb") as file:
-        if b'"gpubp"' not in file.read(1 << 12):
-            raise DataError(f"{path} exists and is not a model of gpubp. Choose another --output, or remove it first.")
+    try:
+        with open(path, "rb") as file:
+            beginning = file.read(1 << 12)
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror}. Choose another --output.") from None
+    if b'"gpubp"' not in beginning or b"gpubp checkpoint" in beginning:
+        raise DataError(f"{path} exists and is not a model of gpubp. Choose another --output, or remove it first.")
     return True
 
 

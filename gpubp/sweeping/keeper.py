@@ -28,6 +28,9 @@ class CohortKeeper:
     def begin(self, population: Population, work: Work) -> None:
         return None
 
+    def let_go(self) -> None:
+        return None
+
     def due(self, epoch: int, interrupted: bool) -> bool:
         self.work_up_to(epoch)
         if self.ticks:

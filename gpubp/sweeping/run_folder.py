@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from gpubp.errors import DataError, SettingsError
-from gpubp.files import write_whole
+from gpubp.files import make_folder, write_whole
 from gpubp.locks import Lock
 from gpubp.sweeping.data import ArrayData, TableData
 from gpubp.sweeping.folds import Split
@@ -39,10 +40,7 @@ class RunFolder:
         resume: go on with what is there. SettingsError for another sweep's folder, or, without `resume`, an unfinished
         sweep's; Finished for one that has ended; DataError where another process is at work, or for damaged files.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"Cannot make the folder {self.path}: {error.strerror or error}.") from error
+        make_folder(self.path)
         self.lock.hold(f"{self.path} holds a sweep that is being run")
         try:
             return self._open(meaning, resume, seconds, tell)
@@ -52,6 +50,8 @@ class RunFolder:
 
     def _open(self, meaning: Mapping[str, Any], resume: bool, seconds: float, tell: Callable[[str], None]) -> Ledger:
         self.meaning = json.loads(json.dumps(meaning))
+        if (self.path / CHECKPOINT).is_symlink():
+            raise DataError(f"{self.path / CHECKPOINT} is a link, which no sweep has made: remove it.")
         found, place = self._described(), self.path / CHECKPOINT
         unfinished = found is not None and not found.get("finished") and any(place.glob("*.safetensors"))
         if resume and found is not None:
@@ -96,6 +96,24 @@ class RunFolder:
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise DataError(f"{path} is not the description of a sweep. Take another folder.")
         return found
+
+
+@contextmanager
+def for_itself(folder: Path) -> Iterator[None]:
+    """For whoever writes a sweep's results into its folder, from before the sweep until they are written: nobody else
+    does meanwhile (DataError), whether or not the sweep keeps checkpoints. Where nothing was written, no folder stays.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    make_folder(folder)
+    lock = Lock(folder / "results")
+    try:
+        lock.hold(f"{folder} holds a sweep that is being run")
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):  # it is not empty, as a rule
+            for each in made:
+                each.rmdir()
 
 
 def meaning_of(data: ArrayData | TableData, splits: Sequence[Split], **others: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from gpubp.array_files import read_array_file, write_array_file
 from gpubp.errors import DataError, GpubpError, ModelFileError, SettingsError
-from gpubp.files import temporary_of
+from gpubp.files import check_place, is_there, temporary_of
 from gpubp.locks import Lock
 from gpubp.population import Population
 from gpubp.training.engine import Work
@@ -27,9 +27,10 @@ class Checkpoint:
     """`train(..., checkpoint=Checkpoint(path))` writes a snapshot to `path` every `seconds`, whole or not at all.
 
     resume: go on from the file where there is one, to the same bits as if nothing had happened; SettingsError where it
-    is of another training, DataError where another process is at work on it. Without it a file that is there already
-    is not touched: SettingsError. The file stays until `remove`, for the trained network is not safe before it is
-    saved. A disk that takes no checkpoint is told of once (`tell`, by default as a warning), and the training goes on.
+    is of another training. Without it a file that is there already is not touched: SettingsError. DataError where
+    another training has this file, or where none could be written in its folder: it is this training's own from the
+    beginning to the end. The file stays until `remove`, for the trained network is not safe before it is saved. A disk
+    that takes no checkpoint is told of once (`tell`, by default as a warning), and the training goes on.
     """
 
     def __init__(
@@ -48,19 +49,33 @@ class Checkpoint:
         self.meaning: dict[str, Any] = {}
 
     def check(self) -> None:
-        """SettingsError where a file is there that must not be touched: to be asked before a long preparation."""
-        if self.path.exists() and not self.resume:
+        """SettingsError where a file is there that must not be touched, DataError where there is no place for one.
+
+        To be asked before a long preparation.
+        """
+        check_place(self.path)
+        check_place(temporary_of(self.path))
+        if is_there(self.path) and not self.resume:
             raise SettingsError(
                 f"{self.path} is the checkpoint of a training that was cut short: resume it (--resume, or "
                 "Checkpoint(..., resume=True)), or remove the file to begin anew."
             )
 
     def begin(self, population: Population, work: Work) -> Snapshot | None:
-        self.check()
-        self.meaning, self.last = meaning_of(population, work), time.monotonic()
-        if not self.path.exists():
-            return None
+        check_place(self.path)
         self.lock.hold(f"{self.path} is being written")
+        try:
+            self.check()
+            self.meaning, self.last = meaning_of(population, work), time.monotonic()
+            return self._kept() if self.path.exists() else None
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def _kept(self) -> Snapshot:
+        """What the file holds. SettingsError where it is of another training; DataError, with the remedy, where it is
+        damaged.
+        """
         try:
             arrays, found = read_array_file(self.path, "a checkpoint", "Remove it, and begin anew.")
             if not isinstance(found, dict) or found.get("format") != FORMAT:
@@ -73,7 +88,6 @@ class Checkpoint:
                 )
             return Snapshot.from_parts(arrays, found.get("snapshot", {}))
         except GpubpError as error:
-            self.lock.release()
             if isinstance(error, (SettingsError, ModelFileError)):
                 raise
             raise DataError(f"{self.path}: {error}. Remove the file, and begin anew.") from error
@@ -85,7 +99,6 @@ class Checkpoint:
     def keep(self, snapshot: Snapshot) -> None:
         described = {"format": FORMAT, "meaning": self.meaning, "snapshot": snapshot.to_metadata()}
         try:
-            self.lock.hold(f"{self.path} is being written")
             write_array_file(self.path, snapshot.to_arrays(), described, alone=True)
         except DataError as error:
             if not self.failed:
@@ -96,8 +109,16 @@ class Checkpoint:
     def ends(self) -> bool:
         return False
 
+    def let_go(self) -> None:
+        """The training has ended, or failed: the file is there for another, to resume it."""
+        self.lock.release()
+
     def remove(self) -> None:
-        """Once the trained network is safe."""
+        """Once the trained network is safe. Nothing is removed where another training has taken the file up meanwhile."""
+        try:
+            self.lock.hold(f"{self.path} is being written")
+        except DataError:
+            return
         for path in (self.path, temporary_of(self.path)):
             path.unlink(missing_ok=True)
         self.lock.release()

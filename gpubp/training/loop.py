@@ -72,9 +72,13 @@ def train(
     work = prepare(population, X, T, settings, rows, validation_rows, row_weights, state)
     if checkpoint is not None:
         resume = checkpoint.begin(population, work) or resume
-    run = _Run(population, work, engine, state, resume, until)
-    with Interruption() as interruption, population.backend.quiet(), progress_bar(progress) as bar:
-        return run.train([*callbacks], [*bar], interruption, checkpoint)
+    try:
+        run = _Run(population, work, engine, state, resume, until)
+        with Interruption() as interruption, population.backend.quiet(), progress_bar(progress) as bar:
+            return run.train([*callbacks], [*bar], interruption, checkpoint)
+    finally:
+        if checkpoint is not None:
+            checkpoint.let_go()
 
 
 class _Run:

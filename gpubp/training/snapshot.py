@@ -162,6 +162,10 @@ class Keeper(Protocol):
         """Called once, before anything is changed: what to resume, if anything is kept of this training."""
         ...
 
+    def let_go(self) -> None:
+        """Called once the training has ended, or failed."""
+        ...
+
     def due(self, epoch: int, interrupted: bool) -> bool:
         """Asked after each call of an engine, when `epoch` epochs are done: whether it is time to keep another
         snapshot. interrupted: Ctrl-C ends the training here.
