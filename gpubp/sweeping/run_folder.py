@@ -16,6 +16,7 @@ from gpubp.locks import Lock
 from gpubp.sweeping.data import ArrayData, TableData
 from gpubp.sweeping.folds import Split
 from gpubp.sweeping.ledger import Ledger
+from gpubp.sweeping.storage import masked_text
 from gpubp.training.checkpoint import digest, told_apart
 
 FORMAT = "gpubp sweep"
@@ -58,8 +59,8 @@ class RunFolder:
             apart = told_apart(found.get("meaning"), self.meaning)
             if apart is not None:
                 raise SettingsError(
-                    f"{self.path} holds another sweep: {apart}. Resume with the same table and options, or take "
-                    "another folder."
+                    f"{self.path} holds another sweep: {masked_text(apart)}. Resume with the same table and options, "
+                    "or take another folder."
                 )
             if found.get("finished"):
                 raise Finished(f"The sweep in {self.path} is finished: there is nothing to resume.")

@@ -85,6 +85,9 @@ def sweep(
     count = plan.count(space, n_trials)
     data = receive(X, y, task, categorical)
     splits, scoring = splits_of(data, cv, repeats, seed), Metric(metric, data)
+    prepare = getattr(plan, "prepare", None)  # not every strategy needs a place
+    if prepare is not None:
+        prepare(folder is not None)
     started = time.perf_counter()
     run, ledger = None, None
     if folder is not None:

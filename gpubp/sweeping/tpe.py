@@ -8,17 +8,18 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from gpubp.errors import SettingsError
+from gpubp.errors import DataError, SettingsError
 from gpubp.sweeping.experiment import Experiment
 from gpubp.sweeping.ranges import Choices, Range
 from gpubp.sweeping.space import Space
+from gpubp.sweeping.storage import kept_in, opened, shown
 from gpubp.sweeping.strategies import checked_trials
 from gpubp.sweeping.trial import Record
 
@@ -26,7 +27,7 @@ STORAGE, STUDY = "sqlite:///gpubp-studies.sqlite3", "study.sqlite3"
 MEANING = "gpubp: what a trial is"  # a study's attribute: its space and metric
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TPE:
     """storage: where the study is kept, a URL of Optuna's (SQLite, PostgreSQL, MySQL, a journal) or a storage object;
     None for a SQLite file in the sweep's folder, or without one in the current folder. study: its name; one that is
@@ -48,34 +49,75 @@ class TPE:
     def __post_init__(self) -> None:
         if isinstance(self.batch, bool) or not isinstance(self.batch, int) or self.batch < 1:
             raise SettingsError(f"TPE(batch={self.batch!r}): give a whole number, at least 1.")
+        if self.study is not None and not isinstance(self.study, str):
+            raise SettingsError(f"TPE(study={self.study!r:.60}): give a name.")
+
+    def __repr__(self) -> str:
+        """Without passwords, and the same in every process: sweeps are told apart by it."""
+        storage = None if self.storage is None else shown(self.storage)
+        sampler = None if self.sampler is None else type(self.sampler).__qualname__
+        return f"TPE({storage=}, study={self.study!r}, batch={self.batch!r}, {sampler=}, name={self.name!r})"
 
     def count(self, space: Space, n_trials: int | None) -> int:
         return checked_trials(n_trials)
 
+    def prepare(self, in_folder: bool) -> None:
+        """Find out before the sweep begins whether there is a place for its study; in_folder: the sweep has a folder.
+        SettingsError or DataError where there is none.
+        """
+        optuna = import_optuna()
+        if self.study is not None or self.storage is not None or not in_folder:
+            with quiet():
+                opened(optuna, self._place)
+
     def run(self, experiment: Experiment, space: Space, n_trials: int) -> None:
         optuna = import_optuna()
-        with quiet(optuna):
+        with quiet():
             study = self._study(optuna, experiment, space)
-            left = n_trials - self._adopt(optuna, study, experiment, space)
-            while left > 0 and not experiment.must_end():
+            try:
+                self._ask_and_try(optuna, study, experiment, space, n_trials)
+            except DataError:
+                if experiment.ledger is not None:
+                    experiment.ledger.flush()  # what is trained is not lost
+                raise
+
+    def _ask_and_try(self, optuna: Any, study: Any, experiment: Experiment, space: Space, n_trials: int) -> None:
+        left = n_trials - self._adopt(optuna, study, experiment, space)
+        while left > 0 and not experiment.must_end():
+            with self._kept(optuna, experiment):
                 asked = [study.ask() for _ in range(min(self.batch, left))]
-                left -= len(asked)
-                try:
-                    self._try(optuna, study, experiment, space, asked, times=n_trials / len(asked))
-                except BaseException:
+            left -= len(asked)
+            try:
+                self._try(optuna, study, experiment, space, asked, times=n_trials / len(asked))
+            except BaseException:
+                with suppress(Exception):  # of a storage that takes no more: what is raised already says it
                     for trial in asked:
                         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-                    raise
+                raise
+
+    @property
+    def _place(self) -> Any:
+        return self.storage or STORAGE
+
+    def _kept(self, optuna: Any, experiment: Experiment) -> AbstractContextManager[None]:
+        remedy = ""
+        if experiment.ledger is not None:
+            folder = experiment.ledger.folder.parent
+            remedy = f" What was trained is kept in {folder}: go on with it (--resume, or resume=True)."
+        return kept_in(optuna, self._place, remedy)
 
     def _try(
         self, optuna: Any, study: Any, experiment: Experiment, space: Space, asked: Sequence[Any], times: float
     ) -> None:
         """Train what these trials suggest, and tell the study."""
         numbers = [trial.number for trial in asked]
-        drawn = [space.configure(_Suggested(trial, space)) for trial in asked]
+        with self._kept(optuna, experiment):
+            drawn = [space.configure(_Suggested(trial, space)) for trial in asked]
         configurations = [experiment.configure(number, each) for number, each in zip(numbers, drawn, strict=True)]
-        for number, record in zip(numbers, experiment.run(configurations, times), strict=True):
-            _tell(optuna, study, number, record)
+        records = experiment.run(configurations, times)
+        with self._kept(optuna, experiment):
+            for number, record in zip(numbers, records, strict=True):
+                _tell(optuna, study, number, record)
 
     def _adopt(self, optuna: Any, study: Any, experiment: Experiment, space: Space) -> int:
         """Of a named study: finish the trials that an earlier run of this sweep had begun; how many there are."""
@@ -89,7 +131,7 @@ class TPE:
         return len(adopted)
 
     def _study(self, optuna: Any, experiment: Experiment, space: Space) -> Any:
-        name, storage = self.study, self.storage or STORAGE
+        name, storage = self.study, self._place
         if name is None:
             name = datetime.now().strftime("sweep %Y-%m-%d %H:%M:%S.%f")
             if self.storage is None and experiment.ledger is not None:
@@ -102,21 +144,24 @@ class TPE:
                 sampler = optuna.samplers.TPESampler(
                     seed=int(experiment.seed) % 2**32, constant_liar=True, multivariate=True, group=True
                 )
-        study = optuna.create_study(
-            storage=storage,
-            study_name=name,
-            direction="maximize",
-            sampler=sampler,
-            load_if_exists=self.study is not None,
-        )
+        database = opened(optuna, storage)
+        with kept_in(optuna, storage):
+            study = optuna.create_study(
+                storage=database,
+                study_name=name,
+                direction="maximize",
+                sampler=sampler,
+                load_if_exists=self.study is not None,
+            )
+            found = study.user_attrs.get(MEANING)
         folds = len(experiment.splits)
         meaning = f"{experiment.metric.name} over {folds} folds of {space.entries!r} {space.conditions!r}"
-        found = study.user_attrs.get(MEANING)
         if found is not None and found != meaning:
             raise SettingsError(
                 f"The study {name!r} is of another sweep: its trials are {found[:300]}. Give this one another name."
             )
-        study.set_user_attr(MEANING, meaning)
+        with kept_in(optuna, storage):
+            study.set_user_attr(MEANING, meaning)
         return study
 
 

@@ -114,7 +114,7 @@ class Checkpoint:
         self.lock.release()
 
     def remove(self) -> None:
-        """Once the trained network is safe. Nothing is removed where another training has taken the file up meanwhile."""
+        """Once the trained network is safe. Where another training has taken up the file, nothing is removed."""
         try:
             self.lock.hold(f"{self.path} is being written")
         except DataError:
