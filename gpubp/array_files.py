@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def read_array_file(path: Path, what: str, remedy: str) -> tuple[dict[str, np.nd
     from safetensors import SafetensorError, safe_open
 
     kind = what.split(" ", 1)[1]
-    if path.is_dir():
+    if os.path.isdir(path):  # what the system says about other names is told below
         raise ModelFileError(f"{path} is a folder: name {what} file of gpubp.")
     try:
         with safe_open(str(path), framework="np") as file:

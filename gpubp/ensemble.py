@@ -18,6 +18,7 @@ from gpubp.kernels.architecture import Architecture
 from gpubp.model import Prediction, score
 from gpubp.population import Population
 from gpubp.preprocessing import Preprocessing, Target
+from gpubp.preprocessing.columns import as_labels
 from gpubp.tables import Table
 
 FORMAT = "gpubp ensemble"
@@ -225,6 +226,8 @@ def _classes(described: Any, task: str) -> np.ndarray | None:
     labels = described["labels"]
     if not isinstance(labels, list) or not all(isinstance(label, (str, int, float)) for label in labels):
         raise DataError("the ensemble's classes are damaged.")
+    if kind != "O" and np.dtype(kind).kind == "U":
+        return as_labels([str(label) for label in labels])  # of whatever width the file says
     return np.array(labels, dtype=object if kind == "O" else kind)
 
 

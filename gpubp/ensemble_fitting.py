@@ -10,16 +10,18 @@ import numpy as np
 
 from gpubp.backends import Backend, get_backend
 from gpubp.ensemble import Ensemble, Members
-from gpubp.errors import SettingsError
+from gpubp.errors import SettingsError, quoted
 from gpubp.fitting import refuse_divergence, set_up
 from gpubp.model import Prediction, score
 from gpubp.population import Population, network_seeds
+from gpubp.preprocessing.columns import as_labels
 from gpubp.recipe import Recipe
 from gpubp.sampling import bootstrap_rows
 from gpubp.sweeping.job import Sheet
 from gpubp.sweeping.unscale import unscaled
 from gpubp.tables import Table
 from gpubp.training import Callback, History, Keeper, train
+from gpubp.training.settings import check_whole
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def train_ensemble(
     numbers; one that did alone is left out.
     """
     if isinstance(members, bool) or not isinstance(members, int) or members < 2:
-        raise SettingsError(f"members {members!r}: an ensemble has at least 2; for one network, use train_model.")
+        raise SettingsError(f"members {quoted(members)}: an ensemble has at least 2; for one network, use train_model.")
+    check_whole("members", members)
     recipe = recipe or Recipe()
     made = set_up(table, target, recipe, task, categorical, get_backend(backend))
     seeds = network_seeds(recipe.seed, members)
@@ -101,7 +104,7 @@ def train_ensemble(
             Members(population.architecture, params, np.ones(len(kept), dtype=np.int64), tuple(names[p] for p in kept)),
         ),
         task=goal.task,
-        classes=np.array(goal.labels) if goal.task == "classification" else None,
+        classes=as_labels(goal.labels) if goal.task == "classification" else None,
         single=True,
         preprocessing=made.preprocessing,
         target=goal,

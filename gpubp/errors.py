@@ -29,3 +29,11 @@ class ModelFileError(GpubpError, ValueError):
 
 class DivergenceError(GpubpError, ArithmeticError):
     """Training left the finite numbers."""
+
+
+def quoted(value: object, most: int = 80) -> str:
+    """A value for a message, as Python writes it; of a long one, the beginning and the length."""
+    if isinstance(value, str) and len(value) > most:
+        return f"{value[:most]!r}… ({len(value):,} characters)"
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}…"

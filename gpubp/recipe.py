@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from numbers import Real
 from typing import Any
 
 from gpubp.backends import float_dtype
-from gpubp.errors import SettingsError
+from gpubp.errors import SettingsError, quoted
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.reference.losses import LOSSES
 from gpubp.population import check_seed
 from gpubp.training import EarlyStopping, PerNetwork, Settings
 from gpubp.training.settings import choose
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
 
 DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "squared_error"}
 
@@ -57,9 +63,13 @@ class Recipe:
             choose("loss", self.loss, LOSSES)
         task = "regression" if self.loss in ("squared_error", "poisson") else "classification"
         Architecture(1, self.hidden, 1, self.activation)
+        if not hasattr(self.hidden, "__len__"):  # the neurons of one hidden layer
+            object.__setattr__(self, "hidden", (self.hidden,))
         self.settings(task).check_dropout(len(self.hidden))
-        if self.validation is not None and not 0.0 < self.validation < 1.0:
-            raise SettingsError(f"Validation share {self.validation}: give a number between 0 and 1, such as 0.2.")
+        if self.validation is not None and not (is_number(self.validation) and 0.0 < self.validation < 1.0):
+            raise SettingsError(
+                f"Validation share {quoted(self.validation)}: give a number between 0 and 1, such as 0.2."
+            )
 
     @property
     def validation_share(self) -> float | None:

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.errors import DataError, SettingsError
+from gpubp.errors import DataError, SettingsError, quoted
 from gpubp.kernels.reference.philox import Stream, uniform
 from gpubp.turns import in_turn
 
 Rows = np.ndarray | Sequence[np.ndarray] | None
+
+MOST_REPEATS = 100_000  # of a cross-validation: each splits all rows anew
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ def cross_validation_folds(
         raise SettingsError(f"{n_folds} folds: cross-validation needs at least 2.")
     if n_repeats < 1:
         raise SettingsError(f"{n_repeats} repeats: cross-validation needs at least 1.")
+    if n_repeats > MOST_REPEATS:
+        raise SettingsError(f"{quoted(n_repeats)} repeats: give a whole number from 1 to {MOST_REPEATS:,}.")
     if n_folds > n_rows:
         raise SettingsError(f"{n_folds} folds for {n_rows} rows: use at most as many folds as rows.")
     random_state = np.random.RandomState(np.random.MT19937(seed))
@@ -141,7 +145,7 @@ def check_folds(n_folds: int, class_counts: dict[str, int]) -> None:
     rarest = min(class_counts, key=lambda label: class_counts[label])
     if n_folds > class_counts[rarest]:
         raise SettingsError(
-            f"{n_folds} folds, but class {rarest!r} has only {class_counts[rarest]} rows: use at most "
+            f"{n_folds} folds, but class {quoted(rarest)} has only {class_counts[rarest]} rows: use at most "
             f"{max(class_counts[rarest], 2)} folds{_or_more_rows(class_counts[rarest])}."
         )
 

@@ -20,7 +20,7 @@ from gpubp.backends import Backend, get_backend
 from gpubp.baselines import zero_rule as most_common_class
 from gpubp.baselines import zero_rule_accuracy
 from gpubp.datasets import wheat_seeds
-from gpubp.errors import DataError, SettingsError
+from gpubp.errors import DataError, SettingsError, quoted
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.reference.activations import logistic_backward
 from gpubp.kernels.reference.losses import squared_error
@@ -274,7 +274,7 @@ def case_study(
     """
     X, classes, names = load_seeds(path)
     if len(names) < 2:
-        raise DataError(f"There is only one class, {names[0]!r}: nothing can be learned from it.")
+        raise DataError(f"There is only one class, {quoted(names[0])}: nothing can be learned from it.")
     source = random.Random(seed)
     folds = split_folds(len(X), n_folds, source)
     architecture = Architecture(X.shape[1], n_hidden, len(names), "logistic", "logistic")

@@ -8,9 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command_line import DATA, SEEDS, contents, gpubp, numbers_table, refused, succeeds, write
 from safetensors.numpy import load, save
+
+from gpubp import Model
+from gpubp.tables import read_table
 
 
 @pytest.fixture
@@ -325,6 +329,63 @@ def test_no_room_for_a_temporary_file(model: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "open", full)
     words = ("Cannot write", "No space left on device", "--output")
     refused(model.parent, "train", model.with_name("table.csv"), "--epochs", 1, "-o", model, words=words)
+
+
+@pytest.mark.parametrize("length", [250, 300])
+def test_names_that_are_too_long(tmp_path: Path, model: Path, length: int) -> None:
+    name, table = tmp_path / ("n" * length), model.with_name("table.csv")
+    commands = [("train", table, "--epochs", 1, "-o", name), ("train", table, "--members", 2, "-o", name)]
+    if length == 300:
+        commands += [("train", table, "--checkpoint", "never", "-o", name), ("sweep", table, "-o", name)]
+        commands += [("show", name), ("report", name), ("predict", name, table), ("predict", model, table, "-o", name)]
+        commands += [("train", name), ("explain", name), ("evaluate", name, table), ("sweep", table, "--space", name)]
+        commands += [("train", table, "-o", name / "m"), ("sweep", table, "-o", name / "deep" / "r")]
+        commands += [("report", tmp_path, "-o", name), ("sweep", table, "--checkpoint", "never", "-o", name)]
+    for arguments in commands:
+        assert len(refused(tmp_path, *arguments, words="n" * length)) < 1200
+
+
+HUGE = ["9" * 30, str(2**63), str(2**64), "9" * 400]
+
+
+@pytest.mark.parametrize("number", HUGE)
+def test_numbers_beyond_64_bits(tmp_path: Path, table: Path, number: str) -> None:
+    options = ("--hidden", "--batch-size", "--epochs", "--members", "--learning-rate", "--l2", "--clip-norm")
+    for option in (*options, "--patience", "--seed", "--validation"):
+        if option == "--seed" and number == str(2**63):
+            continue
+        if option in ("--learning-rate", "--l2", "--clip-norm") and len(number) < 400:
+            continue  # a number of float64
+        word = option.strip("-").split("-")[0]
+        arguments = ("train", table, option, number, "--early-stopping", "-o", tmp_path / "m")
+        message = refused(tmp_path, *arguments, words=()).lower()
+        assert word in message or option in message
+    for name in ("hidden", "batch-size", "epochs", "patience"):
+        for given in (
+            ("--set", f"{name}={number}"),
+            ("--grid", f"{name}=1;{number}"),
+            ("--range", f"{name}=1:{number}"),
+        ):
+            refused(tmp_path, "sweep", table, *given, "--set", "early-stopping=true", words=name.replace("-", "_"))
+    for option in ("--trials", "--folds", "--repeats"):
+        refused(tmp_path, "sweep", table, option, number, words="")
+
+
+def test_a_label_as_long_as_a_book_costs_no_more_than_once(tmp_path: Path) -> None:
+    long = "L" * 200_000
+    table = write(
+        tmp_path / "t.csv", "x,kind\n" + "".join(f"{i},{long if i == 0 else 'ab'[i % 2]}\n" for i in range(300))
+    )
+    outcome = succeeds("train", table, "--epochs", 1, "--engine", "array", "-o", tmp_path / "m")
+    outcomes = [outcome, succeeds("show", tmp_path / "m"), succeeds("evaluate", tmp_path / "m", table)]
+    assert all(len(each.out + each.err) < 10_000 for each in outcomes)
+    model = Model.load(tmp_path / "m")
+    assert model.target.decode(np.zeros((10**6, 3))).nbytes <= 8 * 10**6
+    assert model.predict(read_table(table)).values[0] in ("a", "b", long)
+    only_long = write(tmp_path / "one.csv", f"x,kind\n1,{long}\n2,{long}\n")
+    assert len(refused(tmp_path, "train", only_long, "-o", tmp_path / "other", words="one class only")) < 500
+    unseen = write(tmp_path / "unseen.csv", f"x,kind\n1,{long}U\n2,a\n")
+    assert len(refused(tmp_path, "evaluate", tmp_path / "m", unseen, words="found class")) < 1000
 
 
 def test_too_little_memory(tmp_path: Path, table: Path) -> None:

@@ -107,8 +107,38 @@ def test_standard_output_on_a_full_disk(model: Path) -> None:
 
 
 def test_closed_standard_streams(model: Path) -> None:
-    command = f"{shlex.join([*GPUBP, 'predict', str(model), str(model.with_name('table.csv'))])} >&- 2>&-"
-    assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
+    command = shlex.join([*GPUBP, "predict", str(model), str(model.with_name("table.csv"))])
+    assert subprocess.run(["sh", "-c", f"{command} >&- 2>&-"], check=False).returncode == 2, "nobody had the answers"
+    assert (
+        subprocess.run(["sh", "-c", f"{command} -o {model.with_name('a.csv')} >&- 2>&-"], check=False).returncode == 0
+    )
+    closed = subprocess.run(["sh", "-c", f"{command} >&-"], stderr=subprocess.PIPE, text=True, check=False)
+    assert closed.returncode == 2
+    only_error(closed.stderr, "standard output: it is closed")
+
+
+@pytest.mark.parametrize("command", [["predict", "MODEL"], ["train"], ["explain"]])
+def test_a_closed_standard_input(model: Path, command: list[str]) -> None:
+    line = shlex.join([*GPUBP, *command, "-"]).replace("MODEL", shlex.quote(str(model)))
+    closed = subprocess.run(["sh", "-c", f"{line} <&-"], capture_output=True, text=True, check=False)
+    assert (closed.returncode, closed.stdout) == (2, "")
+    only_error(closed.stderr, ("standard input: it is closed", "name a file"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_help_that_nobody_can_read() -> None:
+    for arguments in (["--help"], ["train", "--help"], ["--version"]):
+        with open("/dev/full", "w") as full:
+            found = subprocess.run([*GPUBP, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert found.returncode == 2
+        only_error(found.stderr, ("standard output", "No space left on device"))
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        found = subprocess.run([*GPUBP, "train", "--help"], stdout=writer, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writer)
+    assert (found.returncode, found.stderr) == (0, b"")
 
 
 def test_output_survives_a_terminal_without_these_characters(model: Path) -> None:

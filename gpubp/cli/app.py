@@ -6,6 +6,7 @@ mend, as one message on standard error; 130 when interrupted.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -18,7 +19,15 @@ from gpubp.cli.doctor import doctor
 from gpubp.cli.evaluate import evaluate
 from gpubp.cli.explain import explain
 from gpubp.cli.groups import grouped
-from gpubp.cli.output import ClosedPipe, Interrupted, never_fail_to_encode, plain_warnings, say
+from gpubp.cli.output import (
+    ClosedPipe,
+    Interrupted,
+    keep_descriptors_apart,
+    never_fail_to_encode,
+    plain_warnings,
+    say,
+    unwritable,
+)
 from gpubp.cli.predict import predict
 from gpubp.cli.report import report
 from gpubp.cli.show import show
@@ -69,9 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on `arguments` (by default the program's own) and return the exit code."""
     never_fail_to_encode()
     given = None if arguments is None else list(arguments)
+    if given is None:
+        keep_descriptors_apart()
     try:
         with plain_warnings():
-            code = typer.main.get_command(app).main(given, prog_name="gpubp", standalone_mode=False)
+            code = _run(given)
     except GpubpError as error:
         return fail(str(error))
     except ClickException as error:
@@ -90,6 +101,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == 130:  # Ctrl-C outside a training: Typer's own answer to it
         say("Interrupted.")
     return code or 0
+
+
+def _run(arguments: list[str] | None) -> int | None:
+    try:
+        code: int | None = typer.main.get_command(app).main(arguments, prog_name="gpubp", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        unwritable(error)
+    except SystemExit as ended:  # how Typer takes a closed pipe
+        if isinstance(ended.__context__, BrokenPipeError):
+            unwritable(ended.__context__)
+        raise
+    return code
 
 
 def fail(message: str) -> int:

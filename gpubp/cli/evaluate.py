@@ -64,7 +64,7 @@ def parts(outcome: dict[str, Any]) -> Iterable[Any]:
             *disagreement(outcome),
         ]
     )
-    labels, matrix = outcome["labels"], outcome["confusion_matrix"]
+    labels, matrix = [shapes.short(label) for label in outcome["labels"]], outcome["confusion_matrix"]
     if len(labels) <= MOST_CLASSES:
         yield shapes.table(
             ["true \\ predicted", *[f"{label}>" for label in labels]],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -9,7 +10,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gpubp.errors import DataError
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 WIDTH = 120
 """Columns of text where standard output is no terminal."""
+
+
+FULL_OR_CLOSED = {getattr(errno, name, None) for name in ("EPIPE", "ENOSPC", "EDQUOT", "EIO", "EFBIG")}
+LONGEST = 5000
+"""Characters of a message: what it quotes may be as long as a file."""
 
 
 class Interrupted(Exception):
@@ -33,7 +39,8 @@ class ClosedPipe(Exception):
 def say(message: str) -> None:
     """A line on standard error. That nobody can read it is no reason to stop."""
     try:
-        print(clean(message), file=sys.stderr, flush=True)
+        shown = message if len(message) <= LONGEST else f"{message[:LONGEST]}… ({len(message):,} characters)"
+        print(clean(shown), file=sys.stderr, flush=True)
     except (OSError, ValueError):  # ValueError: it is closed
         return
 
@@ -54,8 +61,8 @@ def write(text: str) -> None:
 
     Raises ClosedPipe, and DataError where it cannot be written, on a full disk for example.
     """
-    if sys.stdout is None:  # closed by the caller: `gpubp … >&-`
-        return
+    if sys.stdout is None:  # `gpubp … >&-`
+        raise DataError("Cannot write to standard output: it is closed.")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -104,6 +111,28 @@ def clean(text: Any) -> str:
     return "".join(
         character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in str(text)
     )
+
+
+def keep_descriptors_apart() -> None:
+    """Where standard streams are closed (`gpubp … >&-`), the next files to be opened would get their numbers, and a
+    compiler that is started would write its messages into them.
+    """
+    with suppress(OSError):
+        while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(opened, True)
+        os.close(opened)
+
+
+def unwritable(error: OSError) -> None:
+    """For what standard output did not take, of a page of help for example. Raises ClosedPipe or DataError; the error
+    itself where it is about something else.
+    """
+    if error.filename is not None or error.errno not in FULL_OR_CLOSED:
+        raise error
+    _forget_standard_output()
+    if error.errno == errno.EPIPE:
+        raise ClosedPipe from error
+    raise DataError(f"Cannot write to standard output: {error.strerror}.") from error
 
 
 def _forget_standard_output() -> None:

@@ -125,7 +125,8 @@ def check_output(output: Path, model: Path, table: str) -> None:
 def csv(answer: Answer, probabilities: bool) -> str:
     import polars as pl
 
-    columns: dict[str, Any] = {"prediction": answer.values}
+    values = answer.values
+    columns: dict[str, Any] = {"prediction": values.tolist() if values.dtype.kind == "O" else values}
     if answer.disagreement is not None:
         columns["disagreement"] = answer.disagreement
     if probabilities and answer.probabilities is not None:

@@ -12,10 +12,16 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
+LONGEST = 2000  # characters of a cell
+
+
 def line(text: Any) -> Text:
     from rich.text import Text
 
-    return Text(clean(text), overflow="fold")
+    shown = str(text)
+    if len(shown) > LONGEST:  # a label can be as long as a book
+        shown = f"{shown[:LONGEST]}… ({len(shown):,} characters)"
+    return Text(clean(shown), overflow="fold")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, total: Sequence[Any] | None = None) -> Table:
@@ -46,6 +52,11 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
         if value is not None:
             shown.add_row(line(name), line(value))
     return shown
+
+
+def short(label: Any, most: int = 60) -> str:
+    text = str(label)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def percent(share: float, digits: int = 2) -> str:

@@ -75,7 +75,7 @@ def members(ensemble: Ensemble) -> dict[str, Any]:
 
 def member_parts(ensemble: Ensemble) -> Iterable[Any]:
     of = "" if ensemble.target is None else f" of {ensemble.target.name!r}"
-    labels = None if ensemble.classes is None else ", ".join(map(str, ensemble.classes))
+    labels = None if ensemble.classes is None else ", ".join(map(shapes.short, ensemble.classes))
     yield shapes.facts(
         [
             ("ensemble", shapes.counted(ensemble.n_members, "member")),
@@ -99,7 +99,8 @@ def member_parts(ensemble: Ensemble) -> Iterable[Any]:
 def parts(model: Model) -> Iterable[Any]:
     architecture, target = model.architecture, model.target
     kind = f"{target.task} of {target.name!r}"
-    labels = ", ".join(target.labels) if target.labels else f"in units of {target.scale:.4g} around {target.mean:.4g}"
+    labels = ", ".join(map(shapes.short, target.labels))
+    labels = labels or f"in units of {target.scale:.4g} around {target.mean:.4g}"
     yield shapes.facts(
         [
             ("network", f"{architecture}, {architecture.n_parameters:,} parameters, {model.params.dtype.name}"),

@@ -265,5 +265,5 @@ def course(values: np.ndarray, higher_is_better: bool) -> tuple[str, str, str, i
 def classes(labels: tuple[str, ...], limit: int = 10) -> str | None:
     if not labels:
         return None
-    shown = ", ".join(labels[:limit]) + (", …" if len(labels) > limit else "")
+    shown = ", ".join(shapes.short(label) for label in labels[:limit]) + (", …" if len(labels) > limit else "")
     return f"{len(labels)}: {shown}"

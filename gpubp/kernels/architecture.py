@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from gpubp.backends import Array
-from gpubp.errors import SettingsError
+from gpubp.errors import SettingsError, quoted
 from gpubp.kernels.reference.activations import ACTIVATIONS, Activation
+
+MOST_NEURONS, MOST_PARAMETERS = 2**53, 2**53  # far beyond any memory; what is computed from them stays within int64
 
 
 @dataclass(frozen=True, init=False)
@@ -34,7 +38,10 @@ class Architecture:
 
         Raises SettingsError for a size below 1 or an unknown activation.
         """
-        widths = (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        if not isinstance(hidden, str) and hasattr(hidden, "__iter__"):
+            widths: tuple[Any, ...] = tuple(hidden)
+        else:
+            widths = (hidden,)
         sizes = (n_inputs, *widths, n_outputs)
         _check_sizes(sizes)
         hidden_activations = (activation,) * len(widths) if isinstance(activation, str) else tuple(activation)
@@ -48,6 +55,11 @@ class Architecture:
         _check_activation(output_activation, hidden=False)
         object.__setattr__(self, "sizes", tuple(int(size) for size in sizes))
         object.__setattr__(self, "activations", (*hidden_activations, output_activation))
+        if self.n_parameters > MOST_PARAMETERS:
+            raise SettingsError(
+                f"A network {self} has {self.n_parameters:,} parameters, and no memory holds them: give hidden layers "
+                f"with fewer neurons (at most {MOST_PARAMETERS:,} parameters)."
+            )
 
     @property
     def n_inputs(self) -> int:
@@ -113,8 +125,18 @@ class Architecture:
 def _check_sizes(sizes: Sequence[int]) -> None:
     roles = ["inputs", *[f"neurons in hidden layer {i}" for i in range(1, len(sizes) - 1)], "outputs"]
     for size, role in zip(sizes, roles, strict=True):
-        if int(size) != size or size < 1:
-            raise SettingsError(f"{size} {role}: a layer needs a whole number of neurons, at least 1.")
+        if not is_whole(size) or not 1 <= size <= MOST_NEURONS:
+            raise SettingsError(
+                f"{quoted(size)} {role}: a layer needs a whole number of neurons, at least 1 (hidden layers, for "
+                f"example, of 64 or 128,64), at most {MOST_NEURONS:,}."
+            )
+
+
+def is_whole(size: Any) -> bool:
+    """Whether it is a whole number, of whatever type; truth values are not, nor what is not finite."""
+    if isinstance(size, (bool, np.bool_)) or not isinstance(size, (int, float, np.integer, np.floating)):
+        return False
+    return isinstance(size, (int, np.integer)) or float(size).is_integer()
 
 
 def _check_activation(name: str, hidden: bool) -> None:

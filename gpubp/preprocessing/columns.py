@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpubp.errors import DataError
+from gpubp.errors import DataError, quoted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,6 +21,8 @@ CODES = 20
 IDENTIFIERS = 100
 """More distinct texts than this, mostly different on every row, are identifiers or free text."""
 MOST_CATEGORIES = 1000
+LONG = 64
+"""Characters: longer labels are kept as objects."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,13 @@ def sorted_labels(texts: pl.Series) -> tuple[str, ...]:
     return tuple(sorted(labels, key=numbers.__getitem__) if np.isfinite([*numbers.values()]).all() else labels)
 
 
+def as_labels(texts: Sequence[str]) -> np.ndarray:
+    """Labels as an array (C,), to be picked from for each of N rows: text of one width, or objects where some are long,
+    since a row of the former takes as many bytes as the longest label, times 4.
+    """
+    return np.array(texts, dtype=object if max(map(len, texts), default=0) > LONG else None)
+
+
 def numeric_values(table: Table, name: str) -> np.ndarray:
     """A numeric column as float64 (N,), missing values NaN; DataError where it holds text."""
     import polars as pl
@@ -111,7 +120,7 @@ def numeric_values(table: Table, name: str) -> np.ndarray:
     if series.dtype == pl.String:
         row = _first_text(series)
         raise DataError(
-            f"{table.at(row, name)}: found the text {series[row]!r}, expected a number. Correct the value, "
+            f"{table.at(row, name)}: found the text {quoted(series[row])}, expected a number. Correct the value, "
             "or leave the field empty if it is unknown."
         )
     return series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
@@ -136,7 +145,7 @@ def refuse_stray_text(table: Table, name: str) -> None:
         return
     row = _first_text(table.frame[name])
     raise DataError(
-        f"{table.at(row, name)}: found {table.frame[name][row]!r} in a column of numbers ({len(texts)} "
+        f"{table.at(row, name)}: found {quoted(table.frame[name][row])} in a column of numbers ({len(texts)} "
         f"of {len(series)} values are text). Correct the value, or leave the field empty if it is unknown; if "
         "the column holds codes, name it as categorical."
     )
@@ -154,7 +163,7 @@ def refuse_identifiers(table: Table, name: str, distinct: int) -> None:
 
 def suggest(names: Sequence[str], limit: int = 5) -> str:
     """At most `limit` names, quoted, for messages."""
-    return ", ".join(repr(name) for name in names[:limit]) + (", ..." if len(names) > limit else "")
+    return ", ".join(quoted(name) for name in names[:limit]) + (", ..." if len(names) > limit else "")
 
 
 def _first_text(series: pl.Series) -> int:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpubp.errors import DataError, SettingsError
+from gpubp.errors import DataError, SettingsError, quoted
 from gpubp.preprocessing import stored
 from gpubp.preprocessing.columns import (
     CODES,
+    as_labels,
     canonical,
     numeric_values,
     refuse_identifiers,
@@ -72,7 +73,7 @@ class Target:
         refuse_identifiers(table, column, len(labels))
         if len(labels) < 2:
             raise DataError(
-                f"{table.source}: the target column {column!r} has one class only, {labels[0]!r}; there "
+                f"{table.source}: the target column {column!r} has one class only, {quoted(labels[0])}; there "
                 "is nothing to tell apart. Is it the right column?"
             )
         return cls(column, places, "classification", labels)
@@ -100,7 +101,7 @@ class Target:
         unseen = [row for row, text in enumerate(texts) if text not in index]
         if unseen:
             raise DataError(
-                f"{table.at(unseen[0], name)}: found class {texts[unseen[0]]!r}, which training did not have "
+                f"{table.at(unseen[0], name)}: found class {quoted(texts[unseen[0]])}, which training did not have "
                 f"({len(unseen)} such row(s)). The classes are {suggest(self.labels, 20)}."
             )
         return np.array([index[text] for text in texts], dtype=np.int64)
@@ -115,7 +116,7 @@ class Target:
             raise DataError(f"Found outputs of shape {outputs.shape}; expected (rows, {self.outputs}).")
         if self.task == "regression":
             return outputs[..., 0].astype(np.float64) * self.scale + self.mean
-        return np.array(self.labels)[outputs.argmax(axis=-1)]
+        return as_labels(self.labels)[outputs.argmax(axis=-1)]
 
     def _column_in(self, table: Table) -> str:
         (name,), _ = self.places.find(table)

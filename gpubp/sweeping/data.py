@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpubp.errors import DataError, SettingsError
+from gpubp.errors import DataError, SettingsError, quoted
 from gpubp.preprocessing import Column, Preprocessing, Target, describe_columns
-from gpubp.preprocessing.columns import CODES
+from gpubp.preprocessing.columns import CODES, as_labels
 from gpubp.preprocessing.scaling import offset_and_scale
 from gpubp.preprocessing.target import TASKS
 from gpubp.sweeping.job import Sheet
@@ -53,7 +53,7 @@ class ArrayData:
     @classmethod
     def of(cls, X: Any, y: Any, task: str | None) -> ArrayData:
         """Raises DataError for what is no table of finite numbers with a label or number for each row."""
-        inputs, truth = _numbers(X), np.asarray(y)
+        inputs, truth = _numbers(X), _array_of(y)
         if truth.ndim == 2 and truth.shape[1] == 1:
             truth = truth[:, 0]
         if truth.ndim not in (1, 2) or len(truth) != len(inputs):
@@ -81,7 +81,7 @@ class ArrayData:
         except TypeError:
             raise DataError("y mixes labels that cannot be sorted, such as text and numbers.") from None
         if len(classes) < 2:
-            raise DataError(f"y has one class only, {classes[0]!r}; there is nothing to tell apart.")
+            raise DataError(f"y has one class only, {quoted(classes[0])}; there is nothing to tell apart.")
         return cls(X, labels, "classification", classes, index.astype(np.int64))
 
     @property
@@ -185,12 +185,19 @@ def _with_target(table: Table, y: Any) -> tuple[Table, str | int | None]:
     name = getattr(y, "name", None) or "target"
     while name in table.names:
         name += "_"
-    values = np.asarray(y)
+    values = _array_of(y)
     if values.shape != (table.rows,):
         raise DataError(f"y has the shape {values.shape}, and X has {table.rows} rows: give one value for each row.")
     column = Table.from_arrays(np.empty((table.rows, 0)), values, names=[name], source="y").frame
     joined = pl.concat([table.frame, column], how="horizontal")
     return Table(joined, table.source, table.has_header, table.lines), str(name)
+
+
+def _array_of(y: Any) -> np.ndarray:
+    """As NumPy has it, but long texts as objects: see `as_labels`."""
+    if isinstance(y, (list, tuple)) and y and all(isinstance(each, str) for each in y):
+        return as_labels(y)
+    return np.asarray(y)
 
 
 def _numbers(X: Any) -> np.ndarray:
@@ -234,4 +241,4 @@ def _labels(texts: Sequence[str]) -> np.ndarray:
     try:
         return np.array([int(text) for text in texts])
     except ValueError:
-        return np.array(texts)
+        return as_labels(texts)

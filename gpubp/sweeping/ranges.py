@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from gpubp.errors import SettingsError
+from gpubp.errors import SettingsError, quoted
 from gpubp.sweeping.parameters import as_value, check_value
+
+LARGEST = 1e300  # of a bound: what is computed from two of them stays finite
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,10 @@ class Range:
 
     def __post_init__(self) -> None:
         for bound in (self.low, self.high):
-            if isinstance(bound, bool) or not isinstance(bound, Real) or not math.isfinite(bound):
-                raise SettingsError(f"Range({self.low!r}, {self.high!r}): the bounds have to be finite numbers.")
+            if isinstance(bound, bool) or not isinstance(bound, Real) or not -LARGEST <= bound <= LARGEST:
+                raise SettingsError(
+                    f"Range({quoted(self.low)}, {quoted(self.high)}): the bounds have to be finite numbers."
+                )
         if self.low > self.high:
             raise SettingsError(f"Range({self.low}, {self.high}): low is above high. Swap them.")
         if self.log and self.low <= 0:

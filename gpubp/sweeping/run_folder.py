@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gpubp.errors import DataError, SettingsError
 from gpubp.files import make_folder, write_whole
 from gpubp.locks import Lock
@@ -99,6 +101,11 @@ class RunFolder:
         return found
 
 
+def _spelled(classes: np.ndarray | None) -> np.ndarray | None:
+    """The labels as bytes: of any length and type."""
+    return None if classes is None else np.frombuffer("\0".join(map(str, classes)).encode(), dtype=np.uint8)
+
+
 @contextmanager
 def for_itself(folder: Path) -> Iterator[None]:
     """For whoever writes a sweep's results into its folder, from before the sweep until they are written: nobody else
@@ -128,5 +135,5 @@ def meaning_of(data: ArrayData | TableData, splits: Sequence[Split], **others: A
         found["categorical columns"] = list(data.categorical)
     else:
         truth = data.truth if data.index is None else data.index
-        found["table"] = digest(data.X, truth, None if data.classes is None else data.classes.astype(str))
+        found["table"] = digest(data.X, truth, _spelled(data.classes))
     return found | others | {"folds": digest(*(rows for split in splits for rows in split))}

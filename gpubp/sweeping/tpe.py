@@ -67,12 +67,12 @@ class TPE:
         """
         optuna = import_optuna()
         if self.study is not None or self.storage is not None or not in_folder:
-            with quiet():
+            with quiet(optuna):
                 opened(optuna, self._place)
 
     def run(self, experiment: Experiment, space: Space, n_trials: int) -> None:
         optuna = import_optuna()
-        with quiet():
+        with quiet(optuna):
             study = self._study(optuna, experiment, space)
             try:
                 self._ask_and_try(optuna, study, experiment, space, n_trials)

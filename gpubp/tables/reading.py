@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import polars as pl
 
 from gpubp.errors import DataError, SettingsError
 from gpubp.tables import records as splitting
+from gpubp.tables.parquet import read_parquet
 from gpubp.tables.table import Table, automatic_names, refuse_duplicates
 from gpubp.tables.values import has_header, typed
 
@@ -49,9 +49,9 @@ def read_table(source: str | Path, *, header: bool | None = None, separator: str
     name = "standard input" if str(source) == "-" else str(source)
     if separator is not None:
         separator = _checked_separator(separator)
-    data = sys.stdin.buffer.read() if str(source) == "-" else _read_bytes(Path(source), name)
+    data = _standard_input() if str(source) == "-" else _read_bytes(Path(source), name)
     if data.startswith(PARQUET) or name.endswith(".parquet"):
-        return _read_parquet(data, name)
+        return Table.from_frame(read_parquet(data, name), name)
     text = _checked_text(data, name)
     if separator is None:
         records = splitting.find_records(text, name)
@@ -88,6 +88,16 @@ def _checked_separator(separator: str) -> str:
     )
 
 
+def _standard_input() -> bytes:
+    if sys.stdin is None:  # `gpubp … <&-`, and programs that have none
+        raise DataError("standard input: it is closed; pipe a table into it, or name a file.")
+    try:
+        given = getattr(sys.stdin, "buffer", sys.stdin).read()  # a notebook's, or a test's, may have text alone
+    except (OSError, ValueError) as error:  # a folder, for example, or one that was closed meanwhile
+        raise DataError(f"standard input: cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    return given.encode() if isinstance(given, str) else given
+
+
 def _read_bytes(path: Path, name: str) -> bytes:
     try:
         return path.read_bytes()
@@ -99,17 +109,6 @@ def _read_bytes(path: Path, name: str) -> bytes:
         raise DataError(f"{name}: no permission to read this file.") from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise DataError(f"{name}: cannot be read: {error}.") from None
-
-
-def _read_parquet(data: bytes, name: str) -> Table:
-    try:
-        frame = pl.read_parquet(io.BytesIO(data))
-    except (
-        Exception,
-        pl.exceptions.PanicException,
-    ) as error:  # a damaged file can fail anywhere in the decoder
-        raise DataError(f"{name}: this is not a readable Parquet file: {str(error).splitlines()[0]}") from None
-    return Table.from_frame(frame, name)
 
 
 def _checked_text(data: bytes, name: str) -> bytes:
@@ -149,8 +148,8 @@ def _parse(records: splitting.Records, name: str) -> pl.DataFrame:
             separator=records.separator,
             quote_char='"' if records.quoting else None,
         )
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"{name}: cannot be read as a table: {str(error).splitlines()[0]}") from None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise DataError(f"{name}: cannot be read as a table: {str(error).splitlines()[0]:.300}") from None
     if frame.shape != (len(records.lines), width):
         raise DataError(
             f"{name}: read {frame.height} rows of {frame.width} columns, but the file has "

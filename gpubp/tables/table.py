@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from gpubp.errors import DataError
+from gpubp.errors import DataError, quoted
 
 LARGEST = 1e30
 """Numbers beyond ±1e30 are refused: sums of a few of them would leave the float32 range of training."""
@@ -71,7 +71,7 @@ class Table:
 
     def at(self, row: int, name: str) -> str:
         """The beginning of a message about one value: source, line, column."""
-        return f"{self.source}, {self.where(row)}, column {name!r}"
+        return f"{self.source}, {self.where(row)}, column {quoted(name)}"
 
     def require_rows(self, minimum: int = 2, purpose: str = "training") -> None:
         """DataError when there are too few rows for `purpose`; reading and predicting need only one."""
@@ -142,9 +142,9 @@ def find_column(table: Table, name_or_position: str | int | None = None) -> str:
 def unknown_column(name: str, table: Table) -> str:
     """A message that suggests the nearest name and lists the columns."""
     near = difflib.get_close_matches(name, table.names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    shown = ", ".join(repr(each) for each in table.names[:30]) + (", ..." if len(table.names) > 30 else "")
-    return f"{table.source}: there is no column {name!r}.{hint} The columns are {shown}."
+    hint = f" Did you mean {quoted(near[0])}?" if near else ""
+    shown = ", ".join(quoted(each) for each in table.names[:30]) + (", ..." if len(table.names) > 30 else "")
+    return f"{table.source}: there is no column {quoted(name)}.{hint} The columns are {shown}."
 
 
 def automatic_names(count: int) -> list[str]:
@@ -157,7 +157,7 @@ def refuse_duplicates(names: Sequence[str], source: str) -> None:
         if name in seen:
             first = names.index(name)
             raise DataError(
-                f"{source}: columns {first + 1} and {i + 1} are both named {name!r}; give each its own name."
+                f"{source}: columns {first + 1} and {i + 1} are both named {quoted(name)}; give each its own name."
             )
         seen.add(name)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.errors import SettingsError
+from gpubp.errors import SettingsError, quoted
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.reference.losses import LOSSES, Loss
 from gpubp.kernels.reference.optimizers import OPTIMIZERS, Optimizer
@@ -17,6 +17,9 @@ from gpubp.kernels.reference.schedules import SCHEDULES, Schedule
 
 PerNetwork = float | Sequence[float] | np.ndarray
 """A number for all networks, or one for each."""
+
+MOST = 2**53
+"""Of whatever is counted: what is computed from it stays within 64 bits."""
 
 MONITORS = ("validation_loss", "validation_score", "training_loss")
 
@@ -37,10 +40,8 @@ class EarlyStopping:
     def __post_init__(self) -> None:
         if self.monitor not in MONITORS:
             raise SettingsError(f"Unknown monitor {self.monitor!r}: choose one of {', '.join(MONITORS)}.")
-        if self.patience < 1:
-            raise SettingsError(f"Patience {self.patience}: give at least 1 epoch.")
-        if not self.tolerance >= 0:
-            raise SettingsError(f"Tolerance {self.tolerance}: give 0 or more.")
+        check_whole("Patience", self.patience, most=2**62)
+        check_range("Tolerance", self.tolerance, least=0.0, finite=False)
 
 
 @dataclass(frozen=True)
@@ -203,9 +204,11 @@ def check_range(
     finite: bool = True,
 ) -> None:
     try:
+        if isinstance(value, (str, bool, np.bool_)):
+            raise TypeError
         values = np.atleast_1d(np.asarray(value, dtype=np.float64))
-    except (TypeError, ValueError):
-        raise SettingsError(f"{what} {value!r}: expected a number.") from None
+    except (TypeError, ValueError, OverflowError):
+        raise SettingsError(f"{what} {quoted(value)}: expected a finite number.") from None
     good = (values >= least) & (values <= most) & (values > above if above > -math.inf else True)
     good &= values < below if below < math.inf else True
     good &= np.isfinite(values) if finite else ~np.isnan(values)
@@ -218,11 +221,13 @@ def check_range(
         raise SettingsError(f"{what} {values[~good][0]:g}: expected a finite number {' and '.join(bounds)}.")
 
 
-def check_whole(what: str, value: Any, optional: bool = False) -> None:
+def check_whole(what: str, value: Any, optional: bool = False, most: int = MOST) -> None:
     if optional and value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise SettingsError(f"{what} {value!r}: expected a whole number, at least 1.")
+        raise SettingsError(f"{what} {quoted(value)}: expected a whole number, at least 1.")
+    if value > most:
+        raise SettingsError(f"{what} {quoted(int(value))}: expected a whole number from 1 to {most:,}.")
 
 
 def _check_names(what: str, name: str, given: Mapping[str, Any], known: Mapping[str, float]) -> None:
