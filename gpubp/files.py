@@ -62,7 +62,7 @@ def check_place(path: str | Path) -> None:
         target = Path(os.path.realpath(path))
         folder = target.parent
         if not os.path.isdir(folder):
-            reason = f"{folder} is not a folder" if os.path.lexists(folder) else f"No such file or directory: {folder}"
+            reason = f"{folder} is not a folder" if is_there(folder) else f"No such file or directory: {folder}"
             raise DataError(f"Cannot write {path}: {reason}. Create the folder, or choose another --output.")
         if is_there(target):
             if target.is_dir():

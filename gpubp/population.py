@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Backend, float_dtype
-from gpubp.errors import BackendError, DataError, SettingsError
+from gpubp.errors import BackendError, DataError, SettingsError, quoted
 from gpubp.initializers import initial_parameters
 from gpubp.kernels import block, lane
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.reference.network import predict
 from gpubp.kernels.reference.philox import Stream, philox, seed_words
 
+MOST_NETWORKS = 2**53  # no memory holds as many
+
 
 def network_seeds(seed: int, n_networks: int) -> np.ndarray:
     """(P,) uint64: seeds for the networks of one experiment; network p's does not depend on how many there are."""
     key = seed_words(np.array([check_seed(seed)], dtype=np.uint64))
+    if n_networks > MOST_NETWORKS:
+        raise SettingsError(f"{quoted(n_networks)} networks: give a whole number from 1 to {MOST_NETWORKS:,}.")
     counter = np.arange(n_networks, dtype=np.uint64)
     low, high, _, _ = philox(key, (counter, 0, int(Stream.NETWORK_SEED), 0))
     return low | (high << np.uint64(32))

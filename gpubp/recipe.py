@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from numbers import Real
@@ -66,6 +67,8 @@ class Recipe:
         if not hasattr(self.hidden, "__len__"):  # the neurons of one hidden layer
             object.__setattr__(self, "hidden", (self.hidden,))
         self.settings(task).check_dropout(len(self.hidden))
+        if is_number(self.clip_norm) and self.clip_norm == math.inf:  # what clips nothing
+            object.__setattr__(self, "clip_norm", None)
         if self.validation is not None and not (is_number(self.validation) and 0.0 < self.validation < 1.0):
             raise SettingsError(
                 f"Validation share {quoted(self.validation)}: give a number between 0 and 1, such as 0.2."

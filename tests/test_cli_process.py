@@ -109,9 +109,8 @@ def test_standard_output_on_a_full_disk(model: Path) -> None:
 def test_closed_standard_streams(model: Path) -> None:
     command = shlex.join([*GPUBP, "predict", str(model), str(model.with_name("table.csv"))])
     assert subprocess.run(["sh", "-c", f"{command} >&- 2>&-"], check=False).returncode == 2, "nobody had the answers"
-    assert (
-        subprocess.run(["sh", "-c", f"{command} -o {model.with_name('a.csv')} >&- 2>&-"], check=False).returncode == 0
-    )
+    written = f"{command} -o {shlex.quote(str(model.with_name('a.csv')))} >&- 2>&-"
+    assert subprocess.run(["sh", "-c", written], check=False).returncode == 0
     closed = subprocess.run(["sh", "-c", f"{command} >&-"], stderr=subprocess.PIPE, text=True, check=False)
     assert closed.returncode == 2
     only_error(closed.stderr, "standard output: it is closed")

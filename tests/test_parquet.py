@@ -15,8 +15,8 @@ from command_line import gpubp, only_error
 from gpubp.errors import DataError
 from gpubp.tables import parquet, read_table
 
-ABORTS = "import os, sys; sys.stderr.write('memory allocation of 2305843009213693944 bytes failed'); os.abort()"
-"""As Rust does where a file asks for more than there is; which files bring it there is different from release to release."""
+ABORTS = "import os; os.write(2, b'memory allocation of 2305843009213693944 bytes failed'); os.abort()"
+"""As Rust does where a file asks for more than there is; which files do differs from release to release."""
 
 
 @pytest.fixture

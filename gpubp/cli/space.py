@@ -77,7 +77,10 @@ def _range(where: str, name: str, text: str) -> Any:
     if not set(kinds) <= {"log", "int"}:
         raise SettingsError(f"{where}: after LOW:HIGH there may be log and int, and this is {':'.join(kinds)!r}.")
     whole = "int" in kinds or (name in ("hidden", "epochs", "batch_size", "patience") and "." not in text)
-    return Range(first, last, log="log" in kinds, integer=whole)
+    try:
+        return Range(first, last, log="log" in kinds, integer=whole)
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from None
 
 
 def _value(where: str, name: str, text: str) -> Any:
@@ -146,7 +149,10 @@ def _entry(path: Path, name: str, value: Any) -> Any:
             raise SettingsError(
                 f"{path}: {name} is a range, and takes low, high, log and integer; found {', '.join(value)}."
             )
-        return Range(**value)
+        try:
+            return Range(**value)
+        except SettingsError as error:
+            raise SettingsError(f"{path}: {name}: {error}") from None
     if isinstance(value, list):
         return [tuple(each) if isinstance(each, list) else each for each in value]
     return value
