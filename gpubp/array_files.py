@@ -1,7 +1,12 @@
-"""Files of arrays with a description: safetensors, with JSON in its metadata. Reading one executes nothing."""
+"""Files of arrays with a description: safetensors, with JSON in its metadata. Reading one executes nothing.
+
+Beside the description there is a checksum of everything: the names, types, shapes and numbers of the arrays, and the
+description to the letter. Files of gpubp 0.1.0 have none, and are read as they are.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -10,26 +15,41 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.errors import ModelFileError
+from gpubp.errors import DataError, ModelFileError
 from gpubp.files import write_whole
+from gpubp.json_values import parse
 
-KEY = "gpubp"  # of the metadata's entry
+KEY, SEAL = "gpubp", "sha256"  # of the metadata's entries: the description, and the checksum
+DTYPES = {
+    "BOOL": "bool",
+    **{f"{sign}{bits}": f"{kind}{bits}" for sign, kind in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)},
+    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
+}
+"""Types of safetensors that NumPy has, too: no float8, no bfloat16, no complex numbers."""
 
 
-def write_array_file(path: Path, tensors: Mapping[str, np.ndarray], description: Any, alone: bool = False) -> None:
+def write_array_file(
+    path: str | Path,
+    tensors: Mapping[str, np.ndarray],
+    description: Any,
+    alone: bool = False,
+    finite: bool = False,
+) -> None:
     """Whole or not at all. description: whatever JSON there is; its floats come back as they were, NaN included.
-    alone: see `write_whole`.
+    finite: NaN and infinity are refused, so that any JSON reader reads it. alone: see `write_whole`.
 
-    Raises DataError, with the system's reason, where the folder or the disk does not take the file.
+    Raises DataError, with the system's reason, where the folder or the disk does not take the file; ValueError for
+    numbers that `finite` refuses.
     """
     from safetensors.numpy import save
 
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    write_whole(path, save(contiguous, {KEY: json.dumps(description)}), alone)
+    text = json.dumps(description, allow_nan=not finite)
+    write_whole(path, save(contiguous, {KEY: text, SEAL: _checksum(contiguous, text)}), alone)
 
 
 def read_array_file(path: Path, what: str, remedy: str) -> tuple[dict[str, np.ndarray], Any]:
-    """The arrays by name, and the description: whatever JSON there is.
+    """The arrays by name, and the description: whatever JSON there is. The checksum is right, where there is one.
 
     what: the kind of file, with its article ("a model"); remedy: what to do about a damaged one. ModelFileError, with
     the reason, for anything that is no such file.
@@ -37,24 +57,42 @@ def read_array_file(path: Path, what: str, remedy: str) -> tuple[dict[str, np.nd
     from safetensors import SafetensorError, safe_open
 
     kind = what.split(" ", 1)[1]
-    if os.path.isdir(path):  # what the system says about other names is told below
-        raise ModelFileError(f"{path} is a folder: name {what} file of gpubp.")
     try:
+        if os.path.isdir(path):  # what the system says about other names is told below
+            raise ModelFileError(f"{path} is a folder: name {what} file of gpubp.")
         with safe_open(str(path), framework="np") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            names = list(file.keys())
+            odd = {name: found for name in names if (found := file.get_slice(name).get_dtype()) not in DTYPES}
+            tensors = {} if odd else {name: file.get_tensor(name) for name in names}
     except FileNotFoundError as error:
         raise ModelFileError(f"There is no {kind} file {path}.") from error
     except OSError as error:
         raise ModelFileError(f"Cannot read the {kind} file {path}: {error.strerror or error}.") from error
+    except ModelFileError:
+        raise
     except (SafetensorError, ValueError, TypeError) as error:
         raise ModelFileError(
             f"{path} is not {what} file of gpubp, or it is cut short or damaged ({error}). {remedy}"
         ) from error
+    if odd:
+        name, dtype = next(iter(odd.items()))
+        raise ModelFileError(
+            f"{path} is not {what} file of gpubp: its array {name!r:.60} has numbers of the type {dtype!r:.20}, which "
+            f"gpubp does not write. {remedy}"
+        )
+    if KEY not in metadata:
+        raise ModelFileError(f"{path} is a safetensors file, but not {what} of gpubp.")
+    if len(metadata) > 1 and metadata.get(SEAL) != _checksum(tensors, metadata[KEY]):
+        raise ModelFileError(
+            f"{path} is damaged: its content was changed after it was written, for its checksum is another. {remedy}"
+        )
     try:
-        return tensors, json.loads(metadata[KEY])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path} is a safetensors file, but not {what} of gpubp.") from error
+        return tensors, parse(metadata[KEY])
+    except DataError as error:
+        raise ModelFileError(
+            f"{path} is a safetensors file, but not {what} of gpubp: of its description, {error} {remedy}"
+        ) from error
 
 
 def format_of(path: str | Path) -> str | None:
@@ -63,8 +101,19 @@ def format_of(path: str | Path) -> str | None:
 
     try:
         with safe_open(str(path), framework="np") as file:
-            described = json.loads((file.metadata() or {})[KEY])
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
+            described = parse((file.metadata() or {})[KEY])
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):  # DataError is a ValueError
         return None
     found = described.get("format") if isinstance(described, dict) else None
     return found if isinstance(found, str) else None
+
+
+def _checksum(tensors: Mapping[str, np.ndarray], text: str) -> str:
+    """SHA-256 of the arrays in the order of their names, and of the description."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"{name}\n{tensor.dtype.name}\n{tensor.shape}\n".encode(errors="backslashreplace"))
+        found.update(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)
+    found.update(text.encode(errors="backslashreplace"))
+    return found.hexdigest()

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gpubp.array_files import KEY, read_array_file
+from gpubp.array_files import read_array_file, write_array_file
 from gpubp.backends import Backend, get_backend
-from gpubp.errors import DataError, GpubpError, ModelFileError, SettingsError
-from gpubp.files import write_whole
+from gpubp.errors import DataError, ModelFileError, SettingsError
 from gpubp.kernels.architecture import Architecture
 from gpubp.model import Prediction, score
 from gpubp.population import Population
 from gpubp.preprocessing import Preprocessing, Target
 from gpubp.preprocessing.columns import as_labels
+from gpubp.preprocessing.target import TASKS
+from gpubp.schema import Given, array
 from gpubp.tables import Table
 
 FORMAT = "gpubp ensemble"
 VERSION = 1
-DAMAGE = (KeyError, TypeError, IndexError, ValueError, OverflowError, AttributeError, RecursionError)
+REMEDY = "Copy it again, or save it again."
+MOST_COUNTED = 2**31  # how often a member may have been chosen
+LABELS: dict[str, Callable[[Given], Any]] = {  # of classes of numbers, by the kind of their NumPy type
+    "b": Given.flag,
+    "i": lambda given: given.whole(-(2**63), 2**63 - 1),
+    "u": Given.whole,
+    "f": Given.number,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,11 +152,9 @@ class Ensemble:
 
     def save(self, path: str | Path) -> None:
         """Write it as safetensors, arrays and JSON, whole or not at all; ModelFileError where that cannot be."""
-        from safetensors.numpy import save
-
         tensors: dict[str, np.ndarray] = {}
         for i, group in enumerate(self.members):
-            tensors[f"members.{i}.params"] = np.ascontiguousarray(group.params)
+            tensors[f"members.{i}.params"] = group.params
             tensors[f"members.{i}.counts"] = group.counts
         metadata = {
             "format": FORMAT,
@@ -167,7 +173,7 @@ class Ensemble:
             metadata |= {"preprocessing": self.preprocessing.to_metadata(), "target": self.target.to_metadata()}
             tensors |= self.preprocessing.to_arrays() | self.target.to_arrays()
         try:
-            write_whole(path, save(tensors, {KEY: json.dumps(metadata, allow_nan=False)}))
+            write_array_file(path, tensors, metadata, finite=True)
         except DataError as error:
             raise ModelFileError(str(error)) from error
 
@@ -176,11 +182,9 @@ class Ensemble:
         """Read what `save` wrote; nothing in it is ever executed. ModelFileError for anything else."""
         tensors, described = _read(Path(path))
         try:
-            return _assemble(tensors, described)
-        except GpubpError as error:
-            raise ModelFileError(f"{path}: {error}") from error
-        except DAMAGE as error:
-            raise ModelFileError(f"{path}: the ensemble's description is damaged ({type(error).__name__}).") from error
+            return _assemble(tensors, Given(described))
+        except DataError as error:
+            raise ModelFileError(f"{path} is damaged: {error} {REMEDY}") from error
 
     def _inputs(self, X: Any) -> tuple[np.ndarray, tuple[str, ...]]:
         """(N, I), and what had to be replaced or was not recognised in a table."""
@@ -215,24 +219,29 @@ def _described_classes(classes: np.ndarray | None) -> dict[str, Any] | None:
     return {"dtype": kind, "labels": classes.tolist()}
 
 
-def _classes(described: Any, task: str) -> np.ndarray | None:
-    if task == "regression" and described is None:
+def _classes(given: Given, task: str) -> np.ndarray | None:
+    """(C,), two or more different labels; None for regression."""
+    if task == "regression":
+        if not given.is_null:
+            raise given.wrong("null, for a regression")
         return None
-    if task != "classification" or not isinstance(described, dict):
-        raise DataError("the ensemble's classes do not fit its task.")
-    kind = described["dtype"]
-    if not isinstance(kind, str) or (kind != "O" and np.dtype(kind).kind not in "biufU"):
-        raise DataError(f"the ensemble's classes have an unknown type {kind!r:.40}.")
-    labels = described["labels"]
-    if not isinstance(labels, list) or not all(isinstance(label, (str, int, float)) for label in labels):
-        raise DataError("the ensemble's classes are damaged.")
-    if kind != "O" and np.dtype(kind).kind == "U":
-        return as_labels([str(label) for label in labels])  # of whatever width the file says
-    return np.array(labels, dtype=object if kind == "O" else kind)
+    kind = given["dtype"].text()
+    if not re.fullmatch(r"O|[<>|=]?([iu][1248]|f[248]|b1|U[0-9]{1,9})", kind):
+        raise given["dtype"].wrong("the NumPy type of booleans, numbers or texts")
+    dtype = np.dtype("U" if "U" in kind else kind)  # of whatever width the file says
+    labels = given["labels"].each(LABELS.get(dtype.kind, Given.text), least=2)
+    try:
+        with np.errstate(over="ignore"):
+            found = as_labels(labels) if dtype.kind == "U" else np.array(labels, dtype=dtype)
+    except OverflowError as error:
+        raise given["labels"].wrong(f"a list of {kind}") from error
+    if len(set(found.tolist())) < len(labels) or (dtype.kind == "f" and not np.isfinite(found).all()):
+        raise given["labels"].wrong("a list of different labels")
+    return found
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    tensors, described = read_array_file(path, "an ensemble", "Copy it again, or save it again.")
+    tensors, described = read_array_file(path, "an ensemble", REMEDY)
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise ModelFileError(f"{path} is not an ensemble of gpubp.")
     if described.get("version") != VERSION:
@@ -243,31 +252,34 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return tensors, described
 
 
-def _assemble(tensors: dict[str, np.ndarray], described: dict[str, Any]) -> Ensemble:
-    task = described["task"]
-    classes = _classes(described["classes"], task)
-    groups = []
-    for i, group in enumerate(described["members"]):
-        architecture = Architecture.from_dict(group["architecture"])
-        params, counts = tensors[f"members.{i}.params"], tensors[f"members.{i}.counts"]
-        names = tuple(str(name) for name in group["names"])
-        if params.shape != (len(names), architecture.n_parameters) or not np.isfinite(params).all() or not names:
-            raise DataError(f"the parameters of the members {architecture} are damaged.")
-        if params.dtype != np.float64 or counts.shape != (len(names),) or counts.dtype != np.int64 or counts.min() < 1:
-            raise DataError(f"the counts of the members {architecture} are damaged.")
-        groups.append(Members(architecture, params, counts, names))
+def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Ensemble:
+    """DataError for whatever does not fit together."""
+    task = given["task"].choice(TASKS)
+    classes = _classes(given["classes"], task)
+    groups = tuple(_members(tensors, i, group) for i, group in enumerate(given["members"].items(least=1)))
     shapes = {(group.architecture.n_inputs, group.architecture.n_outputs) for group in groups}
     if len(shapes) != 1 or (classes is not None and {len(classes)} != {outputs for _, outputs in shapes}):
-        raise DataError("the members do not have the same inputs and outputs.")
+        raise DataError("the members do not have the same inputs and outputs, or not those of the classes.")
+    ((n_inputs, n_outputs),) = shapes
     preprocessing = target = None
-    if (described["preprocessing"] is None) != (described["target"] is None):
+    if given["preprocessing"].is_null != given["target"].is_null:
         raise DataError("one of preprocessing and target is missing.")
-    if described["preprocessing"] is not None:
-        preprocessing = Preprocessing.from_parts(described["preprocessing"], tensors)
-        target = Target.from_parts(described["target"], tensors)
-        if len(preprocessing.input_names) != groups[0].architecture.n_inputs:
-            raise DataError("the members do not fit the inputs of the table.")
-    single, description = described["single"], described["description"]
-    if not isinstance(single, bool) or not isinstance(description, dict):
-        raise DataError("the ensemble's description is damaged.")
-    return Ensemble(tuple(groups), task, classes, single, preprocessing, target, description)
+    if not given["preprocessing"].is_null:
+        preprocessing = Preprocessing.from_parts(given["preprocessing"].value, tensors)
+        target = Target.from_parts(given["target"].value, tensors)
+        if len(preprocessing.input_names) != n_inputs or target.outputs != n_outputs or target.task != task:
+            raise DataError("the members do not fit the inputs and the target of the table.")
+    given["description"].entries()  # an object; what it says is for people to read
+    single = given["single"].flag()
+    if single and task == "regression" and n_outputs != 1:
+        raise given["single"].wrong(f"false for a regression with {n_outputs} outputs")
+    return Ensemble(groups, task, classes, single, preprocessing, target, given["description"].free())
+
+
+def _members(tensors: dict[str, np.ndarray], place: int, given: Given) -> Members:
+    architecture = Architecture.from_given(given["architecture"])
+    names = given["names"].each(Given.text, least=1)
+    shape = (len(names), architecture.n_parameters)
+    params = array(tensors, f"members.{place}.params", shape, np.float64)
+    counts = array(tensors, f"members.{place}.counts", shape[:1], np.int64, least=1, most=MOST_COUNTED)
+    return Members(architecture, params, counts, names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.array_files import KEY, read_array_file
+from gpubp.array_files import read_array_file, write_array_file
 from gpubp.backends import Backend
-from gpubp.errors import DataError, GpubpError, ModelFileError, SettingsError
-from gpubp.files import write_whole
+from gpubp.errors import DataError, ModelFileError
 from gpubp.kernels.architecture import Architecture
 from gpubp.metrics import classification_report, regression_report
 from gpubp.population import Population
 from gpubp.preprocessing import Preprocessing, Target
+from gpubp.schema import Given, array
 from gpubp.tables import Table
 
 FORMAT = "gpubp model"
 VERSION = 1
+REMEDY = "Copy it again, or train again."
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,6 @@ class Model:
 
     def save(self, path: str | Path) -> None:
         """Write the model as safetensors with JSON metadata: whole, or not at all."""
-        from safetensors.numpy import save
-
         tensors = self.preprocessing.to_arrays() | self.target.to_arrays()
         for i in range(self.architecture.n_layers):
             tensors[f"layers.{i}.weights"] = self.architecture.weights(self.params[None, :], i)[0]
@@ -79,10 +77,8 @@ class Model:
             "target": self.target.to_metadata(),
             "training": dict(self.training),
         }
-        contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-        content = save(contiguous, {KEY: json.dumps(metadata, allow_nan=False)})
         try:
-            write_whole(path, content)
+            write_array_file(path, tensors, metadata, finite=True)
         except DataError as error:
             raise ModelFileError(str(error)) from error
 
@@ -100,9 +96,9 @@ class Model:
         """
         tensors, metadata = _read(Path(path))
         try:
-            return _assemble(tensors, metadata)
-        except GpubpError as error:
-            raise ModelFileError(f"{path}: {error}") from error
+            return _assemble(tensors, Given(metadata))
+        except DataError as error:
+            raise ModelFileError(f"{path} is damaged: {error} {REMEDY}") from error
 
 
 def to_prediction(outputs: np.ndarray, target: Target, notes: tuple[str, ...]) -> Prediction:
@@ -128,7 +124,7 @@ def score(prediction: Prediction, target: Target, table: Table) -> dict[str, Any
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    tensors, described = read_array_file(path, "a model", "Copy it again, or train again.")
+    tensors, described = read_array_file(path, "a model", REMEDY)
     if isinstance(described, dict) and described.get("format") == "gpubp estimator":
         raise ModelFileError(
             f"{path} is an estimator's file: read it with MLPClassifier.load or MLPRegressor.load. Model files are "
@@ -146,29 +142,22 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return tensors, described
 
 
-def _assemble(tensors: dict[str, np.ndarray], described: dict[str, Any]) -> Model:
-    try:
-        architecture = Architecture.from_dict(described["architecture"])
-        training = described["training"]
-    except (KeyError, TypeError, IndexError, ValueError, OverflowError, AttributeError) as error:
-        raise SettingsError(f"the description of the network is damaged ({type(error).__name__}).") from error
-    if not isinstance(training, dict):
-        raise SettingsError("the description of the training is damaged.")
+def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Model:
+    """DataError for whatever does not fit together."""
+    architecture = Architecture.from_given(given["architecture"])
+    given["training"].entries()  # an object; what it says is for people to read
     pieces = []
     for i in range(architecture.n_layers):
         fan_in, fan_out = architecture.sizes[i : i + 2]
         for name, shape in ((f"layers.{i}.weights", (fan_in, fan_out)), (f"layers.{i}.biases", (fan_out,))):
-            tensor = tensors.get(name)
-            if tensor is None or tensor.shape != shape or tensor.dtype not in (np.float32, np.float64):
-                raise DataError(f"the array {name} is missing or has another shape than {shape}.")
-            if not np.isfinite(tensor).all():
-                raise DataError(f"the array {name} holds numbers that are not finite.")
-            pieces.append(tensor.ravel())
-    preprocessing = Preprocessing.from_parts(described.get("preprocessing"), tensors)
-    target = Target.from_parts(described.get("target"), tensors)
+            pieces.append(array(tensors, name, shape, np.float32, np.float64).ravel())
+    if len({piece.dtype for piece in pieces}) > 1:
+        raise DataError("the layers should be all float32 or all float64; found some of each.")
+    preprocessing = Preprocessing.from_parts(given["preprocessing"].value, tensors)
+    target = Target.from_parts(given["target"].value, tensors)
     if len(preprocessing.input_names) != architecture.n_inputs or target.outputs != architecture.n_outputs:
         raise DataError(
             f"the network {architecture} does not fit {len(preprocessing.input_names)} inputs and {target.outputs} "
             "outputs."
         )
-    return Model(architecture, np.concatenate(pieces), preprocessing, target, training)
+    return Model(architecture, np.concatenate(pieces), preprocessing, target, given["training"].free())

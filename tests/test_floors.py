@@ -23,6 +23,7 @@ FLOORS = (
         "turns",
         "array_files",
         "json_values",
+        "schema",
         "datasets",
         "tables",
         "preprocessing",

@@ -8,6 +8,7 @@ from gpubp.errors import DataError, SettingsError
 from gpubp.initializers import INITIALIZERS, initial_parameters
 from gpubp.kernels.architecture import Architecture
 from gpubp.population import Population, network_seeds
+from gpubp.schema import Given
 
 SHAPE = Architecture(3, (4, 2), 2, ("tanh", "relu"))
 
@@ -159,6 +160,6 @@ def test_impossible_architectures(arguments: tuple, words: str) -> None:
 
 def test_architectures_in_words_and_back() -> None:
     assert str(SHAPE) == "3-4-2-2"
-    assert Architecture.from_dict(SHAPE.to_dict()) == SHAPE
+    assert Architecture.from_given(Given(SHAPE.to_dict())) == SHAPE
     linear = Architecture(3, (), 2)
     assert (linear.n_layers, linear.n_parameters, linear.hidden) == (1, 8, ())

@@ -238,7 +238,9 @@ def test_a_full_disk_ends_no_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_damaged_descriptions(tmp_path: Path, content: bytes) -> None:
     run(tmp_path, "random")
     (tmp_path / "sweep.json").write_bytes(content)
-    with pytest.raises((DataError, SettingsError), match=r"(?i)cannot be read|is not the description|another sweep"):
+    with pytest.raises(
+        (DataError, SettingsError), match=r"(?i)cannot be read|is not the description|another sweep|finished is missing"
+    ):
         run(tmp_path, "random", resume=True)
 
 
@@ -248,7 +250,9 @@ def test_damaged_ledgers(tmp_path: Path) -> None:
     whole = results.read_bytes()
     for content in (whole[:-50], b"", b"x" * 100):
         results.write_bytes(content)
-        with pytest.raises(DataError, match=r"results-00000001.safetensors is damaged .* Remove it"):
+        with pytest.raises(
+            DataError, match=r"results-00000001.safetensors is not a checkpoint file .* damaged .* Remove it"
+        ):
             run(tmp_path, "random", resume=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,24 +12,23 @@ from sklearn.preprocessing import LabelBinarizer
 
 from gpubp.errors import DataError
 from gpubp.estimators.plateau import Plateau
-from gpubp.preprocessing import stored
+from gpubp.schema import Given, array, shown
 from gpubp.training import TrainingState
 
-WHAT = "description of the estimator"
 NUMBER_TYPES = (
     "bool",
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
     *(f"float{bits}" for bits in (16, 32, 64)),
 )
 TEXT_TYPES = ("str", "object")  # of arrays of texts
-RECORD: Mapping[str, tuple[type, ...]] = {  # attributes, and what they may be; lists are of numbers
-    "n_iter_": (int,),
-    "t_": (int,),
-    "loss_": (float,),
-    "best_loss_": (float, type(None)),
-    "loss_curve_": (list,),
-    "validation_scores_": (list, type(None)),
-    "best_validation_score_": (float, type(None)),
+RECORD: Mapping[str, Callable[[Given], Any]] = {  # attributes, and what they may be
+    "n_iter_": Given.whole,
+    "t_": Given.whole,
+    "loss_": lambda given: given.real(),
+    "best_loss_": lambda given: given.maybe(Given.real),
+    "loss_curve_": lambda given: [*given.each(Given.real)],
+    "validation_scores_": lambda given: given.maybe(lambda scores: [*scores.each(Given.real)]),
+    "best_validation_score_": lambda given: given.maybe(Given.real),
 }
 
 
@@ -68,8 +67,10 @@ def decoded(value: Any) -> Any:
         case {"tuple": [*items], **rest} if not rest:
             return tuple(decoded(item) for item in items)
         case {"mapping": [*pairs], **rest} if not rest and all(_is_pair(pair) for pair in pairs):
-            return {decoded(key): decoded(item) for key, item in pairs}
-    raise DataError(f"The {WHAT} is damaged: {value!r:.80} stands for nothing.")
+            keys = [decoded(key) for key, _ in pairs]
+            if all(isinstance(key, (str, int, float, type(None))) for key in keys):
+                return dict(zip(keys, (decoded(item) for _, item in pairs), strict=True))
+    raise DataError(f"{shown(value)} stands for nothing.")
 
 
 def _is_pair(value: Any) -> bool:
@@ -79,15 +80,10 @@ def _is_pair(value: Any) -> bool:
 def record_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """How the fits went, of an estimator's attributes: those of RECORD, as Python's own numbers, checked."""
     found: dict[str, Any] = {}
-    for name, kinds in RECORD.items():
+    for name, check in RECORD.items():
         if name in attributes:
             value = attributes[name]
-            value = value.item() if isinstance(value, np.generic) else value
-            value = float(value) if float in kinds and type(value) is int else value
-            numbers = all(isinstance(each, (int, float)) for each in value) if isinstance(value, list) else True
-            if type(value) not in kinds or not numbers:
-                raise DataError(f"The {WHAT} is damaged: {name} is {value!r:.60}.")
-            found[name] = value
+            found[name] = check(Given(value.item() if isinstance(value, np.generic) else value, name))
     return found
 
 
@@ -109,15 +105,19 @@ def describe_labels(classifier: Any) -> dict[str, Any]:
     }
 
 
-def labels_of(classifier: Any, described: Any) -> None:
+def labels_of(classifier: Any, given: Given) -> None:
     """Give a classifier, whose network is there, its classes_ and LabelBinarizer."""
-    kind = stored.choice(described, "dtype", (*NUMBER_TYPES, *TEXT_TYPES), WHAT)
-    values = stored.entry(described, "values", list, WHAT)
-    target = stored.choice(described, "target", ("binary", "multiclass", "multilabel-indicator"), WHAT)
+    kind = given["dtype"].choice((*NUMBER_TYPES, *TEXT_TYPES))
+    values = [each.value for each in given["values"].items(least=1)]
+    target = given["target"].choice(("binary", "multiclass", "multilabel-indicator"))
     accepted = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float)}.get(np.dtype(kind).kind, (str,))
     if not all(type(value) in accepted for value in values):
-        raise DataError(f"The {WHAT} is damaged: the classes are not all of type {kind}.")
-    classes = np.array(values, dtype=kind)
+        raise given["values"].wrong(f"a list of {kind}")
+    try:
+        with np.errstate(over="ignore"):
+            classes = np.array(values, dtype=kind)
+    except OverflowError as error:
+        raise given["values"].wrong(f"a list of {kind}") from error
     outputs = classifier.n_outputs_
     fits = {
         "binary": classifier.out_activation_ == "logistic" and outputs == 1 and len(classes) in (1, 2),
@@ -125,10 +125,10 @@ def labels_of(classifier: Any, described: Any) -> None:
         "multilabel-indicator": classifier.out_activation_ == "logistic" and values == list(range(outputs)),
     }[target]
     if not fits or len(np.unique(classes)) != len(values):
-        raise DataError(f"The {WHAT} is damaged: {len(values)} classes of {target} labels, {outputs} outputs.")
+        raise DataError(f"there are {len(values)} classes of {target} labels, and {outputs} outputs.")
     binarizer = LabelBinarizer()
     binarizer.classes_, binarizer.y_type_ = classes, target
-    binarizer.sparse_input_ = stored.entry(described, "sparse", bool, WHAT)
+    binarizer.sparse_input_ = given["sparse"].flag()
     classifier.classes_, classifier._label_binarizer = classes, binarizer
 
 
@@ -150,58 +150,45 @@ def describe_training(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, 
     return tensors, {"record": record, "state": described}
 
 
-def training_of(described: Any, tensors: Mapping[str, np.ndarray], estimator: Any) -> dict[str, Any]:
+def training_of(given: Given, tensors: Mapping[str, np.ndarray], estimator: Any) -> dict[str, Any]:
     """The attributes that `describe_training` described, of an estimator of one network, which has its weights."""
-    record = stored.entry(described, "record", dict, WHAT)
-    found = record_of({key: decoded(value) for key, value in record.items()})
-    return found | state_of(stored.entry(described, "state", dict, WHAT), tensors, estimator)
+    found = record_of({name: decoded(entry.value) for name, entry in given["record"].entries().items()})
+    return found | state_of(given["state"], tensors, estimator)
 
 
-def state_of(described: Any, tensors: Mapping[str, np.ndarray], estimator: Any) -> dict[str, Any]:
+def state_of(given: Given, tensors: Mapping[str, np.ndarray], estimator: Any) -> dict[str, Any]:
     """The private attributes _seed, _state and _plateau, those that there are. estimator: None for one of members."""
     found: dict[str, Any] = {}
-    if described.get("seed") is not None:
-        found["_seed"] = stored.entry(described, "seed", int, WHAT)
-        if not 0 <= found["_seed"] < 2**64:
-            raise DataError(f"The {WHAT} is damaged: the seed is {found['_seed']}.")
-    if described.get("epoch") is not None and estimator is not None:
-        found["_state"] = _training_state(described, tensors, estimator)
-    if described.get("plateau") is not None:
-        found["_plateau"] = _plateau(decoded(stored.entry(described, "plateau", dict, WHAT)))
+    if not given.get("seed").is_null:
+        found["_seed"] = given["seed"].whole()
+    if not given.get("epoch").is_null and estimator is not None:
+        found["_state"] = _training_state(given, tensors, estimator)
+    if not given.get("plateau").is_null:
+        found["_plateau"] = _plateau(Given(decoded(given["plateau"].value), given["plateau"].place))
     return found
 
 
-def _training_state(described: Any, tensors: Mapping[str, np.ndarray], estimator: Any) -> TrainingState:
-    epoch = stored.entry(described, "epoch", int, WHAT)
-    if epoch < 0:
-        raise DataError(f"The {WHAT} is damaged: {epoch} epochs.")
+def _training_state(given: Given, tensors: Mapping[str, np.ndarray], estimator: Any) -> TrainingState:
+    epoch = given["epoch"].whole(0, 2**62)
     if epoch == 0:
         return TrainingState()
     n_parameters = sum(part.size for part in (*estimator.coefs_, *estimator.intercepts_))
     dtype = estimator.coefs_[0].dtype
     slots = {
-        name: _state_array(tensors, f"state.slots.{name}", (1, n_parameters), dtype)
-        for name in stored.texts(described, "slots", WHAT)
+        name: array(tensors, f"state.slots.{name}", (1, n_parameters), dtype, finite=False).copy()
+        for name in given["slots"].distinct_texts()
     }
-    updates = _state_array(tensors, "state.updates", (1,), np.int64)
-    rate_factor = _state_array(tensors, "state.rate_factor", (1,), np.float64)
-    if updates[0] < 0 or not 0 < rate_factor[0] <= 1:
-        raise DataError(f"The {WHAT} is damaged: {updates[0]} updates at {rate_factor[0]} of the rate.")
+    updates = array(tensors, "state.updates", (1,), np.int64, least=0, most=2**62).copy()
+    rate_factor = array(tensors, "state.rate_factor", (1,), np.float64, above=0.0, most=1.0).copy()
     return TrainingState(epoch, updates, slots, rate_factor)
 
 
-def _state_array(tensors: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    array = tensors.get(name)
-    if array is None or array.shape != shape or array.dtype != dtype:
-        found = "nothing" if array is None else f"{array.dtype} {array.shape}"
-        raise DataError(f"array {name!r} should be {np.dtype(dtype).name} {shape}, found {found}.")
-    return array.copy()
-
-
-def _plateau(values: Any) -> Plateau:
-    numbers = isinstance(values, dict) and all(
-        type(value) in (int, float) or (name == "rate" and value is None) for name, value in values.items()
+def _plateau(given: Given) -> Plateau:
+    given.only(*Plateau.__dataclass_fields__)
+    return Plateau(
+        tolerance=given["tolerance"].real(),
+        patience=given["patience"].real(),
+        rate=given["rate"].maybe(Given.real),
+        best=given["best"].real(),
+        waited=given["waited"].whole(),
     )
-    if not numbers or set(values) != set(Plateau.__dataclass_fields__):
-        raise DataError(f"The {WHAT} is damaged: the rule of adaptive is {values!r:.80}.")
-    return Plateau(**values)

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from gpubp.array_files import KEY, read_array_file
+from gpubp.array_files import read_array_file, write_array_file
 from gpubp.errors import DataError, ModelFileError
 from gpubp.estimators.base import MLP
 from gpubp.estimators.classifier import MLPClassifier
 from gpubp.estimators.described import (
-    WHAT,
     decoded,
     describe_labels,
     describe_training,
@@ -26,11 +25,12 @@ from gpubp.estimators.learners import new_member, share
 from gpubp.estimators.networks import OF_ONE_NETWORK, is_ensemble, members_of
 from gpubp.estimators.regressor import MLPRegressor
 from gpubp.estimators.swept import SweptClassifier, SweptRegressor
-from gpubp.files import write_whole
-from gpubp.preprocessing import stored
+from gpubp.json_values import parse
+from gpubp.schema import Given, array
 
 FORMAT = "gpubp estimator"
 VERSION = 1
+REMEDY = "Copy it again, or save the estimator again."
 MODEL_FORMAT = "gpubp model"  # of gpubp.model, the other kind of file
 LATER = {"n_members", "bootstrap"}  # parameters that older files lack, and that have their defaults then
 KINDS: dict[str, type[MLP]] = {  # those that others are made of first
@@ -49,14 +49,11 @@ def save(estimator: MLP, path: str | Path) -> None:
     Raises ModelFileError for what such a file cannot hold: callbacks, a RandomState, classes that are neither numbers,
     booleans nor texts, weights that are not finite; scikit-learn's NotFittedError before fit.
     """
-    from safetensors.numpy import save as to_bytes
-
     check_is_fitted(estimator)
     try:
         tensors, described = _taken_apart(estimator)
-        _assemble(tensors, json.loads(json.dumps(described, allow_nan=False)))  # what is written can be read
-        contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-        write_whole(path, to_bytes(contiguous, {KEY: json.dumps(described, allow_nan=False)}))
+        _assemble(tensors, Given(parse(json.dumps(described, allow_nan=False))))  # what is written can be read
+        write_array_file(path, tensors, described, finite=True)
     except DataError as error:
         raise ModelFileError(f"Cannot save this {type(estimator).__name__}. {error}") from error
 
@@ -66,17 +63,18 @@ def load(path: str | Path, expected: type[MLP] = MLP) -> Any:
 
     Raises ModelFileError, with the reason, for anything that is not a whole estimator of that kind and this version.
     """
-    tensors, described = _read(Path(path))
-    name = described.get("estimator")
-    kind = KINDS.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise ModelFileError(f"{path} holds an unknown estimator, {name!r:.60}; there are {', '.join(KINDS)}.")
+    tensors, given = _read(Path(path))
+    try:
+        name = given["estimator"].choice((*KINDS,))
+    except DataError as error:
+        raise ModelFileError(f"{path} holds an unknown estimator: {error}") from error
+    kind = KINDS[name]
     if not issubclass(kind, expected) and not issubclass(expected, kind):
         raise ModelFileError(f"{path} holds a {name}, not a {expected.__name__}: load it with {name}.load.")
     try:
-        return _assemble(tensors, described, expected if issubclass(expected, kind) else kind)
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:  # DataError is a ValueError
-        raise ModelFileError(f"{path} is damaged: {error}") from error
+        return _assemble(tensors, given, expected if issubclass(expected, kind) else kind)
+    except (ValueError, TypeError, OverflowError) as error:  # DataError, and what scikit-learn says of parameters
+        raise ModelFileError(f"{path} is damaged: {error} {REMEDY}") from error
 
 
 def _taken_apart(estimator: MLP) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -113,95 +111,86 @@ def _layers(network: MLP) -> dict[str, np.ndarray]:
     return weights | {f"layers.{i}.biases": b for i, b in enumerate(network.intercepts_)}
 
 
-def _assemble(tensors: dict[str, np.ndarray], described: dict[str, Any], kind: type[MLP] | None = None) -> MLP:
+def _assemble(tensors: dict[str, np.ndarray], given: Given, kind: type[MLP] | None = None) -> MLP:
     """DataError, or another ValueError of whoever looks at the values, for anything that does not fit together."""
-    name = described["estimator"]
-    estimator = (kind or KINDS[name])(**_parameters(described, KINDS[name]))
+    name = given["estimator"].choice((*KINDS,))
+    estimator = (kind or KINDS[name])(**_parameters(given["parameters"], KINDS[name]))
     estimator._validate_params()
-    if "members" in described:
-        _add_members(estimator, tensors, described)
+    if given.get("members").is_null:
+        _add_network(estimator, tensors, given)
     else:
-        _add_network(estimator, tensors, described)
+        _add_members(estimator, tensors, given)
     outputs = ("logistic", "softmax") if isinstance(estimator, MLPClassifier) else ("identity", "exp")
-    estimator.out_activation_ = stored.choice(described, "out_activation", outputs, WHAT)
+    estimator.out_activation_ = given["out_activation"].choice(outputs)
     if isinstance(estimator, MLPClassifier):
-        labels_of(estimator, stored.entry(described, "labels", dict, WHAT))
-    if described.get("features") is not None:
-        names = stored.entry(described, "features", list, WHAT)
-        if len(names) != estimator.n_features_in_ or not all(isinstance(each, str) for each in names):
-            raise DataError(f"The {WHAT} has {len(names)} feature names for {estimator.n_features_in_} inputs.")
+        labels_of(estimator, given["labels"])
+    if not given.get("features").is_null:
+        names = given["features"].each(Given.text)
+        if len(names) != estimator.n_features_in_:
+            raise given["features"].wrong(f"the names of {estimator.n_features_in_} inputs")
         estimator.feature_names_in_ = np.array(names, dtype=object)
     if not is_ensemble(estimator):
-        estimator.__dict__.update(training_of(described, tensors, estimator))
+        estimator.__dict__.update(training_of(given, tensors, estimator))
         return estimator
-    of_all = training_of(described, {}, None)
+    of_all = training_of(given, {}, None)
     estimator.__dict__.update({key: value for key, value in of_all.items() if key not in OF_ONE_NETWORK})
     share(estimator, estimator.estimators_)
     return estimator
 
 
-def _add_members(estimator: MLP, tensors: dict[str, np.ndarray], described: dict[str, Any]) -> None:
+def _add_members(estimator: MLP, tensors: dict[str, np.ndarray], given: Given) -> None:
     """estimators_, all of one architecture and dtype, and left_out_."""
-    listed = stored.entry(described, "members", list, WHAT)
-    left_out = stored.entry(described, "left_out", list, WHAT)
-    places = range(len(listed) + len(left_out))
-    if not listed or len(set(left_out)) < len(left_out) or any(type(m) is not int or m not in places for m in left_out):
-        raise DataError(f"The {WHAT} is damaged: {len(listed)} members, and {left_out!r:.60} left out.")
+    listed = given["members"].items(least=1)
+    most = len(listed) + len(given["left_out"].items()) - 1
+    left_out = [*given["left_out"].each(lambda place: place.whole(0, most))]
+    if len({*left_out}) < len(left_out):
+        raise given["left_out"].wrong("a list of different places")
     members = []
     for m, of_member in enumerate(listed):
         prefix = f"members.{m}."
-        own = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
-        member = new_member(estimator, stored.entry(of_member, "random_state", int, WHAT))
+        own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        member = new_member(estimator, of_member["random_state"].whole())
         member._validate_params()
-        _add_network(member, own, described)
+        _add_network(member, own, given)
         vars(member).update(training_of(of_member, own, member))
         members.append(member)
     if len({tuple((W.shape, W.dtype) for W in member.coefs_) for member in members}) > 1:
-        raise DataError(f"the members of the {WHAT} are not all of one architecture.")
+        raise DataError("the members are not all of one architecture.")
     estimator.estimators_, estimator.left_out_ = members, left_out
     for name in ("n_features_in_", "n_outputs_", "n_layers_"):
         setattr(estimator, name, getattr(members[0], name))
 
 
-def _parameters(described: dict[str, Any], kind: type[MLP]) -> dict[str, Any]:
-    given = stored.entry(described, "parameters", dict, WHAT)
-    known = kind._get_param_names()
-    if odd := sorted((set(given) ^ set(known)) - (LATER - set(given))):
-        raise DataError(f"The {WHAT} and this gpubp's {kind.__name__} differ in their parameters: {', '.join(odd)}.")
-    return {name: decoded(value) for name, value in given.items()}
+def _parameters(given: Given, kind: type[MLP]) -> dict[str, Any]:
+    found = {name: decoded(entry.value) for name, entry in given.entries().items()}
+    if odd := sorted((set(found) ^ set(kind._get_param_names())) - (LATER - set(found))):
+        raise DataError(f"its {kind.__name__} and this gpubp's differ in their parameters: {', '.join(odd)}.")
+    return found
 
 
-def _add_network(estimator: MLP, tensors: dict[str, np.ndarray], described: dict[str, Any]) -> None:
+def _add_network(estimator: MLP, tensors: dict[str, np.ndarray], given: Given) -> None:
     """coefs_ and intercepts_, each layer's inputs as many as the outputs before it, finite, all of one dtype."""
-    n_layers = stored.entry(described, "layers", int, WHAT)
-    if not 1 <= n_layers <= len(tensors):
-        raise DataError(f"The {WHAT} has {n_layers} layers and {len(tensors)} arrays.")
-    coefs = [_array(tensors, f"layers.{i}.weights", 2) for i in range(n_layers)]
-    intercepts = [_array(tensors, f"layers.{i}.biases", 1) for i in range(n_layers)]
+    n_layers = given["layers"].whole(1, max(1, len(tensors)))
+    coefs = [_part(tensors, f"layers.{i}.weights", (None, None)) for i in range(n_layers)]
+    intercepts = [_part(tensors, f"layers.{i}.biases", (None,)) for i in range(n_layers)]
     fan_in = coefs[0].shape[0]
     for i, (W, b) in enumerate(zip(coefs, intercepts, strict=True)):
         if W.shape[0] != fan_in or b.shape != W.shape[1:] or W.size == 0:
-            raise DataError(f"layer {i} of the {WHAT} has weights {W.shape} and biases {b.shape} for {fan_in} inputs.")
+            raise DataError(f"layer {i} has weights {W.shape} and biases {b.shape} for {fan_in} inputs.")
         fan_in = W.shape[1]
     if len({part.dtype for part in (*coefs, *intercepts)}) > 1:
-        raise DataError(f"the layers of the {WHAT} are partly float32, partly float64.")
+        raise DataError("the layers are partly float32, partly float64.")
     estimator.coefs_, estimator.intercepts_ = coefs, intercepts
     estimator.n_features_in_, estimator.n_outputs_ = coefs[0].shape[0], fan_in
     estimator.n_layers_ = n_layers + 1
 
 
-def _array(tensors: dict[str, np.ndarray], name: str, dimensions: int) -> np.ndarray:
-    array = tensors.get(name)
-    if array is None or array.ndim != dimensions or array.dtype not in (np.float32, np.float64):
-        found = "nothing" if array is None else f"{array.dtype} {array.shape}"
-        raise DataError(f"array {name!r} should be float32 or float64 of {dimensions} dimension(s), found {found}.")
-    if not np.isfinite(array).all():
-        raise DataError(f"array {name!r} holds numbers that are not finite.")
-    return array.copy()
+def _part(tensors: dict[str, np.ndarray], name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    return array(tensors, name, shape, np.float32, np.float64).copy()
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    tensors, described = read_array_file(path, "an estimator", "Copy it again, or save the estimator again.")
+def _read(path: Path) -> tuple[dict[str, np.ndarray], Given]:
+    tensors, described = read_array_file(path, "an estimator", REMEDY)
     found = described.get("format") if isinstance(described, dict) else None
     if found == MODEL_FORMAT:
         raise ModelFileError(
@@ -215,4 +204,4 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             f"{path} has the estimator format version {described.get('version')!r:.40}; this gpubp reads version "
             f"{VERSION}. Use the gpubp that wrote it, or fit again."
         )
-    return tensors, described
+    return tensors, Given(described)

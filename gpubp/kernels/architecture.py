@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array
-from gpubp.errors import SettingsError, quoted
+from gpubp.errors import DataError, SettingsError, quoted
 from gpubp.kernels.reference.activations import ACTIVATIONS, Activation
+from gpubp.schema import Given
 
 MOST_NEURONS, MOST_PARAMETERS = 2**53, 2**53  # far beyond any memory; what is computed from them stays within int64
 
@@ -117,9 +118,16 @@ class Architecture:
         return {"sizes": list(self.sizes), "activations": list(self.activations)}
 
     @classmethod
-    def from_dict(cls, description: dict[str, Any]) -> Architecture:
-        sizes, activations = description["sizes"], description["activations"]
-        return cls(sizes[0], sizes[1:-1], sizes[-1], activations[:-1], activations[-1])
+    def from_given(cls, given: Given) -> Architecture:
+        """The inverse of `to_dict`, of JSON that anybody may have written; DataError where it describes no network."""
+        sizes = [each.whole(1, MOST_NEURONS) for each in given["sizes"].items(least=2)]
+        activations = given["activations"].each(Given.text)
+        if len(activations) != len(sizes) - 1:
+            raise given["activations"].wrong(f"a list of {len(sizes) - 1}, one for each layer of weights")
+        try:
+            return cls(sizes[0], sizes[1:-1], sizes[-1], activations[:-1], activations[-1])
+        except SettingsError as error:
+            raise DataError(f"{given.place}: {error}") from error
 
 
 def _check_sizes(sizes: Sequence[int]) -> None:

@@ -1,8 +1,7 @@
 """Preprocessing: a `Table` into the float64 arrays that networks read, and network outputs back into answers.
 
 `columns` decides what each input column is, `inputs` encodes inputs (`Preprocessing`), `target` encodes and
-decodes the target (`Target`), `stored` checks what comes from a model file. Everything fitted is plain arrays
-and JSON-able metadata.
+decodes the target (`Target`). Everything fitted is plain arrays and JSON-able metadata.
 """
 
 from gpubp.preprocessing.columns import Column, describe_columns

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpubp.errors import DataError, SettingsError
-from gpubp.preprocessing import stored
+from gpubp.errors import SettingsError
 from gpubp.preprocessing.columns import Column, canonical, numeric_values, suggest
 from gpubp.preprocessing.places import Places
 from gpubp.preprocessing.scaling import SCALES, negligible_span, offset_and_scale, scaled_values, selected
+from gpubp.schema import Given, array
 
 if TYPE_CHECKING:
     from gpubp.tables import Table
-
-WHAT = "stored preprocessing"
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,30 +150,35 @@ class Preprocessing:
     @classmethod
     def from_parts(cls, metadata: Any, arrays: Mapping[str, np.ndarray]) -> Preprocessing:
         """The inverse of to_metadata and to_arrays (ignores other arrays); DataError for damaged parts."""
-        columns = []
-        for described in stored.entry(metadata, "columns", list, WHAT):
-            column = Column(
-                stored.entry(described, "name", str, WHAT),
-                stored.choice(described, "kind", ("numeric", "categorical"), WHAT),
-                stored.texts(described, "categories", WHAT),
-                stored.entry(described, "has_missing", bool, WHAT),
-            )
-            if column.kind == "numeric" and (column.categories or column.has_missing):
-                raise DataError(f"The {WHAT} is damaged: numeric column {column.name!r:.60} has categories.")
-            columns.append(column)
-        places = Places.from_metadata(stored.entry(metadata, "places", dict, WHAT), [c.name for c in columns])
+        given = Given(metadata, "preprocessing")
+        columns = given["columns"].each(_column)
+        places = Places.from_metadata(given["places"], [column.name for column in columns])
         width = sum(len(column.input_names) for column in columns)
-        notes = stored.entry(metadata, "notes", list, WHAT)
+        constant = given["constant"].distinct_texts()
+        if not set(constant) <= {column.name for column in columns if column.kind == "numeric"}:
+            raise given["constant"].wrong("names of numeric columns")
         return cls(
-            tuple(columns),
+            columns,
             places,
-            stored.choice(metadata, "scaling", SCALES, WHAT),
-            stored.array(arrays, "preprocessing.fill", width, WHAT),
-            stored.array(arrays, "preprocessing.offset", width, WHAT),
-            stored.array(arrays, "preprocessing.scale", width, WHAT, positive=True),
-            stored.texts(metadata, "constant", WHAT),
-            tuple(str(note) for note in notes),
+            given["scaling"].choice(SCALES),
+            array(arrays, "preprocessing.fill", (width,), np.float64).copy(),
+            array(arrays, "preprocessing.offset", (width,), np.float64).copy(),
+            array(arrays, "preprocessing.scale", (width,), np.float64, above=0.0).copy(),
+            constant,
+            given["notes"].each(Given.text),
         )
+
+
+def _column(given: Given) -> Column:
+    found = Column(
+        given["name"].text(),
+        given["kind"].choice(("numeric", "categorical")),
+        given["categories"].distinct_texts(),
+        given["has_missing"].flag(),
+    )
+    if found.kind == "numeric" and (found.categories or found.has_missing):
+        raise given.wrong(f"without categories, since column {found.name!r:.60} is numeric")
+    return found
 
 
 def _one_hot(X: np.ndarray, column: Column, table: Table, name: str, notes: list[str]) -> None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpubp.errors import DataError
-from gpubp.preprocessing import stored
+from gpubp.schema import Given
 
 if TYPE_CHECKING:
     from gpubp.tables import Table
 
-WHAT = "stored preprocessing"
+
+MOST_COLUMNS = 2**31
 
 
 @dataclass(frozen=True)
@@ -81,20 +82,12 @@ class Places:
         }
 
     @classmethod
-    def from_metadata(cls, metadata: Any, names: Sequence[str]) -> Places:
-        positions = stored.entry(metadata, "positions", list, WHAT)
-        width = stored.entry(metadata, "width", int, WHAT)
-        has_target = metadata.get("target_position") is not None
-        target = stored.entry(metadata, "target_position", int, WHAT) if has_target else None
-        used = [*positions, target] if has_target else positions
-        if (
-            len(positions) != len(names)
-            or not names
-            or len(set(names)) < len(names)
-            or len(set(map(str, used))) < len(used)
-        ):
-            raise DataError(f"The {WHAT} is damaged: columns and positions do not match one to one.")
-        if not all(type(i) is int and 0 <= i < width for i in used):
-            raise DataError(f"The {WHAT} is damaged: a column's position is not below its table's width {width}.")
-        has_header = stored.entry(metadata, "has_header", bool, WHAT)
-        return cls(tuple(names), tuple(positions), width, has_header, target)
+    def from_metadata(cls, given: Given, names: Sequence[str]) -> Places:
+        """The inverse of `to_metadata`; DataError where it is none, or none of these columns."""
+        width = given["width"].whole(1, MOST_COLUMNS)
+        positions = given["positions"].each(lambda each: each.whole(0, width - 1))
+        target = given.get("target_position").maybe(lambda each: each.whole(0, width - 1))
+        used = positions if target is None else (*positions, target)
+        if len(positions) != len(names) or not names or len({*names}) < len(names) or len({*used}) < len(used):
+            raise given.wrong(f"different positions of {len(names)} different columns")
+        return cls(tuple(names), positions, width, given["has_header"].flag(), target)

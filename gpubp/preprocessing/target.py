@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpubp.errors import DataError, SettingsError, quoted
-from gpubp.preprocessing import stored
 from gpubp.preprocessing.columns import (
     CODES,
     as_labels,
@@ -22,12 +21,12 @@ from gpubp.preprocessing.columns import (
 )
 from gpubp.preprocessing.places import Places
 from gpubp.preprocessing.scaling import offset_and_scale, scaled_values, selected
+from gpubp.schema import Given, array
 
 if TYPE_CHECKING:
     from gpubp.tables import Table
 
 TASKS = ("classification", "regression")
-WHAT = "stored target"
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,15 +137,13 @@ class Target:
     @classmethod
     def from_parts(cls, metadata: Any, arrays: Mapping[str, np.ndarray]) -> Target:
         """The inverse of to_metadata and to_arrays (ignores other arrays); DataError for damaged parts."""
-        name = stored.entry(metadata, "name", str, WHAT)
-        task = stored.choice(metadata, "task", TASKS, WHAT)
-        labels = stored.texts(metadata, "labels", WHAT)
+        given = Given(metadata, "target")
+        name, task, labels = given["name"].text(), given["task"].choice(TASKS), given["labels"].distinct_texts()
         if (len(labels) >= 2) != (task == "classification") or len(labels) == 1:
-            raise DataError(f"The {WHAT} is damaged: {len(labels)} labels do not fit {task}.")
-        mean = stored.array(arrays, "target.mean", 1, WHAT)
-        scale = stored.array(arrays, "target.scale", 1, WHAT, positive=True)
-        places = Places.from_metadata(stored.entry(metadata, "places", dict, WHAT), [name])
-        return cls(name, places, task, labels, float(mean[0]), float(scale[0]))
+            raise given["labels"].wrong("two or more labels for classification, none for regression")
+        mean = array(arrays, "target.mean", (1,), np.float64)
+        scale = array(arrays, "target.scale", (1,), np.float64, above=0.0)
+        return cls(name, Places.from_metadata(given["places"], [name]), task, labels, float(mean[0]), float(scale[0]))
 
 
 def _task_of(table: Table, column: str) -> str:

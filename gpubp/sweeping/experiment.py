@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Backend
-from gpubp.errors import SettingsError
+from gpubp.errors import DataError, SettingsError
 from gpubp.population import network_seeds
 from gpubp.sampling import validation_split
 from gpubp.sweeping.cohort import Cohort
@@ -191,12 +191,27 @@ class Experiment(Guide):
             for job in jobs:
                 result = self.ledger.results.get((*network_of(job), job.owner[0].rung))
                 if result is not None:
+                    self._check_kept(job, result)
                     if job.owner[0].rung == 0:  # those of later rungs are resumed from snapshots, which count then
                         self.worked(result.epochs)
                     self._accept(job, result)
                     known.add(job)
             self._recalled += self._scored - before
         return known
+
+    def _check_kept(self, job: Job, result: Result) -> None:
+        """DataError where a result that a ledger holds cannot be this job's."""
+        assert job.test is not None
+        assert self.ledger is not None
+        wanted = (len(job.test), self.data.n_outputs) if self.keeps_predictions else None
+        found = None if result.predictions is None else result.predictions.shape
+        if found != wanted or max(result.epochs, result.diverged) > job.epochs:
+            trial, fold = network_of(job)
+            raise DataError(
+                f"The checkpoint {self.ledger.folder} holds a result of trial {trial}, fold {fold}, that cannot be: "
+                f"{result.epochs} of {job.epochs} epochs, predictions {found} for {wanted}. Remove it: what it held is "
+                "trained again."
+            )
 
     def follow(self, pool: Pool, cohorts: Iterable[Cohort], networks: int, of_networks: int, last: bool) -> None:
         """Score each cohort as it is trained, keep what is to be kept, and tell those who watch.

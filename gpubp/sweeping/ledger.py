@@ -8,9 +8,10 @@ that goes beyond it.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,15 @@ import numpy as np
 
 from gpubp.array_files import read_array_file, write_array_file
 from gpubp.backends import Backend
-from gpubp.errors import DataError, GpubpError
+from gpubp.errors import DataError, ModelFileError
+from gpubp.schema import Given, array
 from gpubp.sweeping.cohort import Cohort
-from gpubp.sweeping.job import Job
+from gpubp.sweeping.job import Job, population_key
 from gpubp.sweeping.trial import Result
 from gpubp.training import Snapshot
 
 Network = tuple[int, int]  # trial, fold
+REMEDY = "Remove it: what it held is trained again."
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +62,30 @@ class Ledger:
         found = cls(folder, seconds, tell)
         for path in sorted(folder.glob("*.safetensors")):
             try:
-                arrays, described = read_array_file(path, "a checkpoint", "")
-                if path.name.startswith("results-"):
-                    found.results |= dict(_results(arrays))
-                else:
-                    found._keep(path.name, _kept(arrays, described))
-            except (GpubpError, KeyError, TypeError, ValueError) as error:
-                raise DataError(f"{path} is damaged ({error}). Remove it: what it held is trained again.") from error
-            found._number = max(found._number, int(path.stem.rpartition("-")[2]))
+                found._add_file(path)
+            except ModelFileError as error:
+                raise DataError(str(error)) from error
+            except DataError as error:
+                raise DataError(f"{path} is damaged: {error} {REMEDY}") from error
         return found
+
+    def _add_file(self, path: Path) -> None:
+        """DataError for what is no file of a ledger, or one that was copied."""
+        name = re.fullmatch(r"(results|cohort)-([0-9]{8,18})\.safetensors", path.name)
+        if name is None:
+            raise DataError("a file of that name belongs to no ledger.")
+        arrays, described = read_array_file(path, "a checkpoint", REMEDY)
+        given, number = Given(described), int(name[2])
+        if not given.get("number").is_null and given["number"].whole() != number:
+            raise DataError(f"it is a copy of {name[1]}-{given['number'].whole():08d}.safetensors.")
+        if name[1] == "cohort":
+            self._keep(path.name, _kept(arrays, given))
+        else:
+            for key, result in _results(arrays):
+                if key in self.results:
+                    raise DataError(f"another file has the result of trial {key[0]}, fold {key[1]}, too: it is a copy.")
+                self.results[key] = result
+        self._number = max(self._number, number)
 
     @property
     def empty(self) -> bool:
@@ -101,6 +119,8 @@ class Ledger:
             if chosen:
                 part = kept.snapshot.take(np.array(chosen))
                 own = [of_network[kept.networks[p]] for p in chosen]
+                if len({population_key(job) for job in own}) > 1:
+                    raise DataError(f"{self.folder / name} is damaged: its networks are not of one kind. {REMEDY}")
                 cohorts.append(Cohort.resume(own, part, kept.seconds[chosen], backend))
         return cohorts
 
@@ -139,7 +159,7 @@ class Ledger:
     def _write(self, kind: str, arrays: Mapping[str, np.ndarray], described: Any) -> str:
         self._number += 1
         name = f"{kind}-{self._number:08d}.safetensors"
-        write_array_file(self.folder / name, arrays, described, alone=True)
+        write_array_file(self.folder / name, arrays, {"number": self._number, **described}, alone=True)
         if kind == "cohort":
             self._files.add(name)
         return name
@@ -184,22 +204,36 @@ def _parts_of(results: Mapping[tuple[int, int, int], Result]) -> tuple[dict[str,
 _COLUMNS = {"score": np.float64, "epochs": np.int64, "diverged": np.int64, "seconds": np.float64}
 
 
-def _results(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[tuple[int, int, int], Result]]:
-    """KeyError, TypeError or ValueError for what `_parts_of` has not made."""
-    columns = [arrays[name].tolist() for name in ("keys", *_COLUMNS, "rows")]
-    first = 0
-    for (trial, fold, rung), score, epochs, diverged, seconds, rows in zip(*columns, strict=True):
-        predictions = None if rows < 0 else arrays["predictions"][first : first + rows]
-        if predictions is not None and len(predictions) != rows:
-            raise ValueError("predictions are missing")
-        first += max(rows, 0)
-        yield (trial, fold, rung), Result(score, epochs, diverged, seconds, predictions)
+def _results(arrays: Mapping[str, np.ndarray]) -> list[tuple[tuple[int, int, int], Result]]:
+    """DataError for what `_parts_of` has not made."""
+    keys = array(arrays, "keys", (None, 3), np.int64, least=0)
+    n = keys.shape[:1]
+    score = array(arrays, "score", n, np.float64, finite=False)
+    epochs = array(arrays, "epochs", n, np.int64, least=0)
+    diverged = array(arrays, "diverged", n, np.int64, least=-1)
+    seconds = array(arrays, "seconds", n, np.float64, least=0.0)
+    rows = array(arrays, "rows", n, np.int64, least=-1, most=2**31)
+    ends = np.cumsum(np.maximum(rows, 0))
+    total = int(ends[-1]) if len(ends) else 0
+    predictions = array(arrays, "predictions", (total, None), np.float32, finite=False)
+    found = []
+    for i, (trial, fold, rung) in enumerate(keys.tolist()):
+        own = None if rows[i] < 0 else predictions[ends[i] - rows[i] : ends[i]]
+        result = Result(float(score[i]), int(epochs[i]), int(diverged[i]), float(seconds[i]), own)
+        found.append(((trial, fold, rung), result))
+    return found
 
 
-def _kept(arrays: Mapping[str, np.ndarray], described: Any) -> _Kept:
-    snapshot = Snapshot.from_parts(arrays, described["snapshot"])
-    networks = tuple((int(trial), int(fold)) for trial, fold in described["networks"])
-    seconds = arrays["seconds_of_each"]
-    if not len(networks) == len(seconds) == len(snapshot):
-        raise ValueError("it does not say whose snapshots these are")
-    return _Kept(networks, snapshot, seconds)
+def _kept(arrays: Mapping[str, np.ndarray], given: Given) -> _Kept:
+    snapshot = Snapshot.from_parts(arrays, given["snapshot"].value)
+    networks = given["networks"].each(_network)
+    if len({*networks}) != len(snapshot) or len(networks) != len(snapshot):
+        raise given["networks"].wrong(f"trial and fold of {len(snapshot)} different networks")
+    return _Kept(networks, snapshot, array(arrays, "seconds_of_each", (len(snapshot),), np.float64, least=0.0))
+
+
+def _network(given: Given) -> Network:
+    numbers = given.each(Given.whole)
+    if len(numbers) != 2:
+        raise given.wrong("a trial and a fold")
+    return numbers[0], numbers[1]

@@ -14,7 +14,9 @@ import numpy as np
 
 from gpubp.errors import DataError, SettingsError
 from gpubp.files import make_folder, write_whole
+from gpubp.json_values import parse, sealed, unsealed
 from gpubp.locks import Lock
+from gpubp.schema import Given
 from gpubp.sweeping.data import ArrayData, TableData
 from gpubp.sweeping.folds import Split
 from gpubp.sweeping.ledger import Ledger
@@ -86,18 +88,28 @@ class RunFolder:
 
     def _describe(self, finished: bool) -> None:
         described = {"format": FORMAT, "finished": finished, "meaning": self.meaning}
-        write_whole(self.path / DESCRIPTION, (json.dumps(described, indent=2) + "\n").encode(), alone=True)
+        write_whole(self.path / DESCRIPTION, (json.dumps(sealed(described), indent=2) + "\n").encode(), alone=True)
 
     def _described(self) -> dict[str, Any] | None:
         path = self.path / DESCRIPTION
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = parse(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"{path} cannot be read ({error}). Remove the folder, or take another.") from error
+        except (OSError, DataError) as error:
+            raise DataError(f"{path} cannot be read: {error} Remove the folder, or take another.") from error
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise DataError(f"{path} is not the description of a sweep. Take another folder.")
+        try:
+            found = unsealed(found)
+            given = Given(found)
+            given.only("format", "finished", "meaning")
+            given["finished"].flag()
+            given["meaning"].entries()
+        except DataError as error:
+            raise DataError(
+                f"{path} is damaged: {str(error).rstrip('.')}. Remove the folder, or take another."
+            ) from error
         return found
 
 

@@ -21,6 +21,7 @@ from gpubp.training.engine import Work
 from gpubp.training.snapshot import Snapshot
 
 FORMAT = "gpubp checkpoint"
+REMEDY = "Remove it, and begin anew."
 
 
 class Checkpoint:
@@ -77,20 +78,20 @@ class Checkpoint:
         damaged.
         """
         try:
-            arrays, found = read_array_file(self.path, "a checkpoint", "Remove it, and begin anew.")
+            arrays, found = read_array_file(self.path, "a checkpoint", REMEDY)
             if not isinstance(found, dict) or found.get("format") != FORMAT:
-                raise DataError(f"{self.path} is not a checkpoint of gpubp.")
+                raise ModelFileError(f"{self.path} is not a checkpoint of gpubp. {REMEDY}")
             apart = told_apart(found.get("meaning"), self.meaning)
             if apart is not None:
                 raise SettingsError(
                     f"{self.path} is the checkpoint of another training: {apart}. Resume with the same table and "
                     "options, or remove the file."
                 )
-            return Snapshot.from_parts(arrays, found.get("snapshot", {}))
+            return Snapshot.from_parts(arrays, found.get("snapshot"))
         except GpubpError as error:
             if isinstance(error, (SettingsError, ModelFileError)):
                 raise
-            raise DataError(f"{self.path}: {error}. Remove the file, and begin anew.") from error
+            raise DataError(f"{self.path} is damaged: {error} {REMEDY}") from error
 
     def due(self, epoch: int, interrupted: bool) -> bool:
         """Ctrl-C brings a checkpoint up to date, and makes none: what is saved then is the network."""

@@ -77,8 +77,8 @@ class Interruption:
     called, and so is the one of an Interruption around this. Where SIGINT is ignored, kills the process or has a
     handler that is not Python's, and in any thread but the main one, it is left as it is.
 
-    Other threads may be compiling kernels: the first Ctrl-C ends compilers that take unusually long, the second all, and
-    the threads that wait for them get a KeyboardInterrupt.
+    Other threads may be compiling kernels: the first Ctrl-C ends compilers that take unusually long, the second all,
+    and the threads that wait for them get a KeyboardInterrupt.
 
     A Ctrl-C that comes when nobody looks at `requested` any more is raised on leaving.
     """

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpubp.errors import DataError, SettingsError
 from gpubp.population import Population
+from gpubp.schema import Given, array
 from gpubp.training.engine import Work
 from gpubp.training.state import TrainingState
 
@@ -55,7 +56,8 @@ class Snapshot:
         return TrainingState(int(self.epochs.max(initial=0)), self.updates, dict(self.slots), self.rates / rates)
 
     def check(self, population: Population, work: Work) -> None:
-        """SettingsError where this is no snapshot of such a training."""
+        """SettingsError where this is no snapshot of such a training, DataError where it is none at all."""
+        self.check_arrays()
         slots = sorted(work.settings.optimizer_rule.arrays)
         if self.params.shape != population.params.shape or self.params.dtype != population.dtype:
             raise SettingsError(
@@ -69,6 +71,10 @@ class Snapshot:
                 f"validation; this one keeps {needed}, with{'' if work.held is not None else 'out'} validation: resume "
                 "the training that it was taken of."
             )
+        rule = work.settings.early_stopping
+        if (self.best_params is None) != (rule is None or not rule.restore_best):
+            kept = "no best weights" if self.best_params is None else "each network's best weights"
+            raise SettingsError(f"The snapshot's training kept {kept}: resume the training that it was taken of.")
         if self.epoch > work.settings.epochs:
             raise SettingsError(
                 f"The snapshot was taken after epoch {self.epoch}, and this training has {work.settings.epochs}."
@@ -124,25 +130,50 @@ class Snapshot:
         return {name: getattr(self, name) for name in _PLAIN}
 
     @classmethod
-    def from_parts(cls, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> Snapshot:
-        """DataError where these are not the parts of one."""
-        slots = {name.removeprefix("slots."): slot for name, slot in arrays.items() if name.startswith("slots.")}
-        try:
-            plain = {name: kind(metadata[name]) for name, kind in _PLAIN.items()}
-            own: dict[str, Any] = {name: arrays[name] for name in (*_PER_NETWORK, "metrics")}
-            found = cls(**plain, **own, slots=slots, best_params=arrays.get("best_params"))
-            n, shape = len(found), found.params.shape
-            wide = [*slots.values(), *([] if found.best_params is None else [found.best_params])]
-            good = len(shape) == 2 and all(len(own[name]) == n for name in _PER_NETWORK)
-            good &= all(array.shape == shape for array in wide) and found.metrics.shape[::2] == (3, n)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"the snapshot of the training is damaged ({type(error).__name__})") from error
-        if not good:
-            raise DataError("the snapshot of the training is damaged: its arrays do not fit together")
+    def from_parts(cls, arrays: Mapping[str, np.ndarray], metadata: Any) -> Snapshot:
+        """The inverse of `to_arrays` and `to_metadata`; DataError where these are not the parts of one."""
+        given = Given(metadata, "snapshot")
+        own: dict[str, Any] = {name: arrays.get(name) for name in (*_PER_NETWORK, "metrics", "best_params")}
+        found = cls(
+            epoch=given["epoch"].whole(1, MOST_EPOCHS),
+            engine=given["engine"].choice(ENGINES),
+            validated=given["validated"].flag(),
+            seconds=given["seconds"].number(0.0),
+            slots={name.removeprefix("slots."): slot for name, slot in arrays.items() if name.startswith("slots.")},
+            **own,
+        )
+        found.check_arrays()
         return found
 
+    def check_arrays(self) -> None:
+        """DataError where an array has another type or shape than the class says, or numbers that cannot be."""
+        arrays: dict[str, Any] = {f"slots.{name}": slot for name, slot in self.slots.items()}
+        arrays |= {name: getattr(self, name) for name in (*_PER_NETWORK, "metrics", "best_params")}
+        shape = array(arrays, "params", (None, None), np.float32, np.float64, finite=False).shape
+        if 0 in shape:
+            raise DataError(f"array 'params' should have networks and parameters; found {shape}.")
+        for name in (*(f"slots.{slot}" for slot in self.slots), *(["best_params"] * (self.best_params is not None))):
+            array(arrays, name, shape, self.params.dtype, finite=False)
+        each = shape[:1]
+        array(arrays, "updates", each, np.int64, least=0, most=MOST_EPOCHS**2)
+        array(arrays, "rates", each, np.float64, least=0.0)
+        array(arrays, "active", each, np.bool_)
+        array(arrays, "epochs", each, np.int64, least=0, most=self.epoch)
+        array(arrays, "metrics", (3, None, each[0]), np.float64, finite=False)
+        array(arrays, "best", each, np.float64, finite=False)
+        array(arrays, "waited", each, np.int64, least=0, most=self.epoch)
+        array(arrays, "best_epoch", each, np.int64, least=-1, most=self.epoch - 1)
+        least, measured = int(self.epochs.max()), self.metrics.shape[1]
+        if self.active.any():
+            least = self.epoch
+            array({"epochs": self.epochs[self.active]}, "epochs", (None,), np.int64, least=self.epoch, most=self.epoch)
+        if not least <= measured <= self.epoch:
+            raise DataError(f"array 'metrics' should be of {least} to {self.epoch} epochs; found {measured}.")
 
-_PLAIN: dict[str, Any] = {"epoch": int, "engine": str, "validated": bool, "seconds": float}
+
+ENGINES = ("array", "lane", "block")
+MOST_EPOCHS = 2**31
+_PLAIN = ("epoch", "engine", "validated", "seconds")
 _OTHERS = {*_PLAIN, "slots", "metrics", "best_params"}
 _PER_NETWORK = tuple(field.name for field in fields(Snapshot) if field.name not in _OTHERS)
 

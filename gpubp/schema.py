@@ -1,0 +1,204 @@
+"""What comes from outside, checked where it enters: values of a JSON document, and the arrays of a file.
+
+Every check gives the value back as what it was checked to be, or raises DataError: a sentence that says where it
+stands, what should be there, and what was found. Whoever reads the file adds its name, and what to do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from gpubp.errors import DataError
+
+T = TypeVar("T")
+LARGEST_WHOLE = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value that somebody gave, and its place in the document: "" is the whole of it, else "trials[3].rank"."""
+
+    value: Any
+    place: str = ""
+
+    def wrong(self, expected: str) -> DataError:
+        return DataError(f"{self.place or 'the document'} should be {expected}; found {shown(self.value)}.")
+
+    def entries(self) -> dict[str, Given]:
+        """Of an object, by name."""
+        if not isinstance(self.value, Mapping):
+            raise self.wrong("an object with names")
+        return {
+            Given(name, f"a name in {self.place or 'the document'}").text(): Given(item, self._inner(name))
+            for name, item in self.value.items()
+        }
+
+    def __getitem__(self, name: str) -> Given:
+        """The entry of that name; an object has to have it."""
+        if not isinstance(self.value, Mapping):
+            raise self.wrong("an object with names")
+        if name not in self.value:
+            raise DataError(f"{self._inner(name)} is missing.")
+        return Given(self.value[name], self._inner(name))
+
+    def get(self, name: str) -> Given:
+        """The entry of that name; null where there is none."""
+        if not isinstance(self.value, Mapping):
+            raise self.wrong("an object with names")
+        return Given(self.value.get(name), self._inner(name))
+
+    def only(self, *names: str) -> None:
+        """An object has no entries but these."""
+        for name, entry in self.entries().items():
+            if name not in names:
+                raise DataError(f"{entry.place} should not be there: there may be {', '.join(names)}.")
+
+    @property
+    def is_null(self) -> bool:
+        return self.value is None
+
+    def maybe(self, check: Callable[[Given], T]) -> T | None:
+        """None for null, else what the check says."""
+        return None if self.value is None else check(self)
+
+    def items(self, least: int = 0) -> list[Given]:
+        """Of a list, with at least so many."""
+        if not isinstance(self.value, list) or len(self.value) < least:
+            raise self.wrong(f"a list of at least {least}" if least else "a list")
+        return [Given(item, f"{self.place}[{i}]") for i, item in enumerate(self.value)]
+
+    def each(self, check: Callable[[Given], T], least: int = 0) -> tuple[T, ...]:
+        """What the check says of each item of a list."""
+        return tuple(check(item) for item in self.items(least))
+
+    def distinct_texts(self) -> tuple[str, ...]:
+        found = self.each(Given.text)
+        if len(set(found)) < len(found):
+            raise self.wrong("a list of different texts")
+        return found
+
+    def text(self) -> str:
+        """Without halves of surrogate pairs, which JSON allows and no encoding takes."""
+        if not isinstance(self.value, str):
+            raise self.wrong("a text")
+        if not self.value.isascii() and any("\ud800" <= character <= "\udfff" for character in self.value):
+            raise self.wrong("a text of whole characters")
+        return self.value
+
+    def choice(self, options: Sequence[str]) -> str:
+        if not isinstance(self.value, str) or self.value not in options:
+            raise self.wrong(f"one of {', '.join(options)}")
+        return self.value
+
+    def flag(self) -> bool:
+        if not isinstance(self.value, bool):
+            raise self.wrong("true or false")
+        return self.value
+
+    def whole(self, least: int = 0, most: int = LARGEST_WHOLE) -> int:
+        if isinstance(self.value, bool) or not isinstance(self.value, int) or not least <= self.value <= most:
+            top = "2^64 − 1" if most == LARGEST_WHOLE else f"{most}"
+            raise self.wrong(f"a whole number from {least} to {top}")
+        return self.value
+
+    def number(self, least: float = -math.inf, most: float = math.inf) -> float:
+        """A finite one, as a float."""
+        found = self.value
+        if isinstance(found, bool) or not isinstance(found, (int, float)) or not _fits(found, least, most):
+            bounds = [f"{word} {end:g}" for word, end in (("from", least), ("to", most)) if math.isfinite(end)]
+            raise self.wrong(" ".join(["a finite number", *bounds]))
+        return float(found)
+
+    def real(self) -> float:
+        """Any number as a float, NaN and infinity too."""
+        found = self.value
+        if isinstance(found, float) and not math.isfinite(found):
+            return found
+        return self.number()
+
+    def free(self) -> Any:
+        """Whatever it is, for people to read: halves of surrogate pairs become escapes."""
+        return _readable(self.value)
+
+    def _inner(self, name: str) -> str:
+        written = name if name.isidentifier() else repr(name)[:60]
+        return f"{self.place}.{written}" if self.place else written
+
+
+def shown(value: Any) -> str:
+    """In an error message: short, and in letters that can be printed."""
+    if isinstance(value, int) and abs(value) >= 2**64:
+        return "a whole number of more than 64 bits"
+    written = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return written if len(written) <= 60 else written[:59] + "…"
+
+
+def array(
+    arrays: Mapping[str, np.ndarray],
+    name: str,
+    shape: tuple[int | None, ...],
+    *dtypes: Any,
+    finite: bool = True,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+) -> np.ndarray:
+    """The array of that name: of this shape (None: any number), one of these dtypes, all its numbers in the range.
+
+    finite: NaN and infinity are refused; without it they are let through, and the range is for the others.
+    """
+    found = arrays.get(name)
+    wanted = " or ".join(np.dtype(each).name for each in dtypes)
+    if not isinstance(found, np.ndarray):
+        raise DataError(f"array {name!r} should be {wanted} {_spelled(shape)}; there is none.")
+    if found.dtype not in [np.dtype(each) for each in dtypes] or not _has_shape(found, shape):
+        what = f"{found.dtype} {found.shape}"
+        raise DataError(f"array {name!r} should be {wanted} {_spelled(shape)}; found {what}.")
+    with np.errstate(invalid="ignore"):
+        good = (found >= least) & (found <= most) & (found > above)
+    if found.dtype.kind == "f":
+        good = good & np.isfinite(found) if finite else good | ~np.isfinite(found)
+    if not np.all(good):
+        bounds = [f"from {least:g}" * math.isfinite(least), f"above {above:g}" * math.isfinite(above)]
+        bounds += [f"up to {most:g}" * math.isfinite(most)]
+        kind = "finite numbers" if found.dtype.kind == "f" else "numbers"
+        first = tuple(np.argwhere(~good)[0].tolist())
+        where = ", ".join(map(str, first))
+        raise DataError(
+            f"array {name!r} should hold {' '.join(part for part in (kind, *bounds) if part)} only; found "
+            f"{found[first]} at [{where}]."
+        )
+    return found
+
+
+def _has_shape(found: np.ndarray, shape: tuple[int | None, ...]) -> bool:
+    return found.ndim == len(shape) and all(
+        wanted is None or n == wanted for n, wanted in zip(found.shape, shape, strict=True)
+    )
+
+
+def _spelled(shape: tuple[int | None, ...]) -> str:
+    sizes = ["any" if n is None else str(n) for n in shape]
+    return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
+
+
+def _fits(number: float, least: float, most: float) -> bool:
+    try:
+        return math.isfinite(number) and least <= number <= most
+    except OverflowError:  # a whole number beyond the largest float
+        return False
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode(errors="backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_readable(name): _readable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_readable(item) for item in value]
+    return value
