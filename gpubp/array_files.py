@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -106,6 +107,55 @@ def format_of(path: str | Path) -> str | None:
         return None
     found = described.get("format") if isinstance(described, dict) else None
     return found if isinstance(found, str) else None
+
+
+def array(
+    arrays: Mapping[str, np.ndarray],
+    name: str,
+    shape: tuple[int | None, ...],
+    *dtypes: Any,
+    finite: bool = True,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+) -> np.ndarray:
+    """The array of that name: of this shape (None: any number), one of these dtypes, all its numbers in the range.
+
+    finite: NaN and infinity are refused; without it they are let through, and the range is for the others.
+    """
+    found = arrays.get(name)
+    wanted = " or ".join(np.dtype(each).name for each in dtypes)
+    if not isinstance(found, np.ndarray):
+        raise DataError(f"array {name!r} should be {wanted} {_spelled(shape)}; there is none.")
+    if found.dtype not in [np.dtype(each) for each in dtypes] or not _has_shape(found, shape):
+        what = f"{found.dtype} {found.shape}"
+        raise DataError(f"array {name!r} should be {wanted} {_spelled(shape)}; found {what}.")
+    with np.errstate(invalid="ignore"):
+        good = (found >= least) & (found <= most) & (found > above)
+    if found.dtype.kind == "f":
+        good = good & np.isfinite(found) if finite else good | ~np.isfinite(found)
+    if not np.all(good):
+        bounds = [f"from {least:g}" * math.isfinite(least), f"above {above:g}" * math.isfinite(above)]
+        bounds += [f"up to {most:g}" * math.isfinite(most)]
+        kind = "finite numbers" if found.dtype.kind == "f" else "numbers"
+        first = tuple(np.argwhere(~good)[0].tolist())
+        where = ", ".join(map(str, first))
+        raise DataError(
+            f"array {name!r} should hold {' '.join(part for part in (kind, *bounds) if part)} only; found "
+            f"{found[first]} at [{where}]."
+        )
+    return found
+
+
+def _has_shape(found: np.ndarray, shape: tuple[int | None, ...]) -> bool:
+    return found.ndim == len(shape) and all(
+        wanted is None or n == wanted for n, wanted in zip(found.shape, shape, strict=True)
+    )
+
+
+def _spelled(shape: tuple[int | None, ...]) -> str:
+    sizes = ["any" if n is None else str(n) for n in shape]
+    return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
 
 
 def _checksum(tensors: Mapping[str, np.ndarray], text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.array_files import read_array_file, write_array_file
+from gpubp.array_files import array, read_array_file, write_array_file
 from gpubp.backends import Backend, get_backend
 from gpubp.errors import DataError, ModelFileError, SettingsError
 from gpubp.kernels.architecture import Architecture
@@ -19,7 +19,7 @@ from gpubp.population import Population
 from gpubp.preprocessing import Preprocessing, Target
 from gpubp.preprocessing.columns import as_labels
 from gpubp.preprocessing.target import TASKS
-from gpubp.schema import Given, array
+from gpubp.schema import Given
 from gpubp.tables import Table
 
 FORMAT = "gpubp ensemble"

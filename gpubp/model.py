@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.array_files import read_array_file, write_array_file
+from gpubp.array_files import array, read_array_file, write_array_file
 from gpubp.backends import Backend
 from gpubp.errors import DataError, ModelFileError
 from gpubp.kernels.architecture import Architecture
 from gpubp.metrics import classification_report, regression_report
 from gpubp.population import Population
 from gpubp.preprocessing import Preprocessing, Target
-from gpubp.schema import Given, array
+from gpubp.schema import Given
 from gpubp.tables import Table
 
 FORMAT = "gpubp model"

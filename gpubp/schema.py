@@ -1,4 +1,4 @@
-"""What comes from outside, checked where it enters: values of a JSON document, and the arrays of a file.
+"""What comes from outside, checked where it enters: the values of a JSON document (arrays: `array_files.array`).
 
 Every check gives the value back as what it was checked to be, or raises DataError: a sentence that says where it
 stands, what should be there, and what was found. Whoever reads the file adds its name, and what to do.
@@ -10,8 +10,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
-
-import numpy as np
 
 from gpubp.errors import DataError
 
@@ -90,6 +88,12 @@ class Given:
             raise self.wrong("a text of whole characters")
         return self.value
 
+    def readable(self) -> str:
+        """A text for people to read, such as a file's name: halves of surrogate pairs become escapes."""
+        if not isinstance(self.value, str):
+            raise self.wrong("a text")
+        return str(_readable(self.value))
+
     def choice(self, options: Sequence[str]) -> str:
         if not isinstance(self.value, str) or self.value not in options:
             raise self.wrong(f"one of {', '.join(options)}")
@@ -136,55 +140,6 @@ def shown(value: Any) -> str:
         return "a whole number of more than 64 bits"
     written = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     return written if len(written) <= 60 else written[:59] + "…"
-
-
-def array(
-    arrays: Mapping[str, np.ndarray],
-    name: str,
-    shape: tuple[int | None, ...],
-    *dtypes: Any,
-    finite: bool = True,
-    least: float = -math.inf,
-    above: float = -math.inf,
-    most: float = math.inf,
-) -> np.ndarray:
-    """The array of that name: of this shape (None: any number), one of these dtypes, all its numbers in the range.
-
-    finite: NaN and infinity are refused; without it they are let through, and the range is for the others.
-    """
-    found = arrays.get(name)
-    wanted = " or ".join(np.dtype(each).name for each in dtypes)
-    if not isinstance(found, np.ndarray):
-        raise DataError(f"array {name!r} should be {wanted} {_spelled(shape)}; there is none.")
-    if found.dtype not in [np.dtype(each) for each in dtypes] or not _has_shape(found, shape):
-        what = f"{found.dtype} {found.shape}"
-        raise DataError(f"array {name!r} should be {wanted} {_spelled(shape)}; found {what}.")
-    with np.errstate(invalid="ignore"):
-        good = (found >= least) & (found <= most) & (found > above)
-    if found.dtype.kind == "f":
-        good = good & np.isfinite(found) if finite else good | ~np.isfinite(found)
-    if not np.all(good):
-        bounds = [f"from {least:g}" * math.isfinite(least), f"above {above:g}" * math.isfinite(above)]
-        bounds += [f"up to {most:g}" * math.isfinite(most)]
-        kind = "finite numbers" if found.dtype.kind == "f" else "numbers"
-        first = tuple(np.argwhere(~good)[0].tolist())
-        where = ", ".join(map(str, first))
-        raise DataError(
-            f"array {name!r} should hold {' '.join(part for part in (kind, *bounds) if part)} only; found "
-            f"{found[first]} at [{where}]."
-        )
-    return found
-
-
-def _has_shape(found: np.ndarray, shape: tuple[int | None, ...]) -> bool:
-    return found.ndim == len(shape) and all(
-        wanted is None or n == wanted for n, wanted in zip(found.shape, shape, strict=True)
-    )
-
-
-def _spelled(shape: tuple[int | None, ...]) -> str:
-    sizes = ["any" if n is None else str(n) for n in shape]
-    return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
 
 
 def _fits(number: float, least: float, most: float) -> bool:

@@ -129,9 +129,9 @@ def test_conditions_in_toml(tmp_path: Path) -> None:
         assert ("learning_rate" in each) == (each["optimizer"] == "sgd")
         assert ("dropout" in each) == (each["hidden"] == (8, 4))
     for text, words in (
-        ("when = 3", "conditions are written as [[when]]"),
-        ("[[when]]\ndropout = 0.1", "has a table `if`"),
-        ('[[when]]\nif = {optimizer = "sgd"}', "parameters that it brings"),
+        ("when = 3", "when should be a list; found 3"),
+        ("[[when]]\ndropout = 0.1", "when[0] should be a table with `if`"),
+        ('[[when]]\nif = {optimizer = "sgd"}', "parameters that this brings"),
         ("[[when]]\nif = {hidden = 8}\nhiden = 3", "Did you mean 'hidden'"),
     ):
         file.write_text(f"epochs = 5\n{text}\n")
@@ -214,7 +214,7 @@ def test_a_report_needs_a_folder(tmp_path: Path) -> None:
 
 def test_a_space_file_that_is_none(tmp_path: Path) -> None:
     space = tmp_path / "space.toml"
-    for text, words in (("hidden = [", "is no TOML"), ("l2 = {low = 1}", "takes low, high, log and integer")):
+    for text, words in (("hidden = [", "is no TOML"), ("l2 = {low = 1}", "a range, which has low and high")):
         space.write_text(text)
         refused(tmp_path, "sweep", SEEDS, "--space", space, words=words)
     space.write_bytes(b"\xff\xfe")

@@ -21,7 +21,8 @@ from gpubp.reporting.figures import Points
 from gpubp.reporting.outcomes import wilson
 from gpubp.reporting.page import page
 from gpubp.reporting.parameters import MOST_POINTS, chosen, score_charts, varied
-from gpubp.reporting.results import Bin, load
+from gpubp.reporting.reading import load
+from gpubp.reporting.results import Bin
 
 VOID = {"meta", "br"}
 SECTIONS = ["leaderboard", "hyperparameters", "parallel", "curves", "predictions", "use", "notes"]
@@ -103,7 +104,9 @@ def wheat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def document(folder: Path) -> dict[str, Any]:
+    """Without its checksum, so that it may be changed."""
     found: dict[str, Any] = json.loads((folder / "results.json").read_bytes())
+    assert len(found.pop("sha256")) == 64
     return found
 
 
@@ -366,7 +369,7 @@ BAD_FILES = {
     "[]": "holds no results",
     '{"format": "something else"}': "holds no results",
     '{"format": "gpubp sweep results", "version": 2}': "version 2",
-    '{"format": "gpubp sweep results", "version": 1}': "is damaged (KeyError",
+    '{"format": "gpubp sweep results", "version": 1}': "is missing",
 }
 
 

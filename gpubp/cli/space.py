@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpubp.errors import SettingsError
+from gpubp.errors import DataError, SettingsError
+from gpubp.json_values import check_depth
+from gpubp.schema import Given
 
 if TYPE_CHECKING:
     from gpubp.sweeping.space import Space, When
@@ -112,47 +114,66 @@ def _read(path: Path) -> tuple[dict[str, Any], tuple[When, ...]]:
         import tomli as tomllib
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
+        check_depth(found)
     except FileNotFoundError:
         raise SettingsError(f"There is no search space file {path}.") from None
     except OSError as error:
         raise SettingsError(f"Cannot read the search space {path}: {error.strerror or error}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except DataError as error:
+        raise SettingsError(f"{path} is no search space: {error}") from None
+    except RecursionError:
+        raise SettingsError(f"{path} is no search space: too many lists and tables inside each other.") from None
+    except ValueError as error:  # no TOML, no UTF-8, or a number with thousands of digits
         raise SettingsError(f"{path} is no TOML: {error}.") from None
-    given = found.pop("when", [])
-    if not isinstance(given, list) or not all(isinstance(each, Mapping) for each in given):
-        raise SettingsError(f"{path}: conditions are written as [[when]], with `if = {{optimizer = 'sgd'}}` in each.")
-    return _entries(path, found), tuple(_condition(path, each) for each in given)
+    try:
+        given = Given(found)
+        conditions = given["when"].items() if "when" in found else []
+        entries = {name: value for name, value in given.entries().items() if name != "when"}
+        return _entries(entries), tuple(_condition(each) for each in conditions)
+    except DataError as error:
+        raise SettingsError(f"{path}: {error}") from None
 
 
-def _condition(path: Path, given: Mapping[str, Any]) -> When:
+def _condition(given: Given) -> When:
     from gpubp.sweeping.space import When
 
-    brought = {name: value for name, value in given.items() if name != "if"}
-    if not isinstance(given.get("if"), Mapping) or not given["if"] or not brought:
-        raise SettingsError(
-            f"{path}: a [[when]] has a table `if`, such as `if = {{optimizer = 'sgd'}}`, and parameters that it "
-            f"brings; found {', '.join(given) or 'nothing'}."
+    brought = given.entries()
+    asked = brought.pop("if", None)
+    if asked is None or not asked.entries() or not brought:
+        raise given.wrong(
+            "a table with `if`, such as `if = {optimizer = 'sgd'}`, and with the parameters that this brings"
         )
-    return When(_entries(path, given["if"]), _entries(path, brought))
+    return When(_entries(asked.entries()), _entries(brought))
 
 
-def _entries(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.replace("-", "_"): _entry(path, name, value) for name, value in given.items()}
+def _entries(given: Mapping[str, Given]) -> dict[str, Any]:
+    return {name.replace("-", "_"): _entry(value) for name, value in given.items()}
 
 
-def _entry(path: Path, name: str, value: Any) -> Any:
+def _entry(given: Given) -> Any:
     from gpubp.sweeping.ranges import Range
 
-    if isinstance(value, Mapping):
-        unknown = value.keys() - {"low", "high", "log", "integer"}
-        if unknown or not {"low", "high"} <= value.keys():
-            raise SettingsError(
-                f"{path}: {name} is a range, and takes low, high, log and integer; found {', '.join(value)}."
-            )
+    if isinstance(given.value, Mapping):
+        if not {"low", "high"} <= given.value.keys() <= {"low", "high", "log", "integer"}:
+            raise given.wrong("a range, which has low and high, and may have log and integer")
+        low, high = (given[name] for name in ("low", "high"))
+        flags = {name: given[name].flag() for name in ("log", "integer") if name in given.value}
+        for end in (low, high):
+            end.number()
         try:
-            return Range(**value)
+            return Range(low.value, high.value, **flags)
         except SettingsError as error:
-            raise SettingsError(f"{path}: {name}: {error}") from None
-    if isinstance(value, list):
-        return [tuple(each) if isinstance(each, list) else each for each in value]
-    return value
+            raise DataError(f"{given.place}: {error}") from None
+    if isinstance(given.value, list):
+        return [each.each(_scalar) if isinstance(each.value, list) else _scalar(each) for each in given.items()]
+    return _scalar(given)
+
+
+def _scalar(given: Given) -> Any:
+    if isinstance(given.value, int):
+        return given.value if isinstance(given.value, bool) else given.whole(-(2**63))
+    if isinstance(given.value, float):
+        return given.number()
+    if isinstance(given.value, str):
+        return given.text()
+    raise given.wrong("a number, true or false, a text, or a list of these")

@@ -246,13 +246,12 @@ def _strategy(name: str, study: str | None, storage: str | None) -> Any:
 
 def _tell_again(folder: Path, report: ReportOptions, finished: Finished) -> None:
     """What a sweep that has come to its end has found; its error where that is not there any more."""
-    from gpubp.reporting import RESULTS, document, load
+    from gpubp.reporting import RESULTS, load
 
     if not (folder / RESULTS).exists():
         raise finished
     report.note(f"{finished} This is what it has found.")
-    load(folder)  # or the error that it is damaged
-    outcome = document(folder)["outcome"]
+    outcome = dict(load(folder).outcome)
     report.give(outcome, lambda: parts(outcome))
 
 
@@ -295,10 +294,11 @@ def _results_files(page: bool) -> tuple[str, ...]:
 
 def _write_results(found: SweepResult, outcome: dict[str, Any], folder: Path, page: bool) -> None:
     """results.json, and the report that is made of it. A report of an earlier sweep would be taken for this one's."""
+    from gpubp.json_values import sealed
     from gpubp.reporting import REPORT, RESULTS, load, write_page
     from gpubp.sweeping.summary import summary
 
     (folder / REPORT).unlink(missing_ok=True)
-    write_whole(folder / RESULTS, json.dumps(summary(found, outcome), allow_nan=False).encode())
+    write_whole(folder / RESULTS, json.dumps(sealed(summary(found, outcome)), allow_nan=False).encode())
     if page:
         write_page(load(folder), folder / REPORT)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import LabelBinarizer
 
+from gpubp.array_files import array
 from gpubp.errors import DataError
 from gpubp.estimators.plateau import Plateau
-from gpubp.schema import Given, array, shown
+from gpubp.schema import Given, shown
 from gpubp.training import TrainingState
 
 NUMBER_TYPES = (
@@ -122,13 +123,15 @@ def labels_of(classifier: Any, given: Given) -> None:
     fits = {
         "binary": classifier.out_activation_ == "logistic" and outputs == 1 and len(classes) in (1, 2),
         "multiclass": classifier.out_activation_ == "softmax" and outputs == len(classes) > 1,
-        "multilabel-indicator": classifier.out_activation_ == "logistic" and values == list(range(outputs)),
+        "multilabel-indicator": classifier.out_activation_ == "logistic" and np.dtype(kind).kind in "iu" and values == list(range(outputs)),
     }[target]
     if not fits or len(np.unique(classes)) != len(values):
         raise DataError(f"there are {len(values)} classes of {target} labels, and {outputs} outputs.")
     binarizer = LabelBinarizer()
     binarizer.classes_, binarizer.y_type_ = classes, target
     binarizer.sparse_input_ = given["sparse"].flag()
+    if binarizer.sparse_input_ and target != "multilabel-indicator":
+        raise given["sparse"].wrong(f"false for {target} labels")
     classifier.classes_, classifier._label_binarizer = classes, binarizer
 
 

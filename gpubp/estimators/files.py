@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from gpubp.array_files import read_array_file, write_array_file
+from gpubp.array_files import array, read_array_file, write_array_file
 from gpubp.errors import DataError, ModelFileError
 from gpubp.estimators.base import MLP
 from gpubp.estimators.classifier import MLPClassifier
@@ -26,7 +26,7 @@ from gpubp.estimators.networks import OF_ONE_NETWORK, is_ensemble, members_of
 from gpubp.estimators.regressor import MLPRegressor
 from gpubp.estimators.swept import SweptClassifier, SweptRegressor
 from gpubp.json_values import parse
-from gpubp.schema import Given, array
+from gpubp.schema import Given
 
 FORMAT = "gpubp estimator"
 VERSION = 1

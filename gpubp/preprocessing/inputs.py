@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpubp.array_files import array
 from gpubp.errors import SettingsError
 from gpubp.preprocessing.columns import Column, canonical, numeric_values, suggest
 from gpubp.preprocessing.places import Places
 from gpubp.preprocessing.scaling import SCALES, negligible_span, offset_and_scale, scaled_values, selected
-from gpubp.schema import Given, array
+from gpubp.schema import Given
 
 if TYPE_CHECKING:
     from gpubp.tables import Table

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpubp.array_files import array
 from gpubp.errors import DataError, SettingsError, quoted
 from gpubp.preprocessing.columns import (
     CODES,
@@ -21,7 +22,7 @@ from gpubp.preprocessing.columns import (
 )
 from gpubp.preprocessing.places import Places
 from gpubp.preprocessing.scaling import offset_and_scale, scaled_values, selected
-from gpubp.schema import Given, array
+from gpubp.schema import Given
 
 if TYPE_CHECKING:
     from gpubp.tables import Table

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.array_files import read_array_file, write_array_file
+from gpubp.array_files import array, read_array_file, write_array_file
 from gpubp.backends import Backend
 from gpubp.errors import DataError, ModelFileError
-from gpubp.schema import Given, array
+from gpubp.schema import Given
 from gpubp.sweeping.cohort import Cohort
 from gpubp.sweeping.job import Job, population_key
 from gpubp.sweeping.trial import Result

@@ -96,7 +96,9 @@ class RunFolder:
             found = parse(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, DataError) as error:
+        except OSError as error:
+            raise DataError(f"Cannot read {path}: {error.strerror or error}. Take another folder.") from error
+        except DataError as error:
             raise DataError(f"{path} cannot be read: {error} Remove the folder, or take another.") from error
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise DataError(f"{path} is not the description of a sweep. Take another folder.")

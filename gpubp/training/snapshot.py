@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gpubp.array_files import array
 from gpubp.errors import DataError, SettingsError
 from gpubp.population import Population
-from gpubp.schema import Given, array
+from gpubp.schema import Given
 from gpubp.training.engine import Work
 from gpubp.training.state import TrainingState
 
