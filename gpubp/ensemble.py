@@ -269,11 +269,10 @@ def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Ensemble:
         target = Target.from_parts(given["target"].value, tensors)
         if len(preprocessing.input_names) != n_inputs or target.outputs != n_outputs or target.task != task:
             raise DataError("the members do not fit the inputs and the target of the table.")
-    given["description"].entries()  # an object; what it says is for people to read
     single = given["single"].flag()
     if single and task == "regression" and n_outputs != 1:
         raise given["single"].wrong(f"false for a regression with {n_outputs} outputs")
-    return Ensemble(groups, task, classes, single, preprocessing, target, given["description"].free())
+    return Ensemble(groups, task, classes, single, preprocessing, target, given["description"].notes())
 
 
 def _members(tensors: dict[str, np.ndarray], place: int, given: Given) -> Members:

@@ -145,7 +145,6 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Model:
     """DataError for whatever does not fit together."""
     architecture = Architecture.from_given(given["architecture"])
-    given["training"].entries()  # an object; what it says is for people to read
     pieces = []
     for i in range(architecture.n_layers):
         fan_in, fan_out = architecture.sizes[i : i + 2]
@@ -160,4 +159,4 @@ def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Model:
             f"the network {architecture} does not fit {len(preprocessing.input_names)} inputs and {target.outputs} "
             "outputs."
         )
-    return Model(architecture, np.concatenate(pieces), preprocessing, target, given["training"].free())
+    return Model(architecture, np.concatenate(pieces), preprocessing, target, given["training"].notes())

@@ -125,9 +125,11 @@ class Given:
             return found
         return self.number()
 
-    def free(self) -> Any:
-        """Whatever it is, for people to read: halves of surrogate pairs become escapes."""
-        return _readable(self.value)
+    def notes(self) -> dict[str, Any]:
+        """An object, for people to read, whatever it holds: halves of surrogate pairs become escapes."""
+        if not isinstance(self.value, Mapping):
+            raise self.wrong("an object with names")
+        return dict(_readable(self.value))
 
     def _inner(self, name: str) -> str:
         written = name if name.isidentifier() else repr(name)[:60]

@@ -22,6 +22,7 @@ import random
 import resource
 import selectors
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,6 +65,13 @@ def run_case(number: int, seed: int, only: str | None, files: Path, place: Path)
 
 def work(given: argparse.Namespace) -> None:
     """A worker: on standard output, a line for each case before and after it."""
+    import fuzzing.targets  # noqa: F401
+    import optuna  # noqa: F401 (imports are no part of the first cases)
+    import polars  # noqa: F401
+    import sklearn.model_selection  # noqa: F401
+
+    import gpubp.reporting.page  # noqa: F401
+
     told = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -82,11 +90,17 @@ class Runner:
     def __init__(self, given: argparse.Namespace, first: int, files: Path) -> None:
         self.given, self.first, self.files = given, first, files
         self.done, self.failures = Counter[str](), list[Failure]()
+        self.worker: subprocess.Popen[bytes] | None = None
 
     def run(self) -> None:
         start: int | None = self.first
         while start is not None and start < self.given.cases:
             start = self._worker(start)
+
+    def end(self) -> None:
+        if self.worker is not None:
+            self.worker.kill()
+            self.worker.wait()
 
     def _worker(self, start: int) -> int | None:
         """The number to go on from with another one; None at the end."""
@@ -96,6 +110,7 @@ class Runner:
         command += ["--cases", str(given.cases), *(["--kind", given.kind] if given.kind else [])]
         with errors.open("wb") as log:
             worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
+        self.worker = worker
         assert worker.stdout is not None
         at, wrong, buffer = start, "", b""
         selector = selectors.DefaultSelector()
@@ -161,6 +176,7 @@ def main() -> int:
         parser.add_argument(name, help=argparse.SUPPRESS, type=str if name == "--files" else int)
     given = parser.parse_args()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the folder is removed
     if given.files:
         work(given)
         return 0
@@ -180,11 +196,15 @@ def main() -> int:
 def run_all(given: argparse.Namespace, files: Path) -> int:
     began = time.monotonic()
     runners = [Runner(given, first, files) for first in range(given.jobs)]
-    threads = [threading.Thread(target=runner.run) for runner in runners]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    threads = [threading.Thread(target=runner.run, daemon=True) for runner in runners]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        for runner in runners:
+            runner.end()
     seconds = time.monotonic() - began
     done: Counter[str] = sum((runner.done for runner in runners), Counter())
     failures: list[Failure] = sorted(failure for runner in runners for failure in runner.failures)

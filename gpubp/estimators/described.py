@@ -123,7 +123,9 @@ def labels_of(classifier: Any, given: Given) -> None:
     fits = {
         "binary": classifier.out_activation_ == "logistic" and outputs == 1 and len(classes) in (1, 2),
         "multiclass": classifier.out_activation_ == "softmax" and outputs == len(classes) > 1,
-        "multilabel-indicator": classifier.out_activation_ == "logistic" and np.dtype(kind).kind in "iu" and values == list(range(outputs)),
+        "multilabel-indicator": classifier.out_activation_ == "logistic"
+        and np.dtype(kind).kind in "iu"
+        and values == list(range(outputs)),
     }[target]
     if not fits or len(np.unique(classes)) != len(values):
         raise DataError(f"there are {len(values)} classes of {target} labels, and {outputs} outputs.")

@@ -80,7 +80,9 @@ def _build() -> None:
     _run("train", "table/a.csv", *quick, "--members", "2", "-o", "ensemble/a")
     fitted = MLPClassifier((3,), max_iter=3, random_state=0, solver="sgd", learning_rate="adaptive").fit(X, Y)
     fitted.partial_fit(X, Y).save("estimator/classes")
-    MLPRegressor(hidden_layer_sizes=(2,), max_iter=2, random_state=0, n_members=2).fit(X, X[:, 0]).save("estimator/members")
+    MLPRegressor(hidden_layer_sizes=(2,), max_iter=2, random_state=0, n_members=2).fit(X, X[:, 0]).save(
+        "estimator/members"
+    )
     with contextlib.suppress(Killed):
         resume(Path("checkpoint/a"), killed=True)
     done = ("--trials", "3", "--folds", "2", "--set", "epochs=2", "--engine", "array", "--ensemble", "2", "-q")
