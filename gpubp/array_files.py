@@ -1,7 +1,7 @@
 """Files of arrays with a description: safetensors, with JSON in its metadata. Reading one executes nothing.
 
-Beside the description there is a checksum of everything: the names, types, shapes and numbers of the arrays, and the
-description to the letter. Files of gpubp 0.1.0 have none, and are read as they are.
+The description begins with a checksum of everything: of the names, types, shapes and numbers of the arrays, and of the
+rest of the description, to the letter. Files of gpubp 0.1.0 have none, and are read as they are.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from gpubp.errors import DataError, ModelFileError
 from gpubp.files import write_whole
 from gpubp.json_values import parse
 
-KEY, SEAL = "gpubp", "sha256"  # of the metadata's entries: the description, and the checksum
+KEY = "gpubp"  # of the metadata's entry, the description
+SEAL = '{"sha256": "'  # what a description with a checksum begins with
 DTYPES = {
     "BOOL": "bool",
     **{f"{sign}{bits}": f"{kind}{bits}" for sign, kind in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)},
@@ -32,11 +34,11 @@ DTYPES = {
 def write_array_file(
     path: str | Path,
     tensors: Mapping[str, np.ndarray],
-    description: Any,
+    description: Mapping[str, Any],
     alone: bool = False,
     finite: bool = False,
 ) -> None:
-    """Whole or not at all. description: whatever JSON there is; its floats come back as they were, NaN included.
+    """Whole or not at all. description: JSON values by name; floats come back as they were, NaN included.
     finite: NaN and infinity are refused, so that any JSON reader reads it. alone: see `write_whole`.
 
     Raises DataError, with the system's reason, where the folder or the disk does not take the file; ValueError for
@@ -45,8 +47,8 @@ def write_array_file(
     from safetensors.numpy import save
 
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    text = json.dumps(description, allow_nan=not finite)
-    write_whole(path, save(contiguous, {KEY: text, SEAL: _checksum(contiguous, text)}), alone)
+    text = sealed(contiguous, json.dumps(description, allow_nan=not finite))
+    write_whole(path, save(contiguous, {KEY: text}), alone)
 
 
 def read_array_file(path: Path, what: str, remedy: str) -> tuple[dict[str, np.ndarray], Any]:
@@ -84,12 +86,13 @@ def read_array_file(path: Path, what: str, remedy: str) -> tuple[dict[str, np.nd
         )
     if KEY not in metadata:
         raise ModelFileError(f"{path} is a safetensors file, but not {what} of gpubp.")
-    if len(metadata) > 1 and metadata.get(SEAL) != _checksum(tensors, metadata[KEY]):
+    text = unsealed(tensors, metadata[KEY])
+    if text is None:
         raise ModelFileError(
             f"{path} is damaged: its content was changed after it was written, for its checksum is another. {remedy}"
         )
     try:
-        return tensors, parse(metadata[KEY])
+        return tensors, parse(text)
     except DataError as error:
         raise ModelFileError(
             f"{path} is a safetensors file, but not {what} of gpubp: of its description, {error} {remedy}"
@@ -156,6 +159,20 @@ def _has_shape(found: np.ndarray, shape: tuple[int | None, ...]) -> bool:
 def _spelled(shape: tuple[int | None, ...]) -> str:
     sizes = ["any" if n is None else str(n) for n in shape]
     return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
+
+
+def sealed(tensors: Mapping[str, np.ndarray], text: str) -> str:
+    """The description with the checksum of the arrays and of itself, as the first of its entries."""
+    return f'{SEAL}{_checksum(tensors, text)}"{"" if text == "{}" else ", "}{text[1:]}'
+
+
+def unsealed(tensors: Mapping[str, np.ndarray], text: str) -> str | None:
+    """The description without the checksum; None where that is not of these arrays and this text."""
+    found = text[len(SEAL) : len(SEAL) + 64]
+    if not text.startswith(SEAL) and not re.fullmatch("[0-9a-f]{64}", found):  # else damaged in what comes before it
+        return text
+    rest = "{" + text[len(SEAL) + 64 :].removeprefix('"').removeprefix(", ")
+    return rest if text == sealed(tensors, rest) else None
 
 
 def _checksum(tensors: Mapping[str, np.ndarray], text: str) -> str:

@@ -16,6 +16,8 @@ Exit code 1 if any case failed. Nothing is left behind, and nothing outside of a
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import json
 import os
 import random
@@ -65,13 +67,9 @@ def run_case(number: int, seed: int, only: str | None, files: Path, place: Path)
 
 def work(given: argparse.Namespace) -> None:
     """A worker: on standard output, a line for each case before and after it."""
-    import fuzzing.targets  # noqa: F401
-    import optuna  # noqa: F401 (imports are no part of the first cases)
-    import polars  # noqa: F401
-    import sklearn.model_selection  # noqa: F401
-
-    import gpubp.reporting.page  # noqa: F401
-
+    for name in ("fuzzing.targets", "gpubp.reporting.page", "optuna", "polars", "sklearn.model_selection"):
+        with contextlib.suppress(ImportError):  # of an extra
+            importlib.import_module(name)  # now, since it is no part of the first cases
     told = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -209,7 +209,9 @@ def saved(folder: Path) -> Path:
 def described(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     raw = path.read_bytes()
     (length,) = struct.unpack("<Q", raw[:8])
-    return load_file(path), json.loads(json.loads(raw[8 : 8 + length])["__metadata__"]["gpubp"])
+    described = json.loads(json.loads(raw[8 : 8 + length])["__metadata__"]["gpubp"])
+    assert len(described.pop("sha256")) == 64
+    return load_file(path), described
 
 
 def test_model_files_that_are_none(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from gpubp.array_files import KEY
-from gpubp.array_files import SEAL as ARRAY_SEAL
-from gpubp.array_files import _checksum as array_checksum
+from gpubp.array_files import sealed as sealed_arrays
 from gpubp.json_values import SEAL, sealed
 
 NUMBERS: tuple[Any, ...] = (-1, 0, 1, 2, 3, 2**31, 2**63, 2**64, -(2**63) - 1, 10**400, 0.5, -0.0, 1.5, 1e-320, 1e-300)
@@ -139,14 +138,16 @@ def arrays_changed(content: bytes, source: random.Random) -> bytes:
         return _header_changed(content, source)
     length = int.from_bytes(content[:8], "little")
     tensors: dict[str, np.ndarray] = dict(load(content))
-    text = json.loads(content[8 : 8 + length])["__metadata__"][KEY]
+    described = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][KEY])
+    described.pop(SEAL)
     if way < 0.7:
-        text = written(json_changed(json.loads(text), source), source)
+        text = written(json_changed(described, source), source)
     else:
+        text = json.dumps(described)
         _array_changed(tensors, source)
-    if source.random() < 0.3:
-        return save(tensors, {KEY: text})
-    return save(tensors, {KEY: text, ARRAY_SEAL: array_checksum(tensors, text)})
+    if source.random() < 0.7 and text.startswith("{"):
+        text = sealed_arrays(tensors, text)
+    return save(tensors, {KEY: text})
 
 
 def _array_changed(tensors: dict[str, np.ndarray], source: random.Random) -> None:
