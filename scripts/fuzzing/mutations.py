@@ -137,7 +137,7 @@ def arrays_changed(content: bytes, source: random.Random) -> bytes:
     if way < 0.35:
         return _header_changed(content, source)
     length = int.from_bytes(content[:8], "little")
-    tensors: dict[str, np.ndarray] = dict(load(content))
+    tensors: dict[str, np.ndarray] = dict(sorted(load(content).items()))
     described = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][KEY])
     described.pop(SEAL)
     if way < 0.7:
