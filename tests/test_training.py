@@ -525,3 +525,24 @@ def test_settings_as_plain_values() -> None:
 
     settings = Settings(learning_rate=np.array([0.1, 0.2]), early_stopping=EarlyStopping(), clip_norm=np.float64(2))
     assert json.loads(json.dumps(settings.to_dict()))["learning_rate"] == [0.1, 0.2]
+
+
+@pytest.mark.parametrize("engine", ["array", "block", "lane"])
+@pytest.mark.parametrize(
+    ("part", "weight", "message"),
+    [
+        ("held", 0.0, r"Network 2 has validation rows of weight 0 only: give"),
+        ("rows", 0.0, r"Network 2 has training rows of weight 0 only: give"),
+        ("held", 1e-50, r"Network 2 has validation rows of weight 0 only, once rounded to float32"),
+        ("rows", 1e39, r"weights of network 2's training rows add up to more than float32 holds"),
+    ],
+)
+def test_weights_that_leave_no_mean_are_refused(engine: str, part: str, weight: float, message: str) -> None:
+    weights = WEIGHTS.copy()
+    weights[2, HELD[2] if part == "held" else ROWS[2]] = weight
+    trained = population(NumpyBackend(), network_seeds(0, P))
+    before = trained.params.copy()
+    settings = Settings(epochs=2, early_stopping=EarlyStopping(1, monitor="validation_loss"))
+    with pytest.raises(DataError, match=message):
+        train(trained, X, T, settings, rows=ROWS, validation_rows=HELD, row_weights=weights, engine=engine)
+    np.testing.assert_array_equal(trained.params, before)

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from gpubp.errors import SettingsError
+from gpubp.errors import DataError, SettingsError
 from gpubp.estimators import networks
 from gpubp.estimators.parameters import STOCHASTIC_SOLVERS
 from gpubp.estimators.problem import Learner, Problem, Targets, Trained
@@ -171,8 +171,23 @@ def _rows(
     rows = held = None
     if mlp.early_stopping and mlp.solver in STOCHASTIC_SOLVERS:
         rows, held = early_stopping_rows(mlp, targets, random_state)
+        _require_weight(mlp, targets, weights, rows, held)
     if mlp.bootstrap:
         rows = np.arange(len(targets.T)) if rows is None else rows
         state = getattr(mlp, "_state", None) if incremental else None
         rows = bootstrap_rows(rows, weights, mlp._seed, draw=0 if state is None else state.epoch)
     return rows, held
+
+
+def _require_weight(mlp: Any, targets: Targets, weights: np.ndarray | None, rows: np.ndarray, held: np.ndarray) -> None:
+    """DataError where early stopping leaves too few rows that count: 1 to train on; 1 for an accuracy, 2 for an R²."""
+    needed = 1 if targets.out_activation in ("softmax", "logistic") else 2
+    for what, chosen, least in (("to train on", rows, 1), ("to validate on", held, needed)):
+        counted = len(chosen) if weights is None else int(np.count_nonzero(weights[chosen]))
+        if weights is not None and counted < least:
+            raise DataError(
+                f"Of the {len(chosen)} rows that early stopping leaves {what}, {counted} have a weight above 0, and "
+                f"{least} are needed (of all {len(weights)} rows, {np.count_nonzero(weights)} have one, by "
+                f"sample_weight or class_weight). Leave out the rows of weight 0, change validation_fraction="
+                f"{float(mlp.validation_fraction):g} or random_state, or set early_stopping=False."
+            )

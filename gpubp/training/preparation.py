@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,8 +40,9 @@ def prepare(
     training = RowSets.of(rows, n_networks, len(data.X))
     held = None if validation_rows is None else RowSets.of(validation_rows, n_networks, len(data.X), "validation")
     total = total_weights(data.weights, training)
-    if not (total > 0).all():
-        raise DataError(f"Network {int(np.argmin(total))} has training rows of weight 0 only.")
+    _require_weight(data.weights, training, population.dtype, "training")
+    if held is not None:
+        _require_weight(data.weights, held, population.dtype, "validation")
     spread = None
     if held is not None and not is_classification(settings.loss_function):
         spread = target_spread(data.T, data.weights, held)
@@ -99,6 +101,27 @@ def check_data(population: Population, X: Array, T: np.ndarray, loss: Loss, weig
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise DataError("Row weights must be finite and not negative.")
     return CheckedData(X, T, weights)
+
+
+def _require_weight(weights: np.ndarray | None, rows: RowSets, dtype: np.dtype[Any], what: str) -> None:
+    """DataError for a network whose rows count for nothing in the dtype of the training, where the mean over them would
+    be 0 / 0.
+    """
+    if weights is None:
+        return
+    with np.errstate(over="ignore", under="ignore"):
+        total = total_weights(weights.astype(dtype), rows)
+    if not (total > 0).all():
+        rounded = "" if (total_weights(weights, rows) == 0).any() else f", once rounded to {dtype.name}"
+        raise DataError(
+            f"Network {int(np.argmin(total))} has {what} rows of weight 0 only{rounded}: give some of them a weight "
+            "above 0."
+        )
+    if not (total <= np.finfo(dtype).max).all():
+        raise DataError(
+            f"The weights of network {int(np.argmax(total))}'s {what} rows add up to more than {dtype.name} holds: "
+            "divide all weights by their mean."
+        )
 
 
 def _check_targets(T: np.ndarray, loss: Loss) -> None:
