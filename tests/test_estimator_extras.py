@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris, make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
 
 from gpubp import MLPClassifier, MLPRegressor
-from gpubp.errors import SettingsError
+from gpubp.errors import DataError, SettingsError
 from gpubp.training import EpochReport
 
 X, Y = load_iris(return_X_y=True)
@@ -109,6 +111,84 @@ def test_balanced_classes() -> None:
     assert balanced.predict(X)[y == 1].mean() > plain.predict(X)[y == 1].mean() + 0.2
     with pytest.raises(ValueError, match="partial_fit does not support class_weight='balanced'"):
         balanced.set_params(solver="sgd").partial_fit(X, y)
+
+
+LABELS = {
+    "two classes": (X[:, 0] > 5.8).astype(int),
+    "three classes": np.array(["a", "b", "c"])[Y],
+    "two labels": np.column_stack([X[:, 0] > 5.8, X[:, 1] > 3.0]).astype(int),
+}
+
+
+@pytest.mark.filterwarnings("ignore:batch_size=10000 is larger")
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("labels", LABELS)
+def test_balanced_classes_with_weights_are_those_of_repeated_rows(labels: str, solver: str) -> None:
+    y, counts = LABELS[labels], np.random.default_rng(0).integers(0, 5, len(X))
+    limits: dict[str, Any] = {"batch_size": 10_000, "engine": "array", "alpha": 0.5, "random_state": 0}
+    # More steps would make of a rounding what they please.
+    limits |= {"solver": solver, "max_iter": 12, "class_weight": "balanced"}
+
+    def probabilities(rows: Any, labels: Any, weights: Any = None) -> np.ndarray:
+        found: np.ndarray = MLPClassifier((5,), **limits).fit(rows, labels, sample_weight=weights).predict_proba(X)
+        return found
+
+    repeated = probabilities(X.repeat(counts, axis=0), y.repeat(counts, axis=0))
+    np.testing.assert_allclose(probabilities(X, y, counts), repeated, rtol=1e-8 if solver == "adam" else 1e-5)
+    assert np.abs(probabilities(X, y) - repeated).max() > 1e-6
+    np.testing.assert_array_equal(probabilities(X, y, np.ones(len(X))), probabilities(X, y))
+
+
+def test_balanced_classes_with_weights_are_those_of_scikit_learn() -> None:
+    """A linear model is the same one; a class whose rows weigh nothing counts for nothing."""
+    y, weights = LABELS["three classes"], np.random.default_rng(0).uniform(0, 5, len(X))
+    peer = LogisticRegression(class_weight="balanced", tol=1e-9, max_iter=5000).fit(X, y, weights)
+    ours = MLPClassifier(
+        (), solver="lbfgs", alpha=1.0, class_weight="balanced", tol=1e-7, max_iter=2000, random_state=0
+    )
+    np.testing.assert_allclose(ours.fit(X, y, sample_weight=weights).predict_proba(X), peer.predict_proba(X), atol=1e-3)
+    weights[y == "c"] = 0.0
+    two = y != "c"
+    probabilities = ours.fit(X, y, sample_weight=weights).predict_proba(X[two])
+    alone = ours.fit(X[two], y[two], sample_weight=weights[two])
+    assert np.isfinite(probabilities).all()
+    assert (probabilities[:, 1] > 0.5).mean() == pytest.approx((alone.predict(X[two]) == "b").mean(), abs=0.02)
+
+
+ZERO_WEIGHTS: list[tuple[dict[str, Any], Any, Any, str]] = [
+    ({}, Y.astype(float), np.r_[1.0, np.zeros(149)], "leaves to train on|leaves to validate on"),
+    ({"class_weight": {False: 0.0}}, Y > 5, None, "leaves to train on, 0 have a weight above 0, and 1 are needed"),
+    ({"class_weight": {0: 0.0, 1: 0.0}}, Y, np.where(np.arange(150) == 149, 1.0, 0.0), "of all 150 rows, 1 have one"),
+    ({"n_members": 3, "bootstrap": True}, Y.astype(float), np.r_[1.0, np.zeros(149)], "have a weight above 0"),
+]
+
+
+@pytest.mark.parametrize("engine", ["array", "block", "lane"])
+@pytest.mark.parametrize(("parameters", "y", "weights", "message"), ZERO_WEIGHTS)
+def test_early_stopping_by_rows_that_count_for_nothing_is_refused(
+    parameters: dict[str, Any], y: np.ndarray, weights: Any, message: str, engine: str
+) -> None:
+    kind = MLPRegressor if y.dtype == float else MLPClassifier
+    with pytest.raises(DataError, match=message):
+        kind(hidden_layer_sizes=(4,), early_stopping=True, random_state=0, engine=engine, **parameters).fit(
+            X, y, sample_weight=weights
+        )
+
+
+@pytest.mark.parametrize(("kind", "counted"), [(MLPRegressor, 2), (MLPClassifier, 1)])
+def test_an_r2_needs_two_rows_that_count_and_an_accuracy_one(kind: Any, counted: int) -> None:
+    y = Y.astype(float) if kind is MLPRegressor else Y
+    random_state = np.random.RandomState(0)
+    random_state.randint(np.iinfo(np.int32).max)  # the network's own seed is drawn first
+    by_class = None if kind is MLPRegressor else Y
+    held = train_test_split(np.arange(150), test_size=0.1, random_state=random_state, stratify=by_class)[1]
+    network = kind(hidden_layer_sizes=(4,), early_stopping=True, **QUICK)
+    weights = np.ones(150)
+    weights[held[counted:]] = 0.0
+    assert np.isfinite(network.fit(X, y, sample_weight=weights).best_validation_score_)
+    weights[held[counted - 1 :]] = 0.0
+    with pytest.raises(DataError, match=rf"validate on, {counted - 1} have a weight above 0, and {counted} are"):
+        network.fit(X, y, sample_weight=weights)
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

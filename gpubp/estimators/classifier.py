@@ -89,7 +89,8 @@ class MLPClassifier(ClassifierMixin, MLP):
     label_smoothing : float, default=0.0
         Share of each target that is spread over all classes.
     class_weight : dict, list of dict, "balanced" or None, default=None
-        Weights of the classes, multiplied into sample_weight. "balanced": each class counts the same in all.
+        Weights of the classes, multiplied into sample_weight. "balanced": each class counts the same in all, its
+        rows being counted by sample_weight, as if they were there as often as they weigh.
     callbacks : sequence of callable, default=()
         Called after each epoch with gpubp's EpochReport; returning True ends the training.
     progress : bool, default=False

@@ -96,8 +96,26 @@ def weights_by_class(mlp: Any, y: np.ndarray, weights: np.ndarray | None, increm
             "partial_fit does not support class_weight='balanced', since it sees one piece of the data at a time: give "
             "the weights as a dict, for example from sklearn.utils.class_weight.compute_class_weight."
         )
-    by_class = compute_sample_weight(mlp.class_weight, y)
-    return by_class if weights is None else by_class * weights
+    if weights is None or not isinstance(mlp.class_weight, str):
+        by_class = compute_sample_weight(mlp.class_weight, y)
+        return by_class if weights is None else by_class * weights
+    columns = np.asarray(y.toarray() if hasattr(y, "toarray") else y).reshape(len(weights), -1)
+    return np.prod([_balanced(columns[:, k], weights) for k in range(columns.shape[1])], axis=0) * weights
+
+
+def _balanced(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(N,) each row's class weight, so that the classes count alike: all weight / (classes · weight of the class).
+
+    That is as if rows were there as often as they weigh; scikit-learn's `compute_sample_weight` looks at no weights.
+
+    A class whose rows all weigh 0 is none, as if its rows were not there.
+    """
+    _, places = np.unique(labels, return_inverse=True)
+    total = np.bincount(places, weights)
+    counted = total > 0
+    by_class = np.where(counted, total.sum() / (np.count_nonzero(counted) * np.where(counted, total, 1.0)), 0.0)
+    found: np.ndarray = by_class[places]
+    return found
 
 
 def plain_labels(y: Any) -> bool:
