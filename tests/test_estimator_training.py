@@ -280,6 +280,72 @@ def test_lbfgs_ends_by_its_limits(ours: Any) -> None:
         assert ours(solver="lbfgs", max_fun=5, tol=0.0, random_state=0).fit(X_DIGITS, Y_DIGITS).n_iter_ <= 5
 
 
+FAR = [(1e3, 1.0), (1e6, 1.0), (1.7e9, 1e3), (-1.7e9, 10.0), (1e12, 1e3)]
+
+
+@unconverged
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize(("offset", "size"), FAR)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_lbfgs_finds_targets_far_from_zero(dtype: str, offset: float, size: float, members: int) -> None:
+    """A linear relation, in X of either dtype. Weights that float32 cannot hold for it stay in float64."""
+    random = np.random.default_rng(0)
+    table = random.normal(size=(60, 3)).astype(dtype)
+    y = offset + size * (table.astype(np.float64) @ [1.0, 2.0, 3.0])
+    fitted = MLPRegressor(
+        hidden_layer_sizes=(6,), solver="lbfgs", max_iter=2000, alpha=1e-6, random_state=0, n_members=members
+    ).fit(table, y)
+    assert fitted.score(table, y) > 0.999
+    network = fitted.estimators_[0] if members > 1 else fitted
+    if abs(offset) != 1e6 * size:  # where either may be
+        near = abs(offset) < 1e6 * size
+        assert network.coefs_[0].dtype == (dtype if near else np.float64)
+    assert fitted.predict(table).dtype == network.coefs_[0].dtype
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
+def test_the_dtype_that_was_asked_for_is_kept_and_said_to_be_too_coarse() -> None:
+    random = np.random.default_rng(0)
+    table = random.normal(size=(60, 3))
+    y = 1.7e9 + table @ [300.0, 600.0, 900.0]
+    network = MLPRegressor(
+        hidden_layer_sizes=(6,), solver="lbfgs", max_iter=2000, alpha=1e-6, dtype="float32", random_state=0, n_members=2
+    )
+    with pytest.warns(ConvergenceWarning, match="2 of 2 members cannot tell its values apart in float32. Scale y"):
+        network.fit(table, y)
+    assert network.predict(table).dtype == np.float32
+
+
+@pytest.mark.parametrize("engine", ["array", "block"])
+def test_standing_still_far_from_the_targets_is_told(engine: str) -> None:
+    """In float32 a loss of 10¹⁸ does not change by anything that a few epochs can do."""
+    table = np.random.default_rng(0).normal(size=(200, 4))
+    y = 1.7e9 + 1e3 * (table @ np.arange(1.0, 5.0))
+    network = MLPRegressor(hidden_layer_sizes=(10,), early_stopping=True, random_state=0, engine=engine)
+    with pytest.warns(ConvergenceWarning, match=r"stood still at a loss of 1\.4.*e\+18, and the mean of y alone has"):
+        network.fit(table.astype(np.float32), y)
+
+
+def test_lbfgs_at_rest_without_having_learned_is_told() -> None:
+    """Targets so small that every gradient is below `tol` at once."""
+    table = np.random.default_rng(0).normal(size=(100, 3))
+    with pytest.warns(ConvergenceWarning, match="stood still at a loss"):
+        MLPRegressor(hidden_layer_sizes=(6,), solver="lbfgs", random_state=0).fit(table, 1e-6 * table[:, 0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_r2_of_float32_targets_is_computed_in_float64(dtype: str) -> None:
+    table = np.random.default_rng(0).normal(size=(400, 1))
+    network = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", dtype=dtype, max_iter=5, random_state=0).fit(
+        table, table[:, 0]
+    )
+    network.coefs_, network.intercepts_ = [np.full((1, 1), 1e3, dtype)], [np.full(1, 1.7e9, dtype)]
+    y = network.predict(table).astype(np.float32)
+    y[::2] += 512
+    expected = 1.0 - 0.5 * 512**2 / y.astype(np.float64).var()
+    assert network.score(table, y) == pytest.approx(expected, abs=0.02)
+
+
 def test_a_batch_of_more_rows_than_there_are_is_all_of_them() -> None:
     with pytest.warns(UserWarning, match="batch_size=500 is larger than the 150 training rows"):
         clipped = MLPClassifier(batch_size=500, random_state=0, n_iter_no_change=1, tol=1.0).fit(X_IRIS, Y_IRIS)

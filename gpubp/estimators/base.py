@@ -66,15 +66,16 @@ class MLP(BaseEstimator):
         before = {*vars(self)}
         inputs, y = receive_training(self, X, y, reset=fresh, numeric=self._numeric_targets)
         weights = receive_weights(sample_weight, y.shape[0])
-        dtype = self._dtype_for(inputs.X.dtype, fresh)
+        kept = self._dtype_for(inputs.X.dtype, fresh)
+        dtype = np.dtype(np.float64) if self.solver == "lbfgs" else kept
         targets, weights = self._targets(y, weights, dtype, fresh, incremental)
         learned = {name: value for name, value in vars(self).items() if name not in before}
-        return Reception(inputs, dtype, targets, weights, learned)
+        return Reception(inputs, dtype, kept, targets, weights, learned)
 
     def _receives_by(self) -> tuple[Any, ...]:
         """Where these are alike, a fresh estimator receives a table alike."""
         names = ("dtype", "loss", "early_stopping", "label_smoothing", "class_weight")
-        return type(self), *(repr(getattr(self, name, None)) for name in names)
+        return type(self), self.solver == "lbfgs", *(repr(getattr(self, name, None)) for name in names)
 
     def _begin(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, reception: Reception | None = None
@@ -101,7 +102,7 @@ class MLP(BaseEstimator):
         operations = 6.0 * architecture.n_parameters * len(learners) * batch
         backend = choose_backend(self.backend, inputs.on_device, operations)
         table = table if backend.name == "cupy" else to_host(table)
-        return Problem(table, targets, weights, architecture, backend), learners
+        return Problem(table, targets, weights, architecture, backend, received.kept), learners
 
     def _dtype_for(self, found: np.dtype[Any], fresh: bool) -> np.dtype[Any]:
         """Of the parameters: the one asked for; else that of X, or of the weights that are gone on from."""

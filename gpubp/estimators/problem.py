@@ -35,13 +35,17 @@ class Targets:
 
 @dataclass(frozen=True)
 class Problem:
-    """X (N, I) on the host or the device, of the parameters' dtype; weights (N,) float64 or None for all alike."""
+    """X (N, I) on the host or the device, of the dtype that is computed in; weights (N,) float64 or None for all alike.
+
+    kept: the parameters' dtype after the training. It differs from X's for lbfgs alone, which computes in float64.
+    """
 
     X: Array
     targets: Targets
     weights: np.ndarray | None
     architecture: Architecture
     backend: Backend
+    kept: np.dtype[Any]
 
     @property
     def n_rows(self) -> int:
@@ -82,7 +86,8 @@ class Reception:
     """
 
     inputs: Inputs
-    dtype: np.dtype[Any]  # of the parameters
+    dtype: np.dtype[Any]  # that is computed in
+    kept: np.dtype[Any]  # of the parameters after the training
     targets: Targets
     weights: np.ndarray | None
     learned: Mapping[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,14 @@ from gpubp.errors import DivergenceError, SettingsError
 from gpubp.estimators.networks import NonFiniteWeightsError
 from gpubp.estimators.parameters import dropout
 from gpubp.estimators.problem import Learner, Problem, Trained
+from gpubp.estimators.resolution import (
+    NO_PROGRESS,
+    mean_loss,
+    tells_apart,
+    warn_of_no_progress,
+    warn_of_rounding,
+    with_mean_error_0,
+)
 from gpubp.training import EpochReport
 from gpubp.training.lbfgs import LbfgsResult, fit_lbfgs
 
@@ -25,6 +34,7 @@ def fit_whole(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> list[T
     _refuse_what_needs_batches(mlp)
     trained: list[Trained] = []
     results: list[LbfgsResult] = []
+    blurred = 0
     for learner in learners:
         if mlp.verbose and len(learners) > 1:
             print(f"Member {learner.place + 1} of {mlp.n_members}")
@@ -38,10 +48,17 @@ def fit_whole(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> list[T
         learner.mlp.n_iter_ = result.n_iter
         learner.mlp.loss_ = result.loss / problem.targets.loss_outputs
         results.append(result)
-        trained.append(Trained(result.params, good=bool(np.isfinite(result.params).all())))
+        rounded = _rounded(result.params, problem.kept)
+        blurred += not tells_apart(problem, result.params, rounded)
+        finite = rounded if mlp.dtype else result.params
+        trained.append(Trained(result.params, good=bool(np.isfinite(finite).all())))
         if result.interrupted:
             break
-    _warn(mlp, results)
+    _warn(mlp, problem, results)
+    if blurred and mlp.dtype:
+        warn_of_rounding(blurred, len(learners), problem.kept)
+    if not blurred or mlp.dtype:  # else they stay in float64, all of them, as scikit-learn's do
+        trained = [replace(one, params=_rounded(one.params, problem.kept)) for one in trained]
     return trained + [Trained(learner.params, good=False) for learner in learners[len(trained) :]]
 
 
@@ -52,19 +69,35 @@ def _fit(mlp: Any, problem: Problem, learner: Learner) -> LbfgsResult:
         wishes = [callback(report) for callback in callbacks]  # every callback hears of every iteration
         return any(wishes)
 
-    return fit_lbfgs(
-        problem.architecture,
-        learner.params,
-        problem.X,
-        problem.targets.T,
-        problem.targets.loss,
-        float(mlp.alpha),
-        _weights(problem, learner.rows),
-        max_iter=int(mlp.max_iter),
-        max_fun=int(mlp.max_fun),
-        tol=float(mlp.tol),
-        backend=problem.backend,
-        callback=tell if callbacks else None,
+    weights = _weights(problem, learner.rows)
+
+    def fit(params: np.ndarray, max_iter: int, max_fun: int) -> LbfgsResult:
+        return fit_lbfgs(
+            problem.architecture,
+            params,
+            problem.X,
+            problem.targets.T,
+            problem.targets.loss,
+            float(mlp.alpha),
+            weights,
+            max_iter=max_iter,
+            max_fun=max_fun,
+            tol=float(mlp.tol),
+            backend=problem.backend,
+            callback=tell if callbacks else None,
+        )
+
+    result = fit(learner.params, int(mlp.max_iter), int(mlp.max_fun))
+    iterations, evaluations = int(mlp.max_iter) - result.n_iter, int(mlp.max_fun) - result.n_evaluations
+    stuck = result.converged and result.loss > NO_PROGRESS * mean_loss(problem, weights) > 0
+    if not stuck or result.interrupted or min(iterations, evaluations) < 1:
+        return result
+    # Of a loss of 10¹⁸, what the first short steps change is less than the share of it at which SciPy ends.
+    further = fit(with_mean_error_0(problem, result.params, weights), iterations, evaluations)
+    return replace(
+        further,
+        n_iter=result.n_iter + further.n_iter,
+        n_evaluations=result.n_evaluations + further.n_evaluations,
     )
 
 
@@ -74,6 +107,11 @@ def _weights(problem: Problem, rows: np.ndarray | None) -> np.ndarray | None:
         return problem.weights
     times = np.bincount(rows, minlength=problem.n_rows).astype(np.float64)
     return times if problem.weights is None else times * problem.weights
+
+
+def _rounded(params: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what is not finite is reported
+        return params.astype(dtype)
 
 
 def _refuse_what_needs_batches(mlp: Any) -> None:
@@ -90,7 +128,7 @@ def _print_iteration(report: EpochReport) -> None:
     print(f"Iteration {report.epoch + 1}, loss = {float(report.metrics()['training_loss'][0]):.8f}")
 
 
-def _warn(mlp: Any, results: Sequence[LbfgsResult]) -> None:
+def _warn(mlp: Any, problem: Problem, results: Sequence[LbfgsResult]) -> None:
     restless = [result for result in results if not result.converged]
     if any(result.interrupted for result in results):
         warnings.warn("Training interrupted by user.", UserWarning, stacklevel=3)
@@ -104,3 +142,8 @@ def _warn(mlp: Any, results: Sequence[LbfgsResult]) -> None:
             ConvergenceWarning,
             stacklevel=3,
         )
+    else:
+        of_mean = mean_loss(problem, problem.weights)
+        worse = [result.loss for result in results if result.loss > NO_PROGRESS * of_mean > 0]
+        if worse:
+            warn_of_no_progress(len(worse), mlp.n_members, worse[-1], of_mean)

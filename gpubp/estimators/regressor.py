@@ -158,7 +158,7 @@ class MLPRegressor(RegressorMixin, MLP):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R² on X and y, the mean over the outputs."""
-        truth, found = to_host(y), to_host(self.predict(X))
+        truth, found = (_wide(to_host(values)) for values in (y, self.predict(X)))
         with in_turn():
             return float(r2_score(truth, found, sample_weight=to_host(sample_weight)))
 
@@ -177,3 +177,8 @@ class MLPRegressor(RegressorMixin, MLP):
         tags.target_tags.multi_output = True
         tags.target_tags.positive_only = self.loss == "poisson"
         return tags
+
+
+def _wide(values: Any) -> Any:
+    """float32 as float64: in float32, the mean of targets far from 0 would be off by more than their spread."""
+    return values.astype(np.float64) if isinstance(values, np.ndarray) and values.dtype == np.float32 else values

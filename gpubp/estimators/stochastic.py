@@ -21,6 +21,7 @@ from gpubp.estimators.parameters import (
 )
 from gpubp.estimators.plateau import ADAPTIVE_FACTOR, Plateau
 from gpubp.estimators.problem import Learner, Problem, Targets, Trained
+from gpubp.estimators.resolution import NO_PROGRESS, mean_loss, warn_of_no_progress
 from gpubp.estimators.verbose import Narrator
 from gpubp.population import Population
 from gpubp.sweeping.histories import of_networks, side_by_side
@@ -113,7 +114,7 @@ def conclude(
     problem: Problem, learners: Sequence[Learner], outcomes: Sequence[Outcome], settings: Settings
 ) -> list[Trained]:
     """After a whole training: the records, the weights that stay, and warnings, one of a kind for all members."""
-    trained, restless = [], 0
+    trained, restless, stuck = [], 0, []
     for learner, outcome in zip(learners, outcomes, strict=True):
         own, params = learner.mlp, outcome.params
         own._state = outcome.state
@@ -128,10 +129,21 @@ def conclude(
             goodness = [-loss for loss in losses] if scores is None else scores
             plateau = None if settings.early_stopping is None else plateau_rule(own, problem)
             restless += not _at_rest(goodness, plateau)
+        elif not outcome.history.interrupted and losses and _blind(losses[-1], params.dtype, own, problem):
+            stuck.append(losses[-1])
         trained.append(Trained(params, finite and (not outcome.diverged or _kept_before(outcome, before))))
     if restless:
         _warn_of_max_iter(settings.epochs, restless, len(learners))
+    if stuck and stuck[-1] > NO_PROGRESS * (of_mean := mean_loss(problem, problem.weights)) > 0:
+        warn_of_no_progress(len(stuck), len(learners), stuck[-1], of_mean)
     return trained
+
+
+def _blind(loss: float, dtype: np.dtype[Any], mlp: Any, problem: Problem) -> bool:
+    """Whether a loss is so large that its dtype has no changes as small as `tol`: standing still means nothing then."""
+    return math.isfinite(loss) and bool(
+        np.finfo(dtype).eps * loss > plateau_tolerance(mlp, problem.targets.loss_outputs)
+    )
 
 
 def _kept_before(outcome: Outcome, score: float) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Backend
+from gpubp.backends.base import float_dtype
 from gpubp.errors import DataError, DivergenceError
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.reference.losses import Loss
@@ -29,7 +30,8 @@ from gpubp.training.settings import Settings, check_range, check_whole
 
 @dataclass(frozen=True)
 class LbfgsResult:
-    """params (K,): on the host, in the dtype they came in. loss: there, the mean over the rows with the L2 term.
+    """params (K,): on the host, rounded to the dtype they came in. loss: before that, the mean over the rows with L2
+    term.
 
     n_iter: iterations, n_evaluations: of the loss and its gradient. message: why it ended, in SciPy's words.
     """
@@ -60,11 +62,12 @@ def fit_lbfgs(
 ) -> LbfgsResult:
     """Minimise the mean loss over all rows plus ½ · l2 · Σ W² / rows (biases free), from params (K,) on.
 
-    X (N, I) and T (N, O) go to the device once, in the dtype of params (float32 or float64), in which the network
-    computes; SciPy computes in float64 on the host. weights (N,): the mean is over them, and their sum is the rows of
-    the L2 term. It ends after max_iter iterations, after the iteration in which there have been more than max_fun
-    evaluations, when the largest component of the gradient is at most `tol`, or when the loss stands still (by
-    SciPy's rule: relative change below 2.2e-9), as scikit-learn's solver "lbfgs" does.
+    X (N, I) and T (N, O) go to the device once, in float64, in which everything is computed, whatever dtype params have
+    (float32 or float64): SciPy looks at changes of the loss of 2e-9 of it, and float32 has none below 6e-8, so that
+    targets far from 0 would end it at once, "converged". weights (N,): the mean is over them, and their sum is the rows
+    of the L2 term. It ends after max_iter iterations, after the iteration in which there have been more than max_fun
+    evaluations, when the largest component of the gradient is at most `tol`, or when the loss stands still (by SciPy's
+    rule: relative change below 2.2e-9), as scikit-learn's solver "lbfgs" does.
 
     callback is told after each iteration as after an epoch (see EpochReport); Ctrl-C ends it after the iteration at
     hand. Where the line search tries steps beyond the finite numbers, it comes back by itself.
@@ -77,19 +80,23 @@ def fit_lbfgs(
     check_whole("max_iter", max_iter)
     check_whole("max_fun", max_fun)
     check_range("tol", tol, least=0.0)
-    objective = _objective(architecture, np.asarray(params), X, T, loss, l2, weights, backend)
+    given = float_dtype(np.asarray(params).dtype)
+    begin = np.asarray(params, dtype=np.float64)
+    objective = _objective(architecture, begin, X, T, loss, l2, weights, backend)
     with Interruption() as interruption, backend.quiet(), _SCIPY_ON_ONE_THREAD:
-        objective.begin(np.asarray(params, dtype=np.float64))
+        objective.begin(begin)
         found = minimize(
             objective.evaluate,
-            np.asarray(params, dtype=np.float64),
+            begin,
             method="L-BFGS-B",
             jac=True,
             options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
             callback=_Reporter(callback, max_iter, interruption),
         )
+    with np.errstate(over="ignore"):
+        rounded = found.x.astype(given)
     return LbfgsResult(
-        params=found.x.astype(params.dtype),
+        params=rounded,
         loss=float(found.fun),
         n_iter=min(int(found.nit), max_iter),
         n_evaluations=objective.n_evaluations,
