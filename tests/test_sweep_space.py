@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,8 +84,49 @@ def test_a_finite_space_is_drawn_without_repetition() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "given", "choices"),
+    [
+        ("learning_rate", np.array([0.1, 0.01]), [0.1, 0.01]),
+        ("learning_rate", np.geomspace(1e-3, 1, 4, dtype=np.float32), np.geomspace(1e-3, 1, 4, dtype="f4").tolist()),
+        ("learning_rate", [np.float64(0.1), np.float32(0.5), 1], [0.1, 0.5, 1]),
+        ("learning_rate", pd.Series([0.1, 0.01]), [0.1, 0.01]),
+        ("learning_rate", np.float64(0.1), [0.1]),
+        ("learning_rate", np.array(0.1), [0.1]),
+        ("epochs", np.array([5, 9]), [5, 9]),
+        ("epochs", range(5, 8), [5, 6, 7]),
+        ("epochs", np.int64(5), [5]),
+        ("hidden", np.array([4, 8]), [(4,), (8,)]),
+        ("hidden", np.array([[4, 4], [8, 2]]), [(4, 4), (8, 2)]),
+        ("hidden", [np.array([4, 4]), (8,), np.int32(3), [5, 5]], [(4, 4), (8,), (3,), (5, 5)]),
+        ("optimizer", np.array(["adam", "sgd"]), ["adam", "sgd"]),
+        ("optimizer", np.str_("sgd"), ["sgd"]),
+        ("shuffle", np.array([True, False]), [True, False]),
+        ("batch_size", np.array([8, None], dtype=object), [8, None]),
+    ],
+)
+def test_choices_may_be_arrays(name: str, given: Any, choices: list[Any]) -> None:
+    found = [one[name] for one in Space({name: given}).grid()]
+    assert found == choices
+    assert repr(found) == repr(choices)  # no type of NumPy's is left
+
+
+def test_conditions_and_ranges_may_be_of_numpys_numbers() -> None:
+    plain = Space({"hidden": [(4,), (8,)], "epochs": Range(5, 9, integer=True)}, When({"hidden": [4]}, {"l2": [0.1]}))
+    arrays = Space(
+        {"hidden": np.array([4, 8]), "epochs": Range(np.int64(5), np.float64(9), integer=True)},
+        When({"hidden": np.array([4])}, {"l2": np.array([0.1])}),
+    )
+    assert arrays.grid(np.int64(3)) == plain.grid(3)
+    assert repr(Range(np.float32(0.5), np.int64(1))) == repr(Range(0.5, 1))
+
+
+@pytest.mark.parametrize(
     ("entries", "message"),
     [
+        ({"learning_rate": np.array([])}, "learning_rate is an empty list"),
+        ({"learning_rate": np.array([0.1, np.nan])}, "learning rate nan: expected a finite number above 0"),
+        ({"learning_rate": np.array([[0.1, 0.2]])}, "is a tuple"),
+        ({"hidden": np.array([1.5])}, "hidden"),
         ({"lerning_rate": 0.1}, "'lerning_rate', which is no parameter. Did you mean 'learning_rate'"),
         ({"hidden": []}, "hidden is an empty list"),
         ({"learning_rate": [0.1, 0.1]}, "learning_rate names a choice twice"),

@@ -23,6 +23,7 @@ from sklearn.utils.validation import (
 from gpubp.backends import Array, get_backend
 from gpubp.errors import DataError
 from gpubp.estimators.places import is_on_device, to_device, to_host
+from gpubp.preprocessing.missing import refuse_missing
 from gpubp.turns import in_turn
 
 DTYPES = (np.float64, np.float32)  # others become the first
@@ -51,6 +52,11 @@ class Inputs:
 def receive_training(mlp: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple[Inputs, np.ndarray]:
     """Inputs and targets (N,) or (N, O), on the host. reset: these set the names and number of the features."""
     y = to_host(y)
+    if isinstance(y, np.ndarray):
+        if y.dtype.kind == "O":  # of which scikit-learn's checks see NaN alone
+            refuse_missing(y)
+    elif y is not None and not hasattr(y, "toarray"):
+        _refuse_missing_objects(y)
     if is_on_device(X):
         if y is None:
             raise ValueError(f"This {type(mlp).__name__} requires y to be passed, but the target y is None.")
@@ -73,6 +79,16 @@ def receive_training(mlp: Any, X: Any, y: Any, *, reset: bool, numeric: bool) ->
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     return inputs, y
+
+
+def _refuse_missing_objects(y: Any) -> None:
+    """Of a list, a series or a frame; what is no array at all is scikit-learn's to refuse."""
+    try:
+        values = np.asarray(y)
+    except (TypeError, ValueError):
+        return
+    if values.dtype.kind == "O":
+        refuse_missing(values)
 
 
 def receive(mlp: Any, X: Any, *, reset: bool = False) -> Inputs:

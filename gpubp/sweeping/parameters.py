@@ -7,6 +7,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from gpubp.errors import SettingsError
 from gpubp.kernels.reference.optimizers import OPTIMIZERS
 from gpubp.kernels.reference.schedules import SCHEDULES
@@ -48,11 +50,25 @@ def applies(name: str, chosen: Mapping[str, Any]) -> bool:
 
 def as_value(name: str, value: Any) -> Any:
     """One value of a parameter in its usual form: hidden layers as a tuple, whatever NumPy type it came in."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        value = value.tolist()
     if name == "hidden" and not isinstance(value, (tuple, list)):
         return (as_value("", value),)
     if isinstance(value, (tuple, list)):
         return tuple(as_value("", each) for each in value)
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+
+
+def choices_of(given: Any) -> list[Any]:
+    """What a list of choices may come as: a list, an array (its first axis), a range, or pandas' columns of values.
+    Anything else is one value; so is a tuple.
+    """
+    if isinstance(given, (list, range)):
+        return list(given)
+    if isinstance(given, (str, bytes, tuple)) or not hasattr(given, "tolist") or np.ndim(given) == 0:
+        return [given]
+    listed: list[Any] = list(given.tolist())
+    return listed
 
 
 def check_value(name: str, value: Any) -> None:

@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any
 
 from gpubp.errors import SettingsError, quoted
-from gpubp.sweeping.parameters import as_value, check_value
+from gpubp.sweeping.parameters import as_value, check_value, choices_of
 
 LARGEST = 1e300  # of a bound: what is computed from two of them stays finite
 
@@ -29,6 +29,9 @@ class Range:
                 raise SettingsError(
                     f"Range({quoted(self.low)}, {quoted(self.high)}): the bounds have to be finite numbers."
                 )
+        for name in ("low", "high"):  # NumPy's numbers as Python's: a space's words do not depend on which they were
+            bound = getattr(self, name)
+            object.__setattr__(self, name, bound.item() if hasattr(bound, "item") else bound)
         if self.low > self.high:
             raise SettingsError(f"Range({self.low}, {self.high}): low is above high. Swap them.")
         if self.log and self.low <= 0:
@@ -73,7 +76,7 @@ class Choices:
 
 
 def entry(name: str, given: Any) -> Range | Choices:
-    """What stands in the space for `name`: a Range, a list of choices, or (anything else) a fixed value.
+    """What stands in the space for `name`: a Range, choices (see `choices_of`), or (anything else) a fixed value.
 
     Checked by its values, of a range by both ends. SettingsError for an empty list, and for what `check_value` refuses.
     """
@@ -83,7 +86,7 @@ def entry(name: str, given: Any) -> Range | Choices:
             found = given = Range(given.low, given.high, given.log, integer=True)
         ends: Sequence[Any] = [int(end) if given.integer else float(end) for end in (given.low, given.high)]
     else:
-        listed = given if isinstance(given, list) else [given]
+        listed = choices_of(given)
         if not listed:
             raise SettingsError(f"The search space's {name} is an empty list: give at least one choice.")
         if any(isinstance(each, Range) for each in listed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def ensemble(result: SweepResult, k: int, candidates: int) -> Ensemble:
     """See SweepResult.ensemble."""
     for what, value in (("k", k), ("candidates", candidates)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise SettingsError(f"{what} {value!r}: give a whole number, at least 1.")
     experiment = result.experiment
     _ = result.best  # or an error that says why there is none

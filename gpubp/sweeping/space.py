@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from gpubp.errors import SettingsError
 from gpubp.kernels.reference.philox import philox, seed_words
 from gpubp.population import check_seed
 from gpubp.recipe import Recipe
-from gpubp.sweeping.parameters import applies, as_value, check_name, owners
+from gpubp.sweeping.parameters import applies, as_value, check_name, choices_of, owners
 from gpubp.sweeping.ranges import Choices, Range, entry
 
 DRAWS = 0x53575045  # a Philox stream of the sweep's own, far from those of `Stream`
@@ -32,8 +33,7 @@ class When:
         for name in condition:
             check_name(name)
         self.condition = {
-            name: tuple(as_value(name, each) for each in (wanted if isinstance(wanted, list) else [wanted]))
-            for name, wanted in condition.items()
+            name: tuple(as_value(name, each) for each in choices_of(wanted)) for name, wanted in condition.items()
         }
         self.entries = _entries(entries)
 
@@ -45,8 +45,8 @@ class When:
 
 
 class Space:
-    """Parameters by name (those of `Recipe`, and the options of optimizers and schedules): a fixed value, a list of
-    choices, or a `Range`. Tuples are values: `"hidden": [(8,), (32, 32)]` are two choices.
+    """Parameters by name (those of `Recipe`, and the options of optimizers and schedules): a fixed value, a list (or
+    array) of choices, or a `Range`. Tuples are values: `"hidden": [(8,), (32, 32)]` are two choices.
 
     An option that the drawn optimizer or schedule does not have (momentum for adam) is left out of a configuration;
     any other condition is a `When`, which may build on those before it.
@@ -85,9 +85,9 @@ class Space:
 
     def grid(self, points: int = 5) -> list[dict[str, Any]]:
         """Every combination, of a range `points` numbers from low to high (on a logarithmic scale where it says so)."""
-        if isinstance(points, bool) or not isinstance(points, int) or points < 1:
+        if isinstance(points, bool) or not isinstance(points, Integral) or points < 1:
             raise SettingsError(f"A grid of {points!r} points for each range: give a whole number, at least 1.")
-        return list(_configurations(self, lambda name, given: given.points(points)))
+        return list(_configurations(self, lambda name, given: given.points(int(points))))
 
     def sample(self, n_trials: int, seed: int = 0) -> list[dict[str, Any]]:
         """Random configurations: trial i is the same whatever `n_trials`, and no two are alike while others are left.

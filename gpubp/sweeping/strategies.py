@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Protocol
 
 from gpubp.errors import SettingsError
@@ -78,7 +79,7 @@ class Halving:
 
     def __post_init__(self) -> None:
         for what, value, least in (("factor", self.factor, 2), ("least_epochs", self.least_epochs, 1)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
                 raise SettingsError(f"Halving({what}={value!r}): give a whole number, at least {least}.")
 
     def count(self, space: Space, n_trials: int | None) -> int:
