@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from gpubp.errors import DataError, SettingsError, quoted
 from gpubp.preprocessing import Column, Preprocessing, Target, describe_columns
 from gpubp.preprocessing.columns import CODES, as_labels
+from gpubp.preprocessing.missing import refuse_missing
 from gpubp.preprocessing.scaling import offset_and_scale
 from gpubp.preprocessing.target import TASKS
 from gpubp.sweeping.job import Sheet
@@ -35,6 +37,20 @@ class Data(Protocol):
     @property
     def n_outputs(self) -> int: ...
 
+    @property
+    def n_features(self) -> int: ...
+
+    @property
+    def feature_names(self) -> list[str] | None: ...
+
+    def features(self, rows: np.ndarray | None = None) -> Any:
+        """The features of these rows (None: of all), in the form that they were given in: a copy, or what was given."""
+        ...
+
+    def encoded(self, features: Any, scale: str, rows: np.ndarray) -> np.ndarray:
+        """(R, I) float64: what a network whose inputs are scaled as `rows` say is given for R rows of features."""
+        ...
+
     def sheet(self, scale: str, standardise: bool, rows: np.ndarray, dtype: np.dtype[Any]) -> Sheet:
         """All rows, inputs scaled as `rows` say; standardise: numbers to be predicted, too."""
         ...
@@ -42,47 +58,66 @@ class Data(Protocol):
 
 @dataclass(eq=False)
 class ArrayData:
-    """X (N, I) float64 and y: labels (N,), or numbers (N,) or (N, O)."""
+    """X (N, I) float64 and y: labels (N,), or numbers (N,) or (N, O). given: X as it came, an array or sparse."""
 
     X: np.ndarray
     truth: np.ndarray
     task: str
     classes: np.ndarray | None = None
     index: np.ndarray | None = None
+    given: Any = field(default=None, repr=False)
 
     @classmethod
     def of(cls, X: Any, y: Any, task: str | None) -> ArrayData:
         """Raises DataError for what is no table of finite numbers with a label or number for each row."""
+        from gpubp.estimators.places import to_host
+
+        X, y = to_host(X), to_host(y)
         inputs, truth = _numbers(X), _array_of(y)
+        given = X.tocsr() if _is_sparse(X) else X if hasattr(X, "shape") and hasattr(X, "dtype") else np.asarray(X)
+        _refuse_complex("y", truth)
         if truth.ndim == 2 and truth.shape[1] == 1:
             truth = truth[:, 0]
         if truth.ndim not in (1, 2) or len(truth) != len(inputs):
-            raise DataError(f"y has the shape {truth.shape}, and X {inputs.shape}: give one label or number a row.")
+            lengths = [len(inputs), len(truth)] if truth.ndim else []
+            inconsistent = len(set(lengths)) > 1
+            before = f"Found input variables with inconsistent numbers of samples, {lengths}: " if inconsistent else ""
+            raise DataError(
+                f"{before}y has the shape {truth.shape}, and X {inputs.shape}: give one label or number a row."
+            )
         if task is not None and task not in TASKS:
             raise SettingsError(f"Unknown task {task!r}; choose one of {', '.join(TASKS)}.")
+        refuse_missing(truth)
+        if truth.dtype.kind == "O" and all(
+            isinstance(each, Real) and not isinstance(each, bool) for each in truth.ravel()
+        ):
+            truth = np.array(truth.tolist())  # numbers among objects are numbers, as in a table
         if (task or _task_of(truth)) == "classification":
-            return cls._of_labels(inputs, truth)
+            return cls._of_labels(inputs, truth, given)
         try:
             values = truth.astype(np.float64)
         except (TypeError, ValueError):
             raise DataError("y holds text, and regression needs numbers: give task='classification'.") from None
-        if not np.isfinite(values).all():
-            raise DataError(f"y[{int(np.argwhere(~np.isfinite(values))[0][0])}] is not a finite number.")
-        return cls(inputs, values, "regression")
+        refuse_missing(values)
+        return cls(inputs, values, "regression", given=given)
 
     @classmethod
-    def _of_labels(cls, X: np.ndarray, labels: np.ndarray) -> ArrayData:
+    def _of_labels(cls, X: np.ndarray, labels: np.ndarray, given: Any) -> ArrayData:
         if labels.ndim != 1:
             raise DataError(f"Labels of shape {labels.shape}: a sweep takes one label for each row.")
-        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-            raise DataError(f"y[{int(np.argwhere(~np.isfinite(labels))[0][0])}] is missing: every row needs a label.")
+        if labels.dtype.kind == "f" and (labels != np.round(labels)).any():
+            place = int(np.argmax(labels != np.round(labels)))
+            raise DataError(
+                f"Unknown label type: y[{place}] is {labels[place]}, and labels are whole numbers or text: give "
+                "task='regression', or the labels as text."
+            )
         try:
             classes, index = np.unique(labels, return_inverse=True)
         except TypeError:
             raise DataError("y mixes labels that cannot be sorted, such as text and numbers.") from None
         if len(classes) < 2:
             raise DataError(f"y has one class only, {quoted(classes[0])}; there is nothing to tell apart.")
-        return cls(X, labels, "classification", classes, index.astype(np.int64))
+        return cls(X, labels, "classification", classes, index.astype(np.int64), given)
 
     @property
     def n_rows(self) -> int:
@@ -93,6 +128,26 @@ class ArrayData:
         if self.classes is not None:
             return len(self.classes)
         return 1 if self.truth.ndim == 1 else self.truth.shape[1]
+
+    @property
+    def n_features(self) -> int:
+        return self.X.shape[1]
+
+    @property
+    def feature_names(self) -> list[str] | None:
+        return None
+
+    def features(self, rows: np.ndarray | None = None) -> Any:
+        given = self.X if self.given is None else self.given
+        return given if rows is None else given[rows]
+
+    def encoded(self, features: Any, scale: str, rows: np.ndarray) -> np.ndarray:
+        found = _numbers(features)
+        if found.shape[1] != self.n_features:
+            raise DataError(f"X has {found.shape[1]} features, and the network is expecting {self.n_features}.")
+        offset, divisor = _fitted(self.X[rows], scale)
+        scaled: np.ndarray = (found - offset) / divisor
+        return scaled
 
     def sheet(self, scale: str, standardise: bool, rows: np.ndarray, dtype: np.dtype[Any]) -> Sheet:
         offset, divisor = _fitted(self.X[rows], scale)
@@ -110,7 +165,10 @@ class ArrayData:
 
 @dataclass(eq=False)
 class TableData:
-    """A table with its target column: text and missing values are dealt with by `Preprocessing`."""
+    """A table with its target column: text and missing values are dealt with by `Preprocessing`.
+
+    given: the features as they came, a frame without the target.
+    """
 
     table: Table
     name: str
@@ -122,9 +180,13 @@ class TableData:
     index: np.ndarray | None = None
     categorical: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=(), repr=False)
+    given: Any = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, table: Table, target: str | int | None, task: str | None, categorical: Sequence[str]) -> TableData:
+    def of(
+        cls, table: Table, target: str | int | None, task: str | None, categorical: Sequence[str], frame: Any = None
+    ) -> TableData:
+        """frame: what the table was made of, if that is known."""
         table.require_rows(2, "a sweep")
         name = find_column(table, target)
         columns = describe_columns(table, exclude=(name,), categorical=categorical)
@@ -136,6 +198,11 @@ class TableData:
             found.classes, found.index = _labels(whole.labels), whole.class_index(table)
             found.truth = found.classes[found.index]
         found.notes = found.preprocessing("none", np.arange(table.rows)).notes
+        found.given = table.frame if frame is None else frame
+        named = [column for column in found.given.columns if str(column) == name]
+        if named:
+            iloc = hasattr(found.given, "iloc")
+            found.given = found.given.drop(columns=named) if iloc else found.given.drop(named)
         return found
 
     @property
@@ -145,6 +212,28 @@ class TableData:
     @property
     def n_outputs(self) -> int:
         return self.target.outputs
+
+    @property
+    def n_features(self) -> int:
+        return len(self.given.columns)
+
+    @property
+    def feature_names(self) -> list[str] | None:
+        names = list(self.given.columns)
+        return names if all(isinstance(name, str) for name in names) else None
+
+    def features(self, rows: np.ndarray | None = None) -> Any:
+        if rows is None:
+            return self.given
+        return self.given.iloc[rows] if hasattr(self.given, "iloc") else self.given[rows]
+
+    def encoded(self, features: Any, scale: str, rows: np.ndarray) -> np.ndarray:
+        if not isinstance(features, Table):
+            names = [str(name) for name in self.given.columns]
+            framed = hasattr(features, "columns")
+            features = Table.from_frame(features) if framed else Table.from_arrays(features, names=names)
+        found: np.ndarray = self.preprocessing(scale, rows).transform(features).X
+        return found
 
     def preprocessing(self, scale: str, rows: np.ndarray) -> Preprocessing:
         return Preprocessing.fit(self.table, self.columns, scale=scale, rows=rows, target=self.name)
@@ -168,7 +257,7 @@ def receive(X: Any, y: Any, task: str | None, categorical: Sequence[str] = ()) -
     if isinstance(X, Table):
         return TableData.of(*_with_target(X, y), task, categorical)
     if hasattr(X, "columns") and not isinstance(X, np.ndarray):
-        return TableData.of(*_with_target(Table.from_frame(X), y), task, categorical)
+        return TableData.of(*_with_target(Table.from_frame(X), y), task, categorical, X)
     if y is None:
         raise DataError("X alone, without y: give the labels or numbers to predict.")
     if len(categorical):
@@ -178,14 +267,20 @@ def receive(X: Any, y: Any, task: str | None, categorical: Sequence[str] = ()) -
 
 def _with_target(table: Table, y: Any) -> tuple[Table, str | int | None]:
     """The table with its target in it, and which column that is."""
-    if y is None or isinstance(y, (str, int)):
+    if y is None or isinstance(y, str):
         return table, y
+    if isinstance(y, Integral) and not isinstance(y, (bool, np.bool_)):
+        return table, int(y)
     import polars as pl
+
+    from gpubp.estimators.places import to_host
 
     name = getattr(y, "name", None) or "target"
     while name in table.names:
         name += "_"
-    values = _array_of(y)
+    values = _array_of(to_host(y))
+    if values.shape == (table.rows, 1):
+        values = values[:, 0]
     if values.shape != (table.rows,):
         raise DataError(f"y has the shape {values.shape}, and X has {table.rows} rows: give one value for each row.")
     column = Table.from_arrays(np.empty((table.rows, 0)), values, names=[name], source="y").frame
@@ -200,7 +295,33 @@ def _array_of(y: Any) -> np.ndarray:
     return np.asarray(y)
 
 
+def same_rows(X: Any, known: Any) -> bool:
+    """Whether X holds the same features as known, of a form alike."""
+    if _is_sparse(X) or _is_sparse(known):
+        return _is_sparse(X) and _is_sparse(known) and X.shape == known.shape and not (known != X).nnz
+    if hasattr(X, "columns") or hasattr(known, "columns"):
+        return type(X) is type(known) and bool(X.equals(known))
+    if type(X) is not type(known) and not isinstance(X, (list, np.ndarray)):
+        return False
+    found = np.asarray(X)
+    return found.shape == known.shape and bool(np.array_equal(found, np.asarray(known)))
+
+
+def _is_sparse(X: Any) -> bool:
+    return hasattr(X, "toarray") and hasattr(X, "tocsr")
+
+
+def _refuse_complex(name: str, values: np.ndarray) -> None:
+    if values.dtype.kind == "c":
+        raise DataError(f"Complex data not supported: {name} has the type {values.dtype}.")
+
+
 def _numbers(X: Any) -> np.ndarray:
+    if _is_sparse(X):
+        from gpubp.estimators.inputs import Inputs
+
+        X = Inputs(X, on_device=False).dense(np.float64)
+    _refuse_complex("X", X if isinstance(X, np.ndarray) else np.empty(0))
     try:
         found = np.asarray(X, dtype=np.float64)
     except (TypeError, ValueError):
@@ -208,12 +329,14 @@ def _numbers(X: Any) -> np.ndarray:
             "X holds what is no number: give a data frame or a Table, whose text columns are encoded, or numbers."
         ) from None
     if found.ndim != 2 or not found.size:
-        raise DataError(f"X has the shape {found.shape}: expected (rows, columns), at least one of each.")
+        before = "" if found.ndim == 2 else f"Expected 2D array, got {found.ndim}D array instead: "
+        raise DataError(f"{before}X has the shape {found.shape}: expected (rows, columns), at least one of each.")
     bad = np.argwhere(~np.isfinite(found))
     if len(bad):
         row, column = bad[0]
         raise DataError(
-            f"X[{row}, {column}] is {found[row, column]}: arrays have to be finite. In a data frame or a Table missing "
+            f"Input X contains {'NaN' if np.isnan(found[row, column]) else 'infinity'}: X[{row}, {column}] is "
+            f"{found[row, column]}, and arrays have to be finite. In a data frame or a Table missing "
             "values are filled in."
         )
     return found

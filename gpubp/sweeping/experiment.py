@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -242,8 +243,9 @@ class Experiment(Guide):
         assert history is not None
         lost = history.diverged & (history.best_epoch < 1)
         predictions[lost] = np.nan
+        responses = [partial(self._respond, cohort, p) for p in range(len(cohort))]
         with in_turn():
-            scores = self.metric(predictions, tests)
+            scores = self.metric(predictions, tests, responses)
         for p, job in enumerate(cohort.jobs):
             diverged = -1
             if np.isnan(scores[p]):  # lost on the test rows alone: after the last epoch
@@ -253,6 +255,17 @@ class Experiment(Guide):
             self._accept(job, result)
             if self.ledger is not None:
                 self.ledger.add(network_of(job), job.owner[0].rung, result)
+
+    def _respond(self, cohort: Cohort, p: int, features: Any) -> np.ndarray:
+        """(R, C or O) float64: what network p of a cohort predicts for any R rows of features."""
+        job = cohort.jobs[p]
+        record, fold = job.owner
+        inputs = self.data.encoded(features, record.configuration.recipe.scale, self.splits[fold][0])
+        with np.errstate(over="ignore"):
+            inputs = inputs.astype(job.dtype)
+        outputs = self.backend.to_host(cohort.population.take([p]).predict(inputs))
+        found: np.ndarray = decoded(self.data, outputs, job.sheet.mean[None], job.sheet.spread[None])[0]
+        return found
 
     def _accept(self, job: Job, result: Result) -> None:
         record, fold = job.owner

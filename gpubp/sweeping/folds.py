@@ -29,7 +29,7 @@ def splits_of(data: Data, cv: Any, repeats: int, seed: int) -> list[Split]:
     if repeats != 1:
         raise SettingsError("repeats goes with a number of folds; a splitter repeats by itself (RepeatedKFold).")
     if hasattr(cv, "split") and not isinstance(cv, (str, bytes)):
-        pairs: Iterable[Any] = cv.split(np.zeros((data.n_rows, 1)), data.truth)
+        pairs: Iterable[Any] = _pairs(cv, data)
     elif isinstance(cv, Iterable) and not isinstance(cv, (str, bytes)):
         pairs = cv
     else:
@@ -38,6 +38,14 @@ def splits_of(data: Data, cv: Any, repeats: int, seed: int) -> list[Split]:
     if not found:
         raise SettingsError("cv gives no folds at all.")
     return found
+
+
+def _pairs(cv: Any, data: Data) -> list[Any]:
+    """Of a splitter, which may look at the features."""
+    try:
+        return list(cv.split(data.features(), data.truth))
+    except ValueError as error:
+        raise SettingsError(f"The splitter {cv!r:.80} cannot split these rows: {error}") from error
 
 
 def _checked(pair: Any, n_rows: int) -> Split:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,18 +13,25 @@ from gpubp.sweeping.data import Data
 Scorer = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """(predictions (P, R, C or O), truth (P, R) classes or (P, R, O) values, mask (P, R) of the rows that count) → (P,)."""
 
+Respond = Callable[[Any], np.ndarray]
+"""A network's decoded predictions (R, C or O) for any R rows of features, in the form that the sweep was given."""
+
 DEFAULT = {"classification": "accuracy", "regression": "r2"}
 LOSS = {"classification": "neg_log_loss", "regression": "neg_mean_squared_error"}
 
 
 class Metric:
     """A metric by name: one of `QUICK`, which score all networks of a cohort at once; "loss"; any other scorer of
-    scikit-learn's; or a callable (estimator, X, y), which is given an estimator that knows its predictions.
+    scikit-learn's; or a callable (estimator, X, y), as scikit-learn's searches take one.
+
+    A callable is given the features of the test rows as they came, and an estimator with predict, and predict_proba of
+    a classifier, for these rows or any others.
     """
 
     def __init__(self, metric: Any, data: Data) -> None:
         given = DEFAULT[data.task] if metric is None else LOSS[data.task] if metric == "loss" else metric
-        self.name = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
+        self.name = given if isinstance(given, str) else _name_of(given)
+        self.looks_at_rows = not isinstance(given, str) and not _is_scikit_learns(given)
         self.data = data
         self.quick: Scorer | None = None
         self.scorer: Callable[..., Any] | None = None
@@ -38,8 +45,13 @@ class Metric:
         else:
             raise SettingsError(f"metric {metric!r:.60}: give a scorer's name, a callable, or None.")
 
-    def __call__(self, predictions: np.ndarray, tests: list[np.ndarray]) -> np.ndarray:
-        """(P,) float64 for decoded predictions (P, R, C or O) of each network's test rows; NaN for lost networks."""
+    def __call__(
+        self, predictions: np.ndarray, tests: list[np.ndarray], respond: Sequence[Respond] | None = None
+    ) -> np.ndarray:
+        """(P,) float64 for decoded predictions (P, R, C or O) of each network's test rows; NaN for lost networks.
+
+        respond: what each network is asked for other rows by; None where there is none to ask.
+        """
         scores = np.full(len(tests), np.nan)
         good = np.array([bool(np.isfinite(predictions[p, : len(test)]).all()) for p, test in enumerate(tests)])
         if not good.any():
@@ -49,8 +61,9 @@ class Metric:
             truth, mask = self._truth([tests[p] for p in chosen], predictions.shape[1])
             scores[chosen] = self.quick(predictions[chosen], truth, mask)
             return scores
-        for p in chosen:
-            scores[p] = self._by_scorer(predictions[p, : len(tests[p])], tests[p])
+        for p in chosen.tolist():
+            own = None if respond is None else respond[p]
+            scores[p] = self._by_scorer(predictions[p, : len(tests[p])], tests[p], own)
         return scores
 
     def _truth(self, tests: list[np.ndarray], n_rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -61,14 +74,25 @@ class Metric:
             rows[p, : len(test)], mask[p, : len(test)] = test, True
         return known[rows], mask
 
-    def _by_scorer(self, predictions: np.ndarray, test: np.ndarray) -> float:
+    def _by_scorer(self, predictions: np.ndarray, test: np.ndarray, respond: Respond | None) -> float:
         from gpubp.sweeping.answered import answered
 
         assert self.scorer is not None
+        features = self.data.features(test)
+        # scikit-learn's own scorers hand the estimator the very rows; others may have changed theirs in place.
+        known = (lambda: self.data.features(test)) if self.looks_at_rows else None
         try:
-            return float(self.scorer(answered(self.data, predictions), predictions, self.data.truth[test]))
+            found = float(
+                self.scorer(answered(self.data, predictions, known, respond), features, self.data.truth[test])
+            )
         except (TypeError, ValueError, AttributeError) as error:
             raise SettingsError(f"The metric {self.name} cannot score these predictions: {error}") from error
+        if np.isnan(found):
+            raise SettingsError(
+                f"The metric {self.name} gives NaN for {len(test)} test rows whose predictions are finite: give one "
+                "that is defined for them, or larger folds."
+            )
+        return found
 
 
 def decoded(data: Data, outputs: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -83,6 +107,17 @@ def decoded(data: Data, outputs: np.ndarray, mean: np.ndarray, spread: np.ndarra
         total = found.sum(axis=-1, keepdims=True)
         even = np.full_like(found, 1.0 / found.shape[-1])
         return np.where(total == 0, even, found / np.where(total == 0, 1.0, total))
+
+
+def _is_scikit_learns(scorer: Any) -> bool:
+    """What `get_scorer` and `make_scorer` give: it hands the estimator its rows, and looks at nothing else of them."""
+    return hasattr(scorer, "_score_func")
+
+
+def _name_of(scorer: Any) -> str:
+    if _is_scikit_learns(scorer):  # two of them differ by their functions and options
+        return str(scorer)
+    return str(getattr(scorer, "__name__", type(scorer).__name__))
 
 
 def _named(name: str) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,15 @@ def sweep(
     """Try configurations of a search space by cross-validation: configurations × folds × repeats networks, and those of
     one architecture train together as populations.
 
-    X, y: arrays (numbers, and labels or numbers); or a `gpubp.Table` or a data frame (pandas, polars), y being the name
-    or place of the target column (None: the last), or a column of its own. task: "classification", "regression", or
-    None, which goes by the rule of `Target.fit`. categorical: a table's columns of numbers that are codes.
+    X, y: arrays (numbers, and labels or numbers; a sparse X is made dense); or a `gpubp.Table` or a data frame (pandas,
+    polars), y being the name or place of the target column (None: the last), or a column of its own. task:
+    "classification", "regression", or None, which goes by the rule of `Target.fit`. categorical: a table's columns of
+    numbers that are codes.
     space: see `Space`. cv: a number of folds, a splitter of scikit-learn's, or (training, test) rows.
     strategy: "random" (100 trials where n_trials does not say), "grid", "halving", "tpe", or an object: `Grid(points)`,
     `Halving(factor, least_epochs)`, `TPE(storage, …)`.
     metric: the name of a scorer of scikit-learn's, "loss", a callable (estimator, X, y), or None for accuracy or R².
+    A callable is given the test rows' features as they came (of a data frame, its rows without the target).
     engine: "auto" chooses one for each kind of network by an estimate of the whole sweep; name one where sweeps of
     different sizes have to give the same bits. memory: bytes that a population may take, None for half of what is free.
     budget: seconds after which the sweep ends with what is done, though not in the middle of its first trials. watch:
@@ -75,10 +78,10 @@ def sweep(
         raise SettingsError("A sweep needs a search space, such as {'hidden': [(16,), (32, 32)]}.")
     chosen, plan, space = get_backend(backend), strategy_of(strategy), Space.of(space)
     check_seed(seed)
-    for what, value, kind in (("memory", memory, int), ("budget", budget, (int, float))):
+    for what, value, kind in (("memory", memory, Integral), ("budget", budget, Real)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or not value > 0):
             raise SettingsError(f"{what} {value!r}: give a number above 0, or None.")
-    if isinstance(checkpoint, bool) or not isinstance(checkpoint, (int, float)) or not checkpoint >= 0:
+    if isinstance(checkpoint, bool) or not isinstance(checkpoint, Real) or not checkpoint >= 0:
         raise SettingsError(f"checkpoint {checkpoint!r}: give a number of seconds, 0 or more.")
     if resume and folder is None:
         raise SettingsError("resume=True goes on with what is in a folder: name it.")
