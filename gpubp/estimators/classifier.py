@@ -69,6 +69,8 @@ class MLPClassifier(ClassifierMixin, MLP):
         For sgd.
     early_stopping, validation_fraction : bool, default=False; float, default=0.1
         Stop by the accuracy on this share of the rows, which training does not see; the best epoch's weights are kept.
+        This is scikit-learn's rule, which on small tables ends far too early and predicts worse than none: leave it
+        off, or give n_members=10 (docs/estimators.md has numbers).
     beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
         For adam and adamw.
     max_fun : int, default=15000
@@ -79,7 +81,8 @@ class MLPClassifier(ClassifierMixin, MLP):
     engine : {"auto", "lane", "block", "array"}, default="auto"
         The kernel family that trains (see `gpubp explain`).
     dtype : {"float32", "float64"} or None, default=None
-        Of parameters and predictions. None: float32 for X in float32, else float64, as scikit-learn has it.
+        Of parameters and predictions. None: float32 for X in float32, else float64, as scikit-learn has it. lbfgs
+        computes in float64 and rounds its weights; where y is too far from 0 for float32, None leaves them in float64.
     dropout : float or sequence of float, default=0.0
         Share of each hidden layer's values that training leaves out, one for all layers or one for each.
     weight_decay : float, default=0.01
