@@ -37,7 +37,8 @@ class MLPRegressor(RegressorMixin, MLP):
     shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction,
     beta_1, beta_2, epsilon, n_iter_no_change, max_fun, backend, engine, dtype, dropout, weight_decay, clip_norm,
     callbacks, progress, n_members, bootstrap
-        As in MLPClassifier; early_stopping goes by R² (and ends too early as well), and members answer by the mean of their values.
+        As in MLPClassifier; early_stopping goes by R² (and ends too early as well), and members answer by the mean of
+        their values.
 
     Attributes
     ----------
