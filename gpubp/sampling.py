@@ -37,7 +37,7 @@ class RowSets:
     def of(cls, rows: Rows, n_networks: int, n_rows: int, what: str = "training") -> RowSets:
         """rows: None (all), one array of row numbers for all networks, or one array for each network."""
         if rows is None:
-            rows = np.arange(n_rows)
+            return cls(np.arange(n_rows)[None, :], np.full(n_networks, n_rows, dtype=np.int64))
         if isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype != object:
             index = _check_rows(rows, n_rows, what)[None, :]
             return cls(index, np.full(n_networks, index.shape[1], dtype=np.int64))
@@ -94,10 +94,13 @@ def epoch_steps(count: np.ndarray, batch_size: int) -> list[Step]:
     No batch is padded: networks that still have a full batch are a leading slice, and those with the same remainder
     are neighbours. So every network takes exactly the batches that it would take alone, to the bit.
     """
+    rows, starts = int(count[0]), range(0, int(count[0]), batch_size)
+    if (count == rows).all():
+        return [Step(i, 0, len(count), start, min(batch_size, rows - start)) for i, start in enumerate(starts)]
     if np.any(np.diff(count) > 0):
         raise ValueError("networks must be sorted by their number of rows, the most first")
     steps = []
-    for number, start in enumerate(range(0, int(count[0]), batch_size)):
+    for number, start in enumerate(starts):
         full = int(np.searchsorted(-count, -(start + batch_size), side="right"))
         if full:
             steps.append(Step(number, 0, full, start, batch_size))

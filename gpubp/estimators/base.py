@@ -22,7 +22,6 @@ from gpubp.estimators.prediction import spread_of_members
 from gpubp.estimators.problem import Learner, Problem, Reception, Targets
 from gpubp.estimators.quasi_newton import fit_whole
 from gpubp.estimators.stochastic import fit_epochs, fit_one_epoch, refuse_partial_fit
-from gpubp.kernels.architecture import Architecture
 from gpubp.turns import in_turn
 
 
@@ -92,7 +91,7 @@ class MLP(BaseEstimator):
         self.__dict__.update(received.learned)
         inputs, dtype, targets, weights = received.inputs, received.dtype, received.targets, received.weights
         output = networks.OUTPUT_ACTIVATIONS[targets.out_activation]
-        architecture = Architecture(inputs.X.shape[1], sizes, targets.T.shape[1], self.activation, output)
+        architecture = networks.architecture((inputs.X.shape[1], *sizes, targets.T.shape[1]), self.activation, output)
         table = inputs.dense(dtype)
         self.n_outputs_ = architecture.n_outputs
         self.n_layers_ = len(architecture.sizes)
@@ -119,7 +118,7 @@ class MLP(BaseEstimator):
 
         Raises SettingsError for a single network.
         """
-        check_is_fitted(self)
+        self._require_fit()
         if not is_ensemble(self):
             raise SettingsError("One network has nobody to disagree with: fit with n_members=10, for example.")
         return spread_of_members(self, X)
@@ -184,6 +183,10 @@ class MLP(BaseEstimator):
                 f"estimators_[0].{name} is the first one's."
             )
         return super().__getattribute__(name)  # Python's own words, or those of a method that is not available
+
+    def _require_fit(self) -> None:
+        if not self.__sklearn_is_fitted__():  # scikit-learn's own way of asking takes longer than a small prediction
+            check_is_fitted(self)
 
     def __sklearn_is_fitted__(self) -> bool:
         return is_ensemble(self) or "coefs_" in vars(self)

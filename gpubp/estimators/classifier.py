@@ -12,11 +12,10 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from gpubp.backends import Array, get_backend
 from gpubp.estimators.base import MLP
-from gpubp.estimators.labels import encode, first_partial_fit, plain_labels, weights_by_class
+from gpubp.estimators.labels import encode, first_partial_fit, labels_of_outputs, plain_labels, weights_by_class
 from gpubp.estimators.parameters import CONSTRAINTS
 from gpubp.estimators.places import to_host
 from gpubp.estimators.prediction import outputs
@@ -248,7 +247,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         """
         Y, on_device = self._outputs(X)
         if not on_device:
-            return self._label_binarizer.inverse_transform(Y.ravel() if self.n_outputs_ == 1 else Y)
+            return labels_of_outputs(self, Y)
         return self._labels_of_device(Y)
 
     def predict_proba(self, X: Any) -> Array:
@@ -276,7 +275,7 @@ class MLPClassifier(ClassifierMixin, MLP):
             return float(accuracy_score(truth, found, sample_weight=to_host(sample_weight)))
 
     def _outputs(self, X: Any) -> tuple[Array, bool]:
-        check_is_fitted(self)
+        self._require_fit()
         return outputs(self, X)
 
     def _labels_of_device(self, Y: Array) -> Any:

@@ -27,6 +27,7 @@ from gpubp.preprocessing.missing import refuse_missing
 from gpubp.turns import in_turn
 
 DTYPES = (np.float64, np.float32)  # others become the first
+FEW_NUMBERS = 1 << 14  # of a table that is looked at here first: scikit-learn's checks take longer than its training
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Inputs:
 def receive_training(mlp: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple[Inputs, np.ndarray]:
     """Inputs and targets (N,) or (N, O), on the host. reset: these set the names and number of the features."""
     y = to_host(y)
+    if not reset and _is_plain(mlp, X) and _is_plain_target(y, len(X)):
+        return Inputs(X, on_device=False), y
     if isinstance(y, np.ndarray):
         if y.dtype.kind == "O":  # of which scikit-learn's checks see NaN alone
             refuse_missing(y)
@@ -93,6 +96,8 @@ def _refuse_missing_objects(y: Any) -> None:
 
 def receive(mlp: Any, X: Any, *, reset: bool = False) -> Inputs:
     """Inputs to predict on: as many features as in the training, all finite."""
+    if not reset and _is_plain(mlp, X):
+        return Inputs(X, on_device=False)
     if not is_on_device(X):
         with in_turn():
             checked = validate_data(mlp, to_host(X), accept_sparse=["csr", "csc"], dtype=DTYPES, reset=reset)
@@ -112,6 +117,25 @@ def receive(mlp: Any, X: Any, *, reset: bool = False) -> Inputs:
         what = "NaN" if bool(backend.xp.isnan(on_device).any()) else "infinity or a value too large"
         raise ValueError(f"Input X contains {what} for {on_device.dtype}. {type(mlp).__name__} needs finite numbers.")
     return Inputs(on_device, on_device=True)
+
+
+def _is_plain(mlp: Any, X: Any) -> bool:
+    """Whether X is a small array of which no check of scikit-learn's has anything to say, and that stays as it is."""
+    return (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and 0 < X.size <= FEW_NUMBERS
+        and X.dtype in DTYPES
+        and X.shape[1] == vars(mlp).get("n_features_in_")
+        and "feature_names_in_" not in vars(mlp)  # it warns where they are missing
+        and bool(np.isfinite(X).all())
+    )
+
+
+def _is_plain_target(y: Any, n_rows: int) -> bool:
+    """Whether y is a column of n_rows numbers that stay as they are."""
+    plain = type(y) is np.ndarray and y.shape == (n_rows,) and y.dtype.kind in "biuf" and y.dtype.isnative
+    return plain and bool(np.isfinite(y).all())
 
 
 def receive_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:

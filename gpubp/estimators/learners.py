@@ -70,7 +70,7 @@ def keep_networks(mlp: Any, problem: Problem, learners: Sequence[Learner], train
     """
     if mlp.n_members == 1:
         networks.require_finite(trained[0].params)
-        mlp.coefs_, mlp.intercepts_ = networks.unpack(problem.architecture, trained[0].params)
+        mlp.coefs_, mlp.intercepts_ = networks.views(problem.architecture, trained[0].params)
         for name in ("estimators_", "left_out_"):  # of a fit before
             vars(mlp).pop(name, None)
         return
@@ -80,7 +80,7 @@ def keep_networks(mlp: Any, problem: Problem, learners: Sequence[Learner], train
             f"All {len(learners)} members diverged: none has finite weights and a finite loss. {REMEDY}"
         )
     for learner, params in good:
-        learner.mlp.coefs_, learner.mlp.intercepts_ = networks.unpack(problem.architecture, params)
+        learner.mlp.coefs_, learner.mlp.intercepts_ = networks.views(problem.architecture, params)
     for name in networks.OF_ONE_NETWORK:  # of a fit before
         vars(mlp).pop(name, None)
     mlp.estimators_ = [learner.mlp for learner, _ in good]
@@ -135,11 +135,17 @@ def share(mlp: Any, members: Sequence[Any]) -> None:
         vars(member).update(shared)
 
 
-def _draw_seed(mlp: Any, anew: bool) -> np.random.RandomState:
-    """Give the estimator the seed of its training; and what its other random choices are drawn from."""
+def _draw_seed(mlp: Any, anew: bool) -> np.random.RandomState | None:
+    """Give the estimator the seed of its training; and what its other random choices are drawn from: None where it
+    keeps its seed, for then there are none.
+    """
+    if not anew and hasattr(mlp, "_seed"):
+        given = mlp.random_state
+        if type(given) is not int or not 0 <= given < 2**32:  # making a generator of a number takes a while
+            check_random_state(given)
+        return None
     random_state: np.random.RandomState = check_random_state(mlp.random_state)
-    if anew or not hasattr(mlp, "_seed"):
-        mlp._seed = int(random_state.randint(MOST))
+    mlp._seed = int(random_state.randint(MOST))
     return random_state
 
 
@@ -165,11 +171,16 @@ def _continued(mlp: Any, architecture: Architecture, dtype: np.dtype[Any]) -> np
 
 
 def _rows(
-    mlp: Any, targets: Targets, weights: np.ndarray | None, random_state: np.random.RandomState, incremental: bool
+    mlp: Any,
+    targets: Targets,
+    weights: np.ndarray | None,
+    random_state: np.random.RandomState | None,
+    incremental: bool,
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """The rows to train on, None for all, and those for early stopping, which are split off before any are drawn."""
     rows = held = None
     if mlp.early_stopping and mlp.solver in STOCHASTIC_SOLVERS:
+        assert random_state is not None  # partial_fit refuses early stopping
         rows, held = early_stopping_rows(mlp, targets, random_state)
         _require_weight(mlp, targets, weights, rows, held)
     if mlp.bootstrap:

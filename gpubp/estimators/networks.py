@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from gpubp.errors import DivergenceError
 from gpubp.initializers import glorot_logistic, glorot_with_biases, initial_parameters
 from gpubp.kernels.architecture import Architecture
+from gpubp.kernels.reference.network import Layers
 
 OUTPUT_ACTIVATIONS = {"identity": "identity", "logistic": "logistic", "softmax": "softmax", "exp": "exponential"}
 """scikit-learn's out_activation_, and gpubp's name for it."""
@@ -38,8 +40,14 @@ def members_of(mlp: Any) -> list[Any]:
 def architecture_of(mlp: Any) -> Architecture:
     """The network that the arrays of coefs_ describe; members are all alike."""
     mlp = members_of(mlp)[0]
-    sizes = [np.shape(mlp.coefs_[0])[0], *(np.shape(W)[1] for W in mlp.coefs_)]
-    return Architecture(sizes[0], sizes[1:-1], sizes[-1], mlp.activation, OUTPUT_ACTIVATIONS[mlp.out_activation_])
+    sizes = (np.shape(mlp.coefs_[0])[0], *(np.shape(W)[1] for W in mlp.coefs_))
+    return architecture(sizes, mlp.activation, OUTPUT_ACTIVATIONS[mlp.out_activation_])
+
+
+@lru_cache(maxsize=256)
+def architecture(sizes: tuple[int, ...], activation: str, output_activation: str) -> Architecture:
+    """Made once for each: services ask a network for a row at a time."""
+    return Architecture(sizes[0], sizes[1:-1], sizes[-1], activation, output_activation)
 
 
 def initial(architecture: Architecture, seed: int, dtype: np.dtype[Any], activation: str) -> np.ndarray:
@@ -61,12 +69,20 @@ def pack(coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray], dtype: A
 
 def unpack(architecture: Architecture, params: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """coefs_ [(I, O)] and intercepts_ [(O,)] from params (K,); copies."""
-    layers = range(architecture.n_layers)
-    flat = params[None, :]
-    return (
-        [architecture.weights(flat, i)[0].copy() for i in layers],
-        [architecture.biases(flat, i)[0].copy() for i in layers],
-    )
+    weights, biases = views(architecture, params)
+    return [W.copy() for W in weights], [b.copy() for b in biases]
+
+
+def views(architecture: Architecture, params: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """coefs_ [(I, O)] and intercepts_ [(O,)] that lie in params (K,)."""
+    layers = Layers.of(architecture, params[None, :])
+    return [W[0] for W in layers.W], [b[0] for b in layers.b]
+
+
+def layers_of(mlp: Any, dtype: Any) -> Layers:
+    """coefs_ and intercepts_ of one network as a population's layers: copies only of what is not C-contiguous."""
+    W = [np.asarray(W, dtype=dtype, order="C")[None] for W in mlp.coefs_]
+    return Layers(W, [np.asarray(b, dtype=dtype).reshape(1, -1) for b in mlp.intercepts_])
 
 
 def require_finite(params: np.ndarray) -> None:

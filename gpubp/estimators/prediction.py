@@ -9,8 +9,10 @@ import numpy as np
 
 from gpubp.backends import Array, get_backend
 from gpubp.estimators.inputs import Inputs, receive
-from gpubp.estimators.networks import architecture_of, members_of, packed
+from gpubp.estimators.networks import architecture_of, layers_of, members_of, packed
 from gpubp.estimators.places import choose_backend
+from gpubp.kernels.block import prediction_pays
+from gpubp.kernels.reference.network import predict_by_layers
 from gpubp.population import Population
 
 PIECE_ROWS = 4096  # that are made dense, or shown to many members, at a time; more where that takes no more memory
@@ -41,11 +43,17 @@ def spread_of_members(mlp: Any, X: Any) -> Array:
 def _over_pieces(mlp: Any, X: Any, of_members: Callable[[Any, Array], Array]) -> tuple[Array, bool]:
     """What of_members(xp, Y) makes of the outputs Y (M, n, O) for n rows at a time; and whether it is on a device."""
     inputs = receive(mlp, X)
-    architecture, n_members = architecture_of(mlp), len(members_of(mlp))
-    dtype = np.dtype(mlp.dtype) if mlp.dtype else np.result_type(inputs.X.dtype, members_of(mlp)[0].coefs_[0].dtype)
-    params = packed(mlp, dtype)
-    backend = choose_backend(mlp.backend, inputs.on_device, 2.0 * inputs.X.shape[0] * params.size)
-    population = Population(architecture, backend.to_device(params), np.zeros(n_members, np.uint64), backend)
+    members, n_rows = members_of(mlp), inputs.X.shape[0]
+    architecture, n_members = architecture_of(mlp), len(members)
+    dtype = np.dtype(mlp.dtype) if mlp.dtype else np.result_type(inputs.X.dtype, members[0].coefs_[0].dtype)
+    backend = choose_backend(mlp.backend, inputs.on_device, 2.0 * n_rows * n_members * architecture.n_parameters)
+    few = n_members == 1 and n_rows <= PIECE_ROWS and backend.name == "numpy" and not inputs.on_device
+    if few and not prediction_pays(backend, architecture, 1, n_rows):  # copies of the weights would take longer
+        layers, table = layers_of(members[0], dtype), backend.to_device(inputs.dense(dtype))
+        with backend.quiet():
+            return of_members(np, predict_by_layers(backend, architecture, layers, table)), False
+    params = backend.to_device(packed(mlp, dtype))
+    population = Population(architecture, params, np.zeros(n_members, np.uint64), backend)
     pieces = []
     for piece in _pieces(inputs, n_members):
         table = piece.dense(dtype)

@@ -11,7 +11,6 @@ from sklearn.metrics import r2_score
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from gpubp.backends import Array
 from gpubp.estimators.base import MLP
@@ -153,7 +152,7 @@ class MLPRegressor(RegressorMixin, MLP):
 
     def predict(self, X: Any) -> Array:
         """The predictions (n_samples,), or (n_samples, n_outputs) for several outputs, where X is."""
-        check_is_fitted(self)
+        self._require_fit()
         Y, _ = outputs(self, X)
         return Y.ravel() if Y.shape[1] == 1 else Y
 

@@ -55,7 +55,7 @@ def fit_one_epoch(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> li
     Members that early stopping ended after different numbers of epochs shuffle by different keys, and go on in a
     population each.
     """
-    settings = settings_for(mlp, problem, learners[0], one_epoch_at=1.0)
+    settings = settings_for(mlp, problem, learners[0], one_epoch_at=float(mlp.learning_rate_init))
     populations: dict[tuple[int, float], list[tuple[Learner, TrainingState]]] = {}
     for learner in learners:
         rate = float(mlp.learning_rate_init)
@@ -68,7 +68,8 @@ def fit_one_epoch(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> li
     for (_, rate), group in populations.items():
         together = [learner for learner, _ in group]
         state = joined([state for _, state in group])
-        outcomes = _train(mlp, problem, together, replace(settings, learning_rate=rate), None, state)
+        own = settings if rate == settings.learning_rate else replace(settings, learning_rate=rate)
+        outcomes = _train(mlp, problem, together, own, None, state)
         histories.append(outcomes[0].history)
         for learner, outcome in zip(together, outcomes, strict=True):
             learner.mlp._state = outcome.state
@@ -175,8 +176,11 @@ def _train(
 ) -> list[Outcome]:
     """All learners' networks as one population, from `state` on."""
     seeds = np.array([learner.seed for learner in learners], dtype=np.uint64)
-    params = np.stack([learner.params for learner in learners])
-    population = Population.from_host(problem.architecture, params, seeds, problem.backend)
+    if len(learners) == 1 and not mlp.early_stopping:  # which may go back to the weights that it began with
+        params = learners[0].params[None, :]
+    else:
+        params = np.stack([learner.params for learner in learners])
+    population = Population(problem.architecture, problem.backend.to_device(params), seeds, problem.backend)
     callbacks: list[Callback] = [*mlp.callbacks]
     if mlp.verbose:
         callbacks.append(Narrator(mlp, problem.targets.loss_outputs, plateau))
@@ -199,10 +203,10 @@ def _train(
         warnings.warn("Training interrupted by user.", UserWarning, stacklevel=2)
     fitted = problem.backend.to_host(population.params)
     first = state.epoch - int(history.epochs.max(initial=0))  # epochs done before
-    return [
-        Outcome(fitted[p].copy(), of_network(state, p, first + int(history.epochs[p])), history, p)
-        for p in range(len(learners))
-    ]
+    states = [of_network(state, p, first + int(history.epochs[p])) for p in range(len(learners))]
+    if len(learners) == 1:
+        return [Outcome(fitted[0], states[0], history, 0)]
+    return [Outcome(fitted[p].copy(), own, history, p) for p, own in enumerate(states)]
 
 
 @in_turn()
@@ -301,6 +305,8 @@ def of_network(state: TrainingState, p: int, epoch: int) -> TrainingState:
     """The state of one network of a population's, after so many epochs of its own."""
     assert state.updates is not None
     assert state.rate_factor is not None
+    if len(state.updates) == 1:
+        return TrainingState(epoch, state.updates, state.slots, state.rate_factor)
     slots = {name: slot[p : p + 1].copy() for name, slot in state.slots.items()}
     return TrainingState(epoch, state.updates[p : p + 1].copy(), slots, state.rate_factor[p : p + 1].copy())
 
@@ -310,6 +316,8 @@ def joined(states: Sequence[TrainingState]) -> TrainingState:
     first = states[0]
     if first.updates is None:
         return TrainingState()
+    if len(states) == 1:  # training makes new arrays, and does not change these
+        return TrainingState(first.epoch, first.updates, first.slots, first.rate_factor)
     return TrainingState(
         first.epoch,
         np.concatenate([state.updates for state in states]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -88,7 +89,7 @@ class Architecture:
         """Layers of weights."""
         return len(self.sizes) - 1
 
-    @property
+    @cached_property
     def n_parameters(self) -> int:
         """K: weights and biases of one network."""
         return self.offset(self.n_layers)

@@ -7,6 +7,7 @@ the optimizer and the dtype. Names are the reference's, in capitals.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -60,6 +61,7 @@ class BlockKernel:
         return len(OPTIMIZERS[self.optimizer].arrays)
 
 
+@lru_cache(maxsize=256)
 def refusal(architecture: Architecture, batch_size: int, slots: int, dropout: bool = False) -> str | None:
     """Why the kernel cannot serve such networks; None if it can."""
     if architecture.n_layers > MOST_LAYERS:
@@ -125,11 +127,11 @@ def prediction_pays(backend: Backend, architecture: Architecture, n_networks: in
     """Whether prediction by blocks is likely to save the seconds that its kernel takes to compile, though it may be in
     the cache: a pure function of the work. On CUDA it has not been timed yet.
     """
-    if backend.name != "numpy" or refusal(architecture, 16, 0) is not None:
-        return False
     neurons = sum(architecture.sizes[1:])
     saved = SAVED_PARAMETER * architecture.n_parameters + SAVED_NEURON * neurons
-    return n_networks * n_rows * saved > PREDICTION_COMPILES and backend.compiler_missing() is None
+    if backend.name != "numpy" or n_networks * n_rows * saved <= PREDICTION_COMPILES:
+        return False
+    return refusal(architecture, 16, 0) is None and backend.compiler_missing() is None
 
 
 def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array) -> Array:

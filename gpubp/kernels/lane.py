@@ -108,15 +108,13 @@ class LaneKernel:
 
     def refusal(self, backend_name: str) -> str | None:
         """Why this backend's lanes cannot serve such networks; None if they can."""
+        limit = LARGEST_ON_CUDA[self.dtype]
+        if (self.registers <= limit) if backend_name == "cupy" else (self.numbers <= LARGEST_ON_CPU):
+            return None
         network = f"a network of {self.numbers} numbers (parameters, optimizer state, gradient)"
         if backend_name == "cupy":
-            limit = LARGEST_ON_CUDA[self.dtype]
-            if self.registers <= limit:
-                return None
             takes = f"in {self.dtype} it would take {self.registers} of them, {limit} at most"
             return f"{network} is too large for a CUDA thread's registers: {takes}"
-        if self.numbers <= LARGEST_ON_CPU:
-            return None
         return f"{network} is too large for a CPU core's caches"
 
 

@@ -146,7 +146,7 @@ class ArrayEngine:
 
     def slots_on_host(self) -> dict[str, np.ndarray]:
         slots = zip(self.work.settings.optimizer_rule.slots, self.learner.slots, strict=True)
-        return {name: self.backend.to_host(slot).copy() for name, slot in slots if name != "steps"}
+        return {name: self.backend.to_host(slot) for name, slot in slots if name != "steps"}
 
     def wait(self) -> None:
         self.backend.synchronize()

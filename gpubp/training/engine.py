@@ -124,7 +124,7 @@ class Engine(Protocol):
         ...
 
     def slots_on_host(self) -> dict[str, np.ndarray]:
-        """The optimizer's state arrays (P, K) by name."""
+        """The optimizer's state arrays (P, K) by name; on the host itself they are the engine's own memory."""
         ...
 
     def wait(self) -> None:

@@ -169,7 +169,7 @@ class KernelEngine:
         self.hyper = self.backend.to_device(pack_hyperparameters(hyper, self.work.dtype))
 
     def slots_on_host(self) -> dict[str, np.ndarray]:
-        return {name: self.backend.to_host(slot).copy() for name, slot in self.slots.items()}
+        return {name: self.backend.to_host(slot) for name, slot in self.slots.items()}
 
     def wait(self) -> None:
         self.backend.synchronize()

@@ -14,13 +14,13 @@ from gpubp.population import Population
 from gpubp.sampling import Rows
 from gpubp.training.choice import EngineChoice, choose_engine
 from gpubp.training.early_stopping import Stopper
-from gpubp.training.engine import Engine, Work, hyperparameters
+from gpubp.training.engine import Engine, Work
 from gpubp.training.history import Callback, EpochReport, History
 from gpubp.training.interruption import Interruption
 from gpubp.training.log import Log, diverged_epochs
 from gpubp.training.preparation import prepare
 from gpubp.training.progress import progress_bar
-from gpubp.training.settings import Settings
+from gpubp.training.settings import Settings, per_network
 from gpubp.training.snapshot import Keeper, Snapshot
 from gpubp.training.state import TrainingState
 
@@ -102,8 +102,10 @@ class _Run:
         self.stopper = Stopper(work.settings.early_stopping, len(population), self.validated)
         self.log = Log(self.backend, len(population), on_host=self.stopper.active)
         self.resumed, self.epoch, self.seconds = resume, 0, 0.0
-        second = np.zeros(work.n_networks, dtype=np.int64) if work.held is None else work.held.count
-        self.order = np.lexsort((np.arange(work.n_networks), second, -work.rows.count))
+        self.order = np.arange(work.n_networks)
+        if len(self.order) > 1:
+            second = np.zeros_like(self.order) if work.held is None else work.held.count
+            self.order = np.lexsort((self.order, second, -work.rows.count))
         if resume is None:
             self._begin(work, choose_engine(work, engine))
         else:
@@ -112,13 +114,14 @@ class _Run:
     def _begin(self, work: Work, choice: EngineChoice, params: np.ndarray | None = None) -> None:
         """params (P, K): to go on from, instead of the population's."""
         self.choice, backend = choice, self.backend
-        self.in_place = params is None and bool(np.all(self.order == np.arange(work.n_networks)))
+        self.sorted = bool(np.all(self.order == np.arange(work.n_networks)))
+        self.in_place = params is None and self.sorted
         if params is not None:
             on_device = backend.to_device(params[self.order])
         else:
             held = self.population.params
             on_device = held if self.in_place else held[backend.to_device(self.order)]
-        self.engine = self._build(work.networks(self.order), on_device)
+        self.engine = self._build(work if self.sorted else work.networks(self.order), on_device)
 
     def _build(self, work: Work, params: Array) -> Engine:
         """The chosen engine; the array engine where nobody asked for another, and that cannot be compiled after all."""
@@ -272,8 +275,8 @@ class _Run:
     def _finish(self) -> None:
         if len(self.order) and not (self.in_place and not self.stopper.keeps_best):
             self._write_back(np.arange(len(self.order)))
-        elif self.state is not None:
-            self._keep_slots(np.arange(len(self.order)))
+        elif self.state is not None and len(self.order) == len(self.population):  # all of them, in their order
+            self.slots = self.engine.slots_on_host()
 
     def _snapshot(self, seconds: float) -> Snapshot:
         """After the last whole epoch. seconds: of this call."""
@@ -310,7 +313,7 @@ class _Run:
     def _bring_up_to_date(self, state: TrainingState, further_updates: int) -> None:
         """further_updates: of an epoch that Ctrl-C cut short."""
         epochs = self.log.epochs
-        rates = hyperparameters(self.settings, len(epochs))["rate"]
+        rates = per_network("rate", self.settings.learning_rate, len(epochs))
         state.epoch = self.first_epoch + int(epochs.max(initial=0))
         state.updates = self.updates + epochs * self.steps + further_updates
         state.slots = self.slots

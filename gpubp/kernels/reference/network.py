@@ -140,21 +140,29 @@ def row_losses_and_outputs(
 def predict(
     backend: Backend, architecture: Architecture, flat: Array, X: Array, rows_at_once: int | None = None
 ) -> Array:
-    """The outputs (P, N, O) for flat parameters (P, K) and X (N, I) or (P, N, I).
+    """The outputs (P, N, O) for flat parameters (P, K) and X (N, I) or (P, N, I)."""
+    return predict_by_layers(backend, architecture, Layers.of(architecture, flat), X, rows_at_once)
+
+
+def predict_by_layers(
+    backend: Backend, architecture: Architecture, layers: Layers, X: Array, rows_at_once: int | None = None
+) -> Array:
+    """The outputs (P, N, O) for layers of X's dtype and X (N, I) or (P, N, I).
 
     Long tables go in pieces, so that the layers' buffers stay in the caches: 256 KiB on a CPU (64 MiB on a GPU).
     """
     xp = backend.xp
-    n_networks, n_rows = flat.shape[0], X.shape[-2]
+    n_networks, n_rows, dtype = len(layers.W[0]), X.shape[-2], layers.W[0].dtype
     if rows_at_once is None:
-        row_bytes = n_networks * sum(architecture.sizes[1:]) * flat.dtype.itemsize
+        row_bytes = n_networks * sum(architecture.sizes[1:]) * dtype.itemsize
         rows_at_once = max(1, ((256 << 10) if backend.name == "numpy" else (64 << 20)) // row_bytes)
-    layers = Layers.of(architecture, flat)
-    out = xp.empty((n_networks, n_rows, architecture.n_outputs), dtype=flat.dtype)
+    if n_rows <= rows_at_once:
+        return forward(backend, architecture, layers, X, Tape(backend, architecture, n_networks, n_rows, dtype, False))
+    out = xp.empty((n_networks, n_rows, architecture.n_outputs), dtype=dtype)
     tape: Tape | None = None
     for start in range(0, n_rows, rows_at_once):
         piece = X[..., start : start + rows_at_once, :]
         if tape is None or piece.shape[-2] != tape.loss.shape[1]:
-            tape = Tape(backend, architecture, n_networks, piece.shape[-2], flat.dtype, gradients=False)
+            tape = Tape(backend, architecture, n_networks, piece.shape[-2], dtype, gradients=False)
         out[:, start : start + rows_at_once] = forward(backend, architecture, layers, piece, tape)
     return out

@@ -33,8 +33,9 @@ class Hyperparameters:
         packed = backend.to_device(np.array([*values.values()], dtype=np.float64)[:, :, None])  # one transfer
         self.dtype = dtype
         self.exact: dict[str, Array] = {name: packed[i] for i, name in enumerate(values)}
-        self._cast = {name: value.astype(dtype) for name, value in self.exact.items()}
-        self._complements = {name: (1.0 - value).astype(dtype) for name, value in self.exact.items()}
+        cast, complements = packed.astype(dtype), (1.0 - packed).astype(dtype)
+        self._cast = {name: cast[i] for i, name in enumerate(values)}
+        self._complements = {name: complements[i] for i, name in enumerate(values)}
 
     def __getattr__(self, name: str) -> Array:
         try:
