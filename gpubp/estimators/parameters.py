@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
 
@@ -72,6 +73,8 @@ def hidden_sizes(mlp: Any) -> tuple[int, ...]:
 
 def dropout(mlp: Any) -> float | tuple[float, ...]:
     """One share for all hidden layers, or one for each; 0.0 where nothing is dropped."""
+    if type(mlp.dropout) is float and mlp.dropout == 0.0:
+        return 0.0
     shares = tuple(float(share) for share in np.atleast_1d(mlp.dropout))
     if not any(shares):
         return 0.0
@@ -116,21 +119,27 @@ def training_settings(
     optimizer, options = _optimizer(mlp)
     whole = one_epoch_at is None
     schedule, schedule_options = _schedule(mlp) if whole else ("constant", {})
-    return Settings(
+    return _settings(
+        (*options.items(),),
+        (*schedule_options.items(),),
         loss=loss,
         optimizer=optimizer,
         learning_rate=float(mlp.learning_rate_init) if one_epoch_at is None else one_epoch_at,
-        optimizer_options=options,
         l2=float(mlp.alpha),
         clip_norm=mlp.clip_norm,
         schedule=schedule,
-        schedule_options=schedule_options,
         batch_size=batch,
         epochs=int(mlp.max_iter) if whole else 1,
         shuffle=bool(mlp.shuffle) and batch < n_rows,  # the order within one batch of all rows does not matter
         early_stopping=_early_stopping(mlp, loss_outputs) if whole else None,
         dropout=dropout(mlp),
     )
+
+
+@lru_cache(maxsize=256)
+def _settings(options: tuple[Any, ...], schedule_options: tuple[Any, ...], **others: Any) -> Settings:
+    """Made and checked once: partial_fit asks for the same at every call."""
+    return Settings(optimizer_options=dict(options), schedule_options=dict(schedule_options), **others)
 
 
 def _optimizer(mlp: Any) -> tuple[str, dict[str, float]]:

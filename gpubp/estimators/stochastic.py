@@ -306,7 +306,7 @@ def of_network(state: TrainingState, p: int, epoch: int) -> TrainingState:
     assert state.updates is not None
     assert state.rate_factor is not None
     if len(state.updates) == 1:
-        return TrainingState(epoch, state.updates, state.slots, state.rate_factor)
+        return TrainingState(epoch, state.updates, state.slots, state.rate_factor, state.take_buffers())
     slots = {name: slot[p : p + 1].copy() for name, slot in state.slots.items()}
     return TrainingState(epoch, state.updates[p : p + 1].copy(), slots, state.rate_factor[p : p + 1].copy())
 
@@ -317,7 +317,7 @@ def joined(states: Sequence[TrainingState]) -> TrainingState:
     if first.updates is None:
         return TrainingState()
     if len(states) == 1:  # training makes new arrays, and does not change these
-        return TrainingState(first.epoch, first.updates, first.slots, first.rate_factor)
+        return TrainingState(first.epoch, first.updates, first.slots, first.rate_factor, first.take_buffers())
     return TrainingState(
         first.epoch,
         np.concatenate([state.updates for state in states]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -89,14 +89,18 @@ class Architecture:
         """Layers of weights."""
         return len(self.sizes) - 1
 
-    @cached_property
+    @property
     def n_parameters(self) -> int:
         """K: weights and biases of one network."""
         return self.offset(self.n_layers)
 
     def offset(self, layer: int) -> int:
         """Where the parameters of a layer of weights (counted from 0) begin in the flat row."""
-        return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(self.sizes[: layer + 1]))
+        return self._offsets[layer]
+
+    @cached_property
+    def _offsets(self) -> tuple[int, ...]:
+        return (0, *accumulate((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(self.sizes)))
 
     def activation(self, layer: int) -> Activation:
         return ACTIVATIONS[self.activations[layer]]

@@ -123,7 +123,10 @@ def numeric_values(table: Table, name: str) -> np.ndarray:
             f"{table.at(row, name)}: found the text {quoted(series[row])}, expected a number. Correct the value, "
             "or leave the field empty if it is unknown."
         )
-    return series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    numbers = series.cast(pl.Float64)
+    if numbers.null_count():  # each filling is a query of its own, which takes longer than a row's prediction
+        numbers = numbers.fill_null(float("nan"))
+    return numbers.to_numpy()
 
 
 def refuse_stray_text(table: Table, name: str) -> None:

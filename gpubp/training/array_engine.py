@@ -50,8 +50,12 @@ def fused_program(work: Work) -> Program | None:
 class ArrayEngine:
     name = "array"
 
-    def __init__(self, work: Work, params: Array, program: Program | None = None) -> None:
-        """params (P, K) is trained in place. program: fused kernels to use, whatever the networks' size."""
+    def __init__(
+        self, work: Work, params: Array, program: Program | None = None, buffers: Learner | None = None
+    ) -> None:
+        """params (P, K) is trained in place. program: fused kernels to use, whatever the networks' size. buffers: of an
+        earlier training, which serve this one.
+        """
         self.backend, self.work = work.backend, work
         to_device = self.backend.to_device
         weights = None if work.weights is None else to_device(work.weights, work.dtype)
@@ -59,15 +63,23 @@ class ArrayEngine:
         self.held_table = self.table
         if work.T_held is not work.T:
             self.held_table = Table(self.table.X, to_device(work.T_held, work.dtype), weights)
-        if program is None and uses_fused_kernels(work):
+        if program is None and buffers is None and uses_fused_kernels(work):
             program = fused_program(work)
         self.learner: Learner | FusedLearner
-        if program is None:
+        if buffers is not None:
+            self.learner = buffers
+            buffers.go_on(work, params)
+        elif program is None:
             self.learner = Learner(self.backend, params, work)
         else:
             self.learner = FusedLearner(self.backend, params, work, program)
         self.work = replace(work, slots={})
         self._lay_out()
+
+    @property
+    def buffers(self) -> Learner | None:
+        alone = self.work.n_networks == 1 and self.work.settings.epochs == 1 and self.backend.name == "numpy"
+        return self.learner if alone and isinstance(self.learner, Learner) else None
 
     def _lay_out(self) -> None:
         """Everything that follows from which networks are in: batches, totals, rates."""
@@ -101,7 +113,7 @@ class ArrayEngine:
     def _stacked(self, metrics: list[Array]) -> Array:
         if not metrics:
             return self.backend.xp.empty((3, 0, self.work.n_networks), dtype=np.float64)
-        return self.backend.xp.stack(metrics, axis=1)
+        return metrics[0][:, None] if len(metrics) == 1 else self.backend.xp.stack(metrics, axis=1)
 
     def _epoch(self, epoch: int, interruption: Interruption) -> int:
         """One epoch; the number of its updates if it was cut short by Ctrl-C, else 0."""

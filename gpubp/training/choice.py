@@ -8,6 +8,7 @@ one where populations of different sizes have to agree to the bit.)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from gpubp.backends import Array
 from gpubp.errors import SettingsError
@@ -56,13 +57,13 @@ class EngineChoice:
     seconds: dict[str, float]
     asked_for: bool = True
 
-    def build(self, work: Work, params: Array) -> Engine:
-        """params (P, K) is trained in place."""
+    def build(self, work: Work, params: Array, buffers: Any = None) -> Engine:
+        """params (P, K) is trained in place. buffers: of an earlier training by this engine, which serve this one."""
         if self.engine == "lane":
             return LaneEngine(work, params)
         if self.engine == "block":
             return BlockEngine(work, params)
-        return ArrayEngine(work, params)
+        return ArrayEngine(work, params, buffers=buffers)
 
 
 def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
@@ -71,6 +72,23 @@ def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
     Raises SettingsError where the engine asked for cannot serve these networks; what a missing compiler means for an
     engine that was asked for is told when it is built (BackendError).
     """
+    if work.n_networks > 1:
+        return _choose(work, wanted)
+    # One network may be trained for microseconds, call after call: all that its choice depends on, and then the choice
+    amount = work.backend.name, work.backend.compiler_missing(), work.batch_size, work.settings.epochs
+    known = wanted, amount, int(work.rows.count[0]), lane_kernel(work)
+    if known not in _chosen:
+        if len(_chosen) >= MOST_CHOSEN:
+            _chosen.clear()
+        _chosen[known] = _choose(work, wanted)
+    return _chosen[known]
+
+
+MOST_CHOSEN = 256  # choices that a process keeps at hand
+_chosen: dict[Any, EngineChoice] = {}
+
+
+def _choose(work: Work, wanted: str) -> EngineChoice:
     if wanted not in ENGINES:
         raise SettingsError(f"Unknown engine {wanted!r}: choose one of {', '.join(ENGINES)}.")
     no_softmax = softmax_refusal(work)

@@ -96,6 +96,9 @@ def hyperparameters(settings: Settings, n_networks: int) -> dict[str, np.ndarray
     named: dict[str, PerNetwork] = settings.all_optimizer_options()
     named |= {"rate": settings.learning_rate, "l2": settings.l2}
     named["clip_norm"] = np.inf if settings.clip_norm is None else settings.clip_norm
+    if all(type(value) is float for value in named.values()):  # small trainings are many calls: one array for all
+        numbers = np.array([[value] for value in named.values()])
+        return dict(zip(named, numbers if n_networks == 1 else np.repeat(numbers, n_networks, axis=1), strict=True))
     return {name: per_network(name, value, n_networks) for name, value in named.items()}
 
 
@@ -106,6 +109,11 @@ class Engine(Protocol):
 
     @property
     def params(self) -> Array: ...
+
+    @property
+    def buffers(self) -> Any:
+        """What a next training might work in as well, without this one's table; None where nothing is worth keeping."""
+        ...
 
     def run(self, epoch: int, n_epochs: int, interruption: Interruption) -> tuple[Array, int]:
         """Train from `epoch` on, for `n_epochs` epochs.

@@ -41,6 +41,7 @@ class KernelEngine:
 
     name: str
     entry: str  # the kernel's function
+    buffers: Any = None
 
     def __init__(self, work: Work, params: Array, program: Program) -> None:
         """params (P, K), C-contiguous, is trained in place."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from gpubp.backends import Array, Program
 from gpubp.kernels.lane import NARROW_BYTES, LaneKernel
 from gpubp.training.engine import Work
@@ -21,7 +19,7 @@ def lane_kernel(work: Work) -> LaneKernel:
         loss=settings.loss,
         optimizer=settings.optimizer,
         online=work.batch_size == 1,
-        l2=bool(np.any(work.hyper["l2"])),
+        l2=bool(work.hyper["l2"].any()),
         clip=settings.clip_norm is not None,
         validation=work.held is not None,
         weights=0 if work.weights is None else work.weights.ndim,

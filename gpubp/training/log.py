@@ -33,14 +33,17 @@ class Log:
     def table(self) -> np.ndarray:
         """(3, E, P) float64 on the host: training loss, validation loss, validation score. In one transfer."""
         if self.parts:
-            self.done = np.concatenate([self.done, self._fetched()], axis=1)
+            fetched = self._fetched()
+            self.done = np.concatenate([self.done, fetched], axis=1) if self.done.shape[1] else fetched
             self.parts = []
         return self.done
 
     def _fetched(self) -> np.ndarray:
         if not self.on_host:  # no network left on the way, so all parts are of one order
             order = self.parts[0][0]
-            joined = self.backend.xp.concatenate([metrics for _, metrics in self.parts], axis=1)
+            joined = self.parts[0][1]
+            if len(self.parts) > 1:
+                joined = self.backend.xp.concatenate([metrics for _, metrics in self.parts], axis=1)
             self.parts = [(order, self.backend.to_host(joined))]
         table = np.full((3, sum(metrics.shape[1] for _, metrics in self.parts), self.done.shape[2]), np.nan)
         epoch = 0
@@ -55,6 +58,8 @@ def diverged_epochs(metrics: np.ndarray, epochs: np.ndarray, validated: bool, fi
 
     metrics (3, E, P), epochs (P,): see Log. finite (P,) bool: whether all parameters are.
     """
+    if not validated and finite.all() and np.isfinite(metrics[0]).all():
+        return np.full(len(epochs), -1)
     diverged = _first_lost(metrics[0], epochs)
     if validated and metrics.shape[1]:  # too far out for the validation rows, though not yet for the training rows
         never_back = ~np.isfinite(metrics[1][epochs - 1, np.arange(len(epochs))])

@@ -142,6 +142,8 @@ class Settings:
 
     def dropout_shares(self, n_networks: int, n_hidden: int) -> np.ndarray | None:
         """(P, hidden layers) float64; None where nothing is dropped. Shapes are those that were checked."""
+        if isinstance(self.dropout, float) and self.dropout == 0.0:
+            return None
         shares = np.asarray(self.dropout, dtype=np.float64)
         if not shares.any() or n_hidden == 0:
             return None

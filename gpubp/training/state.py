@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -21,12 +22,22 @@ class TrainingState:
     epoch: epochs done, which key shuffles and dropout masks. updates (P,) int64: updates done, Adam's t.
     slots: the optimizer's state arrays (P, K) by name ("velocity"; "mean" and "square"; "square").
     rate_factor (P,) float64: what the schedule "adaptive" has made of the learning rate.
+    buffers: what the last call of one epoch of one network has worked in, with its engine, for a next call alike;
+    copies and pickles go without.
     """
 
     epoch: int = 0
     updates: np.ndarray | None = None
     slots: Mapping[str, np.ndarray] = field(default_factory=dict)
     rate_factor: np.ndarray | None = None
+    buffers: Any = field(default=None, repr=False, compare=False)
+
+    def take_buffers(self) -> Any:
+        """The buffers, which nobody else gets: two trainings at a time never work in the same ones."""
+        return vars(self).pop("buffers", None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "buffers"}
 
     def check(self, population: Population, names: tuple[str, ...]) -> None:
         """SettingsError where this is the state of other networks, or of another optimizer. names: of the slots."""

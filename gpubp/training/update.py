@@ -30,12 +30,13 @@ class Learner:
         self.grads = xp.empty_like(params)
         self.scratch = xp.empty_like(params)
         self.slots = [self._slot(name, work) for name in work.settings.optimizer_rule.slots]
-        self.has_l2 = bool(np.any(work.hyper["l2"]))
+        self.has_l2 = bool(work.hyper["l2"].any())
         self.loss_sum = xp.zeros(len(params), dtype=np.float64)
         self.dropout: Dropout | None = None
         if work.dropout is not None:
             self.dropout = Dropout.of(backend, work.seeds, work.dropout, work.dtype)
         self.epoch = 0
+        self.served = int(work.rows.count[0]), int(work.seeds[0])
         self._slices: dict[tuple[int, int, int], Slice] = {}
         self.set_hyperparameters(work.hyper)
 
@@ -47,6 +48,26 @@ class Learner:
         if name in work.slots:
             return self.backend.to_device(work.slots[name].astype(work.dtype))
         return self.backend.xp.zeros_like(self.params)
+
+    def serve(self, work: Work) -> bool:
+        """Whether a training of one network, on other rows, may go on in these buffers, as they are."""
+        return (
+            work.n_networks == 1
+            and work.settings is self.settings  # estimators make the same ones once
+            and work.architecture == self.architecture
+            and work.dtype == self.params.dtype
+            and work.backend.name == self.backend.name
+            and (int(work.rows.count[0]), int(work.seeds[0])) == self.served
+        )
+
+    def go_on(self, work: Work, params: Array) -> None:
+        """Train other parameters of the same shape, by the same settings but for the rate."""
+        self.params = params
+        self.slots = [self._slot(name, work) for name in self.settings.optimizer_rule.slots]
+        if work.hyper["rate"][0] != self.hyper.exact["rate"][0, 0]:
+            self.set_hyperparameters(work.hyper)
+        for (first, last, _), part in self._slices.items():
+            part.bind(self, slice(first, last))
 
     def set_hyperparameters(self, hyper: dict[str, np.ndarray]) -> None:
         """(P,) float64 for each hyperparameter."""
@@ -89,12 +110,10 @@ class Slice:
         self.settings, self.learner = learner.settings, learner
         self.whole = first == 0 and last == learner.params.shape[0]
         part = slice(first, last)
-        self.params, self.grads = learner.params[part], learner.grads[part]
-        self.scratch = learner.scratch[part]
-        self.slots = [slot[part] for slot in learner.slots]
+        self.grads, self.scratch = learner.grads[part], learner.scratch[part]
+        self.bind(learner, part)
         self.hyper = learner.hyper if self.whole else learner.hyper.networks(part)
         self.loss_sum = learner.loss_sum[part]
-        self.layers = Layers.of(self.architecture, self.params)
         self.d_layers = Layers.of(self.architecture, self.grads)
         self.tape = Tape(self.backend, self.architecture, last - first, size, self.params.dtype)
         self.mean = 1.0 / size
@@ -105,6 +124,11 @@ class Slice:
         self.clips = self.settings.clip_norm is not None
         self.optimizer = self.settings.optimizer_rule
         self.loss = self.settings.loss_function
+
+    def bind(self, learner: Learner, part: slice) -> None:
+        self.params = learner.params[part]
+        self.slots = [slot[part] for slot in learner.slots]
+        self.layers = Layers.of(self.architecture, self.params)
 
     def update(self, batch: Batch, rate: Array) -> None:
         row_losses = self.tape.loss
