@@ -50,7 +50,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
     "classifier": (MLPClassifier, peers.MLPClassifier),
     "regressor": (MLPRegressor, peers.MLPRegressor),
 }
-LEAST_SECONDS = 0.01  # of a round: so many calls in a row as take that long
+LEAST_SECONDS = 0.003  # of a round: so many calls in a row as take that long
 
 Call = Callable[[], object]
 
@@ -90,7 +90,7 @@ class Outcome:
 
 def main(
     only: Annotated[list[str] | None, typer.Option(help="Rows whose name has this in it. Repeatable: all of.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of each library in a row.")] = 7,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each library in a row.")] = 15,
     quick: Annotated[bool, typer.Option("--quick", help="One round of one call: to see that it runs.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Save machine and times here.")] = None,
 ) -> None:
