@@ -224,6 +224,7 @@ def measure(row: Row, rounds: int, least: float) -> Outcome:
     for call in calls:
         call()
     counts = [max(1, round(least / seconds(call, 1))) for call in calls]
+    gc.collect()
     found: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for who in (0, 1):
@@ -233,7 +234,6 @@ def measure(row: Row, rounds: int, least: float) -> Outcome:
 
 def seconds(call: Call, count: int) -> float:
     """Of one of `count` calls in a row."""
-    gc.collect()
     started = time.perf_counter()
     for _ in range(count):
         call()

@@ -56,16 +56,16 @@ def encode(mlp: Any, y: np.ndarray, dtype: np.dtype[Any], incremental: bool) -> 
     return Targets(_smooth(T, mlp.label_smoothing, 2), "binary_cross_entropy", "logistic", by_class, every_class=True)
 
 
-def labels_of_outputs(mlp: Any, Y: np.ndarray) -> np.ndarray:
-    """The labels that outputs Y (N, O) on the host stand for: what the binarizer makes of them, looked up directly."""
+def labels_of_outputs(mlp: Any, Y: np.ndarray) -> Any:
+    """The labels that outputs Y (N, O) on the host stand for: what the binarizer makes of them, looked up directly.
+    Sparse for several labels that were learned from a sparse matrix.
+    """
     kind = mlp._label_binarizer.y_type_
     if kind == "multiclass":
-        found = mlp.classes_[Y.argmax(axis=1)]
-    elif kind == "binary" and len(mlp.classes_) == 2:
-        found = mlp.classes_[(Y[:, 0] > 0.5).astype(np.intp)]
-    else:
-        found = mlp._label_binarizer.inverse_transform(Y.ravel() if mlp.n_outputs_ == 1 else Y)
-    return np.asarray(found)
+        return mlp.classes_[Y.argmax(axis=1)]
+    if kind == "binary" and len(mlp.classes_) == 2:
+        return mlp.classes_[(Y[:, 0] > 0.5).astype(np.intp)]
+    return mlp._label_binarizer.inverse_transform(Y.ravel() if mlp.n_outputs_ == 1 else Y)
 
 
 def _smooth(T: np.ndarray, amount: float, n_classes: int) -> np.ndarray:
