@@ -449,3 +449,20 @@ def test_every_table_becomes_finite_numbers_or_an_expected_error(rows, scale):
     except GpubpError:
         return
     assert len(target.decode(target.encode(table))) == table.rows
+
+
+def test_a_row_alone_is_encoded_as_among_many():
+    rng = np.random.default_rng(0)
+    columns = {"a": rng.normal(3.0, 2.0, 5000), "b": ["x", "y"] * 2500, "c": rng.uniform(size=5000)}
+    whole = Table.from_frame(pl.DataFrame(columns))
+    preprocessing = fitted(whole)
+    X = preprocessing.transform(whole).X
+    for row in (0, 1, 4999):
+        encoded = preprocessing.transform(Table.from_frame(whole.frame[row : row + 1]))
+        np.testing.assert_array_equal(encoded.X, X[row : row + 1])
+        assert encoded.notes == ()
+    gap = Table.from_frame(pl.DataFrame({"a": [None], "b": ["x"], "c": [0.5]}, schema_overrides={"a": pl.Float64}))
+    assert "missing value(s) replaced" in preprocessing.transform(gap).notes[0]
+    far = Table.from_frame(pl.DataFrame({"a": [1e30], "b": ["x"], "c": [1e29]}))
+    with pytest.raises(DataError, match="too far outside"):
+        preprocessing.transform(Table.from_frame(far.frame.with_columns(c=pl.lit(9e29))))
