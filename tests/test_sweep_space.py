@@ -137,7 +137,7 @@ def test_conditions_and_ranges_may_be_of_numpys_numbers() -> None:
         ({"momentum": 0.9}, "belongs to the optimizer momentum or nesterov, and draws the optimizer adam alone"),
         ({"patience": 5}, "belongs to the early_stopping True"),
         ({"hidden": [(4, 0)]}, "0 neurons in hidden layer 2"),
-        ({"hidden": "many"}, "hidden cannot be"),
+        ({"hidden": "many"}, "a layer needs a whole number of neurons"),
         ({"epochs": 1.5}, "epochs 1.5: expected a whole number"),
         ({"scale": "robust"}, "Unknown scale 'robust'"),
         ({"shuffle": "yes"}, "give True or False"),

@@ -214,7 +214,7 @@ def check_range(
             raise TypeError
         values = np.atleast_1d(np.asarray(value, dtype=np.float64))
     except (TypeError, ValueError, OverflowError):
-        raise SettingsError(f"{what} {quoted(value)}: expected a finite number.") from None
+        raise SettingsError(f"{what} {quoted(value)}: expected a number.") from None
     good = (values >= least) & (values <= most) & (values > above if above > -math.inf else True)
     good &= values < below if below < math.inf else True
     good &= np.isfinite(values) if finite else ~np.isnan(values)
