@@ -43,6 +43,15 @@ def test_help_names_every_choice(monkeypatch: pytest.MonkeyPatch) -> None:
         assert choices <= words_of_help(command, monkeypatch)
 
 
+def test_every_parameter_is_as_it_is_declared() -> None:
+    """With its help and its own name: an Annotated that Typer does not see would leave it bare (`--range-`)."""
+    parameters = [(name, each) for name, command in COMMANDS.items() for each in command.params if each.name != "help"]
+    assert [f"{name} {each.opts}" for name, each in parameters if not each.help] == []
+    assert [
+        f"{name} {each.opts}" for name, each in parameters if any(option.endswith("-") for option in each.opts)
+    ] == []
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_examples(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")

@@ -21,7 +21,8 @@ from typing import Any, get_type_hints
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """`command`, with each parameter that is annotated with a dataclass replaced by that dataclass's fields."""
-    hints = get_type_hints(command, include_extras=True)
+    # not get_type_hints: before Python 3.11 it hides the Annotated of a parameter whose default is None
+    hints = inspect.get_annotations(command, eval_str=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
 
     @wraps(command)
