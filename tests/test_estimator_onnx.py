@@ -239,8 +239,9 @@ def model_inputs(model: Model, table: Table) -> dict[str, np.ndarray]:
     numeric = [column.name for column in model.preprocessing.columns if column.kind == "numeric"]
     texts = [column.name for column in model.preprocessing.columns if column.kind == "categorical"]
     given = {name: table.frame.select(pl.col(name).fill_null("")).to_numpy().astype(object) for name in texts}
-    numbers = table.frame.select(pl.col(numeric).cast(pl.Float64)).to_numpy()
-    return {**given, **({"numbers": numbers} if numeric else {})}
+    if numeric:
+        given["numbers"] = table.frame.select(pl.col(numeric).cast(pl.Float64)).to_numpy()
+    return given
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

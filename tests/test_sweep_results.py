@@ -120,7 +120,7 @@ def test_text_and_missing_values_in_a_table() -> None:
         (X, None, "without y"),
         (X[:, 0], TWO, "expected"),
         (np.where(X > 101, np.nan, X), TWO, "arrays have to be finite"),
-        (X.astype(str) + "a", TWO, "what is no number"),
+        (np.char.add(X.astype(str), "a"), TWO, "what is no number"),
         (X, TWO[:9], r"y has the shape \(9,\)"),
         (X, np.zeros(50, dtype=int), "one class only"),
         (X, np.where(TWO == 1, np.nan, 1.0), "is missing|finite"),
