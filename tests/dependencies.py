@@ -92,7 +92,7 @@ def modules_of(requirement: Requirement) -> set[str]:
 @cache
 def providers() -> dict[str, set[str]]:
     """Of each module that is installed: the packages that brought it."""
-    found = metadata.packages_distributions()
+    found = {"sklearn": ["scikit-learn"], **metadata.packages_distributions()}  # Python 3.10 does not see it
     return {module: {canonicalize_name(name) for name in names} for module, names in found.items()}
 
 
