@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from gpubp.kernels.architecture import Architecture
 from gpubp.model import Prediction, score
 from gpubp.population import Population
 from gpubp.preprocessing import Preprocessing, Target
-from gpubp.preprocessing.columns import as_labels
+from gpubp.preprocessing.columns import LONG, as_labels
 from gpubp.preprocessing.target import TASKS
 from gpubp.schema import Given
 from gpubp.tables import Table
@@ -228,16 +228,23 @@ def _classes(given: Given, task: str) -> np.ndarray | None:
     kind = given["dtype"].text()
     if not re.fullmatch(r"O|[<>|=]?([iu][1248]|f[248]|b1|U[0-9]{1,9})", kind):
         raise given["dtype"].wrong("the NumPy type of booleans, numbers or texts")
-    dtype = np.dtype("U" if "U" in kind else kind)  # of whatever width the file says
+    _, is_text, width = kind.partition("U")
+    dtype = np.dtype("U" if is_text else kind)
     labels = given["labels"].each(LABELS.get(dtype.kind, Given.text), least=2)
     try:
         with np.errstate(over="ignore"):
-            found = as_labels(labels) if dtype.kind == "U" else np.array(labels, dtype=dtype)
+            found = _texts(labels, int(width)) if is_text else np.array(labels, dtype=dtype)
     except OverflowError as error:
         raise given["labels"].wrong(f"a list of {kind}") from error
     if len(set(found.tolist())) < len(labels) or (dtype.kind == "f" and not np.isfinite(found).all()):
         raise given["labels"].wrong("a list of different labels")
     return found
+
+
+def _texts(labels: Sequence[str], width: int) -> np.ndarray:
+    """(C,), as wide as the file says, unless that is wider than any label that gpubp keeps as an array of texts."""
+    found = as_labels(labels)
+    return found.astype(f"U{width}") if found.dtype.kind == "U" and 4 * LONG >= 4 * width > found.itemsize else found
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

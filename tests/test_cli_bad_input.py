@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -239,7 +240,9 @@ def test_an_unseen_class_at_evaluation(model: Path) -> None:
 
 
 def another_version(content: bytes) -> bytes:
-    return content.replace(b'\\"version\\": 1', b'\\"version\\": 9')
+    described = description(content)
+    described["version"] = 9
+    return save(load(content), {"gpubp": json.dumps(described)})
 
 
 def foreign(content: bytes) -> bytes:
@@ -249,10 +252,19 @@ def foreign(content: bytes) -> bytes:
 def poisoned(content: bytes) -> bytes:
     tensors = {name: array.copy() for name, array in load(content).items()}
     tensors["layers.0.weights"][0, 0] = float("nan")
-    length = int.from_bytes(content[:8], "little")
-    import json
+    return save(tensors, {"gpubp": json.dumps(description(content))})
 
-    return save(tensors, json.loads(content[8 : 8 + length])["__metadata__"])
+
+def changed(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+def description(content: bytes) -> dict[str, Any]:
+    """Of a model file, without the checksum."""
+    length = int.from_bytes(content[:8], "little")
+    found: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["gpubp"])
+    del found["sha256"]
+    return found
 
 
 DAMAGE: dict[str, tuple[Callable[[bytes], bytes], tuple[str, ...]]] = {
@@ -262,7 +274,8 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], tuple[str, ...]]] = {
     "another version": (another_version, ("version 9", "reads version 1")),
     "a table": (lambda content: SEEDS.read_bytes(), ("not a model file of gpubp",)),
     "another program's": (foreign, ("not a model of gpubp",)),
-    "not finite": (poisoned, ("layers.0.weights", "not finite")),
+    "not finite": (poisoned, ("layers.0.weights", "finite numbers only")),
+    "one bit": (changed, ("checksum",)),
 }
 
 

@@ -410,17 +410,17 @@ def test_a_file_of_a_regressor_with_members_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["members"], [], "0 members"),
-        (["members"], {}, "'members' should be of type list"),
-        (["members"], [1, 2, 3], "not a mapping"),
-        (["left_out"], [5], r"3 members, and \[5\] left out"),
-        (["left_out"], [1, 1], "left out"),
-        (["left_out"], ["0"], "left out"),
-        (["left_out"], None, "'left_out' should be"),
-        (["members", 1, "random_state"], -1, "'random_state' parameter"),
-        (["members", 1, "random_state"], "print(1)", "'random_state' should be of type int"),
-        (["members", 2, "record", "loss_curve_"], ["a"], "loss_curve_ is"),
-        (["members", 0, "state", "epoch"], -1, "-1 epochs"),
+        (["members"], [], r"members should be a list of at least 1; found \[\]"),
+        (["members"], {}, "members should be a list of at least 1; found {}"),
+        (["members"], [1, 2, 3], r"members\[0\] should be an object with names; found 1"),
+        (["left_out"], [5], r"left_out\[0\] should be a whole number from 0 to 3; found 5"),
+        (["left_out"], [1, 1], "left_out should be a list of different places"),
+        (["left_out"], ["0"], r"left_out\[0\] should be a whole number from 0 to 3; found '0'"),
+        (["left_out"], None, "left_out should be a list"),
+        (["members", 1, "random_state"], -1, r"members\[1\].random_state should be a whole number .*; found -1"),
+        (["members", 1, "random_state"], "print(1)", r"random_state should be a whole number .*; found 'print\(1\)'"),
+        (["members", 2, "record", "loss_curve_"], ["a"], r"loss_curve_\[0\] should be a finite number; found 'a'"),
+        (["members", 0, "state", "epoch"], -1, r"members\[0\].state.epoch should be a whole number .*; found -1"),
         (["members", 0, "state", "slots"], ["mean", "elsewhere"], "'state.slots.elsewhere' should be float64"),
         (["state", "epoch"], 3, None),  # of no meaning for several, and ignored
         (["layers"], 3, "'layers.2.weights' should be"),
@@ -449,8 +449,8 @@ def test_arrays_that_do_not_belong_together(tmp_path: Path) -> None:
     infinite = tensors | {"members.0.layers.1.biases": np.full(3, np.inf)}
     for arrays, message in (
         (mixed, "not all of one architecture"),
-        (missing, "found nothing"),
-        (infinite, "not finite"),
+        (missing, "member 2: array 'layers.0.biases' should be .*; there is none"),
+        (infinite, "member 0: array 'layers.1.biases' should hold finite numbers only"),
     ):
         (tmp_path / "false").write_bytes(to_bytes(arrays, {"gpubp": json.dumps(described)}))
         with pytest.raises(ModelFileError, match=message):

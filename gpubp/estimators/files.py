@@ -151,7 +151,10 @@ def _add_members(estimator: MLP, tensors: dict[str, np.ndarray], given: Given) -
         own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         member = new_member(estimator, of_member["random_state"].whole())
         member._validate_params()
-        _add_network(member, own, given)
+        try:
+            _add_network(member, own, given)
+        except DataError as error:
+            raise DataError(f"member {m}: {error}") from error
         vars(member).update(training_of(of_member, own, member))
         members.append(member)
     if len({tuple((W.shape, W.dtype) for W in member.coefs_) for member in members}) > 1:
