@@ -46,7 +46,7 @@ def test_fewer_threads_do_everything_once(threads: int, limit: Callable[[int], N
     assert sorted(calls) == list(range(50))
 
 
-@pytest.mark.parametrize("threads", (0, WORKERS))
+@pytest.mark.parametrize("threads", [0, WORKERS])
 def test_an_error_is_raised_in_its_place(threads: int, limit: Callable[[int], None]) -> None:
     left = []
 

@@ -135,7 +135,7 @@ def float_dtype(dtype: Any) -> np.dtype[Any]:
     try:
         # NumPy reads None as float64, also where it compares dtypes
         name = "None" if dtype is None else np.dtype(dtype).name
-    except TypeError:
+    except (TypeError, ValueError):  # the latter for texts that cannot be encoded
         name = "unknown"
     if name not in ("float32", "float64"):
         raise SettingsError(f"dtype {dtype!r} is not supported: choose 'float32' or 'float64'.")
