@@ -330,7 +330,9 @@ def test_float_dtype(dtype: object) -> None:
     assert float_dtype(dtype) == np.dtype(dtype)
 
 
-@pytest.mark.parametrize("dtype", ["float16", np.int32, "complex64", "double precision", object(), bool, None, "\ud800"])
+@pytest.mark.parametrize(
+    "dtype", ["float16", np.int32, "complex64", "double precision", object(), bool, None, "\ud800"]
+)
 def test_float_dtype_refuses_the_others(dtype: object) -> None:
     """None too, which NumPy takes for float64."""
     with pytest.raises(SettingsError, match="not supported: choose 'float32' or 'float64'"):
