@@ -88,6 +88,7 @@ def test_a_folder_of_before_shows_no_password(tmp_path: Path) -> None:
     table, folder = numbers_table(tmp_path / "t.csv"), tmp_path / "runs"
     assert gpubp("sweep", table, *SHARED, "-o", folder).code == 0
     described = json.loads((folder / "sweep.json").read_text())
+    del described["sha256"]
     described["meaning"]["strategy"] = "TPE(storage='postgresql://bob:S3CRET@host/db', study='s')"
     (folder / "sweep.json").write_text(json.dumps(described))
     message = refused(tmp_path, "sweep", table, *SHARED, "-o", folder, "--resume", words=("bob:***@host", "random"))

@@ -199,7 +199,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     run(tmp_path, "random")
     other = Lock(tmp_path / "sweep")
     other.hold("tests")
-    with pytest.raises(DataError, match="holds a sweep that is being run by another process"):
+    with pytest.raises(DataError, match="holds a sweep that is being run by another call in this process"):
         run(tmp_path, "random", resume=True)
     other.release()
     run(tmp_path, "random", resume=True)

@@ -24,14 +24,14 @@ class Range:
     integer: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("low", "high"):  # NumPy's numbers as Python's: a space's words do not depend on which they were
+            bound = getattr(self, name)
+            object.__setattr__(self, name, bound.item() if getattr(bound, "ndim", None) == 0 else bound)
         for bound in (self.low, self.high):
             if isinstance(bound, bool) or not isinstance(bound, Real) or not -LARGEST <= bound <= LARGEST:
                 raise SettingsError(
                     f"Range({quoted(self.low)}, {quoted(self.high)}): the bounds have to be finite numbers."
                 )
-        for name in ("low", "high"):  # NumPy's numbers as Python's: a space's words do not depend on which they were
-            bound = getattr(self, name)
-            object.__setattr__(self, name, bound.item() if hasattr(bound, "item") else bound)
         if self.low > self.high:
             raise SettingsError(f"Range({self.low}, {self.high}): low is above high. Swap them.")
         if self.log and self.low <= 0:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.metrics._scorer import _BaseScorer
 
 from gpubp.errors import SettingsError
 from gpubp.sweeping.data import Data
@@ -111,7 +112,7 @@ def decoded(data: Data, outputs: np.ndarray, mean: np.ndarray, spread: np.ndarra
 
 def _is_scikit_learns(scorer: Any) -> bool:
     """What `get_scorer` and `make_scorer` give: it hands the estimator its rows, and looks at nothing else of them."""
-    return hasattr(scorer, "_score_func")
+    return isinstance(scorer, _BaseScorer)
 
 
 def _name_of(scorer: Any) -> str:

@@ -72,16 +72,22 @@ def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
     Raises SettingsError where the engine asked for cannot serve these networks; what a missing compiler means for an
     engine that was asked for is told when it is built (BackendError).
     """
-    if work.n_networks > 1:
-        return _choose(work, wanted)
-    # One network may be trained for microseconds, call after call: all that its choice depends on, and then the choice
-    amount = work.backend.name, work.backend.compiler_missing(), work.batch_size, work.settings.epochs
-    known = wanted, amount, int(work.rows.count[0]), lane_kernel(work)
-    if known not in _chosen:
+    choice = _choose(work, wanted) if work.n_networks > 1 else _known_choice(work, wanted)
+    if choice.asked_for or choice.engine == "array":
+        return choice
+    missing = work.backend.compiler_missing()
+    return choice if missing is None else EngineChoice("array", missing, choice.seconds, asked_for=False)
+
+
+def _known_choice(work: Work, wanted: str) -> EngineChoice:
+    """One network may be trained for microseconds, call after call: the choice is kept, by all that it depends on."""
+    known = wanted, work.backend.name, work.batch_size, work.settings.epochs, int(work.rows.count[0]), lane_kernel(work)
+    choice = _chosen.get(known)
+    if choice is None:
         if len(_chosen) >= MOST_CHOSEN:
             _chosen.clear()
-        _chosen[known] = _choose(work, wanted)
-    return _chosen[known]
+        choice = _chosen[known] = _choose(work, wanted)
+    return choice
 
 
 MOST_CHOSEN = 256  # choices that a process keeps at hand
@@ -89,6 +95,7 @@ _chosen: dict[Any, EngineChoice] = {}
 
 
 def _choose(work: Work, wanted: str) -> EngineChoice:
+    """What `choose_engine` says, where kernels can be compiled."""
     if wanted not in ENGINES:
         raise SettingsError(f"Unknown engine {wanted!r}: choose one of {', '.join(ENGINES)}.")
     no_softmax = softmax_refusal(work)
@@ -103,9 +110,6 @@ def _choose(work: Work, wanted: str) -> EngineChoice:
     if wanted != "auto":
         return EngineChoice(wanted, "asked for", seconds)
     best = min(seconds, key=lambda engine: seconds[engine] + compile_share(engine))
-    missing = None if best == "array" else work.backend.compiler_missing()
-    if missing is not None:
-        return EngineChoice("array", missing, seconds, asked_for=False)
     reason = "about " + ", ".join(f"{seconds[engine]:.2g} s by {engine}" for engine in seconds)
     if refusal is not None:
         reason += f"; no lanes: {refusal}"

@@ -129,7 +129,7 @@ class _Run:
     def _begin(self, work: Work, choice: EngineChoice, params: np.ndarray | None = None) -> None:
         """params (P, K): to go on from, instead of the population's."""
         self.choice, backend = choice, self.backend
-        in_order = bool(np.all(self.order == np.arange(work.n_networks)))
+        in_order = np.array_equal(self.order, np.arange(work.n_networks))
         self.in_place = params is None and in_order
         if params is not None:
             on_device = backend.to_device(params[self.order])
