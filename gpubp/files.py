@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def temporary_of(path: Path) -> Path:
 def check_place(path: str | Path) -> None:
     """Raise DataError where a file cannot be written, before the work that would fill it."""
     try:
+        _refuse_links_of_others(path)
         target = Path(os.path.realpath(path))
         folder = target.parent
         if not os.path.isdir(folder):
@@ -89,13 +91,51 @@ def is_there(path: str | Path) -> bool:
     return True
 
 
+def is_planted(path: Path) -> bool:
+    """Whether a link lies at a name that gpubp has chosen, in a folder where somebody else may have made it."""
+    if not path.is_symlink() or not hasattr(os, "geteuid"):
+        return False
+    folder = path.parent.stat()
+    return folder.st_uid != os.geteuid() or bool(folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def remove_planted(path: Path) -> None:
+    """Before a file is written whose name gpubp has chosen: see `is_planted`. DataError where it cannot be removed."""
+    try:
+        if is_planted(path):
+            path.unlink()
+    except OSError as error:
+        raise DataError(f"Cannot write {path}: {error.strerror}. Choose another place with --output.") from error
+
+
 def make_folder(path: Path) -> None:
     """With those above it, where it is not there yet. DataError where that cannot be."""
     try:
+        _refuse_links_of_others(path)
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"Cannot make the folder {path}: {reason}.") from error
+
+
+def _refuse_links_of_others(path: str | Path) -> None:
+    """DataError where the path leads through a link that is neither this user's nor made by the owner of the folder
+    that it lies in: whoever may write to a shared folder could lead us to any file of ours. (Linux follows no such
+    links either, in folders like /tmp, but resolving a path, as it is done here, goes around that.)
+    """
+    if not hasattr(os, "geteuid"):  # Windows
+        return
+    whole = Path(path).absolute()
+    for place in (whole, *whole.parents):
+        try:
+            found = os.lstat(place)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if stat.S_ISLNK(found.st_mode) and found.st_uid not in (os.geteuid(), 0, place.parent.stat().st_uid):
+            raise DataError(
+                f"Cannot write {path}: {place} is a link that another user (uid {found.st_uid}) has made in a folder "
+                "of somebody else's. Remove it, or name the place that it leads to."
+            )
 
 
 def _mode_of(target: Path) -> int | None:

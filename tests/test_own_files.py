@@ -17,7 +17,7 @@ from command_line import SEEDS, contents, gpubp, numbers_table, only_error, refu
 import gpubp as package
 from gpubp.backends import get_backend
 from gpubp.errors import DataError
-from gpubp.files import temporary_of, write_whole
+from gpubp.files import make_folder, temporary_of, write_whole
 from gpubp.kernels.architecture import Architecture
 from gpubp.locks import Lock
 from gpubp.population import Population
@@ -192,3 +192,58 @@ def test_the_same_folder_in_two_calls_of_one_process(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="by another call in this process"):
         package.sweep(np.eye(6), [0, 1] * 3, {"epochs": [1, 2]}, cv=2, folder=tmp_path, engine="array")
     lock.release()
+
+
+RESULTS = ("trials.csv", "results.json", "best.safetensors", "ensemble.safetensors", "report.html")
+
+
+def test_links_at_the_names_of_results_in_a_folder_that_others_may_write_to(shared: Path, victim: Path) -> None:
+    shared.chmod(0o777)
+    for name in RESULTS:
+        (shared / name).symlink_to(victim)
+    arguments = ("sweep", SEEDS, "--trials", 2, "--set", "epochs=2", "--grid", "hidden=2;3", "--folds", 2, "--report")
+    succeeds(*arguments, "--engine", "array", "-q", "-o", shared)
+    assert all((shared / name).is_file() and not (shared / name).is_symlink() for name in RESULTS)
+    (shared / "report.html").unlink()
+    (shared / "report.html").symlink_to(victim)
+    succeeds("report", shared)
+    assert not (shared / "report.html").is_symlink()
+    untouched(victim)
+
+
+def test_a_users_own_links_among_the_results_stay(shared: Path) -> None:
+    shared.chmod(0o755)
+    (shared / "elsewhere.csv").write_text("old")
+    (shared / "trials.csv").symlink_to("elsewhere.csv")
+    arguments = ("sweep", SEEDS, "--trials", 1, "--set", "epochs=1", "--grid", "hidden=2", "--folds", 2)
+    succeeds(*arguments, "--engine", "array", "-q", "--ensemble", 0, "-o", shared)
+    assert (shared / "trials.csv").is_symlink()
+    assert (shared / "elsewhere.csv").read_text().startswith("trial")
+
+
+def test_a_link_at_the_name_that_studies_have_by_default(
+    shared: Path, victim: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shared)
+    shared.chmod(0o777)
+    (shared / "gpubp-studies.sqlite3").symlink_to(victim.with_name("new"))
+    arguments = ("sweep", SEEDS, "--trials", 1, "--set", "epochs=1", "--strategy", "tpe", "--study", "s", "-q")
+    refused(shared, *arguments, words=("gpubp-studies.sqlite3 is a link", "--storage"))
+    untouched(victim)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away")
+def test_links_that_other_users_have_made_are_not_followed(shared: Path, victim: Path) -> None:
+    shared.chmod(0o1777)
+    for name, target in (("m", victim), ("folder", victim.parent)):
+        (shared / name).symlink_to(target)
+        os.lchown(shared / name, 12345, 12345)
+    for path in (shared / "m", shared / "folder" / "victim"):
+        with pytest.raises(DataError, match=r"is a link that another user \(uid 12345\)"):
+            write_whole(path, b"content")
+    with pytest.raises(DataError, match="is a link that another user"):
+        make_folder(shared / "folder" / "new")
+    untouched(victim)
+    os.chown(shared, 12345, 12345)  # the folder's owner may lead whoever writes there
+    write_whole(shared / "m", b"content")
+    assert victim.read_bytes() == b"content"

@@ -135,8 +135,8 @@ def float_dtype(dtype: Any) -> np.dtype[Any]:
     try:
         # NumPy reads None as float64, also where it compares dtypes
         name = "None" if dtype is None else np.dtype(dtype).name
-    except (TypeError, ValueError):  # the latter for texts that cannot be encoded
+    except Exception:  # NumPy reads a text as a list, a tuple, numbers, …, each of which can fail in its own way
         name = "unknown"
     if name not in ("float32", "float64"):
-        raise SettingsError(f"dtype {dtype!r} is not supported: choose 'float32' or 'float64'.")
+        raise SettingsError(f"dtype {dtype!r:.60} is not supported: choose 'float32' or 'float64'.")
     return np.dtype(name)

@@ -43,11 +43,13 @@ def report(
       gpubp report runs/wheat
       gpubp report runs/wheat --output wheat.html --plots pictures
     """
-    from gpubp.files import check_place
+    from gpubp.files import check_place, remove_planted
     from gpubp.reporting import REPORT, load, write_page
 
     results = load(folder)
     page = folder / REPORT if output is None else output
+    if output is None:
+        remove_planted(page)
     check_place(page)
     pictures = []
     if plots is not None:

@@ -23,7 +23,7 @@ from gpubp.cli.space import space_of
 from gpubp.cli.sweep_outcome import parts, result
 from gpubp.cli.times import seconds_of
 from gpubp.errors import DataError, SettingsError
-from gpubp.files import is_there, make_folder, write_whole
+from gpubp.files import is_there, make_folder, remove_planted, write_whole
 
 if TYPE_CHECKING:
     from gpubp.ensemble import Ensemble
@@ -277,6 +277,8 @@ def _write(found: SweepResult, team: Ensemble | None, folder: Path) -> list[str]
     model = found.refit()
     make_folder(folder)
     trials, best, ensemble = (folder / name for name in FILES)
+    for path in (trials, best, ensemble):
+        remove_planted(path)
     write_whole(trials, found.table.write_csv().encode())
     model.save(best)
     if team is None:
@@ -298,6 +300,7 @@ def _write_results(found: SweepResult, outcome: dict[str, Any], folder: Path, pa
     from gpubp.reporting import REPORT, RESULTS, load, write_page
     from gpubp.sweeping.summary import summary
 
+    remove_planted(folder / RESULTS)
     (folder / REPORT).unlink(missing_ok=True)
     write_whole(folder / RESULTS, json.dumps(sealed(summary(found, outcome)), allow_nan=False).encode())
     if page:

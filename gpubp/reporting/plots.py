@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpubp.errors import DataError
-from gpubp.files import make_folder, write_whole
+from gpubp.files import make_folder, remove_planted, write_whole
 from gpubp.reporting.axes import Axis, cut
 from gpubp.reporting.figures import KINDS, Bars, Chart, Figure, Line, Mark, Matrix, Parallel
 from gpubp.reporting.gallery import Figures
@@ -55,6 +55,7 @@ def write_plots(results: Results, folder: Path) -> list[Path]:
                 drawn[folder / f"{figure.name}.{kind}"] = content.getvalue()
     make_folder(folder)
     for path, written in drawn.items():
+        remove_planted(path)
         write_whole(path, written)
     return list(drawn)
 

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gpubp.errors import DataError, SettingsError
+from gpubp.files import is_planted
 from gpubp.sweeping.experiment import Experiment
 from gpubp.sweeping.ranges import Choices, Range
 from gpubp.sweeping.space import Space
@@ -23,7 +25,7 @@ from gpubp.sweeping.storage import kept_in, opened, shown
 from gpubp.sweeping.strategies import checked_trials
 from gpubp.sweeping.trial import Record
 
-STORAGE, STUDY = "sqlite:///gpubp-studies.sqlite3", "study.sqlite3"
+STUDIES, STUDY = "gpubp-studies.sqlite3", "study.sqlite3"
 MEANING = "gpubp: what a trial is"  # a study's attribute: its space and metric
 
 
@@ -97,7 +99,14 @@ class TPE:
 
     @property
     def _place(self) -> Any:
-        return self.storage or STORAGE
+        if self.storage:
+            return self.storage
+        if is_planted(Path(STUDIES)):
+            raise DataError(
+                f"{STUDIES} is a link, in a folder that others may write to: remove it, or name a place for studies "
+                "(--storage sqlite:///FILE, or TPE(storage=...))."
+            )
+        return f"sqlite:///{STUDIES}"
 
     def _kept(self, optuna: Any, experiment: Experiment) -> AbstractContextManager[None]:
         remedy = ""
