@@ -34,6 +34,7 @@ from gpubp.cli.show import show
 from gpubp.cli.sweep import sweep
 from gpubp.cli.train import train
 from gpubp.errors import GpubpError
+from gpubp.sweeping.storage import masked_text
 
 # Typer exports one of the usage errors only, and which package their base comes from depends on Typer's version.
 ClickException: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -123,7 +124,7 @@ def fail(message: str) -> int:
 
 
 def usage_message(error: BaseException) -> str:
-    message = sentence(error.format_message())  # type: ignore[attr-defined]
+    message = masked_text(sentence(error.format_message()))  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     return message if context is None else f"{message} See `{context.command_path} --help`."
 

@@ -9,20 +9,27 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from gpubp.errors import DataError, GpubpError, SettingsError
 
 HIDDEN = "***"
-_USER = re.compile(r"^([^/]*://[^:/@?#]*):([^@]*@(?:[^?]*@)?)")  # to the last @, lest a part of a password is shown
-_PARAMETER = re.compile(r"([^=?&;\s]+)=([^&;\s]*)")
-_SECRET = re.compile(r"pass|pwd|secret|token|key|cred|auth|odbc_connect", re.IGNORECASE)
-_URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"]*")
+LONGEST = 1000  # characters of what is searched for secrets; longer URLs are not shown at all
+_SCHEME = re.compile(r"[^/@:=?]*:?/+")
+_SQLITE_FILE = re.compile(r"\s*sqlite(\+(?!pysqlcipher)\w+)?:///")
+_HOSTS = re.compile(r"((^|,)(\[[^\]]*\]|[^:,]*)(:\d*)?)*$")
+_QUERY = re.compile(r"[\w.%-]+=[^&]*(&[\w.%-]+=[^&]*)*&?")
+_SETTING = re.compile(r"""([^=?&;\s]+)\s*=\s*('[^']*'?|"[^"]*"?|\{[^}]*\}?|[^&;\s]*)""")  # of a DSN
+_SECRET = re.compile(r"pass|pw|secret|token|key|cred|auth|odbc_connect", re.IGNORECASE)
+_URL = re.compile(r"[A-Za-z][\w+.-]{0,40}://(?:.*@)?[^\s'\"]*", re.DOTALL)  # to the last @, lest a part of one is shown
 
 
 def masked(url: str) -> str:
     """The URL with *** for its password, and for those among its parameters (?password=…)."""
-    return _PARAMETER.sub(_hide_value, _USER.sub(rf"\1:{HIDDEN}@", url))
+    shown = url if len(url) <= LONGEST else HIDDEN
+    for start, end in reversed(_secret_parts(url)):
+        shown = shown[:start] + HIDDEN + shown[end:]
+    return shown
 
 
 def masked_text(text: str) -> str:
@@ -83,26 +90,69 @@ def reason(error: BaseException, storage: Any) -> str:
         error = error.__cause__
     text = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
     url = storage if isinstance(storage, str) else getattr(storage, "url", None)
-    text = masked_text(text.splitlines()[0])[:300]
-    for secret in _secrets(url) if isinstance(url, str) else ():
-        text = text.replace(secret, HIDDEN)
-    return text.rstrip(".")
+    if isinstance(url, str):
+        text = text.replace(url, masked(url))
+        for secret in _secrets(url):
+            text = secret.sub(HIDDEN, text)
+    return masked_text(text.splitlines()[0])[:300].rstrip(".")
 
 
-def _hide_value(found: re.Match[str]) -> str:
-    name, value = found[1], found[2]
+def _secret_parts(url: str) -> list[tuple[int, int]]:
+    """Where secrets begin and end, in order. In doubt it is one: what is no proper URL may be a misspelled one, and a
+    password may have characters that should have been escaped.
+    """
+    if len(url) > LONGEST:
+        return []
+    scheme, sqlite = _SCHEME.match(url), _SQLITE_FILE.match(url) is not None
+    begin, query = scheme.end() if scheme else 0, url.find("?")
+    if query < 0 or not (sqlite or _is_query(url[begin:query], url[query + 1 :])):
+        query = len(url)
+    place = url[begin:query]
+    settings = [each for each in _SETTING.finditer(place) if _hides(each[1], each[2])]
+    found = [(begin + each.start(2), begin + each.end(2)) for each in settings]
+    if not sqlite:
+        at, colon = place.rfind("@"), place.find(":")
+        if 0 <= colon < at:
+            found.append((begin + colon + 1, begin + at))
+        elif ":" in unquote(place[: max(at, 0)]):
+            found.append((begin, begin + at))
+        elif at < 0 and not _HOSTS.match(place.partition("/")[0]):  # no port: a password whose host is missing
+            found.append((begin + colon + 1, query))
+    start, before = query + 1, False
+    for piece in url[start:].split("&"):
+        name, equals, value = piece.partition("=")
+        before = _hides(name, value) if equals else before  # else the rest of a value with a & in it
+        if before:
+            found.append((start + len(name + equals) if equals else start, start + len(piece)))
+        start += len(piece) + 1
+    return _joined(found)
+
+
+def _is_query(before: str, text: str) -> bool:
+    """Whether a ? begins a query, and does not belong to a password."""
+    return "@" not in text or (_QUERY.fullmatch(text) is not None and ("@" in before or bool(_HOSTS.match(before))))
+
+
+def _hides(name: str, value: str) -> bool:
     inner = unquote(value)
-    secret = _SECRET.search(name) or ("=" in inner and _SECRET.search(inner))
-    return f"{name}={HIDDEN}" if secret else found[0]
+    return bool(_SECRET.search(unquote(name)) or ("=" in inner and _SECRET.search(inner)))
 
 
-def _secrets(url: str) -> list[str]:
-    """All that a message could quote of the passwords, the longest first."""
-    found: set[str] = set()
-    user = _USER.search(url)
-    if user is not None:
-        whole = user[2].removesuffix("@")
-        found |= {whole, *re.split(r"[@:/?#]", whole)}
-    found |= {each[2] for each in _PARAMETER.finditer(url) if HIDDEN in _hide_value(each)}
-    found |= {unquote(each) for each in found}
-    return sorted(found - {""}, key=len, reverse=True)
+def _joined(parts: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """In order, those that overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(parts):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        elif start < end:
+            joined.append((start, end))
+    return joined
+
+
+def _secrets(url: str) -> list[re.Pattern[str]]:
+    """All that a message could quote of the passwords, the longest first; what is short as a whole word alone."""
+    whole = {url[start:end] for start, end in _secret_parts(url)}
+    whole |= {decode(each) for each in whole for decode in (unquote, unquote_plus)}
+    pieces = whole | {piece for each in whole for piece in re.split(r"[@:/?#&;=\s'\"]", each)}
+    words = sorted(pieces - {""}, key=len, reverse=True)
+    return [re.compile(re.escape(each) if len(each) > 3 else rf"(?<!\w){re.escape(each)}(?!\w)") for each in words]
