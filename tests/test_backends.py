@@ -331,7 +331,8 @@ def test_float_dtype(dtype: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "dtype", ["float16", np.int32, "complex64", "double precision", object(), bool, None, "\ud800"]
+    "dtype",
+    ["float16", np.int32, "complex64", "double precision", object(), bool, None, "\ud800", 5000 * "9", "f4," * 3],
 )
 def test_float_dtype_refuses_the_others(dtype: object) -> None:
     """None too, which NumPy takes for float64."""

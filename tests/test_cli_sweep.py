@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import SEEDS, gpubp, refused, succeeds
+from command_line import SEEDS, gpubp, numbers_table, refused, succeeds
 
 from gpubp import Model, Range, read_table, sweep
 from gpubp.cli.space import DEFAULT, space_of
@@ -273,3 +273,12 @@ def test_an_ensemble_tells_what_it_had_to_replace(tmp_path: Path) -> None:
     notes = succeeds("predict", folder / "best.safetensors", holes, "--json").json["notes"]
     assert notes
     assert succeeds("predict", folder / "ensemble.safetensors", holes, "--json").json["notes"] == notes
+
+
+def test_a_sweep_that_fails_at_once_leaves_nothing(tmp_path: Path) -> None:
+    table, folder = numbers_table(tmp_path / "t.csv"), tmp_path / "runs"
+    common = ("sweep", table, "--grid", "hidden=2;3", "--set", "epochs=1", "--trials", 2, "-q", "-o", folder)
+    refused(tmp_path, *common, "--engine", "fast", words="Unknown engine")
+    refused(tmp_path, *common, "--engine", "array", "--ensemble", 2**63, words=("--ensemble", "10000"))
+    succeeds(*common, "--engine", "array")
+    refused(folder, *common, "--engine", "fast", words="Unknown engine")

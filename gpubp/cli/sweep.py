@@ -24,6 +24,7 @@ from gpubp.cli.sweep_outcome import parts, result
 from gpubp.cli.times import seconds_of
 from gpubp.errors import DataError, SettingsError
 from gpubp.files import is_there, make_folder, remove_planted, write_whole
+from gpubp.sweeping import MOST_MEMBERS
 
 if TYPE_CHECKING:
     from gpubp.ensemble import Ensemble
@@ -114,7 +115,10 @@ def sweep(
         typer.Option(metavar="TIME", show_default=False, help="End after this time with what is done: 90s, 10m or 2h."),
     ] = None,
     ensemble: Annotated[
-        int, typer.Option(min=0, help="Networks that answer together, chosen from the trials; 0 for none.")
+        int,
+        typer.Option(
+            min=0, max=MOST_MEMBERS, help="Networks that answer together, chosen from the trials; 0 for none."
+        ),
     ] = 10,
     seed: Annotated[int, typer.Option(help="Of all randomness: the same seed gives the same result.")] = 0,
     output: Annotated[

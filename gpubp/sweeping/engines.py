@@ -14,6 +14,7 @@ from gpubp.backends import Backend
 from gpubp.errors import SettingsError
 from gpubp.kernels.block import refusal as block_refusal
 from gpubp.sampling import RowSets
+from gpubp.schema import shown
 from gpubp.sweeping.job import Job, population_settings
 from gpubp.training import ENGINES
 from gpubp.training.choice import COMPILE_SECONDS, estimates
@@ -21,12 +22,16 @@ from gpubp.training.engine import Work, hyperparameters
 from gpubp.training.lane_engine import lane_kernel
 
 
+def check_engine(wanted: str) -> None:
+    if wanted not in ENGINES:
+        raise SettingsError(f"Unknown engine {shown(wanted)}: choose one of {', '.join(ENGINES)}.")
+
+
 class Engines:
     """The choices made so far; whoever comes later with the same key gets the same engine."""
 
     def __init__(self, backend: Backend, wanted: str = "auto") -> None:
-        if wanted not in ENGINES:
-            raise SettingsError(f"Unknown engine {wanted!r}: choose one of {', '.join(ENGINES)}.")
+        check_engine(wanted)
         self.backend, self.wanted = backend, wanted
         self.chosen: dict[Hashable, str] = {}
         self.compiled: set[Hashable] = set()  # block kernels that are paid for

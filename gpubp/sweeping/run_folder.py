@@ -38,6 +38,7 @@ class RunFolder:
         self.path = path
         self.lock = Lock(path / "sweep")
         self.meaning: Mapping[str, Any] = {}
+        self.new = False  # it has been described by this run, and nothing is kept yet that the description is of
 
     def open(self, meaning: Mapping[str, Any], resume: bool, seconds: float, tell: Callable[[str], None]) -> Ledger:
         """The ledger: of the sweep that was cut short, or an empty one. Nobody else may open it until `close`.
@@ -76,14 +77,21 @@ class RunFolder:
         else:
             shutil.rmtree(place, ignore_errors=True)
             self._describe(finished=False)
+            self.new = found is None
         return Ledger.open(place, seconds, tell)
 
     def finish(self) -> None:
         """Once its results are safe: the ledger is not needed any more."""
         self._describe(finished=True)
+        self.new = False
         shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
 
     def close(self) -> None:
+        """Of a sweep that ends before it has kept anything, no description stays."""
+        if self.new and not any((self.path / CHECKPOINT).glob("*.safetensors")):
+            with suppress(OSError):
+                (self.path / DESCRIPTION).unlink()
+        self.new = False
         self.lock.release()
 
     def _describe(self, finished: bool) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 from gpubp.ensemble import Ensemble, Members
 from gpubp.errors import SettingsError
 from gpubp.kernels.architecture import Architecture
+from gpubp.schema import shown
+from gpubp.sweeping import MOST_MEMBERS
 from gpubp.sweeping.data import TableData
 from gpubp.sweeping.refit import train_on_all
 from gpubp.sweeping.scoring import Metric
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 def ensemble(result: SweepResult, k: int, candidates: int) -> Ensemble:
     """See SweepResult.ensemble."""
     for what, value in (("k", k), ("candidates", candidates)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise SettingsError(f"{what} {value!r}: give a whole number, at least 1.")
+        if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= value <= MOST_MEMBERS:
+            raise SettingsError(f"{what} {shown(value)}: give a whole number from 1 to {MOST_MEMBERS}.")
     experiment = result.experiment
     _ = result.best  # or an error that says why there is none
     complete = [trial for trial in result.ranked if trial.status == result.best.status][:candidates]

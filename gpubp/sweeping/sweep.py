@@ -14,6 +14,7 @@ from gpubp.backends import Backend, get_backend
 from gpubp.errors import SettingsError
 from gpubp.population import check_seed
 from gpubp.sweeping.data import TableData, receive
+from gpubp.sweeping.engines import check_engine
 from gpubp.sweeping.experiment import Experiment, Watch
 from gpubp.sweeping.folds import splits_of
 from gpubp.sweeping.progress import progress_bar
@@ -78,6 +79,7 @@ def sweep(
         raise SettingsError("A sweep needs a search space, such as {'hidden': [(16,), (32, 32)]}.")
     chosen, plan, space = get_backend(backend), strategy_of(strategy), Space.of(space)
     check_seed(seed)
+    check_engine(engine)
     for what, value, kind in (("memory", memory, Integral), ("budget", budget, Real)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or not value > 0):
             raise SettingsError(f"{what} {value!r}: give a number above 0, or None.")
