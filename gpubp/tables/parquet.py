@@ -72,7 +72,7 @@ def _by_child(data: bytes, name: str) -> pl.DataFrame | None:
     if not python or getattr(sys, "frozen", False) or not re.match(r"(?i)python|pypy", os.path.basename(python)):
         return None  # an embedded or frozen Python, or another program that calls itself so
     home = os.path.dirname(os.path.dirname(os.path.abspath(pl.__file__)))
-    command = [python, "-I", "-c", CHILD, home, *(each for each in sys.path if os.path.isabs(each))]
+    command = [python, "-I", "-S", "-c", CHILD, home, *(each for each in sys.path if os.path.isabs(each))]
     seconds = SECONDS + SECONDS_PER_BYTE * len(data)
     try:
         with _nameless() as given, _nameless() as taken:
