@@ -75,6 +75,8 @@ def check_place(path: str | Path) -> None:
             raise DataError(
                 f"Cannot write {path}: the folder {folder} does not let you. Choose another place with --output."
             )
+    except DataError:  # which is a ValueError
+        raise
     except (OSError, ValueError) as error:  # a name that is too long, or a null character in it, for example
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"Cannot write {path}: {reason}. Choose another name with --output.") from error
@@ -113,6 +115,8 @@ def make_folder(path: Path) -> None:
     try:
         _refuse_links_of_others(path)
         path.mkdir(parents=True, exist_ok=True)
+    except DataError:  # which is a ValueError
+        raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"Cannot make the folder {path}: {reason}.") from error

@@ -239,11 +239,20 @@ def test_links_that_other_users_have_made_are_not_followed(shared: Path, victim:
         (shared / name).symlink_to(target)
         os.lchown(shared / name, 12345, 12345)
     for path in (shared / "m", shared / "folder" / "victim"):
-        with pytest.raises(DataError, match=r"is a link that another user \(uid 12345\)"):
+        with pytest.raises(DataError, match=r"is a link that another user \(uid 12345\)") as found:
             write_whole(path, b"content")
+        assert str(found.value).count("Cannot write") == 1
     with pytest.raises(DataError, match="is a link that another user"):
         make_folder(shared / "folder" / "new")
     untouched(victim)
     os.chown(shared, 12345, 12345)  # the folder's owner may lead whoever writes there
     write_whole(shared / "m", b"content")
     assert victim.read_bytes() == b"content"
+
+
+def test_messages_about_places_say_it_once(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "no" / "m"):
+        with pytest.raises(DataError) as found:
+            write_whole(path, b"content")
+        assert str(found.value).count("Cannot write") == 1
+        assert ".." not in str(found.value)

@@ -269,6 +269,8 @@ def _check_folder(folder: Path) -> None:
         if is_there(folder) and not folder.is_dir():
             raise DataError(f"--output {folder}: that is a file; name a folder.")
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    except DataError:  # which is a ValueError
+        raise
     except (OSError, ValueError) as error:  # a name that is too long, for example
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"--output {folder}: {reason}. Choose another place.") from None
