@@ -26,7 +26,8 @@ class Range:
     def __post_init__(self) -> None:
         for name in ("low", "high"):  # NumPy's numbers as Python's: a space's words do not depend on which they were
             bound = getattr(self, name)
-            object.__setattr__(self, name, bound.item() if getattr(bound, "ndim", None) == 0 else bound)
+            if isinstance(bound, Real) and hasattr(bound, "item"):
+                object.__setattr__(self, name, bound.item())
         for bound in (self.low, self.high):
             if isinstance(bound, bool) or not isinstance(bound, Real) or not -LARGEST <= bound <= LARGEST:
                 raise SettingsError(
