@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.ensemble import BaggingClassifier
 
 from gpubp import MLPClassifier, MLPRegressor, Recipe, sweep
 from gpubp.errors import SettingsError
@@ -157,6 +160,59 @@ def test_what_a_sweep_has_not_is_refused() -> None:
         clone(found).set_params(n_members=2, class_weight="balanced").fit(X, THREE)
     with pytest.raises(ValueError, match="The 'solver' parameter"):
         clone(found).set_params(solver="lbfgs").fit(X, THREE)
+
+
+@pytest.fixture(scope="module")
+def refitted() -> SweptClassifier:
+    found: SweptClassifier = sweep(X, THREE, BASE, n_trials=1, cv=2, engine="array").refit()
+    return found
+
+
+def test_a_refit_shows_what_is_not_the_default(refitted: SweptClassifier) -> None:
+    shown = repr(refitted)
+    assert "dropout" not in shown
+    assert "..." not in shown
+    again = eval(shown, {"SweptClassifier": SweptClassifier, "inf": np.inf})
+    assert same(refitted, again.fit(X, THREE))
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, lambda X, columns: pl.DataFrame(X, schema=columns)])
+def test_a_refit_learns_the_names_of_a_frame(refitted: SweptClassifier, frame: Any) -> None:
+    names = [f"x{i}" for i in range(X.shape[1])]
+    found = clone(refitted).fit(frame(X, columns=names), THREE)
+    assert found.feature_names_in_.tolist() == names
+    assert same(refitted, found)
+    assert_array_equal(found.predict(frame(X, columns=names)), refitted.predict(X))
+    with pytest.raises(ValueError, match="feature names should match"):
+        found.predict(frame(X, columns=names[::-1]))
+    assert not hasattr(found.fit(X, THREE), "feature_names_in_")
+
+
+def test_a_refit_refuses_data_in_the_estimators_words(refitted: SweptClassifier) -> None:
+    for features, y, message in (
+        (X[:, 0], THREE, "Expected 2D array, got 1D array instead"),
+        (X, None, "requires y to be passed, but the target y is None"),
+        (X[:, :0], THREE, r"0 feature\(s\)"),
+        (X, np.zeros(len(X), dtype=int), "y has one class only, 0; there"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            clone(refitted).fit(features, y)
+
+
+def test_a_refit_serves_in_scikit_learns_ensembles(refitted: SweptClassifier) -> None:
+    bag = BaggingClassifier(refitted, 2, random_state=0).fit(X, THREE)  # without sample weights, by drawn rows
+    assert bag.score(X, THREE) == bag.fit(X, THREE).score(X, THREE)
+
+
+def test_swept_estimators_have_usable_defaults() -> None:
+    common = {"max_iter": 2, "engine": "array"}
+    one = SweptClassifier((3,), **common)
+    assert (one.batch_size, one.random_state) == ("auto", None)
+    assert not same(clone(one).fit(X, THREE), clone(one).fit(X, THREE))  # another seed for each fit
+    assert same(*(clone(one).set_params(random_state=np.random.RandomState(1)).fit(X, THREE) for _ in range(2)))
+    assert SweptRegressor(hidden_layer_sizes=(3,), **common).fit(X, VALUES).batch_size == "auto"
+    with pytest.raises(TypeError, match="unexpected keyword argument 'hidden'"):
+        SweptClassifier(hidden=(3,))
 
 
 def test_a_refit_goes_on_by_pieces() -> None:

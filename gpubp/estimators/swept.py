@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import Parameter, Signature, signature
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -25,11 +26,20 @@ OWN = {
 }
 """Parameters beyond those of MLPClassifier and MLPRegressor, and what they may be."""
 
+DEFAULTS = {
+    "scale": "standard",
+    "initializer": "auto",
+    "schedule_options": None,
+    "decay": OPTIMIZERS["rmsprop"].hyperparameters["decay"],
+    "training_dtype": "float32",
+}
+"""What the parameters of `OWN` are where nothing else is said."""
+
 WIDER = {
     "solver": [StrOptions({"rmsprop", *STOCHASTIC_SOLVERS})],
     "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", "step", *FULL_LENGTH_SCHEDULES})],
-    "batch_size": [Interval(Integral, 1, None, closed="left"), None],
-    "random_state": [Interval(Integral, 0, 2**64 - 1, closed="both")],
+    "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left"), None],
+    "random_state": ["random_state", Interval(Integral, 0, 2**64 - 1, closed="both")],
 }
 """Parameters that a sweep gives other values to."""
 
@@ -38,53 +48,45 @@ NOT_THEIRS = ("verbose", "warm_start", "callbacks", "progress", "n_members", "bo
 
 
 class _Swept(MLP):
-    """What both have in common: `fit` as in a sweep, and all else as their parents have it.
+    """What both have in common: `fit` as in a sweep, and all else as their parents have it."""
 
-    scale: of the inputs, as in a sweep; the scaling goes into the first layer's weights. A regressor's targets are
-    standardised, unless its loss is poisson. initializer: of the weights. solver, learning_rate: rmsprop, with decay
-    and epsilon, and step, too. schedule_options: of learning_rate, by the names of `Settings`; every schedule goes with
-    every solver. batch_size None: all rows. early_stopping: by the validation loss. n_iter_no_change and tol count with
-    early_stopping alone. Two classes have two outputs in training, and become one logistic output.
-    """
+    _parent: ClassVar[type[MLP]]
+    _signature: ClassVar[Signature]
 
-    def __init__(
-        self,
-        *,
-        scale: str = "standard",
-        initializer: str = "auto",
-        schedule_options: dict[str, float] | None = None,
-        decay: float = OPTIMIZERS["rmsprop"].hyperparameters["decay"],
-        training_dtype: str = "float32",
-        **parameters: Any,
-    ) -> None:
-        self.scale = scale
-        self.initializer = initializer
-        self.schedule_options = schedule_options
-        self.decay = decay
-        self.training_dtype = training_dtype
-        super().__init__(**parameters)
+    def __init_subclass__(cls) -> None:
+        """Name every parameter in the signature of the kind's __init__, where repr, help and `clone` look for them."""
+        cls._parent = next(kind for kind in (MLPClassifier, MLPRegressor) if issubclass(cls, kind))
+        cls._parameter_constraints = {**cls._parent._parameter_constraints, **WIDER, **OWN}
+        more = [Parameter(name, Parameter.KEYWORD_ONLY, default=value) for name, value in DEFAULTS.items()]
+        cls._signature = Signature([*signature(cls._parent.__init__).parameters.values(), *more])
 
-    @classmethod
-    def _get_param_names(cls) -> list[str]:
-        parent = next(kind for kind in (MLPClassifier, MLPRegressor) if issubclass(cls, kind))
-        return sorted([*parent._get_param_names(), *OWN])
+        def __init__(self: Any, *given: Any, **named: Any) -> None:
+            found = self._signature.bind(self, *given, **named)
+            found.apply_defaults()
+            for name in self._get_param_names():
+                setattr(self, name, found.arguments[name])
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Train on X and y as the sweep's refit does: with the same parameters and data, the same network.
+        __init__.__signature__ = cls._signature  # type: ignore[attr-defined]
+        cls.__init__ = __init__  # type: ignore[method-assign]
 
-        Raises SettingsError for sample_weight and for parameters that a sweep has no counterpart of.
+    def fit(self, X: Any, y: Any, *others: Any, **named: Any) -> Any:
+        """Train on X (N, I) and y (N,) or (N, O) as the sweep's refit does: with the same parameters and data, the same
+        network.
+
+        It takes no sample_weight, so that scikit-learn's bagging draws rows. Raises SettingsError where one is given,
+        and for parameters that a sweep has no counterpart of.
         """
         from gpubp.sweeping.refit import fit_again
 
         self._validate_params()
-        defaults = next(kind for kind in (MLPClassifier, MLPRegressor) if isinstance(self, kind))()
-        odd = [name for name in NOT_THEIRS if getattr(self, name, None) != getattr(defaults, name, None)]
-        if sample_weight is not None:
-            odd.append("sample_weight")
+        defaults = self._signature.parameters
+        odd = [name for name in NOT_THEIRS if name in defaults and getattr(self, name) != defaults[name].default]
+        if others or named:
+            odd.append(", ".join(named) or "sample_weight")
         if odd:
             raise SettingsError(
                 f"{type(self).__name__} trains as a sweep does, which knows no {', '.join(odd)}: leave them at their "
-                f"defaults, or take {type(defaults).__name__}."
+                f"defaults, or take {self._parent.__name__}."
             )
         fit_again(self, X, y)
         return self
@@ -94,7 +96,8 @@ class _Swept(MLP):
         parameters = self.__dict__
         own = {name: parameters[name] for name in ("random_state", "batch_size")}
         try:
-            parameters["random_state"] = None if own["random_state"] is None else own["random_state"] % 2**32
+            if isinstance(own["random_state"], Integral):
+                parameters["random_state"] = int(own["random_state"]) % 2**32
             parameters["batch_size"] = "auto" if own["batch_size"] is None else own["batch_size"]
             return super()._fit(X, y, sample_weight, incremental)
         finally:
@@ -102,12 +105,37 @@ class _Swept(MLP):
 
 
 class SweptClassifier(_Swept, MLPClassifier):
-    """An MLPClassifier that a sweep's `refit` gives (see `_Swept` for its parameters)."""
+    """An MLPClassifier that a sweep's `refit` gives, and whose `fit` trains as the sweep did.
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**MLPClassifier._parameter_constraints, **WIDER, **OWN}
+    Its parameters are those of MLPClassifier, and:
+
+    Parameters
+    ----------
+    scale : {"standard", "minmax", "none"}, default="standard"
+        How the inputs are scaled for the training. The scaling then goes into coefs_[0], which take X as it is.
+    initializer : str, default="auto"
+        Of the weights, by the names of sweeps.
+    solver, learning_rate : str
+        rmsprop (with decay and epsilon) and step, too; every schedule goes with every solver.
+    schedule_options : dict or None, default=None
+        Options of learning_rate, by the names of `gpubp.Settings`.
+    decay : float, default=0.99
+        For rmsprop.
+    training_dtype : {"float32", "float64"}, default="float32"
+        Of the training; predictions are in float64, or in dtype.
+    batch_size : int, "auto" or None
+        None: all rows make one batch.
+    early_stopping : bool
+        By the loss on validation_fraction of the rows, with n_iter_no_change and tol; without it the training has
+        max_iter epochs, whatever these are.
+
+    With two classes it trains two outputs, which become the one logistic output of MLPClassifier.
+    """
 
 
 class SweptRegressor(_Swept, MLPRegressor):
-    """An MLPRegressor that a sweep's `refit` gives (see `_Swept` for its parameters)."""
+    """An MLPRegressor that a sweep's `refit` gives, and whose `fit` trains as the sweep did.
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**MLPRegressor._parameter_constraints, **WIDER, **OWN}
+    Its parameters are those of MLPRegressor, and those that SweptClassifier has beyond MLPClassifier. For the training
+    y is standardised, unless the loss is poisson; this, too, goes into coefs_ and intercepts_.
+    """

@@ -23,7 +23,9 @@ from gpubp.sweeping.job import Job, Sheet
 
 def why_alone(mlp: Any) -> str | None:
     """Why this estimator has to be fitted by itself; None where it can train in a population."""
-    if not isinstance(mlp, MLP) or type(mlp).fit is not MLP.fit:
+    if isinstance(mlp, MLP) and type(mlp).fit is not MLP.fit:
+        return f"{type(mlp).__name__} has a fit of its own"
+    if not isinstance(mlp, MLP):
         return f"{type(mlp).__name__} is no MLPClassifier or MLPRegressor of gpubp's"
     if mlp.solver not in STOCHASTIC_SOLVERS:
         return f"the solver {mlp.solver} does not train in populations"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from gpubp.backends import get_backend
 from gpubp.errors import DivergenceError, SettingsError
@@ -100,12 +102,21 @@ def estimator_of(chosen: Configuration, cohort: Cohort, experiment: Experiment, 
 
 
 def fit_again(estimator: Any, X: Any, y: Any) -> None:
-    """What `refit` does with an experiment, with an estimator's parameters and other data."""
+    """What `refit` does with an experiment, with an estimator's parameters and other data, received as by `fit`."""
+    from gpubp.estimators.inputs import receive_training
+    from gpubp.estimators.parameters import batch_rows
     from gpubp.estimators.places import to_host
 
-    task = "classification" if hasattr(estimator, "label_smoothing") else "regression"
-    data = ArrayData.of(to_host(X), to_host(y), task)
-    recipe = recipe_of_parameters(estimator.get_params(deep=False), task)
+    task = "regression" if estimator._numeric_targets else "classification"
+    with in_turn():
+        inputs, y = receive_training(estimator, X, y, reset=True, numeric=estimator._numeric_targets)
+    data = ArrayData.of(to_host(inputs.dense(np.float64)), y, task)
+    parameters = estimator.get_params(deep=False)
+    if parameters["batch_size"] == "auto":
+        parameters["batch_size"] = batch_rows(estimator, data.n_rows)
+    if not isinstance(parameters["random_state"], Integral):  # None or a generator: another one for each fit
+        parameters["random_state"] = check_random_state(parameters["random_state"]).randint(2**32, dtype=np.int64)
+    recipe = recipe_of_parameters(parameters, task)
     every = np.arange(data.n_rows)
     experiment = Experiment(
         data,
@@ -150,7 +161,7 @@ def _keep_network(found: Any, chosen: Configuration, cohort: Cohort, data: Array
             found.out_activation_ = "logistic"
     else:
         found.out_activation_ = {"identity": "identity", "exponential": "exp"}[shape.output_activation]
-    for name in ("_state", "_plateau", "_seed", "feature_names_in_"):  # of a fit before
+    for name in ("_state", "_plateau", "_seed"):  # of a fit before
         vars(found).pop(name, None)
     found.coefs_, found.intercepts_ = coefs, intercepts
     found.n_features_in_, found.n_layers_ = shape.n_inputs, len(shape.sizes)
