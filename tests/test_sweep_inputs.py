@@ -9,11 +9,13 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
+from sklearn.inspection import permutation_importance
 from sklearn.metrics import accuracy_score, get_scorer, make_scorer
 from sklearn.model_selection import GroupKFold, KFold
+from sklearn.utils.validation import check_is_fitted
 
 from gpubp import MLPClassifier, MLPRegressor, SweepResult, sweep
-from gpubp.errors import SettingsError
+from gpubp.errors import DataError, SettingsError
 from gpubp.tables import Table
 
 RNG = np.random.default_rng(5)
@@ -80,6 +82,7 @@ BAD: dict[str, tuple[Any, Any, str]] = {
     "no labels": (X, VALUES, "Unknown label type"),
     "too few": (X, LABELS[:9], "inconsistent numbers of samples"),
     "complex": (X + 1j, LABELS, "Complex data not supported"),
+    "complex, sparse": (sp.csr_array(X + 1j), LABELS, "Complex data not supported"),
     "X NaN": (with_one(X, (1, 1), None), LABELS, "Input X contains NaN"),
     "X infinity": (with_one(X, (1, 1), np.inf).astype(float), LABELS, "Input X contains infinity"),
     "sparse NaN": (sp.csr_array(with_one(X, (1, 1), np.nan).astype(float)), LABELS, "Input X contains NaN"),
@@ -236,9 +239,25 @@ def test_a_metric_that_changes_its_rows_is_answered_for_what_they_are_now() -> N
     np.testing.assert_array_equal(X[:, 0] > 0, YES)  # the caller's table is as it was
 
 
+def test_a_metric_may_use_scikit_learns_inspections_and_return_its_number_in_an_array() -> None:
+    def metric(estimator: Any, rows: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        check_is_fitted(estimator)
+        found = permutation_importance(estimator, rows, truth, n_repeats=1, random_state=0)
+        return np.array([found.importances_mean[0]])
+
+    assert np.isfinite(sweep(X, YES, SPACE, metric=metric, **ONE).best.score)
+
+
+def test_labels_of_bytes_are_refused_at_once() -> None:
+    for labels in (LABELS.astype(bytes), LABELS.astype(bytes).astype(object)):
+        with pytest.raises(DataError, match="bytes are not supported"):
+            sweep(X, labels, SPACE, **ONE)
+
+
 @pytest.mark.parametrize(
     ("metric", "message"),
     [
+        (lambda estimator, rows, truth: estimator.fit(rows, truth), "asks the network to be trained again"),
         (
             lambda estimator, rows, truth: float(estimator.coefs_[0].sum()),
             "has predict, score, .* and no coefs_: sweep",

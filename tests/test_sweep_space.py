@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,6 +91,7 @@ def test_a_finite_space_is_drawn_without_repetition() -> None:
         ("learning_rate", np.geomspace(1e-3, 1, 4, dtype=np.float32), np.geomspace(1e-3, 1, 4, dtype="f4").tolist()),
         ("learning_rate", [np.float64(0.1), np.float32(0.5), 1], [0.1, 0.5, 1]),
         ("learning_rate", pd.Series([0.1, 0.01]), [0.1, 0.01]),
+        ("learning_rate", pl.Series([0.1, 0.01]), [0.1, 0.01]),
         ("learning_rate", np.float64(0.1), [0.1]),
         ("learning_rate", np.array(0.1), [0.1]),
         ("epochs", np.array([5, 9]), [5, 9]),

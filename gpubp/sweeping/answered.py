@@ -23,6 +23,10 @@ class Answered(BaseEstimator):
     def __init__(self, predictions: np.ndarray, known: Callable[[], Any] | None, respond: Respond | None) -> None:
         self.predictions, self.known, self.respond = predictions, known, respond
 
+    def fit(self, *_: Any, **__: Any) -> Any:
+        """Refused; there only because scikit-learn's inspections look for it."""
+        raise SettingsError("it asks the network to be trained again: sweep(…).refit() gives one that can be.")
+
     def _predictions(self, X: Any) -> np.ndarray:
         if self.known is None or same_rows(X, self.known()):
             return self.predictions

@@ -105,6 +105,8 @@ class ArrayData:
     def _of_labels(cls, X: np.ndarray, labels: np.ndarray, given: Any) -> ArrayData:
         if labels.ndim != 1:
             raise DataError(f"Labels of shape {labels.shape}: a sweep takes one label for each row.")
+        if labels.dtype.kind == "S" or isinstance(labels.flat[0], bytes):
+            raise DataError("Labels that are bytes are not supported: give them as text, or as whole numbers.")
         if labels.dtype.kind == "f" and (labels != np.round(labels)).any():
             place = int(np.argmax(labels != np.round(labels)))
             raise DataError(
@@ -116,7 +118,7 @@ class ArrayData:
         except TypeError:
             raise DataError("y mixes labels that cannot be sorted, such as text and numbers.") from None
         if len(classes) < 2:
-            raise DataError(f"y has one class only, {quoted(classes[0])}; there is nothing to tell apart.")
+            raise DataError(f"y has one class only, {quoted(classes.tolist()[0])}; there is nothing to tell apart.")
         return cls(X, labels, "classification", classes, index.astype(np.int64), given)
 
     @property
@@ -311,17 +313,18 @@ def _is_sparse(X: Any) -> bool:
     return hasattr(X, "toarray") and hasattr(X, "tocsr")
 
 
-def _refuse_complex(name: str, values: np.ndarray) -> None:
+def _refuse_complex(name: str, values: Any) -> None:
     if values.dtype.kind == "c":
         raise DataError(f"Complex data not supported: {name} has the type {values.dtype}.")
 
 
 def _numbers(X: Any) -> np.ndarray:
+    if _is_sparse(X) or isinstance(X, np.ndarray):
+        _refuse_complex("X", X)
     if _is_sparse(X):
         from gpubp.estimators.inputs import Inputs
 
         X = Inputs(X, on_device=False).dense(np.float64)
-    _refuse_complex("X", X if isinstance(X, np.ndarray) else np.empty(0))
     try:
         found = np.asarray(X, dtype=np.float64)
     except (TypeError, ValueError):

@@ -60,15 +60,15 @@ def as_value(name: str, value: Any) -> Any:
 
 
 def choices_of(given: Any) -> list[Any]:
-    """What a list of choices may come as: a list, an array (its first axis), a range, or pandas' columns of values.
+    """What a list of choices may come as: a list, an array (its first axis), a range, or a series of pandas or polars.
     Anything else is one value; so is a tuple.
     """
     if isinstance(given, (list, range)):
         return list(given)
-    if isinstance(given, (str, bytes, tuple)) or not hasattr(given, "tolist") or np.ndim(given) == 0:
+    convert = getattr(given, "tolist", None) or getattr(given, "to_list", None)
+    if isinstance(given, (str, bytes, tuple)) or convert is None or np.ndim(given) == 0:
         return [given]
-    listed: list[Any] = list(given.tolist())
-    return listed
+    return list(convert())
 
 
 def check_value(name: str, value: Any) -> None:

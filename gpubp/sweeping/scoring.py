@@ -83,9 +83,8 @@ class Metric:
         # scikit-learn's own scorers hand the estimator the very rows; others may have changed theirs in place.
         known = (lambda: self.data.features(test)) if self.looks_at_rows else None
         try:
-            found = float(
-                self.scorer(answered(self.data, predictions, known, respond), features, self.data.truth[test])
-            )
+            given = self.scorer(answered(self.data, predictions, known, respond), features, self.data.truth[test])
+            found = float(given.item() if isinstance(given, np.ndarray) else given)
         except (TypeError, ValueError, AttributeError) as error:
             raise SettingsError(f"The metric {self.name} cannot score these predictions: {error}") from error
         if np.isnan(found):
