@@ -254,6 +254,23 @@ def test_labels_of_bytes_are_refused_at_once() -> None:
             sweep(X, labels, SPACE, **ONE)
 
 
+@pytest.mark.parametrize("y", [YES, VALUES])
+def test_a_metric_that_changes_its_answers_changes_them_for_itself_alone(y: np.ndarray) -> None:
+    def metric(estimator: Any, rows: np.ndarray, truth: np.ndarray) -> float:
+        score = float(estimator.score(rows, truth))
+        for name in ("predict", "predict_proba"):
+            if hasattr(type(estimator), name):
+                getattr(estimator, name)(rows)[:] = 0
+        assert estimator.score(rows, truth) == score
+        return score
+
+    result = sweep(X, y, SPACE, metric=metric, **ONE)
+    assert result.best.score == sweep(X, y, SPACE, **ONE).best.score
+    assert result.ensemble(1).description["best_single_score"] == sweep(X, y, SPACE, **ONE).ensemble(1).description[
+        "best_single_score"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("metric", "message"),
     [

@@ -29,7 +29,7 @@ class Answered(BaseEstimator):
 
     def _predictions(self, X: Any) -> np.ndarray:
         if self.known is None or same_rows(X, self.known()):
-            return self.predictions
+            return self.predictions.copy()  # a metric may write into what it is given
         if self.respond is None:
             raise SettingsError(
                 "it asks for predictions for other rows than those that it is given, and these predictions (a "
