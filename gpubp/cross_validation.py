@@ -111,7 +111,7 @@ def cross_validate(
     refuse_divergence(history, [f"fold {f % folds + 1} of repeat {f // folds + 1}" for f in range(len(parts))])
     fold_scores, baseline_scores = [], []
     for fold, (part, test) in enumerate(zip(parts, test_rows, strict=True)):
-        held_out = Table(table.frame[test], table.source, table.has_header)
+        held_out = table.take(test)
         outputs = chosen.to_host(population.take([fold]).predict(part.X[test]))[0].astype(np.float64)
         fold_scores.append(score(to_prediction(outputs, part.target, ()), part.target, held_out))
         constant = np.tile(_constant_output(part, labels), (len(test), 1))

@@ -118,7 +118,7 @@ def train_ensemble(
     )
     report = None
     if made.validation is not None:
-        held_out = Table(table.frame[made.validation], table.source, table.has_header)
+        held_out = table.take(made.validation)
         answer = ensemble.answer(held_out, population.backend)
         report = score(Prediction(answer.values, answer.probabilities, ()), goal, held_out)
     n_validation = 0 if made.validation is None else len(made.validation)

@@ -76,7 +76,7 @@ def train_model(
     if setup.validation is not None:
         held = setup.validation
         outputs = population.backend.to_host(population.predict(setup.X[held]))[0].astype(np.float64)
-        held_out = Table(table.frame[held], table.source, table.has_header)
+        held_out = table.take(held)
         report = score(to_prediction(outputs, goal, ()), goal, held_out)
     model = Model(
         population.architecture,

@@ -132,6 +132,35 @@ def fork(report):
 assert fit_lbfgs(callback=fork) == here
 assert said == [repr((1, here, True))]
 """,
+    "with tables that its parent has read: what needs polars's threads says so, and all else works": """
+import pathlib, tempfile, gpubp
+folder = pathlib.Path(tempfile.mkdtemp())
+rows = [f"{a},{b},{'xyz'[a % 3]},{a * b % 7}" for a in range(20) for b in range(5)]
+(folder / "t.csv").write_text("\\n".join(["a,b,c,d", *rows]))
+table = gpubp.read_table(folder / "t.csv")
+recipe = gpubp.Recipe(hidden=(2,), epochs=2, early_stopping=2)
+space = {"hidden": [(2,)], "epochs": 2}
+calls = [
+    lambda: gpubp.cross_validate(table, "c", recipe, folds=2, engine="array").fold_scores,
+    lambda: gpubp.train_model(table, "d", recipe, engine="array").history.training_loss.tolist(),
+    lambda: gpubp.train_ensemble(table, "c", recipe, members=2, engine="array").history.training_loss.tolist(),
+    lambda: gpubp.sweep(table, "c", space, n_trials=1, cv=2, engine="array").best.score,
+    lambda: gpubp.sweep(table.frame, "d", space, n_trials=1, cv=2, engine="array").best.score,
+]
+for call in calls:
+    assert in_child(call) == repr(call())
+for refused in (lambda: gpubp.read_table(folder / "t.csv"),
+                lambda: gpubp.sweep(table, "c", space, n_trials=1, cv=2, engine="array", folder=folder / "sweep")):
+    assert "polars does not work in a forked process" in in_child(refused)
+    assert "polars does not work in a forked process" in eval(in_child(lambda: in_child(refused)))
+""",
+    "before its parent has read any table": """
+import pathlib, tempfile, gpubp.tables
+file = pathlib.Path(tempfile.mkdtemp(), "t.csv")
+file.write_text("a,b\\n1,2\\n3,4")
+assert in_child(lambda: gpubp.read_table(file).rows) == "2"
+assert in_child(lambda: in_child(lambda: gpubp.read_table(file).rows)) == repr("2")
+""",
 }
 
 

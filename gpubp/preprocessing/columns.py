@@ -84,10 +84,13 @@ def canonical(values: pl.Series) -> pl.Series:
     """
     import polars as pl
 
+    from gpubp.tables.forks import require_polars
+
     numbers = values.cast(pl.Float64, strict=False)
     texts = values.cast(pl.String)
     if values.dtype == pl.Int64 or numbers.null_count() == len(values):
         return texts
+    require_polars("a column of numbers and text")
     whole = numbers.is_finite() & (numbers == numbers.round()) & (numbers.abs() < 2.0**53)
     frame = pl.DataFrame({"text": texts, "number": numbers, "whole": whole})
     spelled = pl.when("whole").then(pl.col("number").cast(pl.Int64, strict=False).cast(pl.String))
@@ -137,6 +140,8 @@ def refuse_stray_text(table: Table, name: str) -> None:
     """
     import polars as pl
 
+    from gpubp.tables.forks import require_polars
+
     series = table.frame[name].drop_nulls()
     if series.dtype != pl.String:
         return
@@ -144,6 +149,7 @@ def refuse_stray_text(table: Table, name: str) -> None:
     texts = series.filter(numbers.is_null())
     if 2 * len(texts) >= len(series) or not len(texts):
         return
+    require_polars(table.source)
     if series.n_unique() <= CODES and texts.value_counts()["count"].min() >= 2:  # type: ignore[operator]
         return
     row = _first_text(table.frame[name])

@@ -151,7 +151,7 @@ def _task_of(table: Table, column: str) -> str:
     series = table.frame[column]
     if not series.dtype.is_numeric():
         return "classification"
-    distinct = series.n_unique()
+    distinct = len(np.unique(series.to_numpy()))
     whole = bool((series == series.round()).all()) if series.dtype.is_float() else True
     return "classification" if whole and distinct <= CODES and 2 * distinct < table.rows else "regression"
 

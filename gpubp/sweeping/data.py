@@ -17,6 +17,7 @@ from gpubp.preprocessing.scaling import offset_and_scale
 from gpubp.preprocessing.target import TASKS
 from gpubp.sweeping.job import Sheet
 from gpubp.tables import Table, find_column
+from gpubp.tables.table import rows_of, without_column
 
 
 class Data(Protocol):
@@ -201,10 +202,7 @@ class TableData:
             found.truth = found.classes[found.index]
         found.notes = found.preprocessing("none", np.arange(table.rows)).notes
         found.given = table.frame if frame is None else frame
-        named = [column for column in found.given.columns if str(column) == name]
-        if named:
-            iloc = hasattr(found.given, "iloc")
-            found.given = found.given.drop(columns=named) if iloc else found.given.drop(named)
+        found.given = without_column(found.given, name)
         return found
 
     @property
@@ -227,7 +225,7 @@ class TableData:
     def features(self, rows: np.ndarray | None = None) -> Any:
         if rows is None:
             return self.given
-        return self.given.iloc[rows] if hasattr(self.given, "iloc") else self.given[rows]
+        return self.given.iloc[rows] if hasattr(self.given, "iloc") else rows_of(self.given, rows)
 
     def encoded(self, features: Any, scale: str, rows: np.ndarray) -> np.ndarray:
         if not isinstance(features, Table):

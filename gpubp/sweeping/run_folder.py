@@ -21,6 +21,7 @@ from gpubp.sweeping.data import ArrayData, TableData
 from gpubp.sweeping.folds import Split
 from gpubp.sweeping.ledger import Ledger
 from gpubp.sweeping.storage import masked_text
+from gpubp.tables.forks import require_polars
 from gpubp.training.checkpoint import digest, told_apart
 
 FORMAT = "gpubp sweep"
@@ -152,6 +153,7 @@ def meaning_of(data: ArrayData | TableData, splits: Sequence[Split], **others: A
 
     found: dict[str, Any] = {"gpubp": __version__, "task": data.task}
     if isinstance(data, TableData):
+        require_polars("a sweep's folder")
         content = data.table.frame.write_ipc(None, compression="uncompressed").getbuffer()
         found |= {"table": hashlib.sha256(content).hexdigest(), "target": data.name}
         found["categorical columns"] = list(data.categorical)

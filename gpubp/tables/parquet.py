@@ -18,6 +18,7 @@ from typing import IO
 import polars as pl
 
 from gpubp.errors import DataError
+from gpubp.tables.forks import require_polars
 
 MAGIC = b"PAR1"
 FAILED, WITHOUT_POLARS = 10, 11  # exit codes of the child
@@ -52,6 +53,7 @@ def read_parquet(data: bytes, name: str) -> pl.DataFrame:
     """
     if len(data) < 12 or not data.endswith((MAGIC, b"PARE")):
         raise unreadable(name, "it is cut short, or something else: its end is not that of a Parquet file.")
+    require_polars(name)
     found = _by_child(data, name)
     if found is None:
         try:

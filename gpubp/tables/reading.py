@@ -10,6 +10,7 @@ import polars as pl
 
 from gpubp.errors import DataError, SettingsError
 from gpubp.tables import records as splitting
+from gpubp.tables.forks import require_polars
 from gpubp.tables.parquet import read_parquet
 from gpubp.tables.table import Table, automatic_names, refuse_duplicates
 from gpubp.tables.values import has_header, typed
@@ -140,6 +141,7 @@ def _checked_text(data: bytes, name: str) -> bytes:
 def _parse(records: splitting.Records, name: str) -> pl.DataFrame:
     """All records as text, the header line included, parsed by polars."""
     width = records.width
+    require_polars(name)
     try:
         frame = pl.read_csv(
             records.body(),

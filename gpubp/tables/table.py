@@ -52,6 +52,10 @@ class Table:
                 "±1e30. Correct the value, or leave the field empty if it is unknown."
             )
 
+    def take(self, rows: np.ndarray) -> Table:
+        """These rows alone, which forget their lines."""
+        return Table(rows_of(self.frame, rows), self.source, self.has_header)
+
     @property
     def names(self) -> list[str]:
         return self.frame.columns
@@ -112,6 +116,21 @@ class Table:
         refuse_duplicates(used, source)
         columns = [_series(column, name, source) for column, name in zip(given, used, strict=True)]
         return cls(pl.DataFrame([_normalised(column, source) for column in columns]), source, names is not None)
+
+
+def rows_of(frame: pl.DataFrame, rows: np.ndarray) -> pl.DataFrame:
+    """Column by column, which unlike `frame[rows]` works in a forked process (forks.py)."""
+    return pl.DataFrame([column.gather(rows) for column in frame])
+
+
+def without_column(frame: Any, name: str) -> Any:
+    """A polars or pandas frame without the column that has this name as text, if there is one."""
+    named = [column for column in frame.columns if str(column) == name]
+    if not named:
+        return frame
+    if hasattr(frame, "iloc"):
+        return frame.drop(columns=named)
+    return pl.DataFrame([column for column in frame if column.name not in named])  # by this thread alone (forks.py)
 
 
 def find_column(table: Table, name_or_position: str | int | None = None) -> str:
@@ -192,7 +211,8 @@ def _normalised(column: pl.Series, source: str) -> pl.Series:
         wide = column.cast(pl.Int64, strict=False)  # unsigned 64-bit integers may not fit
         return wide if wide.null_count() == column.null_count() else column.cast(pl.Float64)
     if column.dtype.is_float() or column.dtype.is_decimal():
-        return column.cast(pl.Float64).fill_nan(None)
+        numbers = column.cast(pl.Float64)
+        return numbers.set(numbers.is_nan(), None)  # unlike fill_nan, by this thread alone (forks.py)
     if column.dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum):
         return column.cast(pl.String)
     raise DataError(
