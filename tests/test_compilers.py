@@ -14,8 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier, Event, Thread
 
+import numpy as np
 import pytest
 
+from gpubp import sweep
 from gpubp.backends import compiler_process, compilers, host_compiler
 from gpubp.backends.compiler_process import CompilerHangs, interrupt_compilers, run_compiler
 from gpubp.backends.host_compiler import HostLibrary, compile_library, find_compiler
@@ -249,6 +251,34 @@ def test_ctrl_c_in_a_sweep_ends_a_compiler_that_hangs(tmp_path: Path) -> None:
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             waiting.result(30)
+
+
+def test_ctrl_c_while_a_sweep_compiles_ends_it_with_what_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this thread, and in others."""
+    real = find_compiler()
+    assert real is not None
+    lines = f'case "$*" in *-DREAL*) touch {tmp_path}/begun; exec sleep 1000;; esac; exec {real.command[0]} "$@"'
+    monkeypatch.setenv("CXX", str(script(tmp_path / "slow", lines)))
+    handler, X = signal.getsignal(signal.SIGINT), np.arange(40.0).reshape(20, 2)
+    for engine, hidden in (("block", [(2,)]), ("lane", [(2,), (3,), (4,)])):
+        (tmp_path / "begun").unlink(missing_ok=True)
+
+        def interrupt() -> None:
+            while not (tmp_path / "begun").exists():
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        thread = Thread(target=interrupt)
+        thread.start()
+        space = {"hidden": hidden, "epochs": 2}
+        found = sweep(X, X[:, 0], space, strategy="grid", cv=2, engine=engine)
+        thread.join()
+        assert found.interrupted
+        assert found.ended_early
+        assert [trial.status for trial in found.trials] == ["unfinished"] * len(hidden)
+        assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_process_that_left_its_group_keeps_nobody_waiting(tmp_path: Path) -> None:

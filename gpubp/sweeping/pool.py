@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from gpubp.backends import Backend
+from gpubp.backends.compiler_process import CompilersInterrupted
 from gpubp.errors import BackendError
 from gpubp.sweeping.cohort import Cohort
 from gpubp.sweeping.engines import Engines
@@ -169,6 +170,9 @@ class Pool:
         try:
             keeper = CohortKeeper(cohort, self.guide, self.ledger, lambda: self.cohorts, ticks)
             trained = cohort.train(until, self.engine(cohort.jobs[0]), keeper)
+        except CompilersInterrupted:  # while its kernel was compiled
+            self.interrupted = True
+            return cohort
         except MemoryError as error:  # CuPy's OutOfMemoryError is one, too
             if len(cohort) == 1:
                 raise BackendError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gpubp.backends import Backend, get_backend
+from gpubp.backends.compiler_process import CompilersInterrupted
 from gpubp.errors import SettingsError
 from gpubp.population import check_seed
 from gpubp.sweeping.data import TableData, receive
@@ -128,9 +129,13 @@ def sweep(
             watch=[*watch, *bar],
             ledger=ledger,
         )
-        with Interruption() as interruption:
+        with Interruption(patience=0.0) as interruption:
             experiment.interruption = interruption
-            plan.run(experiment, space, count)
+            try:
+                plan.run(experiment, space, count)
+            except CompilersInterrupted:  # of a kernel that scores what was trained
+                experiment.interrupted = experiment.ended = True
+            experiment.interrupted |= interruption.requested
         if ledger is not None:
             ledger.flush()
     return SweepResult(
@@ -143,7 +148,7 @@ def sweep(
         seconds=time.perf_counter() - started,
         backend=chosen.name,
         ended_early=experiment.ended,
-        interrupted=experiment.interrupted or interruption.requested,
+        interrupted=experiment.interrupted,
         notes=data.notes if isinstance(data, TableData) else (),
         experiment=experiment,
         folder=run,

@@ -77,13 +77,14 @@ class Interruption:
     called, and so is the one of an Interruption around this. Where SIGINT is ignored, kills the process or has a
     handler that is not Python's, and in any thread but the main one, it is left as it is.
 
-    Other threads may be compiling kernels: the first Ctrl-C ends compilers that take unusually long, the second all,
-    and the threads that wait for them get a KeyboardInterrupt.
+    Kernels may be compiled meanwhile, in this thread or others: the first Ctrl-C ends compilers that have run for
+    `patience` seconds, the second all, and the threads that wait for them get CompilersInterrupted.
 
     A Ctrl-C that comes when nobody looks at `requested` any more is raised on leaving.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = LONG_COMPILATION) -> None:
+        self.patience = patience
         self._requested = self._noticed = self._active = False
         self._scope: CancelScope | None = None
         self._previous: Callable[[int, FrameType | None], Any] | None = None
@@ -102,25 +103,25 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         self._scope = _scope.get()
-        if self._scope is not None:
-            self._scope.count(1)
         previous = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is threading.main_thread() and callable(previous):
             self._previous, self._active = previous, True
             with suppress(ValueError):  # in an interpreter that is not the main one
                 signal.signal(signal.SIGINT, self._handler)
+        if self._scope is not None:
+            self._scope.count(1)  # last, and taken back first: while Ctrl-C only makes a request
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            if self._scope is not None:
+                self._scope.count(-1)
             self._active = False
         finally:
             if self._previous is not None and signal.getsignal(signal.SIGINT) is self._handler:
                 signal.signal(signal.SIGINT, self._previous)
-            if self._scope is not None:
-                self._scope.count(-1)
         unheard = self._requested and not self._noticed and not _is_ours(self._previous)
         if kind is None and (unheard or (self._scope is not None and self.requested)):
             raise KeyboardInterrupt
@@ -132,7 +133,7 @@ class Interruption:
             return
         from gpubp.backends.compiler_process import interrupt_compilers
 
-        interrupt_compilers(0.0 if self._requested else LONG_COMPILATION)
+        interrupt_compilers(0.0 if self._requested else self.patience)
         again, self._requested = self._requested, True
         if again or _is_ours(self._previous):
             self._previous(number, frame)
