@@ -10,7 +10,7 @@ import pytest
 import typer
 from command_line import gpubp, succeeds
 
-from gpubp.cli.app import app
+from gpubp.cli.commands import app
 from gpubp.cli.groups import grouped
 from gpubp.cli.options import RecipeOptions
 from gpubp.cli.output import clean, plain

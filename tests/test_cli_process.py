@@ -245,6 +245,21 @@ def test_ctrl_c_outside_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (outcome.code, outcome.out, outcome.err) == (130, "", "Interrupted.\n")
 
 
+@pytest.mark.parametrize("module", ["typer", "gpubp.cli.train", "gpubp.cli.output"])
+def test_ctrl_c_while_the_program_starts(module: str) -> None:
+    code = (
+        "import signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {module!r}: signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from gpubp.cli.app import main\n"
+        "sys.exit(main(['--version']))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "Interrupted.\n")
+
+
 def test_help_is_light() -> None:
     """No array library, no table reader: what makes `gpubp --help` start fast."""
     code = (

@@ -19,7 +19,8 @@ import typer
 
 from fuzzing import corpus
 from fuzzing.mutations import arrays_changed, bytes_changed, document_changed, toml_changed
-from gpubp.cli.app import app, main
+from gpubp.cli.app import main
+from gpubp.cli.commands import app
 from gpubp.cli.space import space_of
 from gpubp.errors import GpubpError
 from gpubp.estimators.files import load, save

@@ -1,0 +1,133 @@
+"""The command `gpubp`: its subcommands, and what becomes of errors.
+
+Exit codes: 0; 1 for a failed self-test of `doctor`, and for defects, with a traceback; 2 for whatever the user can
+mend, as one message on standard error; 130 when interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from gpubp.cli.cache import cache
+from gpubp.cli.case_study import case_study
+from gpubp.cli.cross_validate import cross_validate
+from gpubp.cli.doctor import doctor
+from gpubp.cli.evaluate import evaluate
+from gpubp.cli.explain import explain
+from gpubp.cli.groups import grouped
+from gpubp.cli.output import (
+    ClosedPipe,
+    Interrupted,
+    keep_descriptors_apart,
+    never_fail_to_encode,
+    plain_warnings,
+    say,
+    unwritable,
+)
+from gpubp.cli.predict import predict
+from gpubp.cli.report import report
+from gpubp.cli.show import show
+from gpubp.cli.sweep import sweep
+from gpubp.cli.train import train
+from gpubp.errors import GpubpError
+from gpubp.sweeping.storage import masked_text
+
+# Typer exports one of the usage errors only, and which package their base comes from depends on Typer's version.
+ClickException: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+app = typer.Typer(
+    name="gpubp", pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+for command in (case_study, train, predict, evaluate, cross_validate, sweep, report, show, explain, doctor, cache):
+    app.command(name=command.__name__.replace("_", "-"))(grouped(command))
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        from gpubp import __version__
+
+        print(f"gpubp {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def gpubp(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Train multilayer perceptrons with hand-written backpropagation, on GPU or CPU.
+
+    \b
+    Start here:
+      gpubp case-study                       the wheat seeds, cross-validated
+      gpubp train data.csv --target price    a network for your own table
+      gpubp predict model.safetensors new.csv
+
+    Every command has its own --help.
+    """
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line on `arguments` (by default the program's own) and return the exit code."""
+    never_fail_to_encode()
+    given = None if arguments is None else list(arguments)
+    if given is None:
+        keep_descriptors_apart()
+    try:
+        with plain_warnings():
+            code = _run(given)
+    except GpubpError as error:
+        return fail(str(error))
+    except ClickException as error:
+        return fail(usage_message(error))
+    except MemoryError as error:
+        found = sentence(str(error) or "none is left")
+        return fail(f"Not enough memory: {found} Try a smaller --batch-size, fewer --hidden neurons, or fewer rows.")
+    except Interrupted as interrupted:
+        say(str(interrupted))
+        return 130
+    except KeyboardInterrupt:  # where Typer does not answer it
+        say("Interrupted.")
+        return 130
+    except ClosedPipe:
+        return 0  # whoever read the output has had enough of it
+    if code == 130:  # Ctrl-C outside a training: Typer's own answer to it
+        say("Interrupted.")
+    return code or 0
+
+
+def _run(arguments: list[str] | None) -> int | None:
+    try:
+        code: int | None = typer.main.get_command(app).main(arguments, prog_name="gpubp", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        unwritable(error)
+    except SystemExit as ended:  # how Typer takes a closed pipe
+        if isinstance(ended.__context__, BrokenPipeError):
+            unwritable(ended.__context__)
+        raise
+    return code
+
+
+def fail(message: str) -> int:
+    say(f"Error: {message}")
+    return 2
+
+
+def usage_message(error: BaseException) -> str:
+    message = masked_text(sentence(error.format_message()))  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    return message if context is None else f"{message} See `{context.command_path} --help`."
+
+
+def sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
