@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -172,6 +173,26 @@ def test_everything_else_that_compiles_by_itself(
     np.testing.assert_array_equal(outputs, population.predict(X, engine="array"))
     assert estimator.predict(X).shape == (400,)
     assert len(sweep.trials) == 2
+
+
+@pytest.mark.parametrize("strategy", ["grid", "halving"])
+def test_a_sweep_whose_kernels_fail_though_the_probe_passes(
+    strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gpubp as package
+
+    monkeypatch.setattr("gpubp.sweeping.engines.COMPILE_SECONDS", {"lane": 0.0, "block": -1.0})
+    space = {"hidden": [(4,), (5,)], "epochs": 4, "batch_size": 4}
+    sweep = functools.partial(package.sweep, X[:60], T[:60, 0], space, strategy=strategy, n_trials=2, cv=2)
+    expected = sweep(engine="array")
+    compiler_for_a_few_lines_only(tmp_path, monkeypatch)
+    with pytest.warns(UserWarning, match="without compiled kernels: ") as said:
+        found = sweep()
+    assert len(said) == 1
+    assert set(found.experiment.engines.chosen.values()) == {"array"}
+    assert [trial.score for trial in found.trials] == [trial.score for trial in expected.trials]
+    with pytest.raises(BackendError):
+        sweep(engine="block")
 
 
 def test_a_small_training_asks_for_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,15 +176,18 @@ def _built(recipe: _Recipe, folder: Path, key: str) -> HostLibrary:
             "seconds": seconds,
         }
         path = keep_library(folder, key, place / "kernel.so", record)
+    loading = ""
     try:
         with open_library(folder, key) as found:
             if found is None:  # deleted meanwhile, by `gpubp cache --clear`, say
                 raise OSError(f"{path} is gone")
-            loaded = ctypes.CDLL(str(found.pinned if recipe.pinned else found.path))
+            loading = str(found.pinned if recipe.pinned else found.path)
+            loaded = ctypes.CDLL(loading)
     except OSError as error:
         discard_library(folder, key)
+        reason = str(error).replace(loading, str(path)) if loading else str(error)
         raise BackendError(
-            f"The library that the C++ compiler has just made cannot be loaded: {error}. If {folder} is on a file "
+            f"The library that the C++ compiler has just made cannot be loaded: {reason}. If {folder} is on a file "
             f"system from which nothing may be executed, set {VARIABLE} to a folder on another one; else set CXX to "
             f"another compiler, or choose engine='array', which compiles nothing.\ncompiler: {recipe.compiler.version}"
         ) from error
@@ -269,8 +272,11 @@ def why_not_compile() -> str | None:
 
 
 def give_up(reason: str) -> None:
-    """From now on nothing can be compiled in this process: a kernel could not, though the few lines could."""
-    _given_up[_here()] = reason
+    """From now on nothing can be compiled in this process: a kernel could not, though the few lines could.
+
+    The first reason stays, and so is said once, whatever other kernels fail by.
+    """
+    _given_up.setdefault(_here(), reason)
 
 
 _given_up: dict[tuple[Any, ...], str] = {}

@@ -51,7 +51,7 @@ class Pool:
         groups: dict[Hashable, list[Job]] = {}
         for job in jobs:
             groups.setdefault(population_key(job), []).append(job)
-        self.engine_of = engines.choose(groups, times)
+        self.engines, self.engine_of = engines, engines.choose(groups, times)
         self.cohorts: list[Cohort] = []  # that have begun, and wait for their next epochs
         self.interrupted = False
 
@@ -167,12 +167,18 @@ class Pool:
         """The trained cohort, not so far where it was cut short; None where the memory does not hold it."""
         if cohort.epoch > until:  # a snapshot was kept, and the result before it was not: from the start again
             cohort = Cohort.start(cohort.jobs, self.backend)
+        engine = self.engine(cohort.jobs[0])
         try:
             keeper = CohortKeeper(cohort, self.guide, self.ledger, lambda: self.cohorts, ticks)
-            trained = cohort.train(until, self.engine(cohort.jobs[0]), keeper)
+            trained = cohort.train(until, engine, keeper)
         except CompilersInterrupted:  # while its kernel was compiled
             self.interrupted = True
             return cohort
+        except BackendError as error:
+            if self.engines.wanted != "auto" or engine == "array" or cohort.epoch > 0:
+                raise
+            self._give_up(population_key(cohort.jobs[0]), error)
+            return self._train(cohort, until, ticks)
         except MemoryError as error:  # CuPy's OutOfMemoryError is one, too
             if len(cohort) == 1:
                 raise BackendError(
@@ -183,6 +189,11 @@ class Pool:
         keeper.work_up_to(trained.epoch)
         self.interrupted |= trained.history is not None and trained.history.interrupted
         return trained
+
+    def _give_up(self, key: Hashable, error: BackendError) -> None:
+        """Arrays train the networks of this key: the kernel that was chosen for them cannot be had."""
+        self.backend.compiling_failed(error)
+        self.engines.chosen[key] = self.engine_of[key] = "array"
 
     def _halves(self, cohort: Cohort) -> list[Cohort]:
         """The second half and the first, for a stack that is emptied from its end."""
