@@ -67,6 +67,8 @@ def cross_validate(
     """Folds are shuffled, and stratified for classification. Everything fitted (medians, scales, early stopping's
     validation rows) comes from a fold's training rows alone; what inputs there are comes from the whole table.
 
+    Ctrl-C ends the training, and gives the scores of the networks as they are then, with `history.interrupted`.
+
     Raises as `train_model` does.
     """
     recipe, chosen = recipe or Recipe(), get_backend(backend)

@@ -60,7 +60,8 @@ def train_ensemble(
 
     Each member's seed follows from the recipe's and from its place, so that it is the same network whatever `members`
     is. bootstrap: each trains on training rows drawn with replacement, as many as there are. All have the same
-    validation rows, and each stops by itself.
+    validation rows, and each stops by itself. Ctrl-C ends the training, and gives the networks as they are then, with
+    `history.interrupted`.
 
     Raises DataError or SettingsError for what cannot be trained, DivergenceError where all members left the finite
     numbers; one that did alone is left out.
