@@ -50,8 +50,8 @@ def train_model(
     """Train one network on a table.
 
     target: a column's name or position, None for the last. task: "classification", "regression" or None, which goes
-    by the rule of `Target.fit`. categorical: columns of numbers that are codes of categories. Preprocessing is fitted on
-    the training rows alone. checkpoint: see `train`; a `Checkpoint` is to be removed once the model is saved. Ctrl-C
+    by the rule of `Target.fit`. categorical: columns of numbers that are codes of categories. Preprocessing is fitted
+    on the training rows alone. checkpoint: see `train`; a `Checkpoint` is to be removed once the model is saved. Ctrl-C
     ends the training, and gives the model as it is then, with `history.interrupted`.
 
     Raises DataError or SettingsError for what cannot be trained, DivergenceError where the training left the finite
