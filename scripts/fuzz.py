@@ -195,11 +195,14 @@ def run_all(given: argparse.Namespace, files: Path) -> int:
     began = time.monotonic()
     runners = [Runner(given, first, files) for first in range(given.jobs)]
     threads = [threading.Thread(target=runner.run, daemon=True) for runner in runners]
+    ended: BaseException | None = None
     try:
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+    except (KeyboardInterrupt, SystemExit) as error:  # Ctrl-C, SIGTERM: what was tried until then is told
+        ended = error
     finally:
         for runner in runners:
             runner.end()
@@ -212,6 +215,8 @@ def run_all(given: argparse.Namespace, files: Path) -> int:
         if done[kind]:
             print(f"{kind:<12}{done[kind]:>9,}{failed[kind]:>9,}")
     print(f"{'all':<12}{done.total():>9,}{len(failures):>9,}   {done.total() / seconds:.1f} cases/s, seed {given.seed}")
+    if ended is not None:
+        raise ended
     return 1 if failures else 0
 
 
