@@ -89,6 +89,7 @@ class Runner:
         self.given, self.first, self.files = given, first, files
         self.done, self.failures = Counter[str](), list[Failure]()
         self.worker: subprocess.Popen[bytes] | None = None
+        self.ended = False
 
     def run(self) -> None:
         start: int | None = self.first
@@ -96,6 +97,7 @@ class Runner:
             start = self._worker(start)
 
     def end(self) -> None:
+        self.ended = True
         if self.worker is not None:
             self.worker.kill()
             self.worker.wait()
@@ -135,7 +137,7 @@ class Runner:
             worker.wait()
             selector.close()
             worker.stdout.close()
-        if at >= given.cases:
+        if at >= given.cases or self.ended:
             return None
         if not wrong:
             last = errors.read_text(errors="replace").strip()[-300:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable
@@ -57,18 +58,23 @@ def json_changed(value: Any, source: random.Random) -> Any:
         outer, key = _place(found, source)
         inner, kind = outer[key], source.randrange(10)
         if kind <= 4:
-            outer[key] = source.choice(JUNK)
+            outer[key] = _junk(source)
         elif kind == 5 and isinstance(outer, dict) and outer is not found:
             del outer[key]
         elif kind == 6 and isinstance(inner, list) and inner:
-            inner.append(inner[source.randrange(len(inner))]) if source.random() < 0.5 else inner.pop()
+            inner.append(copy.deepcopy(inner[source.randrange(len(inner))])) if source.random() < 0.5 else inner.pop()
         elif kind == 7 and isinstance(inner, (int, float)) and not isinstance(inner, bool) and abs(inner) < 1e30:
             outer[key] = source.choice((-inner, inner + 1, inner - 1, float(inner), inner * 10**20, 2 * inner))
         elif kind == 8 and isinstance(outer, dict):
-            outer[source.choice(("when", "a", "members", "sha256", "choices"))] = source.choice(JUNK)
+            outer[source.choice(("when", "a", "members", "sha256", "choices"))] = _junk(source)
         else:
             outer[key] = [inner] if source.random() < 0.7 else _deep(source.choice((70, 500, 100_000)))
     return found.get("")
+
+
+def _junk(source: random.Random) -> Any:
+    """A value of its own: what is changed further is nobody else's."""
+    return copy.deepcopy(source.choice(JUNK))
 
 
 class _Raw(str):
@@ -125,7 +131,7 @@ def document_changed(content: bytes, source: random.Random) -> bytes:
     if isinstance(found, dict) and way < 0.5 and not _raws(found):
         found = sealed(found)
     elif isinstance(found, dict) and way < 0.6:
-        found[SEAL] = source.choice((seal, *JUNK))
+        found[SEAL] = copy.deepcopy(source.choice((seal, *JUNK)))
     return written(found, source).encode(errors="surrogatepass")
 
 
