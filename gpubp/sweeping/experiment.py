@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Backend
+from gpubp.backends.compiler_process import interrupt_compilers
 from gpubp.errors import DataError, SettingsError
 from gpubp.population import network_seeds
 from gpubp.sampling import validation_split
@@ -299,6 +300,8 @@ class Experiment(Guide):
             self._done += network_epochs
 
     def tick(self) -> None:
+        if self.interruption is not None and self.interruption.requested:
+            interrupt_compilers()  # those, too, that other threads began when Ctrl-C had come already
         if time.perf_counter() - self._ticked > BETWEEN_TICKS:
             self._tell()
 

@@ -51,10 +51,9 @@ def in_order(
                 yield _result(under_way.popleft(), tick)
         except BaseException as error:
             leave()
-            if isinstance(error, KeyboardInterrupt):
-                interrupt_compilers()
-            for future in under_way:
-                future.cancel()
+            running = [future for future in under_way if not future.cancel()]
+            while isinstance(error, KeyboardInterrupt) and wait(running, TICK).not_done:
+                interrupt_compilers()  # and those that have only just begun
             raise
 
 
