@@ -30,31 +30,27 @@ class OncePerKey(Generic[T]):
 
     def get(self, key: Hashable, do: Callable[[], T]) -> T:
         while True:
-            with self._lock:
-                work = self._in_progress.get(key)
-                mine = work is None
-                if work is None:
-                    work = self._in_progress[key] = _Work()
-            if mine:
-                return self._do(key, work, do)
+            mine: _Work[T] = _Work()
+            try:
+                with self._lock:
+                    work = self._in_progress.setdefault(key, mine)
+                if work is mine:
+                    mine.result = do()
+                    return mine.result
+            except (BackendError, CompilersInterrupted) as error:
+                mine.error = error
+                raise
+            finally:  # whatever interrupted it, and whenever: nobody waits for this thread any more
+                with self._lock:
+                    if self._in_progress.get(key) is mine:
+                        del self._in_progress[key]
+                mine.done.set()
             work.done.wait()
             if work.error is not None:
                 raise type(work.error)(str(work.error)) from work.error
             if work.result is not None:
                 return work.result
             # the other was interrupted: it is for this thread to do
-
-    def _do(self, key: Hashable, work: _Work[T], do: Callable[[], T]) -> T:
-        try:
-            work.result = do()
-        except (BackendError, CompilersInterrupted) as error:
-            work.error = error
-            raise
-        finally:
-            with self._lock:
-                self._in_progress.pop(key, None)
-            work.done.set()
-        return work.result
 
 
 class _Work(Generic[T]):

@@ -14,10 +14,8 @@ from gpubp.training import Settings
 
 MOMENTUM = {"sgd": None, "momentum": False, "nesterov": True}  # nesterovs_momentum, of the solver sgd
 SCHEDULES = {"inverse_scaling": "invscaling"}  # where the names differ
-OPTIMIZER_OPTIONS = {"momentum": "momentum", "beta1": "beta_1", "beta2": "beta_2", "epsilon": "epsilon"} | {
-    "weight_decay": "weight_decay",
-    "decay": "decay",
-}
+SAME = ("momentum", "epsilon", "weight_decay", "decay")
+OPTIMIZER_OPTIONS = {"beta1": "beta_1", "beta2": "beta_2"} | {name: name for name in SAME}
 
 
 @dataclass(frozen=True)
