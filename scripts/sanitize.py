@@ -21,6 +21,7 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +30,7 @@ import typer
 
 from gpubp.backends import Backend, NumpyBackend, host_threads
 from gpubp.backends.cupy_backend import CupyBackend
-from gpubp.backends.host_program import HostProgram
+from gpubp.backends.host_program import HostProgram, available_cores
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import bit_cases
@@ -77,10 +78,13 @@ def main(job: Annotated[str, typer.Option(hidden=True)] = "") -> None:
             "PYTHONMALLOC": "malloc",
             "OPENBLAS_NUM_THREADS": "1",
         }
-        good = []
-        for job, is_defect in JOBS.items():
+
+        def outcome(job: str) -> bool:
             sanitizer = threads if job.startswith("threads") else memory
-            good.append(check(job, is_defect, environment | {"LD_PRELOAD": f"{sanitizer} {standard}"}))
+            return check(job, JOBS[job], environment | {"LD_PRELOAD": f"{sanitizer} {standard}"})
+
+        with ThreadPoolExecutor(available_cores()) as side_by_side:
+            good = [*side_by_side.map(outcome, JOBS)]
     if not all(good):
         raise typer.Exit(1)
 

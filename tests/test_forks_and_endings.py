@@ -102,6 +102,22 @@ def fork(report):
 train(them, X, X[:, :1], Settings("squared_error", epochs=6), engine="block", callbacks=[fork])
 assert found == [True] and hashlib.sha256(them.params.tobytes()).hexdigest() == here
 """,
+    "in a search that another thread trains for: its child does not wait for that": """
+from gpubp.training.interruption import CancelScope
+inside, go_on = threading.Event(), threading.Event()
+def callback(report):
+    inside.set()
+    go_on.wait()
+def other():
+    with search.joined():
+        fit_lbfgs(callback=callback)
+with CancelScope() as search:
+    thread = threading.Thread(target=other)
+    thread.start(); inside.wait()
+    found = in_child(lambda: search.__exit__(ValueError, ValueError(), None))
+    go_on.set(); thread.join()
+assert found == repr(None), found
+""",
     "by multiprocessing and joblib": """
 import joblib, multiprocessing
 here = pool_and_team()

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 WIDTH = 120
 """Columns of text where standard output is no terminal."""
 
-
 FULL_OR_CLOSED = {getattr(errno, name, None) for name in ("EPIPE", "ENOSPC", "EDQUOT", "EIO", "EFBIG")}
 LONGEST = 5000
 """Characters of a message: what it quotes may be as long as a file."""

@@ -12,7 +12,6 @@ from gpubp.schema import Given
 if TYPE_CHECKING:
     from gpubp.tables import Table
 
-
 MOST_COLUMNS = 2**31
 
 

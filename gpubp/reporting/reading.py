@@ -28,20 +28,10 @@ from gpubp.sweeping.summary import FORMAT, VERSION
 
 RESULTS = "results.json"
 LARGEST, LEAST = 1e100, 1e-100  # of what can be drawn: widths and products stay finite, logarithms too
-NAMES: tuple[str, ...] = (
-    "format",
-    "version",
-    "gpubp",
-    "date",
-    "outcome",
-    "table",
-    "task",
-    "metric",
-    "strategy",
-    "seed",
-    "folds",
+NAMES = (
+    *("format", "version", "gpubp", "date", "outcome", "table", "task", "metric", "strategy", "seed", "folds"),
+    *("labels", "space", "trials", "best"),
 )
-NAMES = (*NAMES, "labels", "space", "trials", "best")
 
 
 def load(folder: Path) -> Results:

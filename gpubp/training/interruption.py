@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -24,7 +25,8 @@ class CancelScope:
     def __init__(self) -> None:
         self._cancelled = False
         self._outer: CancelScope | None = None
-        self._trainings, self._changed = 0, threading.Condition()
+        self._trainings: list[int] = []  # the threads of those under way, one as often as it has begun
+        self._changed, self._process = threading.Condition(), os.getpid()
 
     @property
     def cancelled(self) -> bool:
@@ -42,8 +44,9 @@ class CancelScope:
         _scope.reset(self._token)
         if kind is not None:
             self._cancelled = True
+            self._notice_fork()
             with self._changed:
-                self._changed.wait_for(lambda: self._trainings == 0)
+                self._changed.wait_for(lambda: not self._trainings)
 
     def __reduce__(self) -> Any:
         return CancelScope, ()
@@ -57,13 +60,26 @@ class CancelScope:
         finally:
             _scope.reset(token)
 
-    def count(self, change: int) -> None:
-        """A training begins (1) or has ended (−1)."""
+    def training_begins(self) -> None:
+        self._notice_fork()
         with self._changed:
-            self._trainings += change
+            self._trainings.append(threading.get_ident())
+        if self._outer is not None:
+            self._outer.training_begins()
+
+    def training_ends(self) -> None:
+        self._notice_fork()
+        with self._changed:
+            self._trainings.remove(threading.get_ident())
             self._changed.notify_all()
         if self._outer is not None:
-            self._outer.count(change)
+            self._outer.training_ends()
+
+    def _notice_fork(self) -> None:
+        """A forked process has only one of the threads: what the others train is not under way here."""
+        if self._process != os.getpid():
+            self._changed, self._process = threading.Condition(), os.getpid()
+            self._trainings = [thread for thread in self._trainings if thread == threading.get_ident()]
 
 
 _scope: ContextVar[CancelScope | None] = ContextVar("gpubp_cancel_scope", default=None)
@@ -109,7 +125,7 @@ class Interruption:
             with suppress(ValueError):  # in an interpreter that is not the main one
                 signal.signal(signal.SIGINT, self._handler)
         if self._scope is not None:
-            self._scope.count(1)  # last, and taken back first: while Ctrl-C only makes a request
+            self._scope.training_begins()  # last, and taken back first: while Ctrl-C only makes a request
         return self
 
     def __exit__(
@@ -117,7 +133,7 @@ class Interruption:
     ) -> None:
         try:
             if self._scope is not None:
-                self._scope.count(-1)
+                self._scope.training_ends()
             self._active = False
         finally:
             if self._previous is not None and signal.getsignal(signal.SIGINT) is self._handler:

@@ -207,7 +207,7 @@ def check_range(
     below: float = math.inf,
     finite: bool = True,
 ) -> None:
-    if type(value) is float and max(least, -math.inf) <= value <= most and above < value < below:
+    if type(value) is float and least <= value <= most and above < value < below:
         return  # finite, for it lies between two others: NumPy's way round takes ten times as long
     try:
         if isinstance(value, (str, bool, np.bool_)):
