@@ -213,6 +213,24 @@ def test_a_finished_sweep_has_nothing_to_resume(tmp_path: Path) -> None:
     run(tmp_path, Halving())  # another one may take its place
 
 
+def test_a_sweep_that_fails_early_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+    def no_score(estimator: Any, X: Any, y: Any) -> float:
+        raise ValueError("no score")
+
+    def fail() -> None:
+        with pytest.raises(SettingsError, match="no score"):
+            run(tmp_path, "random", metric=no_score, checkpoint=1e6)
+
+    fail()
+    assert not [*tmp_path.rglob("*.*")]
+    run(tmp_path, "random").discard_checkpoints()
+    before = (tmp_path / "sweep.json").read_bytes()
+    fail()
+    assert (tmp_path / "sweep.json").read_bytes() == before
+    with pytest.raises(Finished, match="is finished"):
+        run(tmp_path, "random", resume=True)
+
+
 def test_a_full_disk_ends_no_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Ledger, "due", lambda self: True)
     whole, said = run(None, "random"), []

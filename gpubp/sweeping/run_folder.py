@@ -39,7 +39,9 @@ class RunFolder:
         self.path = path
         self.lock = Lock(path / "sweep")
         self.meaning: Mapping[str, Any] = {}
-        self.new = False  # it has been described by this run, and nothing is kept yet that the description is of
+        # What to put back if this run, which has described it anew, ends before it has kept anything: the description
+        # that was there, b"" for none. None: nothing is to be put back.
+        self.replaced: bytes | None = None
 
     def open(self, meaning: Mapping[str, Any], resume: bool, seconds: float, tell: Callable[[str], None]) -> Ledger:
         """The ledger: of the sweep that was cut short, or an empty one. Nobody else may open it until `close`.
@@ -77,22 +79,26 @@ class RunFolder:
             )
         else:
             shutil.rmtree(place, ignore_errors=True)
+            replaced = b"" if found is None else (self.path / DESCRIPTION).read_bytes()
             self._describe(finished=False)
-            self.new = found is None
+            self.replaced = replaced
         return Ledger.open(place, seconds, tell)
 
     def finish(self) -> None:
         """Once its results are safe: the ledger is not needed any more."""
         self._describe(finished=True)
-        self.new = False
+        self.replaced = None
         shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
 
     def close(self) -> None:
-        """Of a sweep that ends before it has kept anything, no description stays."""
-        if self.new and not any((self.path / CHECKPOINT).glob("*.safetensors")):
-            with suppress(OSError):
-                (self.path / DESCRIPTION).unlink()
-        self.new = False
+        """A sweep that ends before it has kept anything leaves the description that it found."""
+        replaced, self.replaced = self.replaced, None
+        if replaced is not None and not any((self.path / CHECKPOINT).glob("*.safetensors")):
+            with suppress(OSError, DataError):
+                if replaced:
+                    write_whole(self.path / DESCRIPTION, replaced, alone=True)
+                else:
+                    (self.path / DESCRIPTION).unlink()
         self.lock.release()
 
     def _describe(self, finished: bool) -> None:
