@@ -6,6 +6,7 @@ parts that need them.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -78,9 +79,21 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gpubp' has no attribute {name!r}")
+    # Nothing that uses threads can be imported any more while the interpreter ends: SciPy, which is loaded when it is
+    # first needed, is not to be too late then.
+    with suppress(RuntimeError):
+        import_module("concurrent.futures.thread")
+    try:
         return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'gpubp' has no attribute {name!r}")
+    except RuntimeError as error:
+        if "after shutdown" not in str(error):
+            raise
+        raise RuntimeError(
+            f"gpubp.{name} cannot be loaded while the interpreter ends: let it be loaded before, for example by "
+            f"`from gpubp import {name}` at the beginning of the program."
+        ) from error
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,8 @@ HEAD = """
 import atexit, faulthandler, hashlib, os, signal, sys, threading, time, warnings
 faulthandler.dump_traceback_later(100, exit=True)  # a hang says where
 warnings.simplefilter("error")
-warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+FORKS_ARE_WANTED = "ignore", "This process .* is multi-threaded", DeprecationWarning
+warnings.filterwarnings(*FORKS_ARE_WANTED)
 import numpy as np
 from gpubp import Architecture, Population, Settings, get_backend, network_seeds, train
 from gpubp.backends import host_program
@@ -124,6 +125,7 @@ here = pool_and_team()
 with multiprocessing.get_context("fork").Pool(2) as processes:
     assert processes.starmap(pool_and_team, [()] * 3) == [here] * 3
 warnings.simplefilter("default")
+warnings.filterwarnings(*FORKS_ARE_WANTED)
 assert joblib.Parallel(2, backend="multiprocessing")(joblib.delayed(pool_and_team)() for _ in range(3)) == [here] * 3
 """,
     "with SciPy on one thread, by a fit in another thread or in this one": """
@@ -206,6 +208,37 @@ def test_trainings_while_the_interpreter_ends() -> None:
         assert run(SAY, code) == expected, code
 
 
+def test_a_search_by_several_processes_while_the_interpreter_ends() -> None:
+    """One does it all, since no more can be started."""
+    search = """
+from gpubp import MLPClassifier, PopulationSearchCV
+def say():
+    found = PopulationSearchCV(MLPClassifier((3,), solver="lbfgs", max_iter=3, random_state=0), {"alpha": [1.0, 2.0]},
+                               strategy="grid", cv=2, n_jobs=2)
+    warnings.simplefilter("ignore")
+    print(found.fit(X, X[:, 0] > 0).cv_results_["mean_test_score"])
+"""
+    assert run(search, "atexit.register(say)") == run(search, "say()")
+
+
+def test_what_is_first_wanted_while_the_interpreter_ends() -> None:
+    code = """
+import gpubp
+def late():
+    print(gpubp.train_model.__name__)
+    try:
+        gpubp.MLPClassifier
+    except RuntimeError as error:
+        print(error)
+atexit.register(late)
+"""
+    found, refused = without_head("import atexit, threading" + code).splitlines()
+    assert found == "train_model"
+    assert refused.startswith(
+        "gpubp.MLPClassifier cannot be loaded while the interpreter ends: let it be loaded before"
+    )
+
+
 def test_a_daemon_that_trains_does_not_keep_the_process() -> None:
     code = "threading.Thread(target=lambda: job(40, 10**9), daemon=True).start()\ntime.sleep(0.5)\nprint('ends')"
     assert run("", code) == "ends"
@@ -272,11 +305,15 @@ with standin.installed():
 
 
 def run(*parts: str) -> str:
+    return without_head("\n".join([HEAD, *parts]))
+
+
+def without_head(code: str) -> str:
     """What the program prints; it has to end well."""
     here = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, here))}
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join([HEAD, *parts])],
+        [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         timeout=120,

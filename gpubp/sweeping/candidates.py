@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
@@ -221,8 +222,10 @@ class Candidates:
         return scores, _num_samples(X)
 
     def _fit_alone(self, candidates: Sequence[Mapping[str, Any]], places: Sequence[tuple[int, int]]) -> None:
-        """Candidate and split after the other, or n_jobs of them at a time, where and as joblib says."""
-        if effective_n_jobs(self.n_jobs) == 1 or len(places) < 2:
+        """Candidate and split after the other, or n_jobs of them at a time, where and as joblib says: not while the
+        interpreter ends, when no process can be started.
+        """
+        if effective_n_jobs(self.n_jobs) == 1 or len(places) < 2 or not threading.main_thread().is_alive():
             for c, s in places:
                 self.found[c, s] = _fit_and_score(**self._arguments(candidates, c, s))
             return
