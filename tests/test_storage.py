@@ -183,3 +183,15 @@ def test_a_disk_without_room_for_a_study(tmp_path: Path) -> None:
     )
     assert found.returncode == 2, found.stderr
     only_error(found.stderr, "The storage sqlite:///")
+
+
+DESCRIPTORS = Path("/proc/self/fd")
+
+
+@pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="this system does not list what a process has open")
+def test_a_database_is_closed_after_the_sweep(tmp_path: Path) -> None:
+    file = tmp_path / "studies.db"
+    X = np.random.default_rng(0).normal(size=(12, 2))
+    sweep(X, X[:, 0], {"epochs": 1}, n_trials=1, cv=2, strategy=TPE(storage=f"sqlite:///{file}"), engine="array")
+    assert file.stat().st_size > 0
+    assert str(file) not in {os.path.realpath(each) for each in DESCRIPTORS.iterdir()}

@@ -24,6 +24,7 @@ from gpubp.sweeping.folds import splits_of
 from gpubp.sweeping.job import population_key
 from gpubp.sweeping.scoring import QUICK, Metric
 from gpubp.sweeping.space import Space
+from gpubp.sweeping.storage import opened
 from gpubp.tables import Table
 
 RNG = np.random.default_rng(2)
@@ -262,9 +263,10 @@ def test_tpe_learns_and_goes_on(tmp_path: Path, sampler: str) -> None:
     assert [trial.number for trial in first.trials] == list(range(10))
     assert [trial.number for trial in second.trials] == [10, 11, 12]
     assert len({trial.seed for trial in (*first.trials, *second.trials)}) == 13
-    study = optuna.load_study(study_name="mine", storage=storage)
-    assert [trial.value for trial in study.trials] == [t.score for t in (*first.trials, *second.trials)]
-    assert first.best.score == max(trial.value for trial in study.trials[:10])
+    with opened(optuna, storage) as database:
+        trials = optuna.load_study(study_name="mine", storage=database).trials
+    assert [trial.value for trial in trials] == [t.score for t in (*first.trials, *second.trials)]
+    assert first.best.score == max(trial.value for trial in trials[:10])
     with pytest.raises(SettingsError, match="is of another sweep"):
         sweep(X, TWO, SPACE, n_trials=1, strategy=plan, engine="array")
     with pytest.raises(SettingsError, match="batch=0"):
@@ -279,8 +281,9 @@ def test_tpe_is_told_of_lost_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     space = {"hidden": (3,), "optimizer": "sgd", "epochs": 3, "learning_rate": [1e-3, 1e30]}
     result = sweep(X, VALUES, space, n_trials=6, strategy=TPE(study="s", batch=3), engine="array")
-    study = optuna.load_study(study_name="s", storage="sqlite:///gpubp-studies.sqlite3")
-    for trial, told in zip(result.trials, study.trials, strict=True):
+    with opened(optuna, "sqlite:///gpubp-studies.sqlite3") as database:
+        trials = optuna.load_study(study_name="s", storage=database).trials
+    for trial, told in zip(result.trials, trials, strict=True):
         assert told.state.name == ("PRUNED" if trial.parameters["learning_rate"] > 1 else "COMPLETE")
     fresh = sweep(X, VALUES, space, n_trials=1, strategy="tpe", engine="array")
     assert fresh.trials[0].number == 0

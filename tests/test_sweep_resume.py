@@ -17,6 +17,7 @@ from gpubp.locks import Lock
 from gpubp.sweeping.cohort import Cohort
 from gpubp.sweeping.ledger import Ledger
 from gpubp.sweeping.run_folder import Finished
+from gpubp.sweeping.storage import opened
 from gpubp.training import Snapshot
 
 RNG = np.random.default_rng(5)
@@ -287,7 +288,8 @@ def test_a_named_study_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.Monke
         run(tmp_path / "a", strategy)
     killer.left = 10**9
     found = run(tmp_path / "a", strategy, resume=True)
-    trials = optuna.load_study(study_name="shared", storage=storage).trials
+    with opened(optuna, storage) as database:
+        trials = optuna.load_study(study_name="shared", storage=database).trials
     by_number = {trial.number: trial for trial in found.trials}
     assert len(by_number) == 9
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]

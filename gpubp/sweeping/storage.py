@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
@@ -43,12 +43,26 @@ def shown(storage: Any) -> str:
     return masked(url) if isinstance(url, str) else f"{type(storage).__module__}.{type(storage).__qualname__}"
 
 
-def opened(optuna: Any, storage: Any) -> Any:
-    """The storage itself. SettingsError for what is none, DataError for one that cannot be used now."""
+@contextmanager
+def opened(optuna: Any, storage: Any) -> Iterator[Any]:
+    """The storage itself; the database of a URL is closed again on leaving. SettingsError for what is none, DataError
+    for one that cannot be used now.
+    """
     if not isinstance(storage, str):
         if not isinstance(storage, optuna.storages.BaseStorage):
             raise SettingsError(f"storage {type(storage).__name__}: give a URL, or one of Optuna's storage objects.")
-        return storage
+        yield storage
+        return
+    database = _database(optuna, storage)
+    try:
+        yield database
+    finally:
+        with suppress(Exception):  # of one that is gone: what is raised already says it
+            database.remove_session()
+            database.engine.dispose()
+
+
+def _database(optuna: Any, storage: str) -> Any:
     try:
         from sqlalchemy.engine import make_url
 
@@ -59,7 +73,7 @@ def opened(optuna: Any, storage: Any) -> Any:
             "postgresql://user@host/name."
         ) from None
     try:
-        return optuna.storages.get_storage(storage)
+        return optuna.storages.RDBStorage(storage)
     except ImportError as error:
         needed = reason(error.__cause__ or error, storage)
         raise SettingsError(

@@ -7,10 +7,11 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,32 +70,35 @@ class TPE:
         """
         optuna = import_optuna()
         if self.study is not None or self.storage is not None or not in_folder:
-            with quiet(optuna):
-                opened(optuna, self._place)
+            with quiet(optuna), opened(optuna, self._place):
+                pass
 
     def run(self, experiment: Experiment, space: Space, n_trials: int) -> None:
         optuna = import_optuna()
-        with quiet(optuna):
-            study = self._study(optuna, experiment, space)
+        name, place = self._study_of(experiment)
+        kept = partial(kept_in, optuna, place, _remedy(experiment))
+        with quiet(optuna), opened(optuna, place) as database:
+            with kept_in(optuna, place):
+                study = self._study(optuna, experiment, space, name, database)
             try:
-                self._ask_and_try(optuna, study, experiment, space, n_trials)
+                self._ask_and_try(_Open(optuna, study, kept), experiment, space, n_trials)
             except DataError:
                 if experiment.ledger is not None:
                     experiment.ledger.flush()  # what is trained is not lost
                 raise
 
-    def _ask_and_try(self, optuna: Any, study: Any, experiment: Experiment, space: Space, n_trials: int) -> None:
-        left = n_trials - self._adopt(optuna, study, experiment, space)
+    def _ask_and_try(self, at: _Open, experiment: Experiment, space: Space, n_trials: int) -> None:
+        left = n_trials - self._adopt(at, experiment, space)
         while left > 0 and not experiment.must_end():
-            with self._kept(optuna, experiment):
-                asked = [study.ask() for _ in range(min(self.batch, left))]
+            with at.kept():
+                asked = [at.study.ask() for _ in range(min(self.batch, left))]
             left -= len(asked)
             try:
-                self._try(optuna, study, experiment, space, asked, times=n_trials / len(asked))
+                _try(at, experiment, space, asked, times=n_trials / len(asked))
             except BaseException:
                 with suppress(Exception):  # of a storage that takes no more: what is raised already says it
                     for trial in asked:
-                        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                        at.study.tell(trial.number, state=at.optuna.trial.TrialState.FAIL)
                 raise
 
     @property
@@ -108,70 +112,80 @@ class TPE:
             )
         return f"sqlite:///{STUDIES}"
 
-    def _kept(self, optuna: Any, experiment: Experiment) -> AbstractContextManager[None]:
-        remedy = ""
-        if experiment.ledger is not None:
-            folder = experiment.ledger.folder.parent
-            remedy = f" What was trained is kept in {folder}: go on with it (--resume, or resume=True)."
-        return kept_in(optuna, self._place, remedy)
-
-    def _try(
-        self, optuna: Any, study: Any, experiment: Experiment, space: Space, asked: Sequence[Any], times: float
-    ) -> None:
-        """Train what these trials suggest, and tell the study."""
-        numbers = [trial.number for trial in asked]
-        with self._kept(optuna, experiment):
-            drawn = [space.configure(_Suggested(trial, space)) for trial in asked]
-        configurations = [experiment.configure(number, each) for number, each in zip(numbers, drawn, strict=True)]
-        records = experiment.run(configurations, times)
-        with self._kept(optuna, experiment):
-            for number, record in zip(numbers, records, strict=True):
-                _tell(optuna, study, number, record)
-
-    def _adopt(self, optuna: Any, study: Any, experiment: Experiment, space: Space) -> int:
+    def _adopt(self, at: _Open, experiment: Experiment, space: Space) -> int:
         """Of a named study: finish the trials that an earlier run of this sweep had begun; how many there are."""
         if self.study is None or experiment.ledger is None:
             return 0
         begun = sorted({trial for trial, _, _ in experiment.ledger.results})
-        parameters = {trial.number: trial.params for trial in study.get_trials(deepcopy=False)}
-        adopted = [optuna.trial.FixedTrial(parameters[number], number) for number in begun if number in parameters]
+        parameters = {trial.number: trial.params for trial in at.study.get_trials(deepcopy=False)}
+        adopted = [at.optuna.trial.FixedTrial(parameters[number], number) for number in begun if number in parameters]
         if adopted:
-            self._try(optuna, study, experiment, space, adopted, times=1.0)
+            _try(at, experiment, space, adopted, times=1.0)
         return len(adopted)
 
-    def _study(self, optuna: Any, experiment: Experiment, space: Space) -> Any:
-        name, storage = self.study, self._place
-        if name is None:
-            name = datetime.now().strftime("sweep %Y-%m-%d %H:%M:%S.%f")
-            if self.storage is None and experiment.ledger is not None:
-                file = experiment.ledger.folder.with_name(STUDY)
-                file.unlink(missing_ok=True)  # of a run that was cut short: this one asks for all trials again
-                storage = f"sqlite:///{file}"
+    def _study_of(self, experiment: Experiment) -> tuple[str, Any]:
+        """The study's name, and where it is kept."""
+        if self.study is not None:
+            return self.study, self._place
+        name = datetime.now().strftime("sweep %Y-%m-%d %H:%M:%S.%f")
+        if self.storage is not None or experiment.ledger is None:
+            return name, self._place
+        file = experiment.ledger.folder.with_name(STUDY)
+        file.unlink(missing_ok=True)  # of a run that was cut short: this one asks for all trials again
+        return name, f"sqlite:///{file}"
+
+    def _study(self, optuna: Any, experiment: Experiment, space: Space, name: str, database: Any) -> Any:
         sampler = self.sampler
         if sampler is None:
             with without_warnings_of(optuna.exceptions.ExperimentalWarning):
                 sampler = optuna.samplers.TPESampler(
                     seed=int(experiment.seed) % 2**32, constant_liar=True, multivariate=True, group=True
                 )
-        database = opened(optuna, storage)
-        with kept_in(optuna, storage):
-            study = optuna.create_study(
-                storage=database,
-                study_name=name,
-                direction="maximize",
-                sampler=sampler,
-                load_if_exists=self.study is not None,
-            )
-            found = study.user_attrs.get(MEANING)
+        study = optuna.create_study(
+            storage=database,
+            study_name=name,
+            direction="maximize",
+            sampler=sampler,
+            load_if_exists=self.study is not None,
+        )
         folds = len(experiment.splits)
         meaning = f"{experiment.metric.name} over {folds} folds of {space.entries!r} {space.conditions!r}"
+        found = study.user_attrs.get(MEANING)
         if found is not None and found != meaning:
             raise SettingsError(
                 f"The study {name!r} is of another sweep: its trials are {found[:300]}. Give this one another name."
             )
-        with kept_in(optuna, storage):
-            study.set_user_attr(MEANING, meaning)
+        study.set_user_attr(MEANING, meaning)
         return study
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A study whose storage is open. kept: a context in which the storage's errors are DataErrors."""
+
+    optuna: Any
+    study: Any
+    kept: Callable[[], AbstractContextManager[None]]
+
+
+def _remedy(experiment: Experiment) -> str:
+    """Of a storage that takes no more."""
+    if experiment.ledger is None:
+        return ""
+    folder = experiment.ledger.folder.parent
+    return f" What was trained is kept in {folder}: go on with it (--resume, or resume=True)."
+
+
+def _try(at: _Open, experiment: Experiment, space: Space, asked: Sequence[Any], times: float) -> None:
+    """Train what these trials suggest, and tell the study."""
+    numbers = [trial.number for trial in asked]
+    with at.kept():
+        drawn = [space.configure(_Suggested(trial, space)) for trial in asked]
+    configurations = [experiment.configure(number, each) for number, each in zip(numbers, drawn, strict=True)]
+    records = experiment.run(configurations, times)
+    with at.kept():
+        for number, record in zip(numbers, records, strict=True):
+            _tell(at.optuna, at.study, number, record)
 
 
 class _Suggested:
