@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 import standin
 
-from gpubp.backends import Backend, NumpyBackend
+from gpubp.backends import Backend, NumpyBackend, host_compiler, host_program
 from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.errors import BackendError
 
@@ -53,6 +53,21 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
             yield CupyBackend()
     else:
         yield real_cupy()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Kernels are compiled in a third of the time, without optimisation: it changes none of their bits, as modules show
+    that have them as users do (`AS_USERS_DO = True`; so do all processes that tests start).
+    """
+    if getattr(request.module, "AS_USERS_DO", False):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        for flags in ("GNU", "OTHERS"):
+            patch.setattr(host_compiler, flags, ("-O0",))
+        patch.setattr(host_program, "_loaded", {})  # apart from those of other modules
+        yield
 
 
 @pytest.fixture

@@ -15,6 +15,9 @@ from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.errors import BackendError
 
 
+AS_USERS_DO = True  # kernels are compiled so: see conftest.py
+
+
 @pytest.fixture
 def no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: CupyBackend, reason: str = "") -> None:

@@ -86,7 +86,7 @@ class Search:
 
 
 def sweep_seeds_row(backend: Backend, quick: bool) -> Row:
-    search = Search.of(6, (7, 8), (30, 60)) if quick else Search.of(N_CONFIGURATIONS, (4, 32), (50, 200))
+    search = Search.of(6, (7, 7), (20, 40)) if quick else Search.of(N_CONFIGURATIONS, (4, 32), (50, 200))
     everything = range(len(search.configurations))
     sample = np.argsort(search.work, kind="stable")[EVERY // 2 :: EVERY]
     whole = search.work.sum() / search.work[sample].sum()
