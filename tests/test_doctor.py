@@ -14,7 +14,6 @@ from gpubp.backends import NumpyBackend
 from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.errors import BackendError
 
-
 AS_USERS_DO = True  # kernels are compiled so: see conftest.py
 
 
