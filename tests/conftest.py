@@ -55,14 +55,11 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
         yield real_cupy()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Kernels are compiled in a third of the time, without optimisation: it changes none of their bits, as modules show
-    that have them as users do (`AS_USERS_DO = True`; so do all processes that tests start).
+@pytest.fixture(scope="module")
+def unoptimised() -> Iterator[None]:
+    """Kernels are compiled in a third of the time: for modules that want many of them, and train little. Optimisation
+    changes none of their bits (test_native_bits.py).
     """
-    if getattr(request.module, "AS_USERS_DO", False):
-        yield
-        return
     with pytest.MonkeyPatch.context() as patch:
         for flags in ("GNU", "OTHERS"):
             patch.setattr(host_compiler, flags, ("-O0",))

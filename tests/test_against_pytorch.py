@@ -18,6 +18,8 @@ from gpubp.kernels.reference.regularization import l2_penalty
 from gpubp.population import Population
 from gpubp.training import Settings, train
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 FIXTURE = json.loads((Path(__file__).parent / "fixtures" / "pytorch_training.json").read_text(encoding="utf-8"))
 DATA = {name: np.array(values) for name, values in FIXTURE["data"].items()}
 CASES = {case["name"]: case for case in FIXTURE["cases"]}

@@ -26,7 +26,6 @@ from gpubp.backends.once import OncePerKey
 from gpubp.errors import BackendError
 from gpubp.training.interruption import Interruption
 
-AS_USERS_DO = True  # kernels are compiled so: see conftest.py
 ANSWER = 'extern "C" int answer() { return VALUE; }\n'
 REAL = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++") or ""
 SAYS = f'case "$*" in *--version*) echo mine 1.0; exit;; *-dM*) exec {REAL} "$@";; esac\n'

@@ -14,8 +14,6 @@ from gpubp.backends import NumpyBackend
 from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.errors import BackendError
 
-AS_USERS_DO = True  # kernels are compiled so: see conftest.py
-
 
 @pytest.fixture
 def no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:

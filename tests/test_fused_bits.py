@@ -29,7 +29,6 @@ from gpubp.kernels.reference.optimizers import OPTIMIZERS
 from gpubp.population import Population, network_seeds
 from gpubp.training import History, Settings, TrainingState, array_engine, fused_slice, train
 
-AS_USERS_DO = True  # kernels are compiled so: see conftest.py
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 needs_nvrtc = pytest.mark.skipif(nvrtc.missing() is not None, reason=str(nvrtc.missing()))
 

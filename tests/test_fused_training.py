@@ -86,7 +86,7 @@ ALONE = PLAIN | {"rows": "all", "held": "none"}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _compiled_ahead() -> None:
+def _compiled_ahead(unoptimised: None) -> None:
     """All kernels of this module, on every core at once: compiling is most of the time it takes."""
     kernels = [FusedKernel(dtype, *pair) for pair in PAIRS for dtype in ("float64", "float32")]
     with ThreadPoolExecutor(available_cores()) as pool:

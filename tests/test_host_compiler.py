@@ -25,7 +25,6 @@ from gpubp.backends.host_program import HostProgram
 from gpubp.backends.kernel_cache import cache_entries, cache_folder, clear_cache
 from gpubp.errors import BackendError
 
-AS_USERS_DO = True  # kernels are compiled so: see conftest.py
 ANSWER = 'extern "C" int answer() { return VALUE; }\n'
 
 

@@ -23,7 +23,6 @@ from gpubp.backends.host_compiler import HostLibrary, compile_library, find_comp
 from gpubp.backends.kernel_cache import cache_entries, clear_cache, find_library, private_subfolder
 from gpubp.errors import BackendError
 
-AS_USERS_DO = True  # kernels are compiled so: see conftest.py
 ANSWER = 'extern "C" int answer() { return VALUE; }\n'
 
 pytestmark = [

@@ -31,7 +31,6 @@ from gpubp.population import Population, network_seeds
 from gpubp.training import Settings, array_engine, block_engine, train
 from gpubp.training.pace import Pace
 
-AS_USERS_DO = True  # kernels are compiled so: see conftest.py
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 BACKEND = NumpyBackend()

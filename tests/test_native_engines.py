@@ -110,7 +110,7 @@ def run(backend: Backend, case: dict[str, Any], engine: str, dtype: str, **more:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _compiled_ahead() -> None:
+def _compiled_ahead(unoptimised: None) -> None:
     """All kernels of this module, compiled on every core at once: compiling is nearly all of the time it takes."""
     backend = NumpyBackend()
     sources: dict[str, tuple[str, dict[str, object]]] = {}

@@ -19,7 +19,6 @@ import pytest
 import gpubp
 from gpubp.backends.host_compiler import HostLibrary, Isa, compile_library, find_compiler, runnable_isas
 
-AS_USERS_DO = True  # kernels are compiled so: see conftest.py
 ROOT = Path(__file__).parents[1]
 NATIVE = Path(gpubp.__file__).parent / "kernels" / "native"
 DRIVERS = Path(__file__).parent / "native"

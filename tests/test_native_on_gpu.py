@@ -11,7 +11,6 @@ from gpubp.backends import NumpyBackend
 from gpubp.backends.host_compiler import find_compiler
 from gpubp.tutorial import case_study
 
-AS_USERS_DO = True  # kernels are compiled so: see conftest.py
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine"),

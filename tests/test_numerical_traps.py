@@ -17,7 +17,6 @@ from gpubp.training import History, Settings, train
 from gpubp.training.interruption import Interruption
 from gpubp.training.preparation import prepare
 
-AS_USERS_DO = True  # kernels are compiled so: see conftest.py
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 BACKEND = NumpyBackend()

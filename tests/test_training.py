@@ -17,6 +17,8 @@ from gpubp.population import Population, network_seeds
 from gpubp.training import EarlyStopping, EpochReport, History, Settings, train
 from gpubp.training.update import Learner
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
 RANDOM = np.random.default_rng(0)
 N, I, O = 60, 4, 3  # noqa: E741
 X = RANDOM.normal(size=(N, I))

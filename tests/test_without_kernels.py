@@ -22,7 +22,6 @@ from gpubp.kernels.architecture import Architecture
 from gpubp.population import Population, network_seeds
 from gpubp.training import History, Settings, choice, train
 
-AS_USERS_DO = True  # kernels are compiled so: see conftest.py
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 RANDOM = np.random.default_rng(5)
