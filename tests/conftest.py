@@ -58,7 +58,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
 @pytest.fixture(scope="module")
 def unoptimised() -> Iterator[None]:
     """Kernels are compiled in a third of the time: for modules that want many of them, and train little. Optimisation
-    changes none of their bits (test_native_bits.py).
+    changes none of their bits (test_native_bits.py, test_fused_bits.py).
     """
     with pytest.MonkeyPatch.context() as patch:
         for flags in ("GNU", "OTHERS"):

@@ -203,7 +203,7 @@ def test_killed_at_random_moments_and_resumed(tmp_path: Path) -> None:
         assert (running.returncode, err) == (-signal.SIGKILL, "")
         kills += 1
         assert not output.exists()
-    assert kills >= 2
+    assert kills >= 3
     resumed = json.loads(out)
     for name in ("history", "validation", "epochs", "kept_epoch"):
         assert resumed[name] == whole[name], name

@@ -113,7 +113,7 @@ def assert_same(found: tuple[np.ndarray, History, TrainingState], expected: Any)
 
 
 class _OtherBackend(NumpyBackend):
-    """Compiles for an instruction set, or a number of threads, of its own."""
+    """Compiles for an instruction set, with flags or for a number of threads of its own."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
@@ -132,6 +132,13 @@ def test_every_vector_width(monkeypatch: pytest.MonkeyPatch, case: dict[str, Any
         pytest.skip(f"this CPU does not run {isa}")
     expected = trained(monkeypatch, NumpyBackend(), case)
     assert_same(trained(monkeypatch, _OtherBackend(isa=isa), case), expected)
+
+
+@pytest.mark.parametrize("case", [CASES[i] for i in (0, 1, 5)], ids=name)
+def test_optimisation_changes_no_bits(monkeypatch: pytest.MonkeyPatch, case: dict[str, Any]) -> None:
+    """Not even where it is left out altogether."""
+    expected = trained(monkeypatch, NumpyBackend(), case)
+    assert_same(trained(monkeypatch, _OtherBackend(extra=("-O0",)), case), expected)
 
 
 @pytest.mark.parametrize("threads", [2, 3])

@@ -89,7 +89,8 @@ def assert_same_bits(found: tuple[Population, History], expected: tuple[Populati
         np.testing.assert_array_equal(getattr(found[1], name), getattr(expected[1], name))
 
 
-@pytest.mark.parametrize(("case", "dtype"), [*zip(CASES, ["float32", "float64"] * 4, strict=False)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES)
 def test_trainings_give_the_same_bits(case: str, dtype: str) -> None:
     backend = PtxBackend()
     found = run(backend, CASES[case], dtype)

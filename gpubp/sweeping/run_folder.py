@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,8 @@ class RunFolder:
         self.path = path
         self.lock = Lock(path / "sweep")
         self.meaning: Mapping[str, Any] = {}
-        # What to put back if this run, which has described it anew, ends before it has kept anything: the description
-        # that was there, b"" for none. None: nothing is to be put back.
-        self.replaced: bytes | None = None
+        # Puts back the description that was there, or none: for a run that ends before it has kept anything.
+        self.undo: Callable[[], object] | None = None
 
     def open(self, meaning: Mapping[str, Any], resume: bool, seconds: float, tell: Callable[[str], None]) -> Ledger:
         """The ledger: of the sweep that was cut short, or an empty one. Nobody else may open it until `close`.
@@ -79,26 +79,25 @@ class RunFolder:
             )
         else:
             shutil.rmtree(place, ignore_errors=True)
-            replaced = b"" if found is None else (self.path / DESCRIPTION).read_bytes()
+            path, undo = self.path / DESCRIPTION, None
+            if found is not None:
+                undo = partial(write_whole, path, path.read_bytes(), alone=True)
             self._describe(finished=False)
-            self.replaced = replaced
+            self.undo = undo or path.unlink
         return Ledger.open(place, seconds, tell)
 
     def finish(self) -> None:
         """Once its results are safe: the ledger is not needed any more."""
         self._describe(finished=True)
-        self.replaced = None
+        self.undo = None
         shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
 
     def close(self) -> None:
         """A sweep that ends before it has kept anything leaves the description that it found."""
-        replaced, self.replaced = self.replaced, None
-        if replaced is not None and not any((self.path / CHECKPOINT).glob("*.safetensors")):
+        undo, self.undo = self.undo, None
+        if undo is not None and not any((self.path / CHECKPOINT).glob("*.safetensors")):
             with suppress(OSError, DataError):
-                if replaced:
-                    write_whole(self.path / DESCRIPTION, replaced, alone=True)
-                else:
-                    (self.path / DESCRIPTION).unlink()
+                undo()
         self.lock.release()
 
     def _describe(self, finished: bool) -> None:

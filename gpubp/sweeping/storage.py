@@ -63,6 +63,7 @@ def opened(optuna: Any, storage: Any) -> Iterator[Any]:
 
 
 def _database(optuna: Any, storage: str) -> Any:
+    """Optuna's storage of a URL, whose engine is its own; errors as `opened` has them."""
     try:
         from sqlalchemy.engine import make_url
 

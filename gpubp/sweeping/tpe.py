@@ -81,24 +81,24 @@ class TPE:
             with kept_in(optuna, place):
                 study = self._study(optuna, experiment, space, name, database)
             try:
-                self._ask_and_try(_Open(optuna, study, kept), experiment, space, n_trials)
+                self._ask_and_try(_OpenStudy(optuna, study, kept), experiment, space, n_trials)
             except DataError:
                 if experiment.ledger is not None:
                     experiment.ledger.flush()  # what is trained is not lost
                 raise
 
-    def _ask_and_try(self, at: _Open, experiment: Experiment, space: Space, n_trials: int) -> None:
-        left = n_trials - self._adopt(at, experiment, space)
+    def _ask_and_try(self, held: _OpenStudy, experiment: Experiment, space: Space, n_trials: int) -> None:
+        left = n_trials - self._adopt(held, experiment, space)
         while left > 0 and not experiment.must_end():
-            with at.kept():
-                asked = [at.study.ask() for _ in range(min(self.batch, left))]
+            with held.kept():
+                asked = [held.study.ask() for _ in range(min(self.batch, left))]
             left -= len(asked)
             try:
-                _try(at, experiment, space, asked, times=n_trials / len(asked))
+                _try(held, experiment, space, asked, times=n_trials / len(asked))
             except BaseException:
                 with suppress(Exception):  # of a storage that takes no more: what is raised already says it
                     for trial in asked:
-                        at.study.tell(trial.number, state=at.optuna.trial.TrialState.FAIL)
+                        held.study.tell(trial.number, state=held.optuna.trial.TrialState.FAIL)
                 raise
 
     @property
@@ -112,15 +112,15 @@ class TPE:
             )
         return f"sqlite:///{STUDIES}"
 
-    def _adopt(self, at: _Open, experiment: Experiment, space: Space) -> int:
+    def _adopt(self, held: _OpenStudy, experiment: Experiment, space: Space) -> int:
         """Of a named study: finish the trials that an earlier run of this sweep had begun; how many there are."""
         if self.study is None or experiment.ledger is None:
             return 0
         begun = sorted({trial for trial, _, _ in experiment.ledger.results})
-        parameters = {trial.number: trial.params for trial in at.study.get_trials(deepcopy=False)}
-        adopted = [at.optuna.trial.FixedTrial(parameters[number], number) for number in begun if number in parameters]
+        parameters = {trial.number: trial.params for trial in held.study.get_trials(deepcopy=False)}
+        adopted = [held.optuna.trial.FixedTrial(parameters[number], number) for number in begun if number in parameters]
         if adopted:
-            _try(at, experiment, space, adopted, times=1.0)
+            _try(held, experiment, space, adopted, times=1.0)
         return len(adopted)
 
     def _study_of(self, experiment: Experiment) -> tuple[str, Any]:
@@ -160,7 +160,7 @@ class TPE:
 
 
 @dataclass(frozen=True)
-class _Open:
+class _OpenStudy:
     """A study whose storage is open. kept: a context in which the storage's errors are DataErrors."""
 
     optuna: Any
@@ -176,16 +176,16 @@ def _remedy(experiment: Experiment) -> str:
     return f" What was trained is kept in {folder}: go on with it (--resume, or resume=True)."
 
 
-def _try(at: _Open, experiment: Experiment, space: Space, asked: Sequence[Any], times: float) -> None:
+def _try(held: _OpenStudy, experiment: Experiment, space: Space, asked: Sequence[Any], times: float) -> None:
     """Train what these trials suggest, and tell the study."""
     numbers = [trial.number for trial in asked]
-    with at.kept():
+    with held.kept():
         drawn = [space.configure(_Suggested(trial, space)) for trial in asked]
     configurations = [experiment.configure(number, each) for number, each in zip(numbers, drawn, strict=True)]
     records = experiment.run(configurations, times)
-    with at.kept():
+    with held.kept():
         for number, record in zip(numbers, records, strict=True):
-            _tell(at.optuna, at.study, number, record)
+            _tell(held.optuna, held.study, number, record)
 
 
 class _Suggested:

@@ -76,7 +76,10 @@ class CancelScope:
             self._outer.training_ends()
 
     def _notice_fork(self) -> None:
-        """A forked process has only one of the threads: what the others train is not under way here."""
+        """A forked process has only one of the threads: what the others train is not under way here.
+
+        Looked at where it matters: what `os.register_at_fork` is given, it keeps for ever.
+        """
         if self._process != os.getpid():
             self._changed, self._process = threading.Condition(), os.getpid()
             self._trainings = [thread for thread in self._trainings if thread == threading.get_ident()]
