@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -55,15 +56,22 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
         yield real_cupy()
 
 
-@pytest.fixture(scope="module")
-def unoptimised() -> Iterator[None]:
-    """Kernels are compiled in a third of the time: for modules that want many of them, and train little. Optimisation
-    changes none of their bits (test_native_bits.py, test_fused_bits.py).
+OPTIMISATION = "-O1"  # compiles in a third of the time that the shipped flags take, and trains nearly as fast
+_PROGRAMS: dict[str, dict[Any, host_program.HostProgram]] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _optimisation(request: pytest.FixtureRequest) -> Iterator[None]:
+    """How much the kernels of a module are optimised: by the shipped flags where it says OPTIMISATION = "shipped", as
+    those that are about them do; "-O0" is for many kernels that train little. What a test starts as a process of its
+    own has the shipped flags. No bit depends on it (test_native_bits.py, test_fused_bits.py).
     """
+    level = getattr(request.module, "OPTIMISATION", OPTIMISATION)
     with pytest.MonkeyPatch.context() as patch:
-        for flags in ("GNU", "OTHERS"):
-            patch.setattr(host_compiler, flags, ("-O0",))
-        patch.setattr(host_program, "_loaded", {})  # apart from those of other modules
+        if level != "shipped":
+            for flags in ("GNU", "OTHERS"):
+                patch.setattr(host_compiler, flags, (level,))
+        patch.setattr(host_program, "_loaded", _PROGRAMS.setdefault(level, {}))
         yield
 
 

@@ -18,7 +18,7 @@ from gpubp.kernels.reference.regularization import l2_penalty
 from gpubp.population import Population
 from gpubp.training import Settings, train
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
+OPTIMISATION = "-O0"
 
 FIXTURE = json.loads((Path(__file__).parent / "fixtures" / "pytorch_training.json").read_text(encoding="utf-8"))
 DATA = {name: np.array(values) for name, values in FIXTURE["data"].items()}

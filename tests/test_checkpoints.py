@@ -180,7 +180,7 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path, how: str) -> None:
 
 
 COMMAND = [sys.executable, "-m", "gpubp", "train", str(SEEDS), "--quiet", "--json", "--checkpoint", "0.01s"]
-OPTIONS = ["--epochs", "6000", "--early-stopping", "--patience", "4500", "--lr", "1e-4", "--dropout", "0.1"]
+OPTIONS = ["--epochs", "3000", "--early-stopping", "--patience", "2200", "--lr", "1e-4", "--dropout", "0.1"]
 OPTIONS += ["--schedule", "cosine", "--engine", "block"]
 
 
@@ -214,17 +214,17 @@ def test_killed_at_random_moments_and_resumed(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_takes_no_checkpoint(tmp_path: Path) -> None:
-    """Files of more than 32 kB are refused by the system: the checkpoint with its long history, not the model."""
+    """Files of more than 16 kB are refused by the system: the checkpoint with its long history, not the model."""
 
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (32_000, 32_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16_000, 16_000))
 
     command = [*COMMAND, *OPTIONS, "--output", str(tmp_path / "m")]
     command.remove("--quiet")
     found = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit)
     assert found.returncode == 0, found.stderr
     assert found.stderr.count("No checkpoint could be written; the training goes on without.") == 1
-    assert json.loads(found.stdout)["epochs"] == 6000
+    assert json.loads(found.stdout)["epochs"] == 3000
 
 
 def test_the_command_line_says_what_it_does(tmp_path: Path) -> None:

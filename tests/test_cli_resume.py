@@ -24,10 +24,10 @@ GPUBP = [sys.executable, "-m", "gpubp"]
 ENGINE = ["--engine", "block"]
 KILLS = 4
 SWEEPS: dict[str, list[str]] = {
-    "random": ["--trials", "16", "--grid", "hidden=8;24;16,16", "--range", "epochs=300:900", "--set", "dropout=0.1"],
+    "random": ["--trials", "16", "--grid", "hidden=8;24;16,16", "--range", "epochs=150:450", "--set", "dropout=0.1"],
     "halving": [
-        "--trials", "18", "--grid", "hidden=16;24,8", "--set", "epochs=2000", "--strategy", "halving",
-        "--grid", "schedule=constant;cosine", "--set", "early-stopping=true", "--set", "patience=400",
+        "--trials", "18", "--grid", "hidden=16;24,8", "--set", "epochs=800", "--strategy", "halving",
+        "--grid", "schedule=constant;cosine", "--set", "early-stopping=true", "--set", "patience=160",
     ],
 }  # fmt: skip
 

@@ -29,6 +29,7 @@ from gpubp.kernels.reference.optimizers import OPTIMIZERS
 from gpubp.population import Population, network_seeds
 from gpubp.training import History, Settings, TrainingState, array_engine, fused_slice, train
 
+OPTIMISATION = "shipped"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 needs_nvrtc = pytest.mark.skipif(nvrtc.missing() is not None, reason=str(nvrtc.missing()))
 

@@ -38,6 +38,7 @@ from gpubp.training import (
 )
 from gpubp.training.preparation import prepare
 
+OPTIMISATION = "-O0"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 N, I, P = 23, 3, 5  # noqa: E741
@@ -86,7 +87,7 @@ ALONE = PLAIN | {"rows": "all", "held": "none"}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _compiled_ahead(unoptimised: None) -> None:
+def _compiled_ahead(_optimisation: None) -> None:
     """All kernels of this module, on every core at once: compiling is most of the time it takes."""
     kernels = [FusedKernel(dtype, *pair) for pair in PAIRS for dtype in ("float64", "float32")]
     with ThreadPoolExecutor(available_cores()) as pool:

@@ -31,6 +31,7 @@ from gpubp.population import Population, network_seeds
 from gpubp.training import Settings, array_engine, block_engine, train
 from gpubp.training.pace import Pace
 
+OPTIMISATION = "shipped"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 BACKEND = NumpyBackend()

@@ -24,6 +24,7 @@ from gpubp.population import Population, network_seeds
 from gpubp.training import EarlyStopping, History, Settings, prepare, train
 from gpubp.training.lane_engine import lane_kernel
 
+OPTIMISATION = "-O0"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 N, I, P = 23, 3, 5  # noqa: E741
@@ -110,7 +111,7 @@ def run(backend: Backend, case: dict[str, Any], engine: str, dtype: str, **more:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _compiled_ahead(unoptimised: None) -> None:
+def _compiled_ahead(_optimisation: None) -> None:
     """All kernels of this module, compiled on every core at once: compiling is nearly all of the time it takes."""
     backend = NumpyBackend()
     sources: dict[str, tuple[str, dict[str, object]]] = {}

@@ -17,7 +17,7 @@ from gpubp.population import Population, network_seeds
 from gpubp.training import EarlyStopping, EpochReport, History, Settings, train
 from gpubp.training.update import Learner
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
+OPTIMISATION = "-O0"
 
 RANDOM = np.random.default_rng(0)
 N, I, O = 60, 4, 3  # noqa: E741
