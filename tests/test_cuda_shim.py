@@ -17,6 +17,7 @@ from gpubp.backends.cupy_program import OPTIONS, compile_for_device
 from gpubp.backends.host_compiler import find_compiler
 from gpubp.errors import BackendError
 
+OPTIMISATION = "shipped"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 SOURCE = (Path(__file__).parent / "native" / "shim_kernels.cu").read_text(encoding="utf-8")

@@ -25,6 +25,7 @@ from gpubp.backends.host_program import HostProgram
 from gpubp.backends.kernel_cache import cache_entries, cache_folder, clear_cache
 from gpubp.errors import BackendError
 
+OPTIMISATION = "shipped"
 ANSWER = 'extern "C" int answer() { return VALUE; }\n'
 
 

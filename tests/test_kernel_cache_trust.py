@@ -23,6 +23,7 @@ from gpubp.backends.host_compiler import HostLibrary, compile_library, find_comp
 from gpubp.backends.kernel_cache import cache_entries, clear_cache, find_library, private_subfolder
 from gpubp.errors import BackendError
 
+OPTIMISATION = "shipped"
 ANSWER = 'extern "C" int answer() { return VALUE; }\n'
 
 pytestmark = [

@@ -36,7 +36,8 @@ class Row:
     """contenders: by name, a function that does the work once and returns the time it took, in the row's unit.
 
     check: compares the contenders' answers, says in a sentence what agreed, and raises WrongAnswer if something did
-    not. missing: why a contender is not here, by name.
+    not. missing: why a contender is not here, by name. warm: whether the check has run every contender already, or
+    running one warms nothing up.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Row:
     contenders: dict[str, Callable[[], float]]
     missing: dict[str, str] = field(default_factory=dict)
     goals: tuple[Goal, ...] = ()
+    warm: bool = False
 
 
 class WrongAnswer(Exception):
@@ -100,7 +102,7 @@ def measure(row: Row, repeats: int, quiet: float | None = None) -> Outcome:
     quiet: a timing during which other programs kept more cores busy than this is thrown away and taken again.
     """
     checked = row.check()
-    for run in row.contenders.values():
+    for run in () if row.warm else row.contenders.values():
         run()
     times: dict[str, list[float]] = {name: [] for name in row.contenders}
     others: list[float | None] = []

@@ -39,6 +39,7 @@ def sweep_compile_row(backend: Backend, quick: bool) -> Row:
         partial(check, backend.name, quick),
         {"gpubp": compiled, ALLOWED: lambda: 30.0, TRAINING: lambda: told["sweep"] - told["compiling"]},
         goals=(Goal(1, (ALLOWED,)), Goal(1, (TRAINING,))),
+        warm=True,  # each time a process of its own
     )
 
 
