@@ -64,7 +64,7 @@ _PROGRAMS: dict[str, dict[Any, host_program.HostProgram]] = {}
 def _optimisation(request: pytest.FixtureRequest) -> Iterator[None]:
     """How much the kernels of a module are optimised: by the shipped flags where it says OPTIMISATION = "shipped", as
     those that are about them do; "-O0" is for many kernels that train little. What a test starts as a process of its
-    own has the shipped flags. No bit depends on it (test_native_bits.py, test_fused_bits.py).
+    own has the shipped flags. No bit depends on it (test_compiled_bits.py, test_fused_bits.py).
     """
     level = getattr(request.module, "OPTIMISATION", OPTIMISATION)
     with pytest.MonkeyPatch.context() as patch:

@@ -1,9 +1,7 @@
-"""A network's bits depend on nothing but itself: not on vector width, threads, calls, or who is trained beside it."""
+"""A network's bits depend on nothing but itself: not on threads, calls, or who is trained beside it."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,107 +21,23 @@ from bit_cases import (
 from bit_cases import TARGETS as T
 
 from gpubp.backends import NumpyBackend
-from gpubp.backends.host_compiler import ISAS, Isa, find_compiler, runnable_isas
+from gpubp.backends.host_compiler import Isa, find_compiler, runnable_isas
 from gpubp.backends.host_program import HostProgram
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.block import BlockKernel
 from gpubp.population import Population, network_seeds
-from gpubp.training import Settings, array_engine, block_engine, train
+from gpubp.training import Settings, block_engine, train
 from gpubp.training.pace import Pace
 
-OPTIMISATION = "shipped"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 BACKEND = NumpyBackend()
-WIDTHS = {"sse2": 16, "avx2": 32, "avx512": 64}  # bytes
-ACROSS_WIDTHS = (
-    *(LANE_CASES[i] for i in (1, 3, 11)),  # Adam, batches; online AdamW, L2; float64, row weights
-    *(BLOCK_CASES[i] for i in (1, 7, 2, 8)),  # Adam, float32; two kinds of networks, float64; by one kernel each
-)
 SEVERAL = [LANE_CASES[0], LANE_CASES[1], LANE_CASES[8], BLOCK_CASES[0], BLOCK_CASES[4]]  # online, batches, ragged
 
 
 def program(case: Case, isa: Isa = "native", threads: int | None = None) -> HostProgram:
     ours = kernel(case)
     return HostProgram(ours.source, ours.definitions(), isa=isa, threads=threads)
-
-
-@pytest.mark.parametrize("isa", list(ISAS))
-@pytest.mark.parametrize("case", ACROSS_WIDTHS, ids=str)
-def test_every_vector_width_gives_the_same_bits(case: Case, isa: Isa) -> None:
-    compiler = find_compiler()
-    assert compiler is not None
-    if isa not in runnable_isas(compiler):
-        pytest.skip(f"this CPU does not run {isa}")
-    narrow = program(case, isa)
-    if case.engine == "lane":
-        assert narrow.lanes == WIDTHS[isa] // np.dtype(case.dtype).itemsize
-    expected, its_metrics = trained_in_calls(BACKEND, case, (EPOCHS,))
-    found, metrics = trained_in_calls(BACKEND, case, (EPOCHS,), narrow)
-    assert_same_bits(found, expected)
-    assert_same_bits(metrics, its_metrics)
-
-
-@pytest.mark.parametrize("case", ACROSS_WIDTHS, ids=str)
-def test_optimisation_changes_no_bits(case: Case) -> None:
-    """Not even where it is left out altogether."""
-    kept = kernel(case)
-    unoptimised = HostProgram(kept.source, kept.definitions(), extra=("-O0",))
-    expected, its_metrics = trained_in_calls(BACKEND, case, (EPOCHS,))
-    found, metrics = trained_in_calls(BACKEND, case, (EPOCHS,), unoptimised)
-    assert_same_bits(found, expected)
-    assert_same_bits(metrics, its_metrics)
-
-
-COMPILERS = ("g++", "clang++")
-BY_COMPILER: list[tuple[Case, Isa]] = [
-    *((case, "native") for case in (LANE_CASES[3], LANE_CASES[11], BLOCK_CASES[1], BLOCK_CASES[2])),
-    (LANE_CASES[1], "sse2"),  # without fma instructions
-    (LANE_CASES[1], "avx2"),
-]
-
-
-@pytest.fixture(params=COMPILERS)
-def other_compiler(request: pytest.FixtureRequest) -> str:
-    """Not the one that the other tests use."""
-    compiler, other = find_compiler(), shutil.which(request.param)
-    assert compiler is not None
-    if other is None:
-        pytest.skip(f"no {request.param} on this machine")
-    if os.path.realpath(other) == os.path.realpath(compiler.command[0]):
-        pytest.skip(f"{request.param} is what all other tests use")
-    return other
-
-
-@pytest.mark.parametrize(("case", "isa"), BY_COMPILER, ids=str)
-def test_every_compiler_gives_the_same_bits(
-    monkeypatch: pytest.MonkeyPatch, other_compiler: str, case: Case, isa: Isa
-) -> None:
-    expected, its_metrics = trained_in_calls(BACKEND, case, (EPOCHS,))
-    monkeypatch.setenv("CXX", other_compiler)
-    compiler = find_compiler()
-    assert compiler is not None
-    if isa != "native" and isa not in runnable_isas(compiler):
-        pytest.skip(f"this CPU does not run {isa}")
-    found, metrics = trained_in_calls(BACKEND, case, (EPOCHS,), program(case, isa))
-    assert_same_bits(found, expected)
-    assert_same_bits(metrics, its_metrics)
-
-
-def test_every_compiler_gives_the_same_bits_in_fused_kernels(
-    monkeypatch: pytest.MonkeyPatch, other_compiler: str
-) -> None:
-    monkeypatch.setattr(array_engine, "FUSED_PARAMETERS", 1)
-
-    def trained() -> np.ndarray:
-        networks = Population.initialize(Architecture(3, (19,), 3, "tanh", "softmax"), network_seeds(0, 2), BACKEND)
-        settings = Settings(epochs=3, batch_size=8, l2=0.01)
-        train(networks, X, T["cross_entropy"], settings, engine="array")
-        return networks.params
-
-    expected = trained()
-    monkeypatch.setenv("CXX", other_compiler)
-    assert_same_bits(trained(), expected)
 
 
 @pytest.mark.parametrize("case", SEVERAL, ids=str)
