@@ -62,9 +62,11 @@ _PROGRAMS: dict[str, dict[Any, host_program.HostProgram]] = {}
 
 @pytest.fixture(scope="module", autouse=True)
 def _optimisation(request: pytest.FixtureRequest) -> Iterator[None]:
-    """How much the kernels of a module are optimised: by the shipped flags where it says OPTIMISATION = "shipped", as
-    those that are about them do; "-O0" is for many kernels that train little. What a test starts as a process of its
-    own has the shipped flags. No bit depends on it (test_compiled_bits.py, test_fused_bits.py).
+    """Compiles the kernels of a module's tests with -O1, or with what the module names in OPTIMISATION.
+
+    "-O0" is for modules with many kernels that train little; "shipped" has the flags that users get, as every process
+    has that a test starts. All give the same bits: test_compiled_bits.py and test_fused_bits.py compare them, and
+    test_native_on_cuda_shim.py compares every kind of training by the shipped flags with the CUDA branch.
     """
     level = getattr(request.module, "OPTIMISATION", OPTIMISATION)
     with pytest.MonkeyPatch.context() as patch:

@@ -44,6 +44,7 @@ from gpubp.population import Population
 from gpubp.training import EarlyStopping, Settings, train
 from gpubp.tutorial import case_study
 
+OPTIMISATION = "shipped"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 ONLINE, BATCHES = LANE_CASES[0], LANE_CASES[1]

@@ -36,8 +36,8 @@ class Row:
     """contenders: by name, a function that does the work once and returns the time it took, in the row's unit.
 
     check: compares the contenders' answers, says in a sentence what agreed, and raises WrongAnswer if something did
-    not. missing: why a contender is not here, by name. warm: whether the check has run every contender already, or
-    running one warms nothing up.
+    not. missing: why a contender is not here, by name. warm: nobody is warmed up before the timings, since the check
+    has run every contender, or each run is a process of its own.
     """
 
     name: str
@@ -97,8 +97,9 @@ class Outcome:
 
 
 def measure(row: Row, repeats: int, quiet: float | None = None) -> Outcome:
-    """Check, warm up, and time; contenders take turns, so that a busy moment of the machine hits all of them alike.
+    """Check, warm up where that helps, and time.
 
+    Contenders take turns, so that a busy moment of the machine hits all of them alike.
     quiet: a timing during which other programs kept more cores busy than this is thrown away and taken again.
     """
     checked = row.check()

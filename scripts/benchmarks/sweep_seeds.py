@@ -117,7 +117,7 @@ def sweep_seeds_row(backend: Backend, quick: bool) -> Row:
             for ours in ("gpubp sweep", "gpubp PopulationSearchCV")
             for times, peer in ((50, "scikit-learn"), (5, "JAX"), (5, "JAX with compilation"))
         ),
-        warm=True,
+        warm=True,  # by the check
     )
 
 
