@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from gpubp.errors import DataError, GpubpError, SettingsError
 from gpubp.tables import Table, find_column, read_table
+from gpubp.tables.table import TIME
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -340,9 +341,15 @@ def test_parquet(tmp_path):
     assert table.at(1, "i").endswith("row 2, column 'i'")
 
 
+def test_dates_and_times_of_a_frame():
+    berlin = pl.Series([datetime(2020, 1, 1, 1)]).dt.replace_time_zone("Europe/Berlin")
+    frame = pl.DataFrame({"d": [date(2020, 1, 1)], "z": berlin, "t": [time(0, 1, 2)], "s": [timedelta(minutes=-1)]})
+    table = Table.from_frame(frame)
+    assert table.frame.dtypes == [TIME, TIME, pl.Float64, pl.Float64]
+    assert rows_of(table) == [(datetime(2020, 1, 1), datetime(2020, 1, 1), 62.0, -60.0)]  # UTC, seconds
+
+
 def test_types_without_meaning_for_a_network_are_refused():
-    with pytest.raises(DataError, match="column 'd' has type Date"):
-        Table.from_frame(pl.DataFrame({"d": [date(2020, 1, 1)]}))
     with pytest.raises(DataError, match="column 'd' has type List"):
         Table.from_frame(pl.DataFrame({"d": [[1]]}))
     with pytest.raises(DataError, match=r"use Table\.from_frame"):

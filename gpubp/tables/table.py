@@ -1,4 +1,4 @@
-"""`Table`: named columns of numbers or text that remember where they came from."""
+"""`Table`: named columns of numbers, texts or times that remember where they came from."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from gpubp.errors import DataError, quoted
 
 LARGEST = 1e30
 """Numbers beyond ±1e30 are refused: sums of a few of them would leave the float32 range of training."""
+TIME = pl.Datetime("us")
+"""The type of columns of dates and times: microseconds, without a time zone (UTC where the source named one)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """N rows of named columns, each Int64, Float64 or String; a missing value is a null, never a NaN.
+    """N rows of named columns, each Int64, Float64, String or `TIME`; a missing value is a null, never a NaN.
 
     Numbers are finite and within ±1e30. Boolean columns are text: "true", "false". A column without any value
     is Float64. At least one row and one column.
@@ -27,18 +29,23 @@ class Table:
     columns are then found by position instead of by name. `lines` (N,) int64 holds the line of the file on
     which each row begins, counted from 1, line breaks inside quoted fields included; None where there are no
     lines (Parquet, frames, arrays).
+
+    `row_names`: columns that number or name the rows, such as a data frame's index. They are neither inputs nor the
+    target unless somebody asks for them by name. `notes`: sentences on how the table was read.
     """
 
     frame: pl.DataFrame
     source: str
     has_header: bool
     lines: np.ndarray | None = None
+    row_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.frame.width == 0 or self.frame.height == 0:
             raise DataError(f"{self.source}: found no {'columns' if self.frame.width == 0 else 'rows'} of data.")
         for name, dtype in self.frame.schema.items():
-            if dtype not in (pl.Int64, pl.Float64, pl.String):
+            if dtype not in (pl.Int64, pl.Float64, pl.String, TIME):
                 raise DataError(f"{self.source}: column {name!r} has type {dtype}; use Table.from_frame.")
             if dtype == pl.Float64:
                 self._refuse_huge(name)
@@ -54,7 +61,9 @@ class Table:
 
     def take(self, rows: np.ndarray) -> Table:
         """These rows alone, which forget their lines."""
-        return Table(rows_of(self.frame, rows), self.source, self.has_header)
+        return Table(
+            rows_of(self.frame, rows), self.source, self.has_header, row_names=self.row_names, notes=self.notes
+        )
 
     @property
     def names(self) -> list[str]:
@@ -134,13 +143,13 @@ def without_column(frame: Any, name: str) -> Any:
 
 
 def find_column(table: Table, name_or_position: str | int | None = None) -> str:
-    """The name of a column given by name or by position: 1 is the first, -1 the last, None the last.
+    """The name of a column given by name or by position: 1 is the first, -1 the last, None the last that names no rows.
 
     Text that names no column but is a whole number ("8", "-1") counts as a position.
     """
     names = table.names
     if name_or_position is None:
-        return names[-1]
+        return next((name for name in reversed(names) if name not in table.row_names), names[-1])
     if isinstance(name_or_position, str):
         if name_or_position in names:
             return name_or_position
@@ -215,6 +224,12 @@ def _normalised(column: pl.Series, source: str) -> pl.Series:
         return numbers.set(numbers.is_nan(), None)  # unlike fill_nan, by this thread alone (forks.py)
     if column.dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum):
         return column.cast(pl.String)
+    if column.dtype in (pl.Date, pl.Datetime):
+        return (
+            column.cast(TIME) if column.dtype == pl.Date else column.cast(pl.Datetime("us")).dt.replace_time_zone(None)
+        )
+    if column.dtype in (pl.Time, pl.Duration):
+        return column.cast(pl.Duration("us")).cast(pl.Int64).cast(pl.Float64) / 1e6
     raise DataError(
         f"{source}: column {column.name!r} has type {column.dtype}; turn it into numbers or text first, "
         "or leave it out."
