@@ -27,7 +27,7 @@ else:
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "gpubp").rglob("*.py"))
-STANDARD = {*sys.stdlib_module_names, "tomllib"}  # tomllib came with Python 3.11
+STANDARD = {*sys.stdlib_module_names, "tomllib", "compression"}  # which came with Python 3.11 and 3.14
 FOR_DEVELOPERS = ("test", "bench", "dev")  # extras that gpubp itself never imports
 MODULES = {"cupy-cuda12x": ("cupy", "cupyx"), "cupy-cuda13x": ("cupy", "cupyx")}  # of what may not be installed
 COMMANDS = {"ziglang"}  # started as programs, not imported

@@ -51,12 +51,12 @@ def test_both_ways_of_reading_give_the_same(
     path = tmp_path / "t.parquet"
     frame.write_parquet(path, row_group_size=100)
     whole = path.read_bytes()
-    by_child = parquet.read_parquet(whole, "t")
+    by_child, _ = parquet.read_parquet(whole, "t")
     assert by_child.equals(frame)
     assert by_child.n_chunks() == 1
     for python in ("", "/usr/bin/uwsgi", "/no/such/python"):  # embedded, another program, gone
         monkeypatch.setattr(sys, "executable", python)
-        here = parquet.read_parquet(whole, "t")
+        here, _ = parquet.read_parquet(whole, "t")
         assert here.write_ipc(None).getvalue() == by_child.write_ipc(None).getvalue()
         with pytest.raises(DataError, match="t: this is not a readable Parquet file"):
             parquet.read_parquet(b"PAR1" + bytes(20) + b"PAR1", "t")

@@ -145,6 +145,8 @@ def refuse_stray_text(table: Table, name: str) -> None:
     series = table.frame[name].drop_nulls()
     if series.dtype != pl.String:
         return
+    if stray := table.stray(name):
+        raise DataError(f"{stray} Correct the value, or leave the field empty if it is unknown.")
     numbers = series.cast(pl.Float64, strict=False)
     texts = series.filter(numbers.is_null())
     if 2 * len(texts) >= len(series) or not len(texts):

@@ -1,9 +1,11 @@
-"""Tables: CSV, TSV, whitespace-separated text, Parquet and data frames, as one typed `Table`.
+"""Tables: text files, Parquet, Arrow, Excel sheets and data frames, as one typed `Table` that says how it was read.
 
-Top-down: `reading` (a file becomes a Table), `records` (text becomes lines of equally many fields:
-separator, quotes, ragged lines), `values` (fields become numbers, text or missing values; is there a
-header?), `table` (the Table itself). polars parses and stores; this package imports it, so import it only
-where it is used.
+Top-down, `reading` (a file becomes a Table): `content` (bytes become text: compression, encoding; `other_formats` are
+refused), `lines` (what stands around a table), `separators` and `records` (text becomes lines of equally many fields),
+`layout` and `headers` (names, units), `columns` (fields become values, each column in its `notation`: `written_numbers`
+and its like; missing values by `markers`), `description` (how all that went), `table` (the Table
+itself), `likeness` (another table read as the first was). `parquet` and `workbooks` need none of the steps before
+`table`. polars parses and stores; this package imports it, so import it only where it is used.
 """
 
 from gpubp.tables.reading import read_table

@@ -1,86 +1,195 @@
-"""A file into a `Table`: bytes, then records, then values."""
+"""A file into a `Table`: bytes, then text, then records, then values, each step saying what it found."""
 
 from __future__ import annotations
 
 import re
-import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from gpubp.errors import DataError, SettingsError
-from gpubp.tables import records as splitting
+from gpubp.tables import other_formats, parquet, workbooks
+from gpubp.tables.columns import Conventions
+from gpubp.tables.content import bytes_of, name_of, text_of
+from gpubp.tables.description import ColumnReading, Reading
 from gpubp.tables.forks import require_polars
-from gpubp.tables.parquet import read_parquet
-from gpubp.tables.table import Table, automatic_names, refuse_duplicates
-from gpubp.tables.values import has_header, typed
-
-PARQUET = b"PAR1"
-OTHER_FORMATS = {
-    b"PK\x03\x04": "a ZIP archive or an Excel workbook; export the sheet as CSV",
-    b"\x1f\x8b": "compressed with gzip; decompress it first (gunzip)",
-    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
-    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
-    b"%PDF": "a PDF document; export the table as CSV",
-    b"\x89HDF": "an HDF5 file; export the table as CSV or Parquet",
-}
+from gpubp.tables.layout import Layout, names_in_comment
+from gpubp.tables.lines import Body, body_of
+from gpubp.tables.markers import Markers
+from gpubp.tables.notation import NUMBER, TEXT, Notation
+from gpubp.tables.records import Records
+from gpubp.tables.separators import WHITESPACE, find_records
+from gpubp.tables.table import TIME, Table, automatic_names
 
 
-def read_table(source: str | Path, *, header: bool | None = None, separator: str | None = None) -> Table:
-    """Read CSV, TSV, semicolon- or whitespace-separated text (UTF-8), or Parquet; "-" is standard input.
+@dataclass(frozen=True)
+class Options:
+    """What somebody says about a file, instead of leaving it to be found out: see `read_table`."""
 
-    Separator, unless given (one character, or "whitespace"): tab, then semicolon, then comma: the first that
-    occurs in the first line, or in at least half of the lines, and gives every line the same number of
-    fields (empty ones are missing values). If no comma or semicolon separates: runs of spaces and tabs,
-    where these give every line the same number of fields, as in the doubled tabs of UCI's seeds_dataset.txt.
-    If nothing separates, one column. Lines that do not fit raise DataError; none is padded, cut or dropped.
-    Blank lines are skipped, except inside a table of one column, where they are missing values.
+    header: bool | None = None
+    separator: str | None = None
+    encoding: str | None = None
+    decimal: str | None = None
+    missing: Sequence[str] = ()
+    not_missing: Sequence[str] = ()
+    skip: int = 0
+    comment: str | None = None
+    day_first: bool | None = None
+    sheet: str | None = None
 
-    Header, unless given: none if the first line holds a number. Otherwise a header if it has a name above
-    some column of numbers; in a table of text alone, if its fields are distinct, not missing, and none of
-    them occurs again in its own column. Without a header the columns are called column_1, column_2, ...; so
-    are columns whose name is empty.
+    def conventions(self, separator: str) -> Conventions:
+        markers = Markers.of(self.missing, self.not_missing)
+        return Conventions(markers, self.decimal, "," if separator == ";" else ".", self.day_first)
 
-    Values: see `gpubp.tables.values`. Missing: an empty field, NA, N/A, NaN, nan, null, None, ?, whether
-    quoted or not, in columns of numbers and of text alike. Decimal commas count in semicolon-separated files
-    only. Parquet keeps its own types: there only null and NaN are missing.
+
+def read_table(
+    source: str | Path,
+    *,
+    header: bool | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+    missing: Sequence[str] = (),
+    not_missing: Sequence[str] = (),
+    skip: int = 0,
+    comment: str | None = None,
+    day_first: bool | None = None,
+    sheet: str | None = None,
+    keep_texts: bool = False,
+) -> Table:
+    """Read a table: CSV and its kin, Parquet, Feather or Arrow, or an Excel sheet; "-" is standard input.
+
+    Text may be compressed (gzip, bzip2, xz, Zstandard, a ZIP of one file) and is UTF-8, UTF-16, Windows-1252 or
+    Latin-1 unless an `encoding` is given.
+
+    Separator, unless given (one character, or "whitespace"): of tab, semicolon, vertical bar and comma, outside quotes,
+    the one that gives the widest table with equally many fields in every line; if none of them does, runs of spaces
+    and tabs. If nothing separates, one column. Left out and told of: `skip` lines, comments (lines that begin with
+    `comment`; without it, those at the top that begin with #), `sep=;`, titles, separators at the ends of lines, a line
+    of units. Other lines that do not fit raise DataError; none is padded, cut or dropped. Blank lines are skipped,
+    except inside a table of one column, where they are missing values.
+
+    Header, unless given: see `headers.FirstLine.is_header`. Without one, and where a name is empty, columns are called
+    column_1, column_2, ...; of equal names the later ones get a number. Columns that number or name the rows (an
+    unnamed first one, R's row names, pandas' index) are the table's `row_names`.
+
+    Values: a column is of numbers, of times (seconds), of dates, or of texts, by all of its values (`columns`): numbers
+    may have decimal commas, separators of thousands, one currency or unit, or parentheses for minus. `decimal` ("." or
+    ",") and `day_first` decide what cannot be told. Whole numbers with leading zeros or more than 15 digits that no
+    float holds stay texts. Missing: see `markers`, and the texts in `missing`, but not those in `not_missing`.
+
+    `Table.reading` says how it was read, `Table.notes` in sentences. keep_texts: see `Table.read_like`.
 
     Raises DataError for whatever keeps the file from being one table, with the line and what to do.
     """
-    name = "standard input" if str(source) == "-" else str(source)
     if separator is not None:
         separator = _checked_separator(separator)
-    data = _standard_input() if str(source) == "-" else _read_bytes(Path(source), name)
-    if data.startswith(PARQUET) or name.endswith(".parquet"):
-        return Table.from_frame(read_parquet(data, name), name)
-    text = _checked_text(data, name)
-    if separator is None:
-        records = splitting.find_records(text, name)
-    elif separator == "whitespace":
-        records = splitting.split_records(splitting.collapse_whitespace(text), "\t", name)
-    else:
-        records = splitting.split_records(text, separator, name)
-    if not records.consistent:
-        raise splitting.ragged_error(records, name)
+    if decimal not in (None, ".", ","):
+        raise SettingsError(f'The decimal mark {decimal!r}: give "." or ",".')
+    options = Options(
+        header, separator, encoding, decimal, _texts(missing), _texts(not_missing), skip, comment, day_first, sheet
+    )
+    options.conventions(",")  # markers are refused before anything is read
+    name = name_of(source)
+    data, compression = bytes_of(source)
+    if parquet.is_parquet(data) or (name.endswith(".parquet") and not compression):
+        return _of_frame(*parquet.read_parquet(data, name), "Parquet", name)
+    if parquet.is_arrow(data):
+        return _of_frame(parquet.read_arrow(data, name), (), "Arrow", name)
+    if workbooks.is_workbook(data):
+        text, remarks = workbooks.read_workbook(data, name, sheet)
+        return _of_text(text, name, replace(options, separator=","), "Excel", "", "", remarks, keep_texts)
+    if sheet is not None:
+        raise SettingsError(f"--sheet {sheet!r} is for Excel workbooks, and {name} is none.")
+    other_formats.refuse_binary(data, name)
+    text_found = text_of(data, name, encoding)
+    return _of_text(
+        text_found.data, name, options, "text", text_found.encoding, compression, text_found.remarks, keep_texts
+    )
 
-    frame = _parse(records, name)
-    decimal_comma = records.separator == ";"
-    if header is None:
-        header = has_header(frame, decimal_comma)
-    names, lines = automatic_names(frame.width), records.lines
-    if header:
-        names = [(field or "").strip() or names[i] for i, field in enumerate(frame.row(0))]
-        refuse_duplicates(names, f"{name}, line {lines[0]}")
-        frame, lines = frame.slice(1), lines[1:]
-        if not frame.height:
-            raise DataError(f"{name}: found a header line and no rows of data.")
-    columns = [typed(column, decimal_comma).alias(names[i]) for i, column in enumerate(frame)]
-    return Table(pl.DataFrame(columns), name, header, lines)
+
+def _texts(given: Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(str(text) for text in given)
+
+
+def _of_text(
+    text: bytes,
+    name: str,
+    options: Options,
+    form: str,
+    encoding: str,
+    compression: str,
+    remarks: tuple[str, ...],
+    keep_texts: bool,
+) -> Table:
+    body = body_of(text, name, options.skip, options.comment)
+    if options.separator is None and not body.separator:
+        other_formats.refuse_text(body.text, name)
+    found = find_records(body, name, options.separator, titled=options.header is not False)
+    conventions = options.conventions(found.separator)
+    records = found.records
+    above: tuple[str, ...] = ()
+    if found.row_names:  # a header with one name less than there are columns
+        above, records = tuple(records.values(0)), records.keep(np.arange(1, len(records.lines)))
+    frame, lines = _parse(records, name), records.lines
+    comment = names_in_comment(body.commented, found.separator, frame.width)
+    columns = Layout.of(frame, lines, options.header, above, comment, conventions, name)
+    reading = Reading(
+        {"text": _named(found.separator)}.get(form, form),
+        columns.texts.height,
+        tuple(columns.readings),
+        columns.header,
+        encoding,
+        compression,
+        found.separator if form == "text" else "",
+        (*remarks, *_of_body(body, columns), *found.remarks, *columns.remarks),
+        columns.row_names,
+    )
+    return Table(
+        pl.DataFrame(columns.values),
+        name,
+        columns.header,
+        columns.lines,
+        columns.row_names,
+        notes=tuple(reading.notes()),
+        reading=reading,
+        texts=columns.texts if keep_texts else None,
+        markers=conventions.markers,
+    )
+
+
+def _of_body(body: Body, columns: Layout) -> tuple[str, ...]:
+    """A comment that became the header is told of as that."""
+    return () if columns.commented and len(body.emptied) == 1 else body.remarks
+
+
+def _named(separator: str) -> str:
+    return {"\t": "TSV", ",": "CSV", "": "one column of text"}.get(separator, "text")
+
+
+def _of_frame(frame: pl.DataFrame, index: Sequence[str], form: str, name: str) -> Table:
+    """A typed frame. index: columns that pandas says are its index."""
+    table = Table.from_frame(frame, name)
+    numbered = [column for column in table.names if column in index or column == "__index_level_0__"]
+    row_names = tuple(numbered) if len(numbered) < len(table.names) else ()
+    readings = tuple(ColumnReading(column.name, _notation_of(column)) for column in table.frame)
+    reading = Reading(form, table.rows, readings, True, row_names=row_names)
+    return replace(table, row_names=row_names, reading=reading, notes=tuple(reading.notes()))
+
+
+def _notation_of(column: pl.Series) -> Notation:
+    if column.dtype == TIME:
+        return Notation("date", order="ymd")
+    return TEXT if column.dtype == pl.String else NUMBER
 
 
 def _checked_separator(separator: str) -> str:
-    spelled = {"\\t": "\t", "tab": "\t", " ": "whitespace", "space": "whitespace"}.get(separator, separator)
-    if spelled == "whitespace" or (
+    spelled = {"\\t": "\t", "tab": "\t", " ": WHITESPACE, "space": WHITESPACE}.get(separator, separator)
+    if spelled == WHITESPACE or (
         len(spelled) == 1 and re.fullmatch(r"[\t -~]", spelled) and not re.fullmatch(r'[\w".+-]', spelled)
     ):
         return spelled
@@ -89,59 +198,11 @@ def _checked_separator(separator: str) -> str:
     )
 
 
-def _standard_input() -> bytes:
-    if sys.stdin is None:  # `gpubp … <&-`, and programs that have none
-        raise DataError("standard input: it is closed; pipe a table into it, or name a file.")
-    try:
-        given = getattr(sys.stdin, "buffer", sys.stdin).read()  # a notebook's, or a test's, may have text alone
-    except (OSError, ValueError) as error:  # a folder, for example, or one that was closed meanwhile
-        raise DataError(f"standard input: cannot be read: {getattr(error, 'strerror', None) or error}.") from None
-    return given.encode() if isinstance(given, str) else given
-
-
-def _read_bytes(path: Path, name: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{name}: there is no such file.") from None
-    except IsADirectoryError:
-        raise DataError(f"{name} is a folder; name one file in it.") from None
-    except PermissionError:
-        raise DataError(f"{name}: no permission to read this file.") from None
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        raise DataError(f"{name}: cannot be read: {error}.") from None
-
-
-def _checked_text(data: bytes, name: str) -> bytes:
-    """UTF-8 without byte-order mark, lines ending in LF; DataError where it is not text or empty."""
-    for magic, what in OTHER_FORMATS.items():
-        if data.startswith(magic):
-            raise DataError(f"{name}: this file is {what}.")
-    if b"\0" in data:
-        raise DataError(f"{name}: this is a binary file (byte {data.index(0)} is zero); give CSV, TSV or Parquet.")
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    try:
-        if not data.isascii():
-            data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{name}, line {line}: byte 0x{data[error.start]:02X} is not UTF-8. The file may be Latin-1 or "
-            "Windows-1252 text; convert it: iconv -f WINDOWS-1252 -t UTF-8."
-        ) from None
-    if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n")
-        if b"\n" not in data:
-            data = data.replace(b"\r", b"\n")
-    if not data.strip():
-        raise DataError(f"{name}: the file is empty.")
-    return data
-
-
-def _parse(records: splitting.Records, name: str) -> pl.DataFrame:
-    """All records as text, the header line included, parsed by polars."""
+def _parse(records: Records, name: str) -> pl.DataFrame:
+    """All records as texts without surrounding spaces, the header line included, parsed by polars."""
     width = records.width
     require_polars(name)
+    problem: Any = None
     try:
         frame = pl.read_csv(
             records.body(),
@@ -151,10 +212,12 @@ def _parse(records: splitting.Records, name: str) -> pl.DataFrame:
             quote_char='"' if records.quoting else None,
         )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DataError(f"{name}: cannot be read as a table: {str(error).splitlines()[0]:.300}") from None
+        problem = str(error).splitlines()[0][:300]
+    if problem is not None:
+        raise DataError(f"{name}: cannot be read as a table: {problem}")
     if frame.shape != (len(records.lines), width):
         raise DataError(
             f"{name}: read {frame.height} rows of {frame.width} columns, but the file has "
             f"{len(records.lines)} of {width}. Is some field quoted in an unusual way?"
         )
-    return frame
+    return frame.select(pl.all().str.strip_chars().fill_null(""))

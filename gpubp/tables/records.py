@@ -1,4 +1,4 @@
-"""Text into records of equally many fields: which separator, which quotes, and which lines do not fit.
+"""Text into records: where each begins and ends, which quotes enclose fields, and which lines do not fit.
 
 polars pads short lines with nulls and has its own reading of stray quotes, so every line's fields are counted
 here first, with NumPy, over the whole text; what reaches polars can then be read in one way only.
@@ -6,6 +6,7 @@ here first, with NumPy, over the whole text; what reaches polars can then be rea
 
 from __future__ import annotations
 
+import csv
 import re
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ class Records:
     ends: np.ndarray
     lines: np.ndarray
     fields: np.ndarray
+    whole: bool = True
+    """Whether each record reaches from its start to the next line break."""
 
     @property
     def width(self) -> int:
@@ -53,41 +56,34 @@ class Records:
 
     def body(self) -> bytes:
         """The records alone, for polars: `text` without its blank lines."""
-        if len(self.ends) == self.lines[-1] and self.ends[-1] >= len(self.text) - 1:
+        if self.whole and len(self.ends) == self.lines[-1] and self.ends[-1] >= len(self.text) - 1:
             return self.text  # nothing was left out
         return b"\n".join(self.text[a:b] for a, b in zip(self.starts, self.ends, strict=True)) + b"\n"
 
+    def keep(self, chosen: np.ndarray) -> Records:
+        """Those that a mask (R,) or indices name."""
+        starts, ends, lines, fields = (each[chosen] for each in (self.starts, self.ends, self.lines, self.fields))
+        return Records(self.text, self.separator, self.quoting, starts, ends, lines, fields, self.whole)
 
-def find_records(text: bytes, source: str) -> Records:
-    """Sniff the separator (rule: `read_table`) and split; DataError for ragged lines and stray quotes."""
-    candidates: list[Records] = []
-    quote_error: DataError | None = None
-    for separator in "\t;,":
-        if separator.encode() not in text:
-            continue
-        try:
-            records = split_records(text, separator, source)
-        except DataError as error:
-            quote_error = error
-            continue
-        if records.fields[0] > 1 or np.mean(records.fields > 1) >= 0.5:
-            if records.consistent:
-                return records
-            candidates.append(records)
-    if quote_error is None and all(records.separator == "\t" for records in candidates):
-        records = split_records(collapse_whitespace(text), "\t", source)
-        if records.width > 1 and records.consistent:
-            return records
-        if records.width > 1 and records.share >= 0.5:
-            candidates.append(records)
-    if candidates:
-        raise ragged_error(max(reversed(candidates), key=lambda records: (records.share, records.width)), source)
-    if quote_error is not None:
-        raise quote_error
-    stand_in = next((character for character in UNUSED if character.encode() not in text), None)
-    if stand_in is None:
-        raise DataError(f"{source}: found control characters; this is not a table of text.")
-    return split_records(text, stand_in, source)
+    def cut(self, width: int) -> Records | None:
+        """Records of at most `width` fields, without the empty ones after it; None where one of those is not empty."""
+        ends, fields = self.ends.copy(), self.fields.copy()
+        for i in np.flatnonzero(fields > width).tolist():
+            rest = self.text[self.starts[i] : ends[i]]
+            for _ in range(fields[i] - width):
+                head, found, last = rest.rpartition(self.separator.encode())
+                if not found or last.strip():
+                    return None
+                rest = head
+            ends[i], fields[i] = self.starts[i] + len(rest), width
+        return Records(self.text, self.separator, self.quoting, self.starts, ends, self.lines, fields, whole=False)
+
+    def values(self, i: int) -> list[str]:
+        """The fields of one record, without quotes and surrounding spaces."""
+        line = self.text[self.starts[i] : self.ends[i]].decode("utf-8", errors="replace")
+        if not self.quoting:
+            return [field.strip() for field in line.split(self.separator)]
+        return [field.strip() for field in next(csv.reader([line], delimiter=self.separator), [""])]
 
 
 def split_records(text: bytes, separator: str, source: str) -> Records:
@@ -149,10 +145,11 @@ def _not_blank(text: bytes, starts: np.ndarray, ends: np.ndarray, fields: np.nda
     keep = np.ones(len(starts), bool)
     several = fields.max() > 1
     alone = np.flatnonzero(fields == 1)
-    for i in alone if several else alone[::-1]:
-        keep[i] = bool(text[starts[i] : ends[i]].strip())
-        if keep[i] and not several:
-            break
+    for order in [alone] if several else [alone, alone[::-1]]:
+        for i in order:
+            keep[i] = bool(text[starts[i] : ends[i]].strip())
+            if keep[i] and not several:
+                break
     return keep
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from gpubp.errors import DataError, quoted
+
+if TYPE_CHECKING:
+    from gpubp.tables.description import Reading
+    from gpubp.tables.markers import Markers
 
 LARGEST = 1e30
 """Numbers beyond ±1e30 are refused: sums of a few of them would leave the float32 range of training."""
@@ -31,7 +35,9 @@ class Table:
     lines (Parquet, frames, arrays).
 
     `row_names`: columns that number or name the rows, such as a data frame's index. They are neither inputs nor the
-    target unless somebody asks for them by name. `notes`: sentences on how the table was read.
+    target unless somebody asks for them by name. `notes`: sentences on how the table was read, `reading`: the same as
+    values; None where it came from Python. `texts`: the fields of a text file as they are written, where they were kept
+    to be read once more (`read_like`), and the `markers` of missing values that they were read by.
     """
 
     frame: pl.DataFrame
@@ -40,6 +46,9 @@ class Table:
     lines: np.ndarray | None = None
     row_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    reading: Reading | None = None
+    texts: pl.DataFrame | None = None
+    markers: Markers | None = None
 
     def __post_init__(self) -> None:
         if self.frame.width == 0 or self.frame.height == 0:
@@ -61,9 +70,7 @@ class Table:
 
     def take(self, rows: np.ndarray) -> Table:
         """These rows alone, which forget their lines."""
-        return Table(
-            rows_of(self.frame, rows), self.source, self.has_header, row_names=self.row_names, notes=self.notes
-        )
+        return replace(self, frame=rows_of(self.frame, rows), lines=None, texts=None)
 
     @property
     def names(self) -> list[str]:
@@ -85,6 +92,13 @@ class Table:
     def at(self, row: int, name: str) -> str:
         """The beginning of a message about one value: source, line, column."""
         return f"{self.source}, {self.where(row)}, column {quoted(name)}"
+
+    def stray(self, name: str) -> str | None:
+        """A sentence on the value that keeps a column of texts from being numbers or dates; None where none does."""
+        columns = () if self.reading is None else self.reading.columns
+        found = next((column.stray for column in columns if column.name == name), "")
+        row, _, sentence = found.partition("\0")
+        return f"{self.at(int(row), name)}: {sentence}." if sentence else None
 
     def require_rows(self, minimum: int = 2, purpose: str = "training") -> None:
         """DataError when there are too few rows for `purpose`; reading and predicting need only one."""

@@ -1,0 +1,299 @@
+"""Columns of texts into columns of values: what each one's notation is, decided by all of its values and its table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from gpubp.errors import quoted
+from gpubp.tables import written_dates, written_numbers, written_times
+from gpubp.tables.description import ColumnReading
+from gpubp.tables.markers import Markers
+from gpubp.tables.notation import BOOLEAN, NUMBER, TEXT, Notation
+from gpubp.tables.table import LARGEST
+from gpubp.tables.written_numbers import PLAIN, NumberStyle, Written
+
+EXACT = 2.0**53
+"""Whole numbers beyond it are not all floats: such a column holds identifiers."""
+FEW = 20
+"""A column of some numbers and some texts may be codes with at most this many different ones."""
+LEADING_ZERO, EXPONENT = r"^[+-]?0[0-9]+$", r"^[0-9]+[eE][0-9]+$"
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What is known of the whole table before its columns are read; None for nothing.
+
+    decimal: "." or ","; usual_decimal: what is taken where neither the option nor any column says it.
+    """
+
+    markers: Markers
+    decimal: str | None = None
+    usual_decimal: str = "."
+    day_first: bool | None = None
+
+
+def read_columns(texts: pl.DataFrame, given: Conventions) -> tuple[list[pl.Series], list[ColumnReading]]:
+    """Values and readings of columns of texts without surrounding spaces."""
+    plain = _plain_numbers(texts, given.markers)
+    drafts = {name: Draft.of(texts[name], given) for name, values in plain.items() if values is None}
+    settled = _settled([*drafts.values()], given)
+    if settled.decimal != given.decimal or any(draft.is_open for draft in drafts.values()):
+        surely = r"^[+-]?0*\.[0-9]|\.(?:[0-9]{1,2}|[0-9]{4,})$" if given.usual_decimal == "," else r"\.[0-9]"
+        floats = [texts[name] for name, values in plain.items() if values is not None and values.dtype == pl.Float64]
+        points = any(column.str.contains(surely).any() for column in floats)
+        if points and given.decimal is None:  # columns of both kinds leave it open
+            settled = replace(settled, decimal=None if settled.decimal == "," else ".")
+    columns, readings = [], []
+    for name, values in plain.items():
+        if values is not None and not (settled.decimal == "," and _grouped_by_points(texts[name], values)):
+            columns.append(values)
+            missing = given.markers.found_in(texts[name], True) if values.null_count() else {}
+            readings.append(ColumnReading(name, NUMBER, missing, int((texts[name] == "").sum())))
+        else:
+            draft = drafts.get(name) or Draft.of(texts[name], given)
+            column, reading = draft.read(settled)
+            columns.append(column)
+            readings.append(reading)
+    return columns, readings
+
+
+def read_by(texts: pl.Series, notation: Notation, markers: Markers) -> pl.Series | None:
+    """Values of texts in a notation that is known from another table; None where one of them is not written so."""
+    known = _without(texts, markers, notation.kind not in ("text", "boolean"))
+    values = notation.read(known)
+    if values.null_count() > known.null_count():
+        return None
+    return _whole_where_it_is(_as_missing(values, markers)) if notation.kind == "number" else values
+
+
+def _whole_where_it_is(values: pl.Series) -> pl.Series:
+    """Int64 where all values are whole numbers that it can hold."""
+    whole = values.cast(pl.Int64, strict=False)
+    fits = len(values) > values.null_count() == whole.null_count() and bool((whole == values).all())
+    return whole if fits else values
+
+
+def _plain_numbers(texts: pl.DataFrame, markers: Markers) -> dict[str, pl.Series | None]:
+    """Int64 or Float64 of the columns that hold plain numbers and nothing else; None for the others. For thousands of
+    columns, so each question is put to all of them at once.
+    """
+    every = sorted(markers.always | markers.words)
+    number = pl.all().cast(pl.Float64, strict=False)
+    strange = texts.select((number.is_null() & ~pl.all().is_in(every)).any()).row(0)
+    names = [name for name, odd in zip(texts.columns, strange, strict=True) if not odd]
+    found: dict[str, pl.Series | None] = dict.fromkeys(texts.columns)
+    if not names:
+        return found
+    chosen = texts.select(names)
+    floats = chosen.select(number.fill_nan(None))
+    largest = floats.select(pl.all().abs().max()).row(0)
+    codes = chosen.select(pl.all().str.contains(f"{LEADING_ZERO}|{EXPONENT}").any()).row(0)
+    wholes = chosen.select(pl.all().cast(pl.Int64, strict=False))
+    as_wholes = (wholes.null_count() - floats.null_count()).row(0)
+    marked = chosen.select(pl.all().is_in(sorted(markers.always - {""})).any()).row(0) if markers.always else ()
+    compact = chosen.select(pl.all().str.contains(written_dates.COMPACT).all()).row(0)
+    for i, name in enumerate(names):
+        values = floats[name]
+        if largest[i] is None:  # no value at all
+            found[name] = pl.Series(name, [], dtype=pl.Float64).extend_constant(None, len(values))
+        elif (
+            codes[i]
+            or compact[i]
+            or (EXACT < largest[i] <= LARGEST and (as_wholes[i] or _is_long_number(chosen[name])))
+        ):
+            continue
+        else:
+            column = wholes[name] if not as_wholes[i] else values
+            if marked[i]:  # a marker may be a number: -999
+                column = column.set(chosen[name].is_in(sorted(markers.always)), None)
+            found[name] = _as_missing(column, markers)
+    return found
+
+
+def _is_long_number(texts: pl.Series) -> bool:
+    return bool(texts.str.contains("^[+-]?[0-9]{16,}$").any())
+
+
+def _as_missing(values: pl.Series, markers: Markers) -> pl.Series:
+    for number in markers.numbers:
+        values = values.set((values == number).fill_null(False), None)
+    return values
+
+
+def _grouped_by_points(texts: pl.Series, values: pl.Series) -> bool:
+    """Whether what looks like 1.234 is to be 1234 in a table of decimal commas: every point stands before thousands."""
+    if values.dtype != pl.Float64:
+        return False
+    points = texts.filter(texts.str.contains(".", literal=True))
+    return len(points) > 0 and bool(points.str.contains(r"^[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3})+$").all())
+
+
+def _without(texts: pl.Series, markers: Markers, words: bool) -> pl.Series:
+    """Texts with null for what is missing."""
+    return texts.set(texts.is_in(sorted(markers.always | markers.words if words else markers.always)), None)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A column that is not of plain numbers alone, and what it may be: numbers in some style, or a notation."""
+
+    texts: pl.Series
+    markers: Markers
+    written: Written | None = None
+    notation: Notation | None = None
+    guess: str = ""
+    why: str = ""
+    either_order: bool = False
+    stray: str = ""
+
+    @classmethod
+    def of(cls, texts: pl.Series, given: Conventions) -> Draft:
+        distinct = texts.unique(maintain_order=True)
+        every = sorted(given.markers.always | given.markers.words)
+        values = distinct.filter(~distinct.is_in(every))
+        if not len(values):  # nothing but words such as Unknown
+            return cls(texts, given.markers, notation=TEXT)
+        if why := _codes(values):
+            return cls(texts, given.markers, notation=TEXT, why=why)
+        if _are_compact_dates(values):
+            return cls(texts, given.markers, notation=Notation("date", order="compact"))
+        if written := written_numbers.written_as(values):
+            return cls(texts, given.markers, written=written)
+        if clock := written_times.written_as(values):
+            return cls(texts, given.markers, notation=Notation("duration", clock=clock))
+        if dated := written_dates.written_as(values, given.day_first):
+            order, guessed = dated
+            return cls(texts, given.markers, notation=Notation("date", order=order), either_order=guessed)
+        lower = values.str.to_lowercase()
+        if lower.is_in(["true", "false"]).all():
+            return cls(texts, given.markers, notation=BOOLEAN)
+        return cls(texts, given.markers, notation=TEXT, stray=_stray(texts, every))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its decimal mark is left open."""
+        return self.written is not None and len({style.decimal for style in self.written.styles}) > 1
+
+    def read(self, settled: Conventions) -> tuple[pl.Series, ColumnReading]:
+        notation, guess = self.notation, self.guess
+        if self.written is not None:
+            style, guessed = self.written.style(settled.decimal, settled.usual_decimal)
+            if PLAIN in self.written.styles and settled.decimal == "," and _points_group(self.texts):
+                style = NumberStyle(",", ".")
+            notation = Notation("number", style, self.written.before, self.written.after)
+            if guessed:
+                other = "." if style.decimal == "," else ","
+                guess = (
+                    f"a comma may stand between thousands or be the decimal mark: taken as {style}; "
+                    f"--decimal {quoted(other)} for the other"
+                )
+        assert notation is not None
+        if self.either_order:
+            if settled.day_first is not None:
+                notation = Notation("date", order="dmy" if settled.day_first else "mdy")
+            else:
+                first = "day" if notation.order == "dmy" else "month"
+                other = "--month-first" if first == "day" else "--day-first"
+                guess = f"day or month may come first: taken as {first} first; {other} for the other"
+        among_numbers = notation.kind not in ("text", "boolean")
+        known = _without(self.texts, self.markers, among_numbers)
+        values = notation.read(known)
+        if notation.kind == "number":
+            values = _whole_where_it_is(_as_missing(values, self.markers))
+        missing = self.markers.found_in(self.texts, among_numbers)
+        blank = int((self.texts == "").sum())
+        return values.alias(self.texts.name), ColumnReading(
+            self.texts.name, notation, missing, blank, guess, self.why, self.stray
+        )
+
+
+def _points_group(texts: pl.Series) -> bool:
+    points = texts.filter(texts.str.contains(".", literal=True))
+    return bool(points.str.contains(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+(?:[^0-9]|$)").all())
+
+
+def _codes(values: pl.Series) -> str:
+    """Why these distinct texts are codes and no numbers, although each could be one; "" if they are not."""
+    digits = values.str.contains(r"^[+-]?[0-9]+$")
+    numbers = values.cast(pl.Float64, strict=False)
+    if numbers.null_count() or not numbers.is_finite().all():
+        return ""
+    if values.str.contains(LEADING_ZERO).any() and digits.all():
+        return "leading zeros"
+    if values.filter(digits).str.contains("^[+-]?[0-9]{16,}$").any():
+        return "more digits than a number can hold"
+    exponents = values.str.contains(EXPONENT).any() and not values.str.contains(".", literal=True).any()
+    if exponents and numbers.n_unique() < len(values):
+        return "different texts that would be the same number"
+    return ""
+
+
+def _are_compact_dates(values: pl.Series) -> bool:
+    """Whether these distinct texts are dates such as 20200131, and enough of them to be no chance."""
+    if len(values) < written_dates.LEAST_COMPACT or not values.str.contains(written_dates.COMPACT).all():
+        return False
+    return not written_dates.read(values, "compact").null_count()
+
+
+def _settled(drafts: Sequence[Draft], given: Conventions) -> Conventions:
+    """What the columns that leave no doubt say about the others."""
+    decimal, day_first = given.decimal, given.day_first
+    if decimal is None:
+        marks = {
+            next(iter({style.decimal for style in draft.written.styles}))
+            for draft in drafts
+            if draft.written is not None
+            and len({style.decimal for style in draft.written.styles}) == 1
+            and (draft.written.styles[0].decimal == "," or draft.written.styles[0].thousands == ",")
+        }
+        decimal = marks.pop() if len(marks) == 1 else None
+    if day_first is None:
+        orders = {
+            draft.notation.order
+            for draft in drafts
+            if draft.notation is not None and draft.notation.order in ("dmy", "mdy") and not draft.either_order
+        }
+        day_first = orders == {"dmy"} if len(orders) == 1 else True if decimal == "," and not orders else None
+    return Conventions(given.markers, decimal, given.usual_decimal, day_first)
+
+
+def _stray(texts: pl.Series, every: list[str]) -> str:
+    """What keeps a column from being numbers in some style, or dates: said where more than half of the values are, but
+    for codes: few different values, each text among them more than once.
+    """
+    counts = texts.filter(~texts.is_in(every)).value_counts()
+    values, times = counts.to_series(0), counts.to_series(1)
+    parts = written_numbers.parts_of(values)
+    fits = parts[written_numbers.NUMBER].is_not_null()
+    if 2 * times.filter(fits).sum() > times.sum():
+        units = parts[written_numbers.BEFORE].fill_null("") + "\0" + parts[written_numbers.AFTER].fill_null("")
+        usual = units.filter(fits).mode().first()
+        fits &= units == usual
+        kind = "numbers"
+    else:
+        order = next((order for order in written_dates.ORDERS if _mostly_dates(values, times, order)), None)
+        if order is None:
+            return ""
+        fits = written_dates.read(values, order).is_not_null()
+        kind = "dates"
+    if 2 * times.filter(fits).sum() <= times.sum() or fits.all():
+        return ""
+    if len(values) <= FEW and times.filter(~fits).min() >= 2:  # type: ignore[operator]
+        return ""
+    if kind == "numbers" and written_numbers.written_as(values.filter(fits)) is None:
+        return ""
+    odd = values.filter(~fits)
+    first = next(text for text in texts if text in set(odd.to_list()))
+    example = quoted(str(values.filter(fits).first()))
+    row = int((texts == first).arg_true()[0])
+    return f"{row}\0found {quoted(first)} in a column of {kind} such as {example}"
+
+
+def _mostly_dates(values: pl.Series, times: pl.Series, order: str) -> bool:
+    sample = values.head(50)
+    if not sample.str.contains(written_dates.PATTERNS[order]).any():
+        return False
+    return bool(2 * times.filter(written_dates.read(values, order).is_not_null()).sum() > times.sum())

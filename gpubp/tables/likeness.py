@@ -1,0 +1,63 @@
+"""A table read as another was: what a column's texts mean is decided by the table that a model was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import polars as pl
+
+from gpubp.tables.columns import read_by
+from gpubp.tables.description import ColumnReading, Reading
+from gpubp.tables.markers import Markers
+from gpubp.tables.table import Table
+
+
+def read_like(table: Table, trained: Reading, target: str) -> Table:
+    """The table with every column in the notation that it had in training, where its texts were kept and fit that;
+    notes say where they do not. `target`: a column of the training table that this one may lack.
+
+    Columns are found by name where both tables have a header, else by position.
+    """
+    if table.texts is None or table.reading is None:
+        return table
+    markers = table.markers or Markers()
+    columns, readings, notes = [], [], list(table.notes)
+    pairs = dict(_pairs(table, trained, target))
+    for own in table.reading.columns:
+        column, before = table.frame[own.name], pairs.get(own.name)
+        if before is None or before.notation == own.notation:
+            columns.append(column)
+            readings.append(own)
+            continue
+        values = read_by(table.texts[own.name], before.notation, markers)
+        if values is None:
+            notes.append(
+                f"Column {own.name!r} is not written as it was in training ({_said(before)} there, {_said(own)} here): "
+                "it is read by its own values."
+            )
+            columns.append(column)
+            readings.append(own)
+        else:
+            columns.append(values.alias(own.name))
+            readings.append(replace(own, notation=before.notation, guess=""))
+    reading = replace(table.reading, columns=tuple(readings))
+    return replace(table, frame=pl.DataFrame(columns), reading=reading, notes=tuple(notes), texts=None)
+
+
+def _pairs(table: Table, trained: Reading, target: str) -> Iterator[tuple[str, ColumnReading]]:
+    """(a column of the table, what it was in training)."""
+    if table.has_header and trained.header:
+        known = {column.name: column for column in trained.columns}
+        yield from ((name, known[name]) for name in table.names if name in known)
+        return
+    columns = list(trained.columns)
+    if len(columns) == len(table.names) + 1:
+        columns = [column for column in columns if column.name != target]
+    if len(columns) == len(table.names):
+        yield from zip(table.names, columns, strict=True)
+
+
+def _said(column: ColumnReading) -> str:
+    plain = {"number": "plain numbers", "boolean": "true and false"}
+    return str(column.notation) or plain.get(column.notation.kind, "texts")
