@@ -1,4 +1,4 @@
-"""How good predictions are: scikit-learn's measures, always finite, without its warnings."""
+"""How good predictions are: scikit-learn's measures, always finite, without its warnings and its import."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ def classification_report(y_true_index: np.ndarray, probabilities: np.ndarray, l
     predictions. confusion_matrix: C lists of C counts, a row per true class, a column per predicted class;
     `labels` names both.
     """
-    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
-
     truth, outputs = np.asarray(y_true_index), np.asarray(probabilities, dtype=np.float64)
     classes = np.arange(len(labels))
     if outputs.shape != (len(truth), len(classes)) or truth.ndim != 1 or not len(truth) or len(classes) < 2:
@@ -33,14 +31,11 @@ def classification_report(y_true_index: np.ndarray, probabilities: np.ndarray, l
     if not np.isfinite(outputs).all() or (outputs < 0).any():
         raise DataError("Found probabilities that are not finite or below zero: the network has diverged.")
     predicted = outputs.argmax(axis=1)
-    outputs = np.where(outputs.any(axis=1, keepdims=True), outputs, 1.0)
-    outputs = outputs / outputs.max(axis=1, keepdims=True)  # first, so that the sum cannot overflow
-    normalised = outputs / outputs.sum(axis=1, keepdims=True)
     return {
-        "accuracy": float(accuracy_score(truth, predicted)),
-        "log_loss": float(log_loss(truth, normalised, labels=classes)),
-        "macro_f1": float(f1_score(truth, predicted, average="macro", zero_division=0.0)),
-        "confusion_matrix": confusion_matrix(truth, predicted, labels=classes).tolist(),
+        "accuracy": float((truth == predicted).mean()),
+        "log_loss": _log_loss(truth, outputs),
+        "macro_f1": _macro_f1(truth, predicted, len(classes)),
+        "confusion_matrix": _confusion_matrix(truth, predicted, len(classes)).tolist(),
         "labels": list(labels),
     }
 
@@ -51,8 +46,6 @@ def regression_report(y: np.ndarray, prediction: np.ndarray) -> dict[str, float]
     r2: 1 - squared error / variance of y; where y does not vary, 1.0 for perfect predictions and 0.0 for any
     other. rmse: root of the mean squared error; mae: mean absolute error.
     """
-    from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
-
     truth, predicted = np.asarray(y, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
     if (
         truth.shape[:1] != (truth.size,)
@@ -64,9 +57,39 @@ def regression_report(y: np.ndarray, prediction: np.ndarray) -> dict[str, float]
     truth, predicted = truth.ravel(), predicted.ravel()
     if not (np.isfinite(truth).all() and np.isfinite(predicted).all()):
         raise DataError("Found values that are not finite numbers: the network has diverged.")
-    varies = np.ptp(truth) > 0  # where it does not, scikit-learn may warn
+    errors = truth - predicted
+    squares = errors**2
     return {
-        "r2": float(r2_score(truth, predicted) if varies else (truth == predicted).all()),
-        "rmse": float(np.sqrt(mean_squared_error(truth, predicted))),
-        "mae": float(mean_absolute_error(truth, predicted)),
+        "r2": _r2(truth, predicted, squares),
+        "rmse": float(np.sqrt(squares.mean())),
+        "mae": float(np.abs(errors).mean()),
     }
+
+
+def _r2(truth: np.ndarray, predicted: np.ndarray, squares: np.ndarray) -> float:
+    if np.ptp(truth) == 0:  # its mean may be rounded, and the variance not quite 0
+        return float((truth == predicted).all())
+    error, variance = float(squares.sum()), float(((truth - truth.mean()) ** 2).sum())
+    if variance == 0:  # of numbers too small to be squared
+        return float(error == 0)
+    return 1.0 - error / variance
+
+
+def _log_loss(truth: np.ndarray, outputs: np.ndarray) -> float:
+    outputs = np.where(outputs.any(axis=1, keepdims=True), outputs, 1.0)
+    outputs = outputs / outputs.max(axis=1, keepdims=True)  # first, so that the sum cannot overflow
+    of_truth = outputs[np.arange(len(truth)), truth] / outputs.sum(axis=1)
+    least = np.finfo(np.float64).eps
+    return float(-np.log(np.clip(of_truth, least, 1 - least)).mean())
+
+
+def _macro_f1(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> float:
+    """Twice the right ones by the true and the predicted ones of each class, 0 where none is right."""
+    right = np.bincount(truth[truth == predicted], minlength=n_classes)
+    found = np.bincount(truth, minlength=n_classes) + np.bincount(predicted, minlength=n_classes)
+    return float((2.0 * right[found > 0] / found[found > 0]).mean())
+
+
+def _confusion_matrix(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
+    counts = np.bincount(truth * n_classes + predicted, minlength=n_classes**2)
+    return counts.reshape(n_classes, n_classes)

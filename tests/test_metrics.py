@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import sklearn.metrics as judge
 
 from gpubp.errors import DataError
 from gpubp.metrics import classification_report, regression_report
@@ -81,3 +82,35 @@ def test_a_constant_target_has_an_r2():
 def test_senseless_regressions_are_refused(y, prediction, message):
     with pytest.raises(DataError, match=message):
         regression_report(np.array(y), np.array(prediction))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_classifications_are_measured_as_scikit_learn_does(seed):
+    rng = np.random.default_rng(seed)
+    rows, classes = rng.integers(1, 300), rng.integers(2, 30)
+    probabilities = rng.dirichlet(np.full(classes, 0.2), rows)
+    truth, predicted = rng.integers(0, classes, rows), probabilities.argmax(axis=1)
+    found = classification_report(truth, probabilities, [str(i) for i in range(classes)])
+    assert found["accuracy"] == judge.accuracy_score(truth, predicted)
+    assert found["macro_f1"] == judge.f1_score(truth, predicted, average="macro", zero_division=0.0)
+    assert found["confusion_matrix"] == judge.confusion_matrix(truth, predicted, labels=np.arange(classes)).tolist()
+    loss = judge.log_loss(truth, probabilities, labels=np.arange(classes))
+    assert found["log_loss"] == pytest.approx(loss, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_regressions_are_measured_as_scikit_learn_does(seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(size=rng.integers(2, 300)) * 10.0 ** rng.integers(-150, 100)
+    predicted = truth * rng.uniform(0.5, 1.5, len(truth))
+    assert regression_report(truth, predicted) == {
+        "r2": judge.r2_score(truth, predicted),
+        "rmse": judge.root_mean_squared_error(truth, predicted),
+        "mae": judge.mean_absolute_error(truth, predicted),
+    }
+
+
+def test_numbers_too_small_to_be_squared_have_an_r2():
+    truth = np.array([1.0, 2.0, 3.0]) * 1e-200
+    for predicted in (truth, 1e200 * truth):
+        assert regression_report(truth, predicted)["r2"] == judge.r2_score(truth, predicted)

@@ -8,7 +8,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from gpubp.backends import get_backend
 from gpubp.errors import DivergenceError, SettingsError
@@ -103,6 +102,8 @@ def estimator_of(chosen: Configuration, cohort: Cohort, experiment: Experiment, 
 
 def fit_again(estimator: Any, X: Any, y: Any) -> None:
     """What `refit` does with an experiment, with an estimator's parameters and other data, received as by `fit`."""
+    from sklearn.utils import check_random_state
+
     from gpubp.estimators.inputs import receive_training
     from gpubp.estimators.parameters import batch_rows
     from gpubp.estimators.places import to_host

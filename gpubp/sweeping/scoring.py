@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics._scorer import _BaseScorer
 
 from gpubp.errors import SettingsError
 from gpubp.sweeping.data import Data
@@ -40,7 +40,8 @@ class Metric:
             quick_task, self.quick = QUICK.get(given, (data.task, None))
             if quick_task != data.task:
                 raise SettingsError(f"The metric {given} is for {quick_task}, and this is {data.task}.")
-            self.scorer = _named(given)
+            if self.quick is None:
+                self.scorer = _named(given)
         elif callable(given):
             self.scorer = given
         else:
@@ -111,6 +112,10 @@ def decoded(data: Data, outputs: np.ndarray, mean: np.ndarray, spread: np.ndarra
 
 def _is_scikit_learns(scorer: Any) -> bool:
     """What `get_scorer` and `make_scorer` give: it hands the estimator its rows, and looks at nothing else of them."""
+    if "sklearn.metrics._scorer" not in sys.modules:  # nobody has made one
+        return False
+    from sklearn.metrics._scorer import _BaseScorer
+
     return isinstance(scorer, _BaseScorer)
 
 
