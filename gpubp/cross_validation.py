@@ -15,7 +15,13 @@ from gpubp.model import score, to_prediction
 from gpubp.population import Population, network_seeds
 from gpubp.preprocessing import Preprocessing, Target, describe_columns
 from gpubp.recipe import Recipe
-from gpubp.sampling import check_folds, cross_validation_folds, validation_split
+from gpubp.splits import (
+    cross_validation_folds,
+    early_stopping_notes,
+    missing_classes,
+    rare_classes,
+    validation_split,
+)
 from gpubp.tables import Table, find_column
 from gpubp.training import Callback, History, train
 
@@ -67,6 +73,9 @@ def cross_validate(
     """Folds are shuffled, and stratified for classification. Everything fitted (medians, scales, early stopping's
     validation rows) comes from a fold's training rows alone; what inputs there are comes from the whole table.
 
+    A class with fewer rows than there are folds is missing from some of them, as a note says; the networks have an
+    output for it all the same.
+
     Ctrl-C ends the training, and gives the scores of the networks as they are then, with `history.interrupted`.
 
     Raises as `train_model` does.
@@ -77,9 +86,10 @@ def cross_validate(
     columns = describe_columns(table, exclude=(name,), categorical=categorical)
     whole = Target.fit(table, name, task)
     labels = class_index(table, whole)
-    if labels is not None:
-        check_folds(folds, dict(zip(whole.labels, np.bincount(labels).tolist(), strict=True)))
     test_rows = cross_validation_folds(labels, table.rows, folds, repeats, recipe.seed)
+    notes: tuple[str, ...] = ()
+    if labels is not None:
+        notes = rare_classes(folds, dict(zip(whole.labels, np.bincount(labels).tolist(), strict=True)))
     parts = [
         _Part.of(table, columns, name, whole.task, recipe, np.setdiff1d(np.arange(table.rows), test))
         for test in test_rows
@@ -90,15 +100,17 @@ def cross_validate(
     population = Population.initialize(architecture, seeds, chosen, initializer=recipe.initializer, dtype=recipe.dtype)
 
     # Each fold has a copy of the table, scaled its own way; the copies are stacked, and a fold's rows are numbered on.
-    training, validation = [], []
+    training, validation, unseen = [], [], set[str]()
     for fold, part in enumerate(parts):
         rows, held = part.training, None
         if recipe.early_stopping:
             picked = None if labels is None else labels[rows]
             kept, held = validation_split(picked, len(rows), recipe.validation_share or 0.2, recipe.seed)
             rows, held = rows[kept], rows[held]
+            unseen |= set() if labels is None else {*missing_classes(labels, whole.labels, held)}
             validation.append(fold * table.rows + held)
         training.append(fold * table.rows + rows)
+    notes += early_stopping_notes([label for label in whole.labels if label in unseen])
     history = train(
         population,
         np.concatenate([part.X for part in parts]),
@@ -118,9 +130,8 @@ def cross_validate(
         fold_scores.append(score(to_prediction(outputs, part.target, ()), part.target, held_out))
         constant = np.tile(_constant_output(part, labels), (len(test), 1))
         baseline_scores.append(score(to_prediction(constant, part.target, ()), part.target, held_out))
-    return CrossValidation(
-        whole.task, fold_scores, baseline_scores, history, folds, repeats, table.rows, parts[0].notes
-    )
+    notes = (*parts[0].notes, *notes)
+    return CrossValidation(whole.task, fold_scores, baseline_scores, history, folds, repeats, table.rows, notes)
 
 
 @dataclass(frozen=True)

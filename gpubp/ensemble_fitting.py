@@ -29,7 +29,8 @@ class EnsembleFit:
     """An ensemble and how it came about. history: of all members, those that are left out too.
 
     left_out: the places of members that diverged. validation: the metrics of the ensemble on the validation rows (None
-    without any); notes: what was done to the table's values.
+    without any); notes: what was done to the table's values,
+    and which classes are too rare to be both trained on and validated.
     """
 
     ensemble: Ensemble
@@ -124,5 +125,4 @@ def train_ensemble(
         report = score(Prediction(answer.values, answer.probabilities, ()), goal, held_out)
     n_validation = 0 if made.validation is None else len(made.validation)
     left_out = tuple(np.flatnonzero(lost).tolist())
-    notes = made.preprocessing.notes
-    return EnsembleFit(ensemble, history, left_out, report, len(made.training), n_validation, notes)
+    return EnsembleFit(ensemble, history, left_out, report, len(made.training), n_validation, made.notes)

@@ -14,7 +14,7 @@ from gpubp.model import Model, score, to_prediction
 from gpubp.population import Population
 from gpubp.preprocessing import Preprocessing, Target, describe_columns
 from gpubp.recipe import Recipe
-from gpubp.sampling import validation_split
+from gpubp.splits import validation_notes, validation_split
 from gpubp.tables import Table, find_column
 from gpubp.training import Callback, EngineChoice, History, Keeper, Settings, choose_engine, prepare, train
 
@@ -23,7 +23,8 @@ from gpubp.training import Callback, EngineChoice, History, Keeper, Settings, ch
 class Fit:
     """A trained model and how it came about.
 
-    validation: the metrics on the validation rows (None without any); notes: what was done to the table's values.
+    validation: the metrics on the validation rows (None without any); notes: what was done to the table's values,
+    and which classes are too rare to be both trained on and validated.
     """
 
     model: Model
@@ -86,7 +87,7 @@ def train_model(
         _description(table, setup.recipe, history, report, len(setup.training)),
     )
     n_validation = 0 if setup.validation is None else len(setup.validation)
-    return Fit(model, history, report, len(setup.training), n_validation, setup.preprocessing.notes)
+    return Fit(model, history, report, len(setup.training), n_validation, setup.notes)
 
 
 def explain_engine(
@@ -120,6 +121,7 @@ class SetUp:
     T: np.ndarray
     training: np.ndarray
     validation: np.ndarray | None
+    notes: tuple[str, ...]
 
 
 def set_up(
@@ -134,7 +136,7 @@ def set_up(
     name = find_column(table, target)
     columns = describe_columns(table, exclude=(name,), categorical=categorical)
     whole = Target.fit(table, name, task)
-    training, validation = _split(table, whole, recipe)
+    training, validation, notes = _split(table, whole, recipe)
     goal = fit_target(table, name, whole.task, recipe, training)
     preprocessing = Preprocessing.fit(table, columns, scale=recipe.scale, rows=training, target=name)
     X, T = preprocessing.transform(table).X, goal.encode(table)
@@ -143,7 +145,8 @@ def set_up(
         architecture, recipe.seed, backend, initializer=recipe.initializer, dtype=recipe.dtype
     )
     settings = recipe.settings(goal.task)
-    return SetUp(recipe, settings, population, preprocessing, goal, X, T, training, validation)
+    notes = (*preprocessing.notes, *notes)
+    return SetUp(recipe, settings, population, preprocessing, goal, X, T, training, validation, notes)
 
 
 def fit_target(table: Table, name: str, task: str, recipe: Recipe, rows: np.ndarray) -> Target:
@@ -155,11 +158,15 @@ def class_index(table: Table, target: Target) -> np.ndarray | None:
     return target.class_index(table) if target.task == "classification" else None
 
 
-def _split(table: Table, target: Target, recipe: Recipe) -> tuple[np.ndarray, np.ndarray | None]:
+def _split(table: Table, target: Target, recipe: Recipe) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Training rows, validation rows, and notes on them."""
     share = recipe.validation_share
     if share is None:
-        return np.arange(table.rows), None
-    return validation_split(class_index(table, target), table.rows, share, recipe.seed)
+        return np.arange(table.rows), None, ()
+    index = class_index(table, target)
+    training, validation = validation_split(index, table.rows, share, recipe.seed)
+    notes = () if index is None else validation_notes(index, target.labels, training, validation)
+    return training, validation, notes
 
 
 def refuse_divergence(history: History, names: Sequence[str]) -> None:

@@ -1,21 +1,17 @@
-"""Which rows each network sees, and when: row sets, folds, splits, and the plan of an epoch. Stateless throughout."""
+"""Which rows each network sees, and when: row sets, and the plan of an epoch. Stateless throughout."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
-from gpubp.errors import DataError, SettingsError, quoted
+from gpubp.errors import DataError, SettingsError
 from gpubp.kernels.reference.philox import Stream, uniform
-from gpubp.turns import in_turn
 
 Rows = np.ndarray | Sequence[np.ndarray] | None
-
-MOST_REPEATS = 100_000  # of a cross-validation: each splits all rows anew
 
 
 @dataclass(frozen=True)
@@ -117,68 +113,3 @@ def runs(values: np.ndarray, offset: int = 0) -> list[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(table, axis=1).any(axis=0)) + 1
     bounds = [0, *edges.tolist(), table.shape[1]]
     return [(offset + first, offset + last) for first, last in pairwise(bounds)]
-
-
-def cross_validation_folds(
-    labels: np.ndarray | None, n_rows: int, n_folds: int, n_repeats: int, seed: int
-) -> list[np.ndarray]:
-    """The test rows of each fold, repeat after repeat: shuffled, stratified where class `labels` are given."""
-    from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold
-
-    if n_folds < 2:
-        raise SettingsError(f"{n_folds} folds: cross-validation needs at least 2.")
-    if n_repeats < 1:
-        raise SettingsError(f"{n_repeats} repeats: cross-validation needs at least 1.")
-    if n_repeats > MOST_REPEATS:
-        raise SettingsError(f"{quoted(n_repeats)} repeats: give a whole number from 1 to {MOST_REPEATS:,}.")
-    if n_folds > n_rows:
-        raise SettingsError(f"{n_folds} folds for {n_rows} rows: use at most as many folds as rows.")
-    random_state = np.random.RandomState(np.random.MT19937(seed))
-    splitter: Any
-    if labels is None:
-        splitter = RepeatedKFold(n_splits=n_folds, n_repeats=n_repeats, random_state=random_state)
-    else:
-        splitter = RepeatedStratifiedKFold(n_splits=n_folds, n_repeats=n_repeats, random_state=random_state)
-    with in_turn():
-        return [test for _, test in splitter.split(np.zeros((n_rows, 1)), labels)]
-
-
-def check_folds(n_folds: int, class_counts: dict[str, int]) -> None:
-    """Refuse more folds than the rarest class has rows: some folds would have none of it."""
-    rarest = min(class_counts, key=lambda label: class_counts[label])
-    if n_folds > class_counts[rarest]:
-        raise SettingsError(
-            f"{n_folds} folds, but class {quoted(rarest)} has only {class_counts[rarest]} rows: use at most "
-            f"{max(class_counts[rarest], 2)} folds{_or_more_rows(class_counts[rarest])}."
-        )
-
-
-def _or_more_rows(count: int) -> str:
-    return ", and add rows of that class" if count < 2 else ""
-
-
-def validation_split(
-    labels: np.ndarray | None, n_rows: int, fraction: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(training rows, validation rows), in the table's order; stratified where class `labels` are given."""
-    from sklearn.model_selection import train_test_split
-
-    if not 0.0 < fraction < 1.0:
-        raise SettingsError(f"Validation share {fraction}: give a number between 0 and 1, such as 0.2.")
-    n_validation = max(1, round(n_rows * fraction))
-    if labels is not None:
-        counts = np.bincount(labels)
-        counts = counts[counts > 0]
-        if counts.min() < 2 or n_validation < len(counts) or n_rows - n_validation < len(counts):
-            labels = None  # too few rows to have every class on both sides
-    if n_validation >= n_rows:
-        raise SettingsError(
-            f"A validation share of {fraction} leaves no training rows of {n_rows}: use a smaller share or more rows."
-        )
-    training, validation = train_test_split(
-        np.arange(n_rows),
-        test_size=n_validation,
-        stratify=labels,
-        random_state=np.random.RandomState(np.random.MT19937(seed)),
-    )
-    return np.sort(training), np.sort(validation)

@@ -106,9 +106,10 @@ def test_unknown_target_suggests_the_nearest_name(tmp_path: Path, table: Path) -
     refused(tmp_path, "train", table, "--target", "7", "-o", tmp_path / "m", words=("no column 7", "from 1", "to 3"))
 
 
-def test_more_folds_than_rows_in_a_class(tmp_path: Path) -> None:
+def test_folds_that_cannot_be(tmp_path: Path) -> None:
     table = write(tmp_path / "t.csv", rows("5,5,c", "6,6,c"))
-    refused(tmp_path, "cross-validate", table, "--folds", 3, words=("'c'", "2", "folds"))
+    for command in ("cross-validate", "sweep"):
+        refused(tmp_path, command, table, "--folds", 13, words=("13 folds", "no class has more than", "at most"))
     refused(tmp_path, "cross-validate", table, "--folds", 1, words=("1 folds", "at least 2"))
     refused(tmp_path, "cross-validate", table, "--folds", 2, "--repeats", 0, words=("0 repeats", "at least 1"))
 

@@ -269,3 +269,27 @@ def test_help_is_light() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
+
+
+def test_no_command_waits_for_scikit_learn(tmp_path: Path) -> None:
+    """Nor for SciPy and pandas: all of them together take longer to import than a small table to train on."""
+    table = numbers_table(tmp_path / "t.csv")
+    model = str(tmp_path / "m.safetensors")
+    brief = ["--epochs", "1", "--engine", "array", "--backend", "numpy"]
+    sweep = ["sweep", str(table), "--trials", "2", "--engine", "array", "--backend", "numpy", "--set", "epochs=1"]
+    commands = [
+        ["train", str(table), "--validation", "0.2", "-o", model, *brief],
+        ["evaluate", model, str(table), "--backend", "numpy"],
+        ["cross-validate", str(table), "--early-stopping", *brief],
+        ["cross-validate", str(table), "--target", "y", *brief],
+        [*sweep, "-o", str(tmp_path / "runs"), "--report"],
+        [*sweep, "--target", "y", "--metric", "loss"],
+    ]
+    code = (
+        "import sys\n"
+        "from gpubp.cli.app import main\n"
+        "sys.modules.update(dict.fromkeys(['sklearn', 'scipy', 'pandas', 'joblib']))\n"  # importing None fails
+        f"sys.exit(any([main([*command, '--quiet']) for command in {commands!r}]))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr

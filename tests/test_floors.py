@@ -31,7 +31,7 @@ FLOORS = (
         "backends",
     },
     {"kernels"},
-    {"initializers", "population", "sampling"},
+    {"initializers", "population", "sampling", "splits"},
     {"training"},
     {"model", "recipe", "baselines", "onnx_export"},
     {"fitting", "estimators", "tutorial", "cross_validation", "sweeping", "ensemble", "ensemble_fitting", "reporting"}

@@ -18,7 +18,7 @@ from gpubp.backends import get_backend
 from gpubp.errors import BackendError, DivergenceError, SettingsError
 from gpubp.kernels.architecture import Architecture
 from gpubp.population import Population, network_seeds
-from gpubp.sampling import cross_validation_folds
+from gpubp.splits import cross_validation_folds
 from gpubp.training import EarlyStopping, Settings, train
 
 RNG = np.random.default_rng(5)
@@ -263,7 +263,7 @@ def test_splitters_of_scikit_learn() -> None:
     ("cv", "repeats", "message"),
     [
         (1, 1, "at least 2"),
-        (50, 1, "50 folds, but class"),
+        (50, 1, "50 folds, but no class"),
         ("five", 1, "give a number of folds"),
         (True, 1, "give a number of folds"),
         ([(np.arange(3), np.array([], dtype=int))], 1, "no test rows"),

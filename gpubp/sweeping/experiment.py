@@ -16,7 +16,7 @@ from gpubp.backends import Backend
 from gpubp.backends.compiler_process import interrupt_compilers
 from gpubp.errors import DataError, SettingsError
 from gpubp.population import network_seeds
-from gpubp.sampling import validation_split
+from gpubp.splits import early_stopping_notes, missing_classes, validation_split
 from gpubp.sweeping.cohort import Cohort
 from gpubp.sweeping.data import ArrayData, TableData
 from gpubp.sweeping.engines import Engines
@@ -95,6 +95,7 @@ class Experiment(Guide):
         self._scored, self._recalled, self._best = 0, 0, (float("nan"), float("nan"))
         self._sheets: dict[tuple[str, bool, int, str], Sheet] = {}
         self._seeds = network_seeds(seed, n_trials)
+        self._not_held: set[str] = set()  # classes that early stopping did not look at in some fold
 
     def configure(self, number: int, parameters: Mapping[str, Any]) -> Configuration:
         """SettingsError, naming the trial, for parameters that do not go together."""
@@ -156,7 +157,13 @@ class Experiment(Guide):
         index = None if self.data.index is None else self.data.index[training]
         share = chosen.recipe.validation_share or 0.2
         kept, held = validation_split(index, len(training), share, chosen.seed)
+        if self.data.index is not None and self.data.classes is not None:
+            self._not_held |= {*missing_classes(self.data.index, self.data.classes, training[held])}
         return training[kept], training[held]
+
+    def notes(self) -> tuple[str, ...]:
+        labels = [] if self.data.classes is None else map(str, self.data.classes)
+        return early_stopping_notes([label for label in labels if label in self._not_held])
 
     def sheet(self, chosen: Configuration, rows: np.ndarray, fold: int) -> Sheet:
         """fold: the number of the fold whose training rows these are; −1 for all rows."""

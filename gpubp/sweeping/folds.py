@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.errors import SettingsError
-from gpubp.sampling import check_folds, cross_validation_folds
+from gpubp.splits import cross_validation_folds, rare_classes
 from gpubp.sweeping.data import Data
 
 Split = tuple[np.ndarray, np.ndarray]
@@ -21,9 +21,6 @@ def splits_of(data: Data, cv: Any, repeats: int, seed: int) -> list[Split]:
     iterable of such pairs. Raises SettingsError for what cannot be split that way.
     """
     if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
-        if data.index is not None and data.classes is not None:
-            counts = np.bincount(data.index, minlength=len(data.classes))
-            check_folds(int(cv), {str(label): int(n) for label, n in zip(data.classes, counts, strict=True)})
         tests = cross_validation_folds(data.index, data.n_rows, int(cv), repeats, seed)
         return [(np.setdiff1d(np.arange(data.n_rows), test), test) for test in tests]
     if repeats != 1:
@@ -38,6 +35,14 @@ def splits_of(data: Data, cv: Any, repeats: int, seed: int) -> list[Split]:
     if not found:
         raise SettingsError("cv gives no folds at all.")
     return found
+
+
+def fold_notes(data: Data, cv: Any) -> tuple[str, ...]:
+    """On classes that are missing from some of the folds of `splits_of`. A splitter has its own way to tell of them."""
+    if data.index is None or data.classes is None or not isinstance(cv, (int, np.integer)):
+        return ()
+    counts = np.bincount(data.index, minlength=len(data.classes))
+    return rare_classes(int(cv), {str(label): int(n) for label, n in zip(data.classes, counts, strict=True)})
 
 
 def _pairs(cv: Any, data: Data) -> list[Any]:

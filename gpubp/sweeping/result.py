@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class SweepResult:
     """trials: in the order of their numbers. metric: its name; more is better. ended_early: by Ctrl-C, the budget, or
-    someone who watched; trials may be "unfinished" then. notes: what was done to the table's values.
+    someone who watched; trials may be "unfinished" then. notes: what was done to the table's values,
+    and which classes are missing from some folds.
     """
 
     trials: tuple[Trial, ...]

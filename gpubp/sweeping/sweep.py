@@ -17,7 +17,7 @@ from gpubp.population import check_seed
 from gpubp.sweeping.data import TableData, receive
 from gpubp.sweeping.engines import check_engine
 from gpubp.sweeping.experiment import Experiment, Watch
-from gpubp.sweeping.folds import splits_of
+from gpubp.sweeping.folds import fold_notes, splits_of
 from gpubp.sweeping.progress import progress_bar
 from gpubp.sweeping.result import SweepResult
 from gpubp.sweeping.run_folder import RunFolder, meaning_of
@@ -149,7 +149,7 @@ def sweep(
         backend=chosen.name,
         ended_early=experiment.ended,
         interrupted=experiment.interrupted,
-        notes=data.notes if isinstance(data, TableData) else (),
+        notes=(*(data.notes if isinstance(data, TableData) else ()), *fold_notes(data, cv), *experiment.notes()),
         experiment=experiment,
         folder=run,
     )
