@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpubp.errors import SettingsError
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.reference.philox import Stream, uniform
+from gpubp.suggestions import check_choice
 
 Draw = Callable[[np.ndarray, int, int, int], np.ndarray]
 
@@ -102,8 +102,8 @@ def initial_parameters(architecture: Architecture, seeds: np.ndarray, initialize
     "auto" takes what suits each layer's activation: He for the relu family, LeCun for selu, Glorot for the others. A
     function draws for every layer.
     """
-    if isinstance(initializer, str) and initializer != "auto" and initializer not in INITIALIZERS:
-        raise SettingsError(f"Unknown initializer {initializer!r}: choose auto or one of {', '.join(INITIALIZERS)}.")
+    if isinstance(initializer, str):
+        check_choice("initializer", initializer, ("auto", *INITIALIZERS))
     layers = []
     for i in range(architecture.n_layers):
         rule = architecture.activation(i).initializer if initializer == "auto" else initializer

@@ -13,8 +13,8 @@ from gpubp.errors import SettingsError, quoted
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.reference.losses import LOSSES
 from gpubp.population import check_seed
+from gpubp.suggestions import choose
 from gpubp.training import EarlyStopping, PerNetwork, Settings
-from gpubp.training.settings import choose
 
 
 def is_number(value: Any) -> bool:

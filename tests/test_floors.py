@@ -18,6 +18,7 @@ PACKAGE = Path(gpubp.backends.__file__).parents[1]
 FLOORS = (
     {
         "errors",
+        "suggestions",
         "files",
         "locks",
         "turns",

@@ -447,7 +447,7 @@ def test_a_progress_bar_is_drawn_on_a_terminals_standard_error(
     ("options", "words"),
     [
         ({"loss": "hinge"}, "Unknown loss 'hinge'"),
-        ({"optimizer": "adan"}, "Unknown optimizer 'adan': choose one of sgd"),
+        ({"optimizer": "adan"}, "Unknown optimizer 'adan'. Did you mean 'adam'[?] Choose one of sgd"),
         ({"schedule": "linear"}, "Unknown schedule"),
         ({"learning_rate": -0.1}, "learning rate -0.1: expected a finite number above 0"),
         ({"learning_rate": float("nan")}, "learning rate nan"),

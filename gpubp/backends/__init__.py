@@ -8,6 +8,7 @@ import warnings
 from gpubp.backends.base import Array, Backend, ForkedError, Memory, Program, float_dtype
 from gpubp.backends.numpy_backend import NumpyBackend
 from gpubp.errors import BackendError, SettingsError
+from gpubp.suggestions import unknown
 
 __all__ = ["BACKENDS", "Array", "Backend", "Memory", "Program", "float_dtype", "get_backend"]
 
@@ -48,7 +49,7 @@ def get_backend(name: str | Backend | None = None) -> Backend:
         if free < LEAST_FREE_MEMORY:
             return NumpyBackend(f"the CUDA device has only {free >> 20} MiB of free memory")
         return backend
-    raise SettingsError(f"Unknown backend {name!r}{origin}: choose one of {', '.join(BACKENDS)}.")
+    raise SettingsError(unknown("backend", name, BACKENDS, origin))
 
 
 def _cupy(reason: str) -> Backend:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpubp.errors import BackendError, SettingsError
+from gpubp.suggestions import did_you_mean
 
 Array = Any
 """An array of the backend at hand: `numpy.ndarray` or `cupy.ndarray`."""
@@ -130,13 +131,17 @@ class Backend(Protocol):
         ...
 
 
+DTYPES = ("float32", "float64")
+
+
 def float_dtype(dtype: Any) -> np.dtype[Any]:
     """The dtype policy: float32 (the default everywhere) or float64, and nothing else."""
     try:
-        # NumPy reads None as float64, also where it compares dtypes
-        name = "None" if dtype is None else np.dtype(dtype).name
-    except Exception:  # NumPy reads a text as a list, a tuple, numbers, …, each of which can fail in its own way
+        # of texts, NumPy takes many, and means float64 by "float"; None, too, is float64, also where it compares dtypes
+        name = dtype if dtype is None or isinstance(dtype, str) else np.dtype(dtype).name
+    except Exception:  # NumPy reads what it is given as a list, a tuple, …, each of which can fail in its own way
         name = "unknown"
-    if name not in ("float32", "float64"):
-        raise SettingsError(f"dtype {dtype!r:.60} is not supported: choose 'float32' or 'float64'.")
+    if name not in DTYPES:
+        hint = did_you_mean(dtype, DTYPES, "dtype")
+        raise SettingsError(f"dtype {dtype!r:.60} is not supported: choose 'float32' or 'float64'.{hint}")
     return np.dtype(name)

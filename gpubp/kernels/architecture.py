@@ -14,6 +14,7 @@ from gpubp.backends import Array
 from gpubp.errors import DataError, SettingsError, quoted
 from gpubp.kernels.reference.activations import ACTIVATIONS, Activation
 from gpubp.schema import Given
+from gpubp.suggestions import check_choice
 
 MOST_NEURONS, MOST_PARAMETERS = 2**53, 2**53  # far beyond any memory; what is computed from them stays within int64
 
@@ -154,6 +155,4 @@ def is_whole(size: Any) -> bool:
 
 def _check_activation(name: str, hidden: bool) -> None:
     usable = [entry.name for entry in ACTIVATIONS.values() if not (hidden and entry.only_output)]
-    if name not in usable:
-        place = "a hidden layer" if hidden else "the output layer"
-        raise SettingsError(f"Unknown activation {name!r} for {place}: choose one of {', '.join(usable)}.")
+    check_choice("activation", name, usable, " for a hidden layer" if hidden else " for the output layer")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpubp.array_files import array
-from gpubp.errors import SettingsError
 from gpubp.preprocessing.columns import Column, canonical, numeric_values, suggest
 from gpubp.preprocessing.places import Places
 from gpubp.preprocessing.scaling import LARGEST, SCALES, negligible_span, offset_and_scale, scaled_values, selected
 from gpubp.schema import Given
+from gpubp.suggestions import check_choice
 
 if TYPE_CHECKING:
     from gpubp.tables import Table
@@ -63,8 +63,7 @@ class Preprocessing:
         (divisor N); "minmax": [0, 1]; "none": as they are. `target` is only remembered, so that tables with
         and without it can be predicted on.
         """
-        if scale not in SCALES:
-            raise SettingsError(f"Unknown scale {scale!r}; choose one of {', '.join(SCALES)}.")
+        check_choice("scale", scale, SCALES)
         chosen = selected(rows, table)
         width = sum(len(column.input_names) for column in columns)
         fill, offset, divisor = np.zeros(width), np.zeros(width), np.ones(width)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpubp.array_files import array
-from gpubp.errors import DataError, SettingsError, quoted
+from gpubp.errors import DataError, quoted
 from gpubp.preprocessing.columns import (
     CODES,
     as_labels,
@@ -23,6 +23,7 @@ from gpubp.preprocessing.columns import (
 from gpubp.preprocessing.places import Places
 from gpubp.preprocessing.scaling import offset_and_scale, scaled_values, selected
 from gpubp.schema import Given
+from gpubp.suggestions import check_choice
 
 if TYPE_CHECKING:
     from gpubp.tables import Table
@@ -59,8 +60,8 @@ class Target:
 
         DataError: missing values, one class only, text for regression, a stray text among numbers.
         """
-        if task is not None and task not in TASKS:
-            raise SettingsError(f"Unknown task {task!r}; choose one of {', '.join(TASKS)}.")
+        if task is not None:
+            check_choice("task", task, TASKS)
         _refuse_missing(table, column)
         if task != "classification":
             refuse_stray_text(table, column)

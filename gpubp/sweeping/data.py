@@ -15,6 +15,7 @@ from gpubp.preprocessing.columns import CODES, as_labels
 from gpubp.preprocessing.missing import refuse_missing
 from gpubp.preprocessing.scaling import offset_and_scale
 from gpubp.preprocessing.target import TASKS
+from gpubp.suggestions import check_choice
 from gpubp.sweeping.job import Sheet
 from gpubp.tables import Table, find_column
 from gpubp.tables.table import rows_of, without_column
@@ -86,8 +87,8 @@ class ArrayData:
             raise DataError(
                 f"{before}y has the shape {truth.shape}, and X {inputs.shape}: give one label or number a row."
             )
-        if task is not None and task not in TASKS:
-            raise SettingsError(f"Unknown task {task!r}; choose one of {', '.join(TASKS)}.")
+        if task is not None:
+            check_choice("task", task, TASKS)
         refuse_missing(truth)
         if truth.dtype.kind == "O" and all(
             isinstance(each, Real) and not isinstance(each, bool) for each in truth.ravel()

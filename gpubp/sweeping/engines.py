@@ -11,10 +11,9 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 
 from gpubp.backends import Backend
-from gpubp.errors import SettingsError
 from gpubp.kernels.block import refusal as block_refusal
 from gpubp.sampling import RowSets
-from gpubp.schema import shown
+from gpubp.suggestions import check_choice
 from gpubp.sweeping.job import Job, population_settings
 from gpubp.training import ENGINES
 from gpubp.training.choice import COMPILE_SECONDS, estimates
@@ -23,8 +22,7 @@ from gpubp.training.lane_engine import lane_kernel
 
 
 def check_engine(wanted: str) -> None:
-    if wanted not in ENGINES:
-        raise SettingsError(f"Unknown engine {shown(wanted)}: choose one of {', '.join(ENGINES)}.")
+    check_choice("engine", wanted, ENGINES)
 
 
 class Engines:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from gpubp.kernels.reference.optimizers import OPTIMIZERS
 from gpubp.kernels.reference.schedules import SCHEDULES
 from gpubp.preprocessing.scaling import SCALES
 from gpubp.recipe import Recipe
+from gpubp.suggestions import check_choice, did_you_mean
 
 NOT_SEARCHED = ("seed", "optimizer_options", "schedule_options")
 RECIPE_NAMES = tuple(field.name for field in dataclasses.fields(Recipe) if field.name not in NOT_SEARCHED)
@@ -28,8 +28,7 @@ def check_name(name: Any) -> None:
     """SettingsError, with the nearest name, for what is no parameter."""
     if name in NAMES:
         return
-    near = difflib.get_close_matches(str(name), NAMES, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(name, NAMES, "option")
     raise SettingsError(f"The search space names {name!r}, which is no parameter.{hint} There are {', '.join(NAMES)}.")
 
 
@@ -84,8 +83,8 @@ def check_value(name: str, value: Any) -> None:
     try:
         if isinstance(value, tuple) and name not in TUPLES:
             raise SettingsError(f"{value!r:.60} is a tuple: give one value, or a list of choices.")
-        if name == "scale" and value not in SCALES:
-            raise SettingsError(f"Unknown scale {value!r}: choose one of {', '.join(SCALES)}.")
+        if name == "scale":
+            check_choice("scale", value, SCALES)
         if name in ("early_stopping", "shuffle") and not isinstance(value, bool):
             raise SettingsError(f"{value!r:.60}: give True or False.")
         recipe_of(chosen)

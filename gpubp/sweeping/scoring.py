@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.errors import SettingsError
+from gpubp.suggestions import did_you_mean
 from gpubp.sweeping.data import Data
 
 Scorer = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -126,13 +127,10 @@ def _name_of(scorer: Any) -> str:
 
 
 def _named(name: str) -> Callable[..., Any]:
-    import difflib
-
     from sklearn.metrics import get_scorer, get_scorer_names
 
     if name not in get_scorer_names():
-        near = difflib.get_close_matches(name, [*get_scorer_names(), "loss"], n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, [*get_scorer_names(), "loss"], "metric")
         raise SettingsError(f"Unknown metric {name!r}: give one of scikit-learn's scorers, or 'loss'.{hint}")
     scorer: Callable[..., Any] = get_scorer(name)
     return scorer

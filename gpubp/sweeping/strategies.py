@@ -9,6 +9,7 @@ from numbers import Integral
 from typing import Any, Protocol
 
 from gpubp.errors import SettingsError
+from gpubp.suggestions import check_choice
 from gpubp.sweeping.experiment import Experiment
 from gpubp.sweeping.job import Job
 from gpubp.sweeping.space import Space
@@ -152,8 +153,7 @@ def strategy_of(given: Any) -> Strategy:
 
         return TPE()
     named: dict[str, Strategy] = {"grid": Grid(), "random": Random(), "halving": Halving()}
-    if given not in named:
-        raise SettingsError(f"Unknown strategy {given!r}: choose one of {', '.join((*named, 'tpe'))}.")
+    check_choice("strategy", given, (*named, "tpe"))
     return named[given]
 
 

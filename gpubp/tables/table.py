@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from gpubp.errors import DataError, quoted
+from gpubp.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from gpubp.tables.description import Reading
@@ -183,8 +183,7 @@ def find_column(table: Table, name_or_position: str | int | None = None) -> str:
 
 def unknown_column(name: str, table: Table) -> str:
     """A message that suggests the nearest name and lists the columns."""
-    near = difflib.get_close_matches(name, table.names, n=1)
-    hint = f" Did you mean {quoted(near[0])}?" if near else ""
+    hint = did_you_mean(name, table.names)
     shown = ", ".join(quoted(each) for each in table.names[:30]) + (", ..." if len(table.names) > 30 else "")
     return f"{table.source}: there is no column {quoted(name)}.{hint} The columns are {shown}."
 

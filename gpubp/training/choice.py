@@ -13,6 +13,7 @@ from typing import Any
 from gpubp.backends import Array
 from gpubp.errors import SettingsError
 from gpubp.kernels.block import refusal as block_refusal
+from gpubp.suggestions import check_choice
 from gpubp.training.array_engine import ArrayEngine
 from gpubp.training.block_engine import BlockEngine, most_members
 from gpubp.training.engine import Engine, Work
@@ -96,8 +97,7 @@ _chosen: dict[Any, EngineChoice] = {}
 
 def _choose(work: Work, wanted: str) -> EngineChoice:
     """What `choose_engine` says, where kernels can be compiled."""
-    if wanted not in ENGINES:
-        raise SettingsError(f"Unknown engine {wanted!r}: choose one of {', '.join(ENGINES)}.")
+    check_choice("engine", wanted, ENGINES)
     no_softmax = softmax_refusal(work)
     refusal = no_softmax or lane_kernel(work).refusal(work.backend.name)
     if wanted == "lane" and refusal is not None:

@@ -14,6 +14,7 @@ from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.reference.losses import LOSSES, Loss
 from gpubp.kernels.reference.optimizers import OPTIMIZERS, Optimizer
 from gpubp.kernels.reference.schedules import SCHEDULES, Schedule
+from gpubp.suggestions import check_choice, choose, did_you_mean
 
 PerNetwork = float | Sequence[float] | np.ndarray
 """A number for all networks, or one for each."""
@@ -38,8 +39,7 @@ class EarlyStopping:
     restore_best: bool = True
 
     def __post_init__(self) -> None:
-        if self.monitor not in MONITORS:
-            raise SettingsError(f"Unknown monitor {self.monitor!r}: choose one of {', '.join(MONITORS)}.")
+        check_choice("monitor", self.monitor, MONITORS)
         check_whole("Patience", self.patience, most=2**62)
         check_range("Tolerance", self.tolerance, least=0.0, finite=False)
 
@@ -178,13 +178,6 @@ SCHEDULE_RANGES: dict[str, dict[str, float]] = {
 }
 
 
-def choose(what: str, name: str, table: Mapping[str, Any]) -> Any:
-    """The table's entry, or an error that lists the choices."""
-    if name not in table:
-        raise SettingsError(f"Unknown {what} {name!r}: choose one of {', '.join(table)}.")
-    return table[name]
-
-
 def per_network(what: str, value: PerNetwork, n_networks: int) -> np.ndarray:
     """(P,) float64."""
     if type(value) is float:  # NumPy's way round takes ten times as long, and small trainings are many calls
@@ -240,7 +233,8 @@ def _check_names(what: str, name: str, given: Mapping[str, Any], known: Mapping[
     for option in given:
         if option not in known:
             has = ", ".join(known) or "no options"
-            raise SettingsError(f"The {what} {name} has no option {option!r}: it has {has}.")
+            hint = did_you_mean(option, known)
+            raise SettingsError(f"The {what} {name} has no option {option!r}: it has {has}.{hint}")
 
 
 def _plain(value: Any) -> Any:
