@@ -23,6 +23,7 @@ from gpubp.cli.output import (
     ClosedPipe,
     Interrupted,
     keep_descriptors_apart,
+    names_in_one_piece,
     never_fail_to_encode,
     plain_warnings,
     say,
@@ -78,9 +79,15 @@ def gpubp(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on `arguments` (by default the program's own) and return the exit code."""
     never_fail_to_encode()
-    given = None if arguments is None else list(arguments)
-    if given is None:
+    if arguments is None:
         keep_descriptors_apart()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    with names_in_one_piece(given):
+        return _answered(given)
+
+
+def _answered(given: list[str]) -> int:
+    """The exit code, and what is said about how it came to that."""
     try:
         with plain_warnings():
             code = _run(given)
@@ -104,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code or 0
 
 
-def _run(arguments: list[str] | None) -> int | None:
+def _run(arguments: list[str]) -> int | None:
     try:
         code: int | None = typer.main.get_command(app).main(arguments, prog_name="gpubp", standalone_mode=False)
         if sys.stdout is not None:
@@ -119,7 +126,8 @@ def _run(arguments: list[str] | None) -> int | None:
 
 
 def fail(message: str) -> int:
-    say(f"Error: {message}")
+    """In one line, for scripts that look for it; a terminal shows it in as many as it needs."""
+    say(f"Error: {' '.join(filter(None, map(str.strip, message.splitlines())))}")
     return 2
 
 

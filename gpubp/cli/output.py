@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from gpubp.cli.wrapping import wrapped
 from gpubp.errors import DataError
 from gpubp.json_values import plain
 
@@ -36,19 +37,55 @@ class ClosedPipe(Exception):
 
 
 def say(message: str) -> None:
-    """A line on standard error. That nobody can read it is no reason to stop."""
+    """A message on standard error: wrapped at words on a terminal, in one line elsewhere. That nobody can read it is
+    no reason to stop.
+    """
     try:
         shown = message if len(message) <= LONGEST else f"{message[:LONGEST]}… ({len(message):,} characters)"
-        print(clean(shown), file=sys.stderr, flush=True)
+        print(fitted(clean(shown)), file=sys.stderr, flush=True)
     except (OSError, ValueError):  # ValueError: it is closed
         return
 
 
+_in_one_piece: tuple[str, ...] = ()  # of the command line: paths and names with spaces
+
+
+@contextmanager
+def names_in_one_piece(arguments: Iterable[str]) -> Iterator[None]:
+    """Within it, messages are not broken inside of these."""
+    global _in_one_piece
+    values = (each.partition("=")[2] if each.startswith("--") and "=" in each else each for each in arguments)
+    before, _in_one_piece = _in_one_piece, tuple(value for value in values if " " in value)
+    try:
+        yield
+    finally:
+        _in_one_piece = before
+
+
+def fitted(text: str) -> str:
+    """To the terminal that standard error is; as it is where it is none."""
+    width = error_width()
+    return text if width is None else wrapped(text, width, whole=_in_one_piece)
+
+
+def error_width() -> int | None:
+    """Columns of the terminal that standard error is, or what the environment variable COLUMNS says of it."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
+    told = os.environ.get("COLUMNS", "")
+    if told.isdigit() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or WIDTH
+    except (OSError, ValueError):  # no real terminal
+        return WIDTH
+
+
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Within it, a warning of Python's is one line, without the place in the code that it came from."""
+    """Within it, a warning of Python's is a message, without the place in the code that it came from."""
     before = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_: f"Warning: {clean(str(message))}\n"
+    warnings.formatwarning = lambda message, *_: fitted(f"Warning: {clean(str(message))}") + "\n"
     try:
         yield
     finally:
