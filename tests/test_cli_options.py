@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import pytest
 import typer
-from command_line import gpubp, succeeds
+from command_line import SEEDS, gpubp, succeeds
 
 from gpubp.cli.commands import app
 from gpubp.cli.groups import grouped
 from gpubp.cli.options import RecipeOptions
 from gpubp.cli.output import clean, plain
+from gpubp.cli.panels import GENERAL, PANELS, in_panels
 from gpubp.initializers import INITIALIZERS
 from gpubp.kernels.reference.activations import ACTIVATIONS
 from gpubp.kernels.reference.losses import LOSSES
@@ -111,3 +112,74 @@ def test_the_environment_chooses_the_backend(monkeypatch: pytest.MonkeyPatch) ->
     assert "'abacus' (from the environment variable GPUBP_BACKEND)" in outcome.err
     monkeypatch.setenv("GPUBP_BACKEND", "numpy")
     assert "Backend numpy: asked for (from the environment variable" in gpubp("case-study", "--json").err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_pages_of_help_fit_the_terminal(command: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    page = succeeds(command, "--help").out
+    assert max(map(len, page.splitlines())) <= max(width, 60)
+    assert not re.search(r"<(bool|int|float|str|path)|BOOL", page)  # no types that say nothing
+    panels = re.findall(r"^╭─ (.+?) ─+╮$", page, re.MULTILINE)
+    assert panels == [title for title in PANELS if title in panels]
+    assert panels[-1] == GENERAL
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_explained(command: str) -> None:
+    for param in COMMANDS[command].params:
+        assert param.help, param.name
+        assert param.rich_help_panel in PANELS, param.name
+        if not getattr(param, "is_flag", False):
+            assert param.metavar, param.name
+
+
+def test_options_come_in_one_order() -> None:
+    """What two commands share stands in the same panel, and in the same order."""
+    pages = [
+        [param.name for _, params in in_panels(command.params) for param in params] for command in COMMANDS.values()
+    ]
+    for one in pages:
+        for other in pages:
+            shared = [name for name in one if name in other]
+            assert shared == [name for name in other if name in one]
+    panel = {param.name: param.rich_help_panel for command in COMMANDS.values() for param in command.params}
+    for command in COMMANDS.values():
+        assert all(param.rich_help_panel == panel[param.name] for param in command.params if param.name != "seed")
+
+
+def test_the_defaults_shown_are_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    page = succeeds("train", "--help").out
+    shown = dict(re.findall(r"--([\w-]+)(?:, --lr)? [A-Z=]+ (?:[^╰]*?)\[default: ([^\]]+)\]", page))
+    recipe = Recipe()
+    assert shown["epochs"] == str(recipe.epochs)
+    assert float(shown["learning-rate"]) == recipe.learning_rate
+    assert shown["batch-size"] == str(recipe.batch_size)
+    assert "--validation" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "t.csv", "--epoch", "5"), "No such option: --epoch. Did you mean --epochs?"),
+        (("train", "t.csv", "-epochs", "5"), "Did you mean --epochs?"),
+        (("train", "t.csv", "--sep", ";"), "Did you mean --separator?"),
+        (("train", "t.csv", "--hidden-layer-sizes", "5"), "Did you mean --hidden?"),
+        (("cross-validate", "t.csv", "--cv", "5"), "Did you mean --folds?"),
+        (("predict", "m", "t.csv", "--trials", "5"), "It is an option of sweep."),
+        (("sweep", "t.csv", "--hidden", "5"), '--grid "hidden=A;B", or --set hidden=X'),
+        (("train", "t.csv", "--qqq"), "No such option: --qqq. See `gpubp train --help`."),
+        (("fit", "t.csv"), "No such command 'fit'. Did you mean 'train'?"),
+        (("trian", "t.csv"), "Did you mean 'train'?"),
+        (("tune", "t.csv"), "Did you mean 'sweep'?"),
+        (("qqq",), "No such command 'qqq'. See `gpubp --help`."),
+        ((str(SEEDS),), "To train a network on this table: gpubp train"),
+    ],
+)
+def test_unknown_options_and_commands(arguments: tuple[str, ...], words: str) -> None:
+    outcome = gpubp(*arguments)
+    assert outcome.code == 2
+    assert words in outcome.err
+    assert len(outcome.err.splitlines()) == 1

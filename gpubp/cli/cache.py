@@ -9,12 +9,16 @@ import typer
 
 from gpubp.cli import shapes
 from gpubp.cli.options import ReportOptions
+from gpubp.cli.panels import RESULT
 
 
 def cache(
     report: ReportOptions,
     clear: Annotated[
-        bool, typer.Option("--clear", help="Remove all of them; they are compiled again when needed.")
+        bool,
+        typer.Option(
+            "--clear", rich_help_panel=RESULT, help="Remove all of them; they are compiled again when needed."
+        ),
     ] = False,
 ) -> None:
     """Show the compiled kernels that are kept, or clear them.

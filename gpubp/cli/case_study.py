@@ -9,6 +9,7 @@ import typer
 from gpubp.cli import shapes
 from gpubp.cli.options import BackendOptions, EngineOptions, ReportOptions
 from gpubp.cli.output import Interrupted
+from gpubp.cli.panels import DATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +25,7 @@ def case_study(
         str | None,
         typer.Argument(
             metavar="[TABLE]",
+            rich_help_panel=DATA,
             show_default=False,
             help="Numbers, with the class in the last column; the wheat seeds if not given.",
         ),

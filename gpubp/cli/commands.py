@@ -14,6 +14,8 @@ import typer
 
 from gpubp.cli.cache import cache
 from gpubp.cli.case_study import case_study
+from gpubp.cli.command import ClickException, Command, Group
+from gpubp.cli.config import FileOptions
 from gpubp.cli.cross_validate import cross_validate
 from gpubp.cli.doctor import doctor
 from gpubp.cli.evaluate import evaluate
@@ -37,14 +39,11 @@ from gpubp.cli.train import train
 from gpubp.errors import GpubpError
 from gpubp.sweeping.storage import masked_text
 
-# Typer exports one of the usage errors only, and which package their base comes from depends on Typer's version.
-ClickException: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
-
 app = typer.Typer(
-    name="gpubp", pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+    name="gpubp", cls=Group, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
 for command in (case_study, train, predict, evaluate, cross_validate, sweep, report, show, explain, doctor, cache):
-    app.command(name=command.__name__.replace("_", "-"))(grouped(command))
+    app.command(name=command.__name__.replace("_", "-"), cls=Command)(grouped(command, FileOptions))
 
 
 def print_version(wanted: bool) -> None:

@@ -11,6 +11,7 @@ import typer
 from gpubp.cli import shapes
 from gpubp.cli.options import BackendOptions, EngineOptions, RecipeOptions, ReportOptions, TableOptions, TargetOptions
 from gpubp.cli.output import Interrupted, say
+from gpubp.cli.panels import TESTING
 from gpubp.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -26,8 +27,13 @@ def cross_validate(
     backend: BackendOptions,
     engine: EngineOptions,
     report: ReportOptions,
-    folds: Annotated[int, typer.Option(help="Parts that the rows are split into; each is predicted once.")] = 5,
-    repeats: Annotated[int, typer.Option(help="How often to split anew.")] = 1,
+    folds: Annotated[
+        int,
+        typer.Option(
+            metavar="N", rich_help_panel=TESTING, help="Parts that the rows are split into; each is predicted once."
+        ),
+    ] = 5,
+    repeats: Annotated[int, typer.Option(metavar="N", rich_help_panel=TESTING, help="How often to split anew.")] = 1,
 ) -> None:
     """Train and test on every fold of a table, all folds and repeats at once.
 
@@ -39,7 +45,7 @@ def cross_validate(
 
     \b
     Examples:
-      gpubp cross-validate seeds_dataset.txt
+      gpubp cross-validate wheat-seeds
       gpubp cross-validate data.csv -t class --folds 10 --repeats 3
       gpubp cross-validate houses.csv -t price --early-stopping --json
     """

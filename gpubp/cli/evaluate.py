@@ -10,6 +10,7 @@ import typer
 
 from gpubp.cli import shapes
 from gpubp.cli.options import BackendOptions, ReportOptions, TableOptions
+from gpubp.cli.panels import MODEL
 from gpubp.cli.predict import MODEL_HELP, load, target_of
 
 MOST_CLASSES = 15
@@ -17,7 +18,7 @@ MOST_CLASSES = 15
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", show_default=False, help=MODEL_HELP)],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", rich_help_panel=MODEL, show_default=False, help=MODEL_HELP)],
     source: TableOptions,
     backend: BackendOptions,
     report: ReportOptions,

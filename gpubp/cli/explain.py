@@ -27,7 +27,7 @@ def explain(
 
     \b
     Examples:
-      gpubp explain seeds_dataset.txt --hidden 5 --batch-size 1
+      gpubp explain wheat-seeds --hidden 5 --batch-size 1
       gpubp explain data.csv --target class --hidden 256,256 --json
     """
     from gpubp.fitting import explain_engine

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpubp.cli.output import say, write_json, write_report
+from gpubp.cli.panels import DATA, LONG_RUNS, MACHINE, NETWORK, READING, RESULT, TRAINING
 from gpubp.cli.times import seconds_of
 from gpubp.errors import SettingsError
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from gpubp.recipe import Recipe
     from gpubp.tables import Table
 
-NETWORK, TRAINING, DATA = "The network", "The training", "The table"
-
 
 @dataclass(frozen=True)
 class TableOptions:
@@ -32,6 +31,7 @@ class TableOptions:
         str,
         typer.Argument(
             metavar="TABLE",
+            rich_help_panel=DATA,
             show_default=False,
             help="CSV, TSV, whitespace-separated text or Parquet; - reads standard input.",
         ),
@@ -40,7 +40,7 @@ class TableOptions:
         bool | None,
         typer.Option(
             "--header/--no-header",
-            rich_help_panel=DATA,
+            rich_help_panel=READING,
             show_default=False,
             help="Whether the first line names the columns; found out by itself if not given.",
         ),
@@ -49,7 +49,7 @@ class TableOptions:
         str | None,
         typer.Option(
             metavar="CHAR",
-            rich_help_panel=DATA,
+            rich_help_panel=READING,
             show_default=False,
             help='One character, "tab" or "whitespace"; found out by itself if not given.',
         ),
@@ -63,9 +63,14 @@ class TableOptions:
 
 @dataclass(frozen=True)
 class ReportOptions:
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")] = False
+    as_json: Annotated[
+        bool, typer.Option("--json", rich_help_panel=RESULT, help="Print the result as JSON, and nothing else.")
+    ] = False
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No notes and no progress bar: results and errors only.")
+        bool,
+        typer.Option(
+            "--quiet", "-q", rich_help_panel=RESULT, help="No notes and no progress bar: results and errors only."
+        ),
     ] = False
 
     def note(self, *messages: str) -> None:
@@ -91,6 +96,7 @@ class BackendOptions:
         str | None,
         typer.Option(
             metavar="NAME",
+            rich_help_panel=MACHINE,
             show_default=False,
             help="Where to compute: numpy, cupy (needs a CUDA GPU), or auto (cupy where it can be used, else numpy). "
             "If not given: the environment variable GPUBP_BACKEND, or auto.",
@@ -111,7 +117,7 @@ class EngineOptions:
         str,
         typer.Option(
             metavar="NAME",
-            rich_help_panel=TRAINING,
+            rich_help_panel=MACHINE,
             help="How networks are trained: lane (tiny networks) and block (small and middle ones), both with whole "
             "epochs in one compiled kernel; array (operation by operation); or auto (an estimate decides; see gpubp "
             "explain).",
@@ -123,11 +129,19 @@ class EngineOptions:
 class CheckpointOptions:
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on where an earlier run with the same options was cut short, if one was."),
+        typer.Option(
+            "--resume",
+            rich_help_panel=LONG_RUNS,
+            help="Go on where an earlier run with the same options was cut short, if one was.",
+        ),
     ] = False
     checkpoint: Annotated[
         str,
-        typer.Option(metavar="TIME", help="How often to keep what is done so far, for --resume; never for not at all."),
+        typer.Option(
+            metavar="TIME",
+            rich_help_panel=LONG_RUNS,
+            help="How often to keep what is done so far, for --resume; never for not at all.",
+        ),
     ] = "60s"
 
     @property
@@ -218,7 +232,7 @@ class RecipeOptions:
         float | None,
         typer.Option(
             metavar="SHARE",
-            rich_help_panel=DATA,
+            rich_help_panel=TRAINING,
             show_default=False,
             help="Share of the rows to keep for validation, such as 0.2. If not given: none, or 0.2 with "
             "--early-stopping.",
@@ -238,14 +252,22 @@ class RecipeOptions:
         str,
         typer.Option(metavar="NAME", rich_help_panel=TRAINING, help="sgd, momentum, nesterov, adam, adamw, rmsprop."),
     ] = "adam"
-    learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr", rich_help_panel=TRAINING)] = 1e-3
+    learning_rate: Annotated[
+        float,
+        typer.Option("--learning-rate", "--lr", metavar="X", rich_help_panel=TRAINING, help="How far an update goes."),
+    ] = 1e-3
     momentum: Annotated[
         float | None,
-        typer.Option(rich_help_panel=TRAINING, show_default=False, help="Of momentum and nesterov; 0.9 if not given."),
+        typer.Option(
+            metavar="X",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help="Of momentum and nesterov; 0.9 if not given.",
+        ),
     ] = None
     weight_decay: Annotated[
         float | None,
-        typer.Option(rich_help_panel=TRAINING, show_default=False, help="Of adamw; 0.01 if not given."),
+        typer.Option(metavar="X", rich_help_panel=TRAINING, show_default=False, help="Of adamw; 0.01 if not given."),
     ] = None
     optimizer_option: Annotated[
         list[str] | None,
@@ -257,10 +279,17 @@ class RecipeOptions:
             "May be repeated.",
         ),
     ] = None
-    l2: Annotated[float, typer.Option(rich_help_panel=TRAINING, help="L2 penalty, scikit-learn's alpha.")] = 0.0
+    l2: Annotated[
+        float, typer.Option(metavar="X", rich_help_panel=TRAINING, help="L2 penalty, scikit-learn's alpha.")
+    ] = 0.0
     clip_norm: Annotated[
         float | None,
-        typer.Option(rich_help_panel=TRAINING, show_default=False, help="Longest gradient; longer ones are shortened."),
+        typer.Option(
+            metavar="X",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help="Longest gradient; longer ones are shortened.",
+        ),
     ] = None
     schedule: Annotated[
         str,
@@ -290,12 +319,14 @@ class RecipeOptions:
         ),
     ] = "0"
     label_smoothing: Annotated[
-        float, typer.Option(rich_help_panel=TRAINING, help="For cross_entropy, from 0 to below 1.")
+        float, typer.Option(metavar="SHARE", rich_help_panel=TRAINING, help="For cross_entropy, from 0 to below 1.")
     ] = 0.0
     batch_size: Annotated[
         str, typer.Option(metavar="ROWS", rich_help_panel=TRAINING, help="Rows of one update, or all.")
     ] = "32"
-    epochs: Annotated[int, typer.Option(rich_help_panel=TRAINING, help="How often to go over all rows.")] = 100
+    epochs: Annotated[
+        int, typer.Option(metavar="N", rich_help_panel=TRAINING, help="How often to go over all rows.")
+    ] = 100
     early_stopping: Annotated[
         bool,
         typer.Option(
@@ -318,7 +349,10 @@ class RecipeOptions:
         typer.Option("--shuffle/--no-shuffle", rich_help_panel=TRAINING, help="A new order of the rows every epoch."),
     ] = True
     seed: Annotated[
-        int, typer.Option(rich_help_panel=TRAINING, help="Of all randomness: the same seed gives the same result.")
+        int,
+        typer.Option(
+            metavar="N", rich_help_panel=TRAINING, help="Of all randomness: the same seed gives the same result."
+        ),
     ] = 0
 
     def recipe(self) -> Recipe:

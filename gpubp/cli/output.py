@@ -117,7 +117,7 @@ def write_report(parts: Callable[[], Iterable[RenderableType]]) -> None:
     """Rich tables and lines, with a blank line between each two. Only as wide and coloured as a terminal allows."""
     from rich.console import Console
 
-    page, terminal = _Page(), sys.stdout is not None and sys.stdout.isatty()
+    page, terminal = Page(), sys.stdout is not None and sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else WIDTH
     console = Console(file=page, force_terminal=terminal, width=width, markup=False, emoji=False, highlight=False)
     for i, part in enumerate(parts()):
@@ -127,7 +127,7 @@ def write_report(parts: Callable[[], Iterable[RenderableType]]) -> None:
     write("\n".join(line.rstrip() for line in page.getvalue().split("\n")))
 
 
-class _Page(io.StringIO):
+class Page(io.StringIO):
     """Text on its way to standard output; rich draws with the characters that its encoding has."""
 
     @property

@@ -11,6 +11,7 @@ import typer
 
 from gpubp.cli.options import BackendOptions, ReportOptions, TableOptions
 from gpubp.cli.output import write, write_json
+from gpubp.cli.panels import MODEL, RESULT
 from gpubp.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,19 +25,29 @@ MODEL_HELP = "A file that `gpubp train` wrote."
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", show_default=False, help=MODEL_HELP)],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", rich_help_panel=MODEL, show_default=False, help=MODEL_HELP)],
     source: TableOptions,
     backend: BackendOptions,
     report: ReportOptions,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", show_default=False, help="Write here instead of standard output."
+            "--output",
+            "-o",
+            metavar="FILE",
+            rich_help_panel=RESULT,
+            show_default=False,
+            help="Write here instead of standard output.",
         ),
     ] = None,
     probabilities: Annotated[
         bool,
-        typer.Option("--probabilities", "-p", help="For classes: a column with the probability of each, too."),
+        typer.Option(
+            "--probabilities",
+            "-p",
+            rich_help_panel=RESULT,
+            help="For classes: a column with the probability of each, too.",
+        ),
     ] = False,
 ) -> None:
     """Predict the target for every row of a table, as CSV with a header.

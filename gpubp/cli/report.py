@@ -9,24 +9,36 @@ import typer
 
 from gpubp.cli import shapes
 from gpubp.cli.options import ReportOptions
+from gpubp.cli.panels import RESULT, SWEEP
 
 
 def report(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="FOLDER", show_default=False, help="What `gpubp sweep … --output FOLDER` has written."),
+        typer.Argument(
+            metavar="FOLDER",
+            rich_help_panel=SWEEP,
+            show_default=False,
+            help="What `gpubp sweep … --output FOLDER` has written.",
+        ),
     ],
     told: ReportOptions,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", show_default=False, help="The page; FOLDER/report.html if not given."
+            "--output",
+            "-o",
+            metavar="FILE",
+            rich_help_panel=RESULT,
+            show_default=False,
+            help="The page; FOLDER/report.html if not given.",
         ),
     ] = None,
     plots: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
+            rich_help_panel=RESULT,
             show_default=False,
             help="Write each picture into this folder, too, as PNG and SVG (needs matplotlib).",
         ),

@@ -12,6 +12,7 @@ import typer
 
 from gpubp.cli import shapes
 from gpubp.cli.options import ReportOptions
+from gpubp.cli.panels import MODEL
 from gpubp.cli.predict import MODEL_HELP, load
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ SHOWN_CATEGORIES = 8
 
 
 def show(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", show_default=False, help=MODEL_HELP)],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", rich_help_panel=MODEL, show_default=False, help=MODEL_HELP)],
     report: ReportOptions,
 ) -> None:
     """Show a model: layers, columns, training; of an ensemble, its members.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpubp.cli.toml_files import read_toml
 from gpubp.errors import DataError, SettingsError
-from gpubp.json_values import check_depth
 from gpubp.schema import Given
 
 if TYPE_CHECKING:
@@ -108,23 +107,7 @@ def _read(path: Path) -> tuple[dict[str, Any], tuple[When, ...]]:
     hidden layers a list of lists is choices, and each list one network's. [[when]]: parameters that a configuration has
     only under the condition `if`, a table of values.
     """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-        check_depth(found)
-    except FileNotFoundError:
-        raise SettingsError(f"There is no search space file {path}.") from None
-    except OSError as error:
-        raise SettingsError(f"Cannot read the search space {path}: {error.strerror or error}.") from None
-    except DataError as error:
-        raise SettingsError(f"{path} is no search space: {error}") from None
-    except RecursionError:
-        raise SettingsError(f"{path} is no search space: too many lists and tables inside each other.") from None
-    except ValueError as error:  # no TOML, no UTF-8, or a number with thousands of digits
-        raise SettingsError(f"{path} is no TOML: {error}.") from None
+    found = read_toml(path, "search space")
     try:
         given = Given(found)
         conditions = given["when"].items() if "when" in found else []

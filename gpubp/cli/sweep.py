@@ -19,6 +19,7 @@ from gpubp.cli.options import (
     TargetOptions,
 )
 from gpubp.cli.output import Interrupted, say
+from gpubp.cli.panels import RESULT, SEARCH, TESTING
 from gpubp.cli.space import space_of
 from gpubp.cli.sweep_outcome import parts, result
 from gpubp.cli.times import seconds_of
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from gpubp.sweeping.result import SweepResult
     from gpubp.sweeping.run_folder import Finished
 
-SPACE = "Search space"
 FILES = ("trials.csv", "best.safetensors", "ensemble.safetensors")
 
 
@@ -44,13 +44,13 @@ def sweep(
     report: ReportOptions,
     space: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", rich_help_panel=SPACE, show_default=False, help="The search space, in TOML."),
+        typer.Option(metavar="FILE", rich_help_panel=SEARCH, show_default=False, help="The search space, in TOML."),
     ] = None,
     grid: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=A;B",
-            rich_help_panel=SPACE,
+            rich_help_panel=SEARCH,
             show_default=False,
             help="Choices, as hidden=8;16;32,32 (three networks). May be repeated.",
         ),
@@ -60,7 +60,7 @@ def sweep(
         typer.Option(
             "--range",
             metavar="NAME=LOW:HIGH",
-            rich_help_panel=SPACE,
+            rich_help_panel=SEARCH,
             show_default=False,
             help="Numbers between two others; LOW:HIGH:log, LOW:HIGH:int. May be repeated.",
         ),
@@ -70,19 +70,26 @@ def sweep(
         typer.Option(
             "--set",
             metavar="NAME=X",
-            rich_help_panel=SPACE,
+            rich_help_panel=SEARCH,
             show_default=False,
             help="The same for every trial, as epochs=50. May be repeated.",
         ),
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(min=1, show_default=False, help="How many configurations; 100 if not given (grid: all)."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            rich_help_panel=SEARCH,
+            show_default=False,
+            help="How many configurations; 100 if not given (grid: all).",
+        ),
     ] = None,
     strategy: Annotated[
         str,
         typer.Option(
             metavar="NAME",
+            rich_help_panel=SEARCH,
             help="random, grid, halving (the worse two thirds leave, again and again), or tpe (needs optuna).",
         ),
     ] = "random",
@@ -90,6 +97,7 @@ def sweep(
         str | None,
         typer.Option(
             metavar="NAME",
+            rich_help_panel=SEARCH,
             show_default=False,
             help="Of the strategy tpe: the study to begin or to go on with, which several machines may share.",
         ),
@@ -98,42 +106,71 @@ def sweep(
         str | None,
         typer.Option(
             metavar="URL",
+            rich_help_panel=SEARCH,
             show_default=False,
             help="Where --study is kept, as sqlite:///studies.sqlite3 or another of Optuna's storages.",
         ),
     ] = None,
-    folds: Annotated[int, typer.Option(help="Parts that the rows are split into; each is predicted once.")] = 5,
-    repeats: Annotated[int, typer.Option(help="How often to split anew.")] = 1,
+    folds: Annotated[
+        int,
+        typer.Option(
+            metavar="N", rich_help_panel=TESTING, help="Parts that the rows are split into; each is predicted once."
+        ),
+    ] = 5,
+    repeats: Annotated[int, typer.Option(metavar="N", rich_help_panel=TESTING, help="How often to split anew.")] = 1,
     metric: Annotated[
         str | None,
         typer.Option(
-            show_default=False, help="A scorer of scikit-learn's, or loss; accuracy or r2 if not given. More is better."
+            metavar="NAME",
+            rich_help_panel=TESTING,
+            show_default=False,
+            help="A scorer of scikit-learn's, or loss; accuracy or r2 if not given. More is better.",
         ),
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="TIME", show_default=False, help="End after this time with what is done: 90s, 10m or 2h."),
+        typer.Option(
+            metavar="TIME",
+            rich_help_panel=SEARCH,
+            show_default=False,
+            help="End after this time with what is done: 90s, 10m or 2h.",
+        ),
     ] = None,
     ensemble: Annotated[
         int,
         typer.Option(
-            min=0, max=MOST_MEMBERS, help="Networks that answer together, chosen from the trials; 0 for none."
+            metavar="N",
+            min=0,
+            max=MOST_MEMBERS,
+            rich_help_panel=RESULT,
+            help="Networks that answer together, chosen from the trials; 0 for none.",
         ),
     ] = 10,
-    seed: Annotated[int, typer.Option(help="Of all randomness: the same seed gives the same result.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="N", rich_help_panel=SEARCH, help="Of all randomness: the same seed gives the same result."
+        ),
+    ] = 0,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
             metavar="FOLDER",
+            rich_help_panel=RESULT,
             show_default=False,
             help="Write trials.csv, results.json, the best network trained on all rows (best.safetensors) and the "
             "ensemble here.",
         ),
     ] = None,
     page: Annotated[
-        bool, typer.Option("--report", help="Write report.html into the folder, too: the sweep as one page of charts.")
+        bool,
+        typer.Option(
+            "--report",
+            rich_help_panel=RESULT,
+            help="Write report.html into the folder, too: the sweep as one page of charts.",
+        ),
     ] = False,
 ) -> None:
     """Try many networks on a table, all folds of all of them at once.
@@ -147,7 +184,7 @@ def sweep(
 
     \b
     Examples:
-      gpubp sweep seeds_dataset.txt --trials 200 -o runs/wheat --report
+      gpubp sweep wheat-seeds --trials 200 -o runs/wheat --report
       gpubp sweep data.csv -t class --grid "hidden=8;16;32,32" -o runs/class
       gpubp sweep data.csv -t class --range learning-rate=1e-4:1:log
       gpubp sweep data.csv --space space.toml --strategy halving --budget 10m

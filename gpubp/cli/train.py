@@ -23,6 +23,7 @@ from gpubp.cli.options import (
     TargetOptions,
 )
 from gpubp.cli.output import Interrupted, say
+from gpubp.cli.panels import NETWORK, RESULT
 from gpubp.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -43,14 +44,26 @@ def train(
     engine: EngineOptions,
     checkpoints: CheckpointOptions,
     report: ReportOptions,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the model is written.")] = Path(
-        "model.safetensors"
-    ),
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", rich_help_panel=RESULT, help="Where the model is written."),
+    ] = Path("model.safetensors"),
     members: Annotated[
-        int, typer.Option(min=1, help="Networks that are trained side by side and answer together, by their mean.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            rich_help_panel=NETWORK,
+            help="Networks that are trained side by side and answer together, by their mean.",
+        ),
     ] = 1,
     bootstrap: Annotated[
-        bool, typer.Option("--bootstrap", help="Each of the --members trains on rows drawn with replacement (bagging).")
+        bool,
+        typer.Option(
+            "--bootstrap",
+            rich_help_panel=NETWORK,
+            help="Each of the --members trains on rows drawn with replacement (bagging).",
+        ),
     ] = False,
 ) -> None:
     """Train a network on a table, and write it to a model file.
@@ -63,7 +76,7 @@ def train(
 
     \b
     Examples:
-      gpubp train seeds_dataset.txt
+      gpubp train wheat-seeds
       gpubp train houses.csv --target price --hidden 64,64 --epochs 200
       gpubp train data.csv -t class --early-stopping -o best.model
       gpubp train data.csv --optimizer nesterov --momentum 0.95 --lr 0.05
