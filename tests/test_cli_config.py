@@ -113,7 +113,7 @@ def test_help_shows_the_defaults_of_no_file(tmp_path: Path) -> None:
         ("[sweep]\ntrails = 5", ("[sweep]", "Did you mean trials?")),
         ("trials = 5", ("c.toml", "one of sweep", "[sweep]")),
         ("config = 'd.toml'", ("no option 'config'",)),
-        ("epochs = 'many'", ("c.toml", "epochs = 'many'", "integer")),
+        ("epochs = 'many'", ("c.toml", "epochs = 'many'")),
         ("epochs = 1.5", ("c.toml", "epochs = 1.5")),
         ("epochs = true", ("c.toml", "epochs = True", "a text or a number")),
         ("epochs = [1]", ("c.toml", "one value, not a list")),

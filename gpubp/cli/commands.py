@@ -15,6 +15,7 @@ import typer
 from gpubp.cli.cache import cache
 from gpubp.cli.case_study import case_study
 from gpubp.cli.command import ClickException, Command, Group
+from gpubp.cli.completion import join_words
 from gpubp.cli.config import FileOptions
 from gpubp.cli.cross_validate import cross_validate
 from gpubp.cli.doctor import doctor
@@ -111,6 +112,7 @@ def _answered(given: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int | None:
+    join_words()
     try:
         code: int | None = typer.main.get_command(app).main(arguments, prog_name="gpubp", standalone_mode=False)
         if sys.stdout is not None:

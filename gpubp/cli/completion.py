@@ -84,8 +84,26 @@ def _completer(offers: Callable[[Any, str], Iterable[str]]) -> Callable[[Any, st
 
 
 def _quoted(value: str) -> str:
-    """As a word of the shell: names of columns may have spaces. Typer's own quoting for the other shells suffices."""
-    return re.sub(r"([^\w@%+=:,./~-])", r"\\\1", value) if os.environ.get("COMP_WORDS") is not None else value
+    """As a word of bash: names of columns may have spaces. Typer quotes for the other shells."""
+    if "COMP_WORDS" not in os.environ or _word().startswith(("'", '"')):  # a quote that is open serves as well
+        return value
+    return re.sub(r"([^\w@%+=:,./~-])", r"\\\1", value)
+
+
+def _word() -> str:
+    """What bash is about to complete, as it was typed."""
+    words, place = os.environ["COMP_WORDS"].split("\n"), os.environ.get("COMP_CWORD", "")
+    return words[int(place)] if place.isdigit() and int(place) < len(words) else ""
+
+
+def join_words() -> None:
+    """bash hands `--target=x` on as three words, which Typer does not expect: the sign is taken out of them."""
+    if "COMP_WORDS" not in os.environ or not os.environ.get("COMP_CWORD", "").isdigit():
+        return
+    words, place = os.environ["COMP_WORDS"].split("\n"), int(os.environ["COMP_CWORD"])
+    signs = [i for i in range(1, place) if words[i : i + 1] == ["="] and words[i - 1].startswith("--")]
+    os.environ["COMP_WORDS"] = "\n".join(word for i, word in enumerate(words) if i not in signs)
+    os.environ["COMP_CWORD"] = str(place - len(signs))
 
 
 def _table_on_the_line(ctx: Any) -> str:
@@ -179,4 +197,4 @@ def is_model(path: str) -> bool:
             beginning = file.read(1 << 12)
     except OSError:
         return False
-    return b'"gpubp"' in beginning and b"gpubp checkpoint" not in beginning
+    return beginning[8:9] == b"{" and b'"gpubp"' in beginning and b"gpubp checkpoint" not in beginning
