@@ -10,10 +10,11 @@ import numpy as np
 
 from gpubp.backends import Backend, get_backend
 from gpubp.baselines import zero_rule
-from gpubp.fitting import class_index, fit_target, refuse_divergence
+from gpubp.dataset import Dataset, Names
+from gpubp.fitting import fit_target, refuse_divergence
 from gpubp.model import score, to_prediction
 from gpubp.population import Population, network_seeds
-from gpubp.preprocessing import Preprocessing, Target, describe_columns
+from gpubp.preprocessing import Target
 from gpubp.recipe import Recipe
 from gpubp.splits import (
     cross_validation_folds,
@@ -22,7 +23,6 @@ from gpubp.splits import (
     rare_classes,
     validation_split,
 )
-from gpubp.tables import Table, find_column
 from gpubp.training import Callback, History, train
 
 HEADLINE = {"classification": "accuracy", "regression": "r2"}
@@ -57,12 +57,14 @@ class CrossValidation:
 
 
 def cross_validate(
-    table: Table,
+    table: Any,
     target: str | int | None = None,
     recipe: Recipe | None = None,
     *,
     task: str | None = None,
-    categorical: Sequence[str] = (),
+    categorical: Names = (),
+    ignore: Names = (),
+    strict: bool = False,
     folds: int = 5,
     repeats: int = 1,
     backend: Backend | str | None = None,
@@ -70,7 +72,9 @@ def cross_validate(
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
 ) -> CrossValidation:
-    """Folds are shuffled, and stratified for classification. Everything fitted (medians, scales, early stopping's
+    """table, target, task, categorical, ignore, strict: see `train_model`.
+
+    Folds are shuffled, and stratified for classification. Everything fitted (medians, scales, early stopping's
     validation rows) comes from a fold's training rows alone; what inputs there are comes from the whole table.
 
     A class with fewer rows than there are folds is missing from some of them, as a note says; the networks have an
@@ -81,19 +85,15 @@ def cross_validate(
     Raises as `train_model` does.
     """
     recipe, chosen = recipe or Recipe(), get_backend(backend)
-    table.require_rows(2, "cross-validation")
-    name = find_column(table, target)
-    columns = describe_columns(table, exclude=(name,), categorical=categorical)
-    whole = Target.fit(table, name, task)
-    labels = class_index(table, whole)
+    data = Dataset.of(
+        table, target, task, categorical=categorical, ignore=ignore, strict=strict, purpose="cross-validation"
+    )
+    table, whole, labels = data.table, data.target, data.class_index()
     test_rows = cross_validation_folds(labels, table.rows, folds, repeats, recipe.seed)
     notes: tuple[str, ...] = ()
     if labels is not None:
         notes = rare_classes(folds, dict(zip(whole.labels, np.bincount(labels).tolist(), strict=True)))
-    parts = [
-        _Part.of(table, columns, name, whole.task, recipe, np.setdiff1d(np.arange(table.rows), test))
-        for test in test_rows
-    ]
+    parts = [_Part.of(data, recipe, np.setdiff1d(np.arange(table.rows), test)) for test in test_rows]
     n_inputs, n_outputs = parts[0].X.shape[1], whole.outputs
     architecture = recipe.architecture(n_inputs, n_outputs, whole.task)
     seeds = network_seeds(recipe.seed, len(parts))
@@ -130,7 +130,7 @@ def cross_validate(
         fold_scores.append(score(to_prediction(outputs, part.target, ()), part.target, held_out))
         constant = np.tile(_constant_output(part, labels), (len(test), 1))
         baseline_scores.append(score(to_prediction(constant, part.target, ()), part.target, held_out))
-    notes = (*parts[0].notes, *notes)
+    notes = (*data.preprocessing(recipe.scale).notes, *notes)
     return CrossValidation(whole.task, fold_scores, baseline_scores, history, folds, repeats, table.rows, notes)
 
 
@@ -142,16 +142,12 @@ class _Part:
     target: Target
     X: np.ndarray
     T: np.ndarray
-    notes: tuple[str, ...]
 
     @classmethod
-    def of(
-        cls, table: Table, columns: Sequence[Any], name: str, task: str, recipe: Recipe, training: np.ndarray
-    ) -> _Part:
-        target = fit_target(table, name, task, recipe, training)
-        preprocessing = Preprocessing.fit(table, columns, scale=recipe.scale, rows=training, target=name)
-        encoded = preprocessing.transform(table)
-        return cls(training, target, encoded.X, target.encode(table), encoded.notes)
+    def of(cls, data: Dataset, recipe: Recipe, training: np.ndarray) -> _Part:
+        target = fit_target(data.table, data.name, data.task, recipe, training)
+        encoded = data.preprocessing(recipe.scale, training).transform(data.table)
+        return cls(training, target, encoded.X, target.encode(data.table))
 
 
 def _constant_output(part: _Part, labels: np.ndarray | None) -> np.ndarray:

@@ -14,13 +14,13 @@ from gpubp.array_files import array, read_array_file, write_array_file
 from gpubp.backends import Backend, get_backend
 from gpubp.errors import DataError, ModelFileError, SettingsError
 from gpubp.kernels.architecture import Architecture
-from gpubp.model import Prediction, score
+from gpubp.model import Prediction, answered, score
 from gpubp.population import Population
 from gpubp.preprocessing import Preprocessing, Target
-from gpubp.preprocessing.columns import LONG, as_labels
+from gpubp.preprocessing.labels import LONG, as_labels
 from gpubp.preprocessing.target import TASKS
 from gpubp.schema import Given
-from gpubp.tables import Table
+from gpubp.tables import table_of
 
 FORMAT = "gpubp ensemble"
 VERSION = 1
@@ -97,8 +97,8 @@ class Ensemble:
     def member_outputs(self, X: Any, backend: Backend | str | None = None) -> np.ndarray:
         """(M, N, C) probabilities or (M, N, O) values of each member, float64, in the order of `names`.
 
-        X: a Table or a data frame where the ensemble was made from one, else an array (N, I). DataError for anything
-        else, and for rows so far out that an output is no finite number.
+        X: a Table, a path, a data frame or an array of all columns where the ensemble was made from a table, else an
+        array (N, I). DataError for anything else, and for rows so far out that an output is no finite number.
         """
         return self._member_outputs(self._inputs(X)[0], get_backend(backend))
 
@@ -139,15 +139,20 @@ class Ensemble:
         """How far the members are apart on each row: see Answer."""
         return self.answer(X, backend).disagreement
 
-    def evaluate(self, table: Table, backend: Backend | str | None = None) -> dict[str, Any]:
+    def evaluate(self, table: Any, backend: Backend | str | None = None) -> dict[str, Any]:
         """The metrics (see gpubp.metrics) of the predictions on a table that has the target, the mean disagreement, and
         the notes. SettingsError for an ensemble that was made from arrays.
         """
         if self.target is None:
             raise SettingsError("This ensemble was made from arrays, and knows no target column: score its predict.")
-        answer = self.answer(table, backend)
-        found = score(Prediction(answer.values, answer.probabilities, answer.notes), self.target, table)
-        extent = {"disagreement": float(answer.disagreement.mean()), "rows": table.rows, "notes": list(answer.notes)}
+        known, notes = answered(table, self.target)
+        answer = self.answer(known, backend)
+        found = score(Prediction(answer.values, answer.probabilities, answer.notes), self.target, known)
+        extent = {
+            "disagreement": float(answer.disagreement.mean()),
+            "rows": known.rows,
+            "notes": [*notes, *answer.notes],
+        }
         return found | extent
 
     def save(self, path: str | Path) -> None:
@@ -189,12 +194,7 @@ class Ensemble:
     def _inputs(self, X: Any) -> tuple[np.ndarray, tuple[str, ...]]:
         """(N, I), and what had to be replaced or was not recognised in a table."""
         if self.preprocessing is not None:
-            table = X if isinstance(X, Table) else None
-            if table is None and hasattr(X, "columns"):
-                table = Table.from_frame(X)
-            if table is None:
-                table = Table.from_arrays(X)
-            encoded = self.preprocessing.transform(table)
+            encoded = self.preprocessing.transform(table_of(X))
             return encoded.X, encoded.notes
         try:
             inputs = np.asarray(X, dtype=np.float64)

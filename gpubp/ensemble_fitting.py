@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Backend, get_backend
+from gpubp.dataset import Names
 from gpubp.ensemble import Ensemble, Members
 from gpubp.errors import SettingsError, quoted
 from gpubp.fitting import refuse_divergence, set_up
 from gpubp.model import Prediction, score
 from gpubp.population import Population, network_seeds
-from gpubp.preprocessing.columns import as_labels
+from gpubp.preprocessing.labels import as_labels
 from gpubp.recipe import Recipe
 from gpubp.sampling import bootstrap_rows
 from gpubp.sweeping.job import Sheet
 from gpubp.sweeping.unscale import unscaled
-from gpubp.tables import Table
 from gpubp.training import Callback, History, Keeper, train
 from gpubp.training.settings import check_whole
 
@@ -29,8 +29,8 @@ class EnsembleFit:
     """An ensemble and how it came about. history: of all members, those that are left out too.
 
     left_out: the places of members that diverged. validation: the metrics of the ensemble on the validation rows (None
-    without any); notes: what was done to the table's values,
-    and which classes are too rare to be both trained on and validated.
+    without any); notes: how the table was read, what was done to its values, and which classes are too rare to be both
+    trained on and validated.
     """
 
     ensemble: Ensemble
@@ -43,14 +43,16 @@ class EnsembleFit:
 
 
 def train_ensemble(
-    table: Table,
+    table: Any,
     target: str | int | None = None,
     recipe: Recipe | None = None,
     *,
     members: int = 10,
     bootstrap: bool = False,
     task: str | None = None,
-    categorical: Sequence[str] = (),
+    categorical: Names = (),
+    ignore: Names = (),
+    strict: bool = False,
     backend: Backend | str | None = None,
     engine: str = "auto",
     callbacks: Sequence[Callback] = (),
@@ -71,7 +73,7 @@ def train_ensemble(
         raise SettingsError(f"members {quoted(members)}: an ensemble has at least 2; for one network, use train_model.")
     check_whole("members", members)
     recipe = recipe or Recipe()
-    made = set_up(table, target, recipe, task, categorical, get_backend(backend))
+    made = set_up(table, target, recipe, task, categorical, ignore, strict, get_backend(backend))
     seeds = network_seeds(recipe.seed, members)
     population = Population.initialize(
         made.population.architecture,
@@ -111,7 +113,7 @@ def train_ensemble(
         preprocessing=made.preprocessing,
         target=goal,
         description={
-            "source": table.source,
+            "source": made.dataset.table.source,
             "rows": len(made.training),
             "recipe": recipe.to_dict(),
             "members": members,
@@ -120,7 +122,7 @@ def train_ensemble(
     )
     report = None
     if made.validation is not None:
-        held_out = table.take(made.validation)
+        held_out = made.dataset.table.take(made.validation)
         answer = ensemble.answer(held_out, population.backend)
         report = score(Prediction(answer.values, answer.probabilities, ()), goal, held_out)
     n_validation = 0 if made.validation is None else len(made.validation)

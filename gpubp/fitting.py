@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Backend, get_backend
+from gpubp.dataset import Dataset, Names
 from gpubp.errors import DivergenceError
 from gpubp.model import Model, score, to_prediction
 from gpubp.population import Population
-from gpubp.preprocessing import Preprocessing, Target, describe_columns
+from gpubp.preprocessing import Preprocessing, Target
 from gpubp.recipe import Recipe
 from gpubp.splits import validation_notes, validation_split
-from gpubp.tables import Table, find_column
+from gpubp.tables import Table
 from gpubp.training import Callback, EngineChoice, History, Keeper, Settings, choose_engine, prepare, train
 
 
@@ -23,8 +24,8 @@ from gpubp.training import Callback, EngineChoice, History, Keeper, Settings, ch
 class Fit:
     """A trained model and how it came about.
 
-    validation: the metrics on the validation rows (None without any); notes: what was done to the table's values,
-    and which classes are too rare to be both trained on and validated.
+    validation: the metrics on the validation rows (None without any); notes: how the table was read, what was done to
+    its values, and which classes are too rare to be both trained on and validated.
     """
 
     model: Model
@@ -36,12 +37,14 @@ class Fit:
 
 
 def train_model(
-    table: Table,
+    table: Any,
     target: str | int | None = None,
     recipe: Recipe | None = None,
     *,
     task: str | None = None,
-    categorical: Sequence[str] = (),
+    categorical: Names = (),
+    ignore: Names = (),
+    strict: bool = False,
     backend: Backend | str | None = None,
     engine: str = "auto",
     callbacks: Sequence[Callback] = (),
@@ -50,15 +53,17 @@ def train_model(
 ) -> Fit:
     """Train one network on a table.
 
-    target: a column's name or position, None for the last. task: "classification", "regression" or None, which goes
-    by the rule of `Target.fit`. categorical: columns of numbers that are codes of categories. Preprocessing is fitted
-    on the training rows alone. checkpoint: see `train`; a `Checkpoint` is to be removed once the model is saved. Ctrl-C
-    ends the training, and gives the model as it is then, with `history.interrupted`.
+    table: a `Table`, a file's path, a data frame (polars, pandas, Arrow) or an array (N, D). target: a column's name or
+    position, None for the last. task: "classification", "regression" or None, which goes by the rule of `Target.fit`.
+    categorical: columns of numbers that are codes of categories, or of texts that would be left out; ignore: columns to
+    leave out; both by name, position or wildcard. strict: refuse rows without a target, which are left out otherwise.
+    Preprocessing is fitted on the training rows alone. checkpoint: see `train`; a `Checkpoint` is to be removed once
+    the model is saved. Ctrl-C ends the training, and gives the model as it is then, with `history.interrupted`.
 
     Raises DataError or SettingsError for what cannot be trained, DivergenceError where the training left the finite
     numbers; there is no model then.
     """
-    setup = set_up(table, target, recipe or Recipe(), task, categorical, get_backend(backend))
+    setup = set_up(table, target, recipe or Recipe(), task, categorical, ignore, strict, get_backend(backend))
     population, goal = setup.population, setup.target
     history = train(
         population,
@@ -77,31 +82,33 @@ def train_model(
     if setup.validation is not None:
         held = setup.validation
         outputs = population.backend.to_host(population.predict(setup.X[held]))[0].astype(np.float64)
-        held_out = table.take(held)
+        held_out = setup.dataset.table.take(held)
         report = score(to_prediction(outputs, goal, ()), goal, held_out)
     model = Model(
         population.architecture,
         population.state()["params"][0],
         setup.preprocessing,
         goal,
-        _description(table, setup.recipe, history, report, len(setup.training)),
+        _description(setup.dataset.table, setup.recipe, history, report, len(setup.training)),
     )
     n_validation = 0 if setup.validation is None else len(setup.validation)
     return Fit(model, history, report, len(setup.training), n_validation, setup.notes)
 
 
 def explain_engine(
-    table: Table,
+    table: Any,
     target: str | int | None = None,
     recipe: Recipe | None = None,
     *,
     task: str | None = None,
-    categorical: Sequence[str] = (),
+    categorical: Names = (),
+    ignore: Names = (),
+    strict: bool = False,
     backend: Backend | str | None = None,
     engine: str = "auto",
 ) -> EngineChoice:
     """Which engine `train_model` would take with the same arguments, and why; nothing is trained or compiled."""
-    setup = set_up(table, target, recipe or Recipe(), task, categorical, get_backend(backend))
+    setup = set_up(table, target, recipe or Recipe(), task, categorical, ignore, strict, get_backend(backend))
     work = prepare(
         setup.population, setup.X, setup.T, setup.settings, rows=setup.training, validation_rows=setup.validation
     )
@@ -112,6 +119,7 @@ def explain_engine(
 class SetUp:
     """A table and a recipe, made ready for training; preprocessing and target fitted on the training rows."""
 
+    dataset: Dataset
     recipe: Recipe
     settings: Settings
     population: Population
@@ -125,28 +133,27 @@ class SetUp:
 
 
 def set_up(
-    table: Table,
+    table: Any,
     target: str | int | None,
     recipe: Recipe,
     task: str | None,
-    categorical: Sequence[str],
+    categorical: Names,
+    ignore: Names,
+    strict: bool,
     backend: Backend,
 ) -> SetUp:
-    table.require_rows(2)
-    name = find_column(table, target)
-    columns = describe_columns(table, exclude=(name,), categorical=categorical)
-    whole = Target.fit(table, name, task)
-    training, validation, notes = _split(table, whole, recipe)
-    goal = fit_target(table, name, whole.task, recipe, training)
-    preprocessing = Preprocessing.fit(table, columns, scale=recipe.scale, rows=training, target=name)
-    X, T = preprocessing.transform(table).X, goal.encode(table)
+    data = Dataset.of(table, target, task, categorical=categorical, ignore=ignore, strict=strict)
+    training, validation, notes = _split(data, recipe)
+    goal = fit_target(data.table, data.name, data.task, recipe, training)
+    preprocessing = data.preprocessing(recipe.scale, training)
+    X, T = preprocessing.transform(data.table).X, goal.encode(data.table)
     architecture = recipe.architecture(X.shape[1], goal.outputs, goal.task)
     population = Population.initialize(
         architecture, recipe.seed, backend, initializer=recipe.initializer, dtype=recipe.dtype
     )
     settings = recipe.settings(goal.task)
     notes = (*preprocessing.notes, *notes)
-    return SetUp(recipe, settings, population, preprocessing, goal, X, T, training, validation, notes)
+    return SetUp(data, recipe, settings, population, preprocessing, goal, X, T, training, validation, notes)
 
 
 def fit_target(table: Table, name: str, task: str, recipe: Recipe, rows: np.ndarray) -> Target:
@@ -154,18 +161,14 @@ def fit_target(table: Table, name: str, task: str, recipe: Recipe, rows: np.ndar
     return Target.fit(table, name, task, rows, standardise=recipe.loss_for(task) != "poisson")
 
 
-def class_index(table: Table, target: Target) -> np.ndarray | None:
-    return target.class_index(table) if target.task == "classification" else None
-
-
-def _split(table: Table, target: Target, recipe: Recipe) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+def _split(data: Dataset, recipe: Recipe) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
     """Training rows, validation rows, and notes on them."""
     share = recipe.validation_share
     if share is None:
-        return np.arange(table.rows), None, ()
-    index = class_index(table, target)
-    training, validation = validation_split(index, table.rows, share, recipe.seed)
-    notes = () if index is None else validation_notes(index, target.labels, training, validation)
+        return np.arange(data.table.rows), None, ()
+    index = data.class_index()
+    training, validation = validation_split(index, data.table.rows, share, recipe.seed)
+    notes = () if index is None else validation_notes(index, data.target.labels, training, validation)
     return training, validation, notes
 
 

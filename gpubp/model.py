@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from gpubp.array_files import array, read_array_file, write_array_file
-from gpubp.backends import Backend
+from gpubp.backends import Backend, get_backend
+from gpubp.dataset import with_target
 from gpubp.errors import DataError, ModelFileError
 from gpubp.kernels.architecture import Architecture
 from gpubp.metrics import classification_report, regression_report
 from gpubp.population import Population
 from gpubp.preprocessing import Preprocessing, Target
 from gpubp.schema import Given
-from gpubp.tables import Table
+from gpubp.tables import Table, table_of
 
 FORMAT = "gpubp model"
 VERSION = 1
@@ -51,17 +52,24 @@ class Model:
     def task(self) -> str:
         return self.target.task
 
-    def predict(self, table: Table, backend: Backend) -> Prediction:
-        """Raises DataError where the table's columns are not those of the training."""
-        encoded = self.preprocessing.transform(table)
+    def predict(self, table: Any, backend: Backend | str | None = None) -> Prediction:
+        """table: a `Table`, a file's path, a data frame (polars, pandas, Arrow), or an array (N, D) of the columns in
+        their order. backend: see `get_backend`.
+
+        Raises DataError where the table's columns are not those of the training.
+        """
+        encoded, backend = self.preprocessing.transform(table_of(table)), get_backend(backend)
         population = Population.from_host(self.architecture, self.params[None, :], np.zeros(1), backend)
         outputs = backend.to_host(population.predict(encoded.X, engine="auto"))[0].astype(np.float64)
         return to_prediction(outputs, self.target, encoded.notes)
 
-    def evaluate(self, table: Table, backend: Backend) -> dict[str, Any]:
-        """The metrics (see gpubp.metrics) of the predictions on a table that has the target, with the notes."""
-        prediction = self.predict(table, backend)
-        return score(prediction, self.target, table) | {"rows": table.rows, "notes": list(prediction.notes)}
+    def evaluate(self, table: Any, backend: Backend | str | None = None) -> dict[str, Any]:
+        """The metrics (see gpubp.metrics) of the predictions on a table that has the target, with the notes. Rows
+        without a target are left out. table, backend: as for `predict`.
+        """
+        known, notes = answered(table, self.target)
+        prediction = self.predict(known, backend)
+        return score(prediction, self.target, known) | {"rows": known.rows, "notes": [*notes, *prediction.notes]}
 
     def save(self, path: str | Path) -> None:
         """Write the model as safetensors with JSON metadata: whole, or not at all."""
@@ -115,6 +123,13 @@ def to_prediction(outputs: np.ndarray, target: Target, notes: tuple[str, ...]) -
     even = np.full_like(outputs, 1.0 / outputs.shape[1])
     probabilities = np.where(total > 0, outputs / np.where(total > 0, total, 1.0), even)
     return Prediction(target.decode(probabilities), probabilities, notes)
+
+
+def answered(table: Any, target: Target) -> tuple[Table, tuple[str, ...]]:
+    """The rows that the target is known of, and what to say about it."""
+    found = table_of(table)
+    known, _, notes = with_target(found, target.column_in(found))
+    return known, (*notes, *target.differences(known))
 
 
 def score(prediction: Prediction, target: Target, table: Table) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from sklearn.neural_network import MLPRegressor as TheirRegressor
 from gpubp.backends import get_backend
 from gpubp.errors import GpubpError
 from gpubp.estimators import MLPClassifier, MLPRegressor
-from gpubp.preprocessing import Preprocessing, Target, describe_columns
+from gpubp.preprocessing import Preprocessing, Target, choose_inputs
 from gpubp.tables import Table, find_column, read_table
 
 console = Console(highlight=False)
@@ -134,7 +134,7 @@ def encoded(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """X and y of the training rows and of the test rows; scales are those of the training rows."""
     training, test = split
-    columns = describe_columns(table, exclude=(target,))
+    columns = choose_inputs(table, target).columns
     X = Preprocessing.fit(table, columns, rows=training, target=target).transform(table).X
     goal = Target.fit(table, target, None, training)
     y = goal.class_index(table) if goal.task == "classification" else goal.encode(table)[:, 0]

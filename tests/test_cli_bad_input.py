@@ -49,9 +49,11 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "infinite": (rows("1,inf,a"), ("line 22", "'y'", "inf", "finite")),
     "huge": (rows("1,1e308,a"), ("line 22", "'y'", "1e+308", "1e30")),
     "no inputs": ("kind\na\nb\na\nb\n", ("no input columns",)),
-    "missing target": (rows("1,2,"), ("'kind'", "no value", "line 22")),
     "binary": ("x,y\n1,\0\n", ("binary",)),
-    "identifiers": ("name,kind\n" + "".join(f"n{i},{'ab'[i % 2]}\n" for i in range(300)), ("'name'", "identifier")),
+    "identifiers": (
+        "name,kind\n" + "".join(f"n{i},{'ab'[i % 2]}\n" for i in range(300)),
+        ("'name'", "no input columns", "300 texts"),
+    ),
 }
 
 
@@ -94,10 +96,20 @@ def test_a_constant_column_is_said(tmp_path: Path) -> None:
     text = rows().replace("x,y", "x,y,same").replace(",a", ",7,a").replace(",b", ",7,b").replace("same", "z", 1)
     table = write(tmp_path / "t.csv", text)
     outcome = succeeds("train", table, "--epochs", 2, "-o", tmp_path / "m")
-    assert "'z' always has the value 7" in outcome.err
-    assert "constant in training" in succeeds("show", tmp_path / "m").out
+    assert "Column 'z' is left out: it is 7 on every row." in outcome.err
+    assert "it is 7 on every row" in succeeds("show", tmp_path / "m").out
     changed = write(tmp_path / "changed.csv", "x,y,z\n1,2,8\n")
-    assert "differ from 7" in succeeds("predict", tmp_path / "m", changed).err
+    assert "'z'" not in succeeds("predict", tmp_path / "m", changed).err
+
+
+def test_rows_without_a_target_are_left_out_or_refused(tmp_path: Path) -> None:
+    table = write(tmp_path / "t.csv", rows("1,2,"))
+    outcome = succeeds("train", table, "--epochs", 2, "-o", tmp_path / "m")
+    said = "1 of 21 rows has no value in 'kind' (line 22): it is left out"
+    assert f"{said}; --strict refuses it instead.\n" in outcome.err
+    assert f"{said}.\n" in succeeds("evaluate", tmp_path / "m", table).err
+    for command in ("train", "cross-validate", "sweep", "explain"):
+        refused(tmp_path, command, table, "--strict", words=("t.csv: 1 of 21 rows", "line 22", "without --strict"))
 
 
 def test_unknown_target_suggests_the_nearest_name(tmp_path: Path, table: Path) -> None:

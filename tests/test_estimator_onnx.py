@@ -296,8 +296,9 @@ def test_columns_named_like_the_graphs_own_tensors() -> None:
 def test_a_column_that_a_graph_cannot_take() -> None:
     model = train_model(flowers(), "kind", Recipe(hidden=(4,), epochs=1)).model
     columns = tuple(
-        replace(column, kind="date") if column.name == "length" else column for column in model.preprocessing.columns
+        replace(column, kind="categorical") if column.name == "length" else column
+        for column in model.preprocessing.columns
     )
     odd = replace(model, preprocessing=replace(model.preprocessing, columns=columns))
-    with pytest.raises(SettingsError, match="Column 'length' is date"):
+    with pytest.raises(SettingsError, match="Column 'length' is categorical with 0"):
         model_to_onnx(odd)

@@ -34,7 +34,7 @@ FLOORS = (
     {"kernels"},
     {"initializers", "population", "sampling", "splits"},
     {"training"},
-    {"model", "recipe", "baselines", "onnx_export"},
+    {"model", "recipe", "baselines", "onnx_export", "dataset"},
     {"fitting", "estimators", "tutorial", "cross_validation", "sweeping", "ensemble", "ensemble_fitting", "reporting"}
     | {"doctor"},
     {"cli", "__main__"},

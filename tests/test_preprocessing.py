@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpubp.errors import DataError, GpubpError, SettingsError
-from gpubp.preprocessing import Column, Preprocessing, Target, describe_columns
+from gpubp.preprocessing import Column, Preprocessing, Target, choose_inputs
 from gpubp.tables import Table, read_table
 
 
@@ -30,60 +30,16 @@ def csv_table(text: str, **options) -> Table:
 
 
 def fitted(table: Table, *, exclude=(), **options) -> Preprocessing:
-    return Preprocessing.fit(table, describe_columns(table, exclude), **options)
+    """Of all other columns, those too that have one value only."""
+    columns = [column_of(table, name) for name in table.names if name not in exclude]
+    return Preprocessing.fit(table, columns, **options)
 
 
-# --- describe_columns ------------------------------------------------------------------------------------------
-
-
-def test_numbers_are_numeric_and_text_is_categorical():
-    table = table_of(n=[1, 2, 3], t=["b", None, "a"], y=[0, 1, 0])
-    assert describe_columns(table, ["y"]) == (
-        Column("n", "numeric"),
-        Column("t", "categorical", ("a", "b"), has_missing=True),
-    )
-    assert describe_columns(table, ["y", "t"], categorical=["n"]) == (Column("n", "categorical", ("1", "2", "3")),)
-    with pytest.raises(DataError, match="no input columns are left"):
-        describe_columns(table, ["n", "t", "y"])
-    with pytest.raises(DataError, match="no column 'tt'"):
-        describe_columns(table, ["tt"])
-
-
-def test_a_stray_text_among_numbers_is_refused_with_its_line():
-    table = table_of(n=["1.5", "2.5", None, "abc", "4"])
-    with pytest.raises(DataError, match=r"toy\.csv, line 5, column 'n': found 'abc'.*1 of 4 values are text"):
-        describe_columns(table)
-    assert describe_columns(table, categorical=["n"])[0].categories == ("1.5", "2.5", "4", "abc")
-
-
-def test_codes_with_some_text_are_categorical():
-    assert describe_columns(table_of(n=["0", "1", "2", "3+"] * 3))[0].categories == ("0", "1", "2", "3+")
-    many = [str(i) for i in range(30)] + ["-", "-"]  # too many distinct values to be codes
-    with pytest.raises(DataError, match=r"line 32, column 'n': found '-'"):
-        describe_columns(table_of(n=many))
-
-
-def test_decimal_commas_do_not_hide_a_stray_text():
-    with pytest.raises(DataError, match=r"column 'n': found 'offen' in a column of numbers such as '1,5'"):
-        describe_columns(csv_table("n;m\n1,5;1\n2,5;2\noffen;3\n"))
-
-
-def test_identifiers_are_refused():
-    names = [f"name {i}" for i in range(150)]
-    with pytest.raises(DataError, match=r"column 'id' has 150 different values on 200 rows.*leave the column out"):
-        describe_columns(table_of(id=names + names[:50]))
-    assert len(describe_columns(table_of(id=names * 3))[0].categories) == 150
-    with pytest.raises(DataError, match="1001 different values"):
-        describe_columns(table_of(id=[f"name {i}" for i in range(1001)] * 3))
-
-
-def test_a_number_has_one_spelling_as_a_category():
-    table = table_of(code=["007", "7", "7.0", "1e1", "x", "x", "0.50", "y", "y"])
-    columns = describe_columns(table)
-    assert columns[0].categories == ("0.5", "10", "7", "x", "y")
-    encoded = Preprocessing.fit(table, columns).transform(table_of(code=[7, 10]))  # read as numbers elsewhere
-    assert encoded.X.tolist() == [[0, 0, 1, 0, 0], [0, 1, 0, 0, 0]]
-    assert encoded.notes == ()
+def column_of(table: Table, name: str) -> Column:
+    if table.frame[name].dtype.is_numeric():
+        return Column(name, "numeric")
+    (column,) = choose_inputs(Table.from_frame(table.frame.select(name)), categorical=[name]).columns
+    return column
 
 
 # --- Preprocessing ---------------------------------------------------------------------------------------------

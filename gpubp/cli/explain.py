@@ -39,8 +39,7 @@ def explain(
         table,
         target.target,
         chosen_recipe,
-        task=target.task,
-        categorical=target.categorical or (),
+        **target.choices,
         backend=chosen,
         engine=engine.engine,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
@@ -154,6 +154,13 @@ class CheckpointOptions:
         return seconds_of("--checkpoint", self.checkpoint)
 
 
+class Choices(TypedDict):
+    task: str | None
+    categorical: Sequence[str]
+    ignore: Sequence[str]
+    strict: bool
+
+
 @dataclass(frozen=True)
 class TargetOptions:
     target: Annotated[
@@ -183,9 +190,36 @@ class TargetOptions:
             metavar="COLUMN",
             rich_help_panel=DATA,
             show_default=False,
-            help="A column of numbers that are codes of categories. May be repeated.",
+            help="A column of numbers that are codes of categories, or of texts that would be left out. Names, "
+            "positions and wildcards, as in 'code_*'. May be repeated.",
         ),
     ] = None
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            rich_help_panel=DATA,
+            show_default=False,
+            help="A column to leave out. Names, positions and wildcards, as in 'id_*'. May be repeated. Columns "
+            "without values or with one value only, names, identifiers and free text are left out by themselves.",
+        ),
+    ] = None
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", rich_help_panel=DATA, help="Refuse rows without a target, which are left out otherwise."
+        ),
+    ] = False
+
+    @property
+    def choices(self) -> Choices:
+        """What every function that trains on a table has to know about it."""
+        return {
+            "task": self.task,
+            "categorical": self.categorical or (),
+            "ignore": self.ignore or (),
+            "strict": self.strict,
+        }
 
 
 @dataclass(frozen=True)

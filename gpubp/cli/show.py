@@ -120,6 +120,9 @@ def parts(model: Model) -> Iterable[Any]:
     )
     yield shapes.line(f"Inputs (scaling: {model.preprocessing.scaling})")
     yield shapes.table(["column", "kind", "inputs>", "if missing", "encoding"], columns(model))
+    if model.preprocessing.left_out:
+        yield shapes.line("Columns that are no inputs")
+        yield shapes.table(["column", "why"], [(each.name, each.reason) for each in model.preprocessing.left_out])
     facts = list(training(model.training))
     if facts:
         yield shapes.facts(facts)
@@ -135,6 +138,9 @@ def columns(model: Model) -> Iterable[tuple[Any, ...]]:
             if column.name in preprocessing.constant:
                 encoding += ", constant in training"
             yield column.name, column.kind, inputs, f"{preprocessing.fill[d]:.6g}", encoding
+        elif column.kind == "date":
+            cycles = ", with sine and cosine" if set(column.parts) != {"year"} else ""
+            yield column.name, column.kind, inputs, "medians, zeros", ", ".join(column.parts) + cycles
         else:
             more = len(column.categories) - SHOWN_CATEGORIES
             names = ", ".join(column.categories[:SHOWN_CATEGORIES]) + (f", … ({more} more)" if more > 0 else "")

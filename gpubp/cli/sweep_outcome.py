@@ -65,8 +65,8 @@ def command(found: SweepResult, trial: Trial, source: TableOptions, target: Targ
     """The `gpubp train` that trains the trial's network on all rows."""
     words = ["gpubp", "train", source.table, "--target", str(found.experiment.data.name)]  # type: ignore[union-attr]
     words += ["--task", found.task]
-    for column in target.categorical or ():
-        words += ["--categorical", column]
+    words += [f"--categorical={column}" for column in target.categorical or ()]  # "=": positions may begin with "-"
+    words += [f"--ignore={column}" for column in target.ignore or ()]
     if source.header is not None:
         words += ["--header" if source.header else "--no-header"]
     if source.separator is not None:

@@ -40,8 +40,7 @@ def train_members(
         recipe,
         members=members,
         bootstrap=bootstrap,
-        task=target.task,
-        categorical=target.categorical or (),
+        **target.choices,
         backend=backend.choose(report),
         engine=engine.engine,
         progress=report.progress,
@@ -67,10 +66,12 @@ def train_members(
 def result(fit: EnsembleFit, output: Path) -> dict[str, Any]:
     ensemble, history = fit.ensemble, fit.history
     (group,) = ensemble.members
+    assert ensemble.preprocessing is not None
     return {
         "ensemble": str(output),
         "task": ensemble.task,
         "target": ensemble.target.name if ensemble.target else None,
+        "columns_left_out": ensemble.preprocessing.to_metadata()["left_out"],
         "labels": [] if ensemble.classes is None else ensemble.classes.tolist(),
         "architecture": group.architecture.to_dict(),
         "members": ensemble.n_members,

@@ -11,6 +11,7 @@ from gpubp.errors import SettingsError
 from gpubp.onnx_export.graph import ML_DOMAIN, Graph, Tensor
 from gpubp.onnx_export.network import add_network
 from gpubp.preprocessing import Column, Preprocessing, Target
+from gpubp.preprocessing.dates import CYCLES, input_parts
 
 if TYPE_CHECKING:
     from gpubp.model import Model
@@ -21,10 +22,11 @@ NUMBERS = "numbers"
 def model_to_onnx(model: Model) -> Any:
     """The onnx.ModelProto of a model on tables.
 
-    Inputs: `numbers` (rows, numeric columns) float64, in the order of the training table, NaN where a value is
-    missing; and one (rows, 1) input of texts for each categorical column, by its name. Texts are spelled as `gpubp
-    show` spells the categories (7, not 7.0); any other text counts as missing, as a missing value does: "", for
-    example. The metadata entry "columns" says all of this as JSON.
+    Inputs: `numbers` (rows, numbers) float64, in the order of the training table, NaN where a value is missing: the
+    value of each numeric column, and of each column of dates those parts that the metadata names (month 1 to 12, and so
+    on: see `preprocessing.dates`); and one (rows, 1) input of texts for each categorical column, by its name. Texts are
+    spelled as `gpubp show` spells the categories (7, not 7.0); any other text counts as missing, as a missing value
+    does: "", for example. The metadata entry "columns" says all of this as JSON.
 
     Outputs: `label` (rows,) texts and `probabilities` (rows, C) float64 for classification, in the order of the
     metadata entry "labels"; `value` (rows,) float64 for regression. A name that a column has already gets a number.
@@ -46,6 +48,7 @@ def model_to_onnx(model: Model) -> Any:
     metadata = {
         "columns": [
             {"name": column.name, "kind": column.kind, "categories": list(column.categories)}
+            | ({"parts": list(column.parts)} if column.kind == "date" else {})
             for column in preprocessing.columns
         ],
         "target": target.name,
@@ -55,38 +58,60 @@ def model_to_onnx(model: Model) -> Any:
 
 
 def _add_inputs(graph: Graph, preprocessing: Preprocessing, dtype: Any) -> tuple[Tensor, np.ndarray]:
-    """What the network reads (rows, I), and which of its inputs stand where: all numbers first, then the categories."""
-    numeric: list[int] = []
+    """What the network reads (rows, I), and which of its inputs stand where: numbers, waves, then the categories."""
+    numbers: list[int] = []
+    waves: list[tuple[int, str, str]] = []  # which of the numbers has an angle, of which part, and sine or cosine
+    of_waves: list[int] = []
     categorical: list[int] = []
     pieces: list[Tensor] = []
     d = 0
     for column in preprocessing.columns:
         places = list(range(d, d + len(column.input_names)))
         d += len(places)
-        if column.kind == "numeric":
-            numeric += places
-        elif column.kind == "categorical" and column.categories:
+        if column.kind == "categorical" and column.categories:
             categorical += places
             pieces.append(graph.cast(_one_hot(graph, column), dtype))
-        else:
+        elif column.kind == "categorical":
             raise SettingsError(
-                f"Column {column.name!r} is {column.kind} with {len(column.categories)} categories: an ONNX graph can "
-                "take numbers, and texts of known categories. Leave the column out and train again."
+                f"Column {column.name!r} is categorical with 0 categories: an ONNX graph can take numbers, and texts "
+                "of known categories. Leave the column out and train again."
             )
-    if numeric:
-        pieces.insert(0, graph.cast(_numbers(graph, preprocessing, numeric), dtype))
+        elif column.kind == "numeric":
+            numbers += places
+        else:
+            for place, (part, wave) in zip(places, input_parts(column.parts), strict=True):
+                if wave is None:
+                    numbers.append(place)
+                else:
+                    waves.append((len(numbers) - 1, part, wave))
+                    of_waves.append(place)
+    if numbers:
+        given = graph.input(graph.fresh(NUMBERS), np.float64, len(numbers))
+        pieces.insert(0, graph.cast(_numbers(graph, given, preprocessing, numbers), dtype))
+        if waves:
+            pieces.insert(1, graph.cast(_waves(graph, given, waves), dtype))
     X = graph.add("Concat", *pieces, axis=1) if len(pieces) > 1 else pieces[0]
-    return X, np.array([*numeric, *categorical])
+    return X, np.array([*numbers, *of_waves, *categorical])
 
 
-def _numbers(graph: Graph, preprocessing: Preprocessing, places: Sequence[int]) -> Tensor:
+def _numbers(graph: Graph, given: Tensor, preprocessing: Preprocessing, places: Sequence[int]) -> Tensor:
     """(value or fill − offset) / scale, in float64."""
-    given = graph.input(graph.fresh(NUMBERS), np.float64, len(places))
     fill, offset, scale = (
         graph.constant(getattr(preprocessing, name)[places], np.float64) for name in ("fill", "offset", "scale")
     )
     filled = graph.add("Where", graph.add("IsNaN", given), fill, given)
     return graph.add("Div", graph.add("Sub", filled, offset), scale)
+
+
+def _waves(graph: Graph, given: Tensor, waves: Sequence[tuple[int, str, str]]) -> Tensor:
+    """(rows, waves) float64: sine or cosine of the angle of each part of a date, 0 where it is missing."""
+    values = graph.add("Gather", given, graph.constant([place for place, _, _ in waves], np.int64), axis=1)
+    first, period = (graph.constant([CYCLES[part][i] for _, part, _ in waves], np.float64) for i in (0, 1))
+    turns = graph.add("Div", graph.add("Sub", values, first), period)
+    angles = graph.add("Mul", turns, graph.constant(2.0 * np.pi, np.float64))
+    quarter = graph.constant([0.0 if wave == "sine" else np.pi / 2 for _, _, wave in waves], np.float64)
+    found = graph.add("Sin", graph.add("Add", angles, quarter))  # onnxruntime has no cosine of float64
+    return graph.add("Where", graph.add("IsNaN", values), graph.constant(0.0, np.float64), found)
 
 
 def _one_hot(graph: Graph, column: Column) -> Tensor:

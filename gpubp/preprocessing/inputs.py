@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpubp.array_files import array
-from gpubp.preprocessing.columns import Column, canonical, numeric_values, suggest
+from gpubp.preprocessing.choosing import LeftOut
+from gpubp.preprocessing.columns import KINDS, Column, are_truths, numeric_values
+from gpubp.preprocessing.dates import PARTS, calendar, time_values
+from gpubp.preprocessing.labels import canonical, places_among, suggest, told
 from gpubp.preprocessing.places import Places
 from gpubp.preprocessing.scaling import LARGEST, SCALES, negligible_span, offset_and_scale, scaled_values, selected
 from gpubp.schema import Given
@@ -31,11 +34,11 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class Preprocessing:
-    """x = (value or fill - offset) / scale per numeric column; 0 and 1 per category.
+    """x = (value or fill - offset) / scale per numeric column and number of a date; 0 and 1 per category.
 
-    fill, offset, scale: (D,) float64 each; 0, 0 and 1 for the inputs of categorical columns. `constant` names
-    the numeric columns that had one value while fitting: their scale is 1, so that they become zeros (unless
-    `scaling` is "none"). `notes`: what the fit found, as sentences.
+    fill, offset, scale: (D,) float64 each; 0, 0 and 1 for categories, sines and cosines. `constant` names the numeric
+    columns that had one value while fitting: their scale is 1, so that they become zeros (unless `scaling` is "none").
+    `notes`: how the table was read and what the fit found, as sentences. `left_out`: columns that are no inputs.
     """
 
     columns: tuple[Column, ...]
@@ -46,6 +49,7 @@ class Preprocessing:
     scale: np.ndarray
     constant: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @classmethod
     def fit(
@@ -59,9 +63,9 @@ class Preprocessing:
     ) -> Preprocessing:
         """Fit on `rows` (indices or mask (N,)) of `table` only; the others do not influence the result.
 
-        Missing numbers become the median of the column. Then scale "standard": mean 0, standard deviation 1
-        (divisor N); "minmax": [0, 1]; "none": as they are. `target` is only remembered, so that tables with
-        and without it can be predicted on.
+        Missing numbers become the median of the column; of a date, each number by itself. Then scale "standard": mean
+        0, standard deviation 1 (divisor N); "minmax": [0, 1]; "none": as they are. `target` is only remembered, so that
+        tables with and without it can be predicted on.
         """
         check_choice("scale", scale, SCALES)
         chosen = selected(rows, table)
@@ -83,6 +87,18 @@ class Preprocessing:
                 if is_constant:
                     constant.append(name)
                     notes.append(f"Column {name!r} always has the value {fill[d]:g}: it tells a network nothing.")
+            elif column.kind == "date":
+                values = calendar(time_values(table, name), column.parts)[chosen]
+                for i in np.flatnonzero(column.is_scaled):
+                    known = values[~np.isnan(values[:, i]), i]
+                    fill[d + i] = np.median(known) if len(known) else 0.0
+                    filled = np.where(np.isnan(values[:, i]), fill[d + i], values[:, i])
+                    offset[d + i], divisor[d + i], _ = offset_and_scale(filled, scale)
+                if absent := int(np.isnan(values).any(axis=1).sum()):
+                    notes.append(
+                        f"Column {name!r}: {absent} missing date(s): the median of each number, and 0 for each sine "
+                        "and cosine."
+                    )
             elif column.has_missing:
                 missing = int(table.frame[name].is_null().to_numpy()[chosen].sum())
                 notes.append(f"Column {name!r}: {missing} missing value(s) kept as a category of their own.")
@@ -92,14 +108,14 @@ class Preprocessing:
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """(D,) what each input is: "length" for a number, "colour=red" for a category."""
+        """(D,) what each input is: "length" for a number, "colour=red" for a category, "when: month" for a date."""
         return tuple(name for column in self.columns for name in column.input_names)
 
     def transform(self, table: Table) -> Encoded:
         """Encode every row. Columns are found as `Places` says; DataError where one cannot be, or holds text.
 
-        A category that was not there while fitting counts as missing: the input of missing values if the
-        column has one, all zeros if not.
+        A category is found in another spelling, too (see `labels.places_among`). One that was not there while fitting
+        counts as missing: the input of missing values if the column has one, all zeros if not.
         """
         names, notes = self.places.find(table)
         X = np.zeros((table.rows, len(self.fill)))
@@ -109,6 +125,8 @@ class Preprocessing:
             inputs = len(column.input_names)
             if column.kind == "numeric":
                 X[:, d] = self._numbers(column.name, d, table, name, notes) if plain is None else plain[:, d]
+            elif column.kind == "date":
+                X[:, d : d + inputs] = self._dates(column, d, table, name, notes)
             else:
                 _one_hot(X[:, d : d + inputs], column, table, name, notes)
             d += inputs
@@ -119,6 +137,11 @@ class Preprocessing:
         the network; None where there are many rows, or a column that a note or an error is to be written about.
         """
         if self.constant or table.rows * len(self.fill) > FEW_NUMBERS:
+            return None
+        if any(
+            column.kind == "numeric" and not table.frame[name].dtype.is_numeric()
+            for column, name in zip(self.columns, names, strict=True)
+        ):
             return None
         X = np.zeros((table.rows, len(self.fill)))
         d = 0
@@ -131,7 +154,11 @@ class Preprocessing:
         return scaled if (np.abs(scaled) <= LARGEST).all() else None  # which a missing value is not
 
     def _numbers(self, column: str, d: int, table: Table, name: str, notes: list[str]) -> np.ndarray:
-        values = numeric_values(table, name)
+        if are_truths(table, name):
+            values = (table.frame[name] == "true").cast(float).fill_null(float("nan")).to_numpy()
+            notes.append(f"Column {name!r}: true and false are taken as the numbers 1 and 0.")
+        else:
+            values = numeric_values(table, name)
         missing = np.isnan(values)
         if missing.any():
             notes.append(f"Column {name!r}: {missing.sum()} missing value(s) replaced by {self.fill[d]:g}.")
@@ -145,6 +172,17 @@ class Preprocessing:
                 )
         return scaled_values(values, self.offset[d], self.scale[d], table, name)
 
+    def _dates(self, column: Column, d: int, table: Table, name: str, notes: list[str]) -> np.ndarray:
+        """(N, inputs of the column)"""
+        values = calendar(time_values(table, name), column.parts)
+        missing = np.isnan(values)
+        if missing.any():
+            notes.append(f"Column {name!r}: {missing.any(axis=1).sum()} missing date(s) replaced by medians and zeros.")
+            values = np.where(missing, self.fill[d : d + values.shape[1]], values)
+        for i in np.flatnonzero(column.is_scaled):
+            values[:, i] = scaled_values(values[:, i], self.offset[d + i], self.scale[d + i], table, name)
+        return values
+
     def to_metadata(self) -> dict[str, Any]:
         """Everything but the arrays, as JSON-able values."""
         return {
@@ -154,6 +192,8 @@ class Preprocessing:
                     "kind": column.kind,
                     "categories": list(column.categories),
                     "has_missing": column.has_missing,
+                    "parts": list(column.parts),
+                    "why": column.why,
                 }
                 for column in self.columns
             ],
@@ -161,6 +201,7 @@ class Preprocessing:
             "scaling": self.scaling,
             "constant": list(self.constant),
             "notes": list(self.notes),
+            "left_out": [{"name": each.name, "reason": each.reason} for each in self.left_out],
         }
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -185,30 +226,48 @@ class Preprocessing:
             array(arrays, "preprocessing.scale", (width,), np.float64, above=0.0).copy(),
             constant,
             given["notes"].each(Given.text),
+            given.get("left_out").maybe(_left_out) or (),  # gpubp 0.1.0 wrote none
         )
 
 
 def _column(given: Given) -> Column:
     found = Column(
         given["name"].text(),
-        given["kind"].choice(("numeric", "categorical")),
+        given["kind"].choice(KINDS),
         given["categories"].distinct_texts(),
         given["has_missing"].flag(),
+        given.get("parts").maybe(_parts) or (),
+        given.get("why").maybe(Given.readable) or "",
     )
-    if found.kind == "numeric" and (found.categories or found.has_missing):
-        raise given.wrong(f"without categories, since column {found.name!r:.60} is numeric")
+    if found.kind != "categorical" and (found.categories or found.has_missing):
+        raise given.wrong(f"without categories, since column {found.name!r:.60} is {found.kind}")
+    if (found.kind == "date") != bool(found.parts):
+        raise given["parts"].wrong("the varying parts of dates, or an empty list for other columns")
     return found
+
+
+def _parts(given: Given) -> tuple[str, ...]:
+    found = given.each(lambda each: each.choice(PARTS))
+    if list(found) != [part for part in PARTS if part in found]:
+        raise given.wrong(f"some of {', '.join(PARTS)}, in this order")
+    return found
+
+
+def _left_out(given: Given) -> tuple[LeftOut, ...]:
+    return given.each(lambda each: LeftOut(each["name"].text(), each["reason"].readable()))
 
 
 def _one_hot(X: np.ndarray, column: Column, table: Table, name: str, notes: list[str]) -> None:
     """Write ones into X (N, categories [+ missing]), which holds zeros."""
-    index = {category: i for i, category in enumerate(column.categories)}
     texts = canonical(table.frame[name]).to_list()
+    index, respelled = places_among({text for text in texts if text is not None}, column.categories)
     unknown = len(column.categories)
     positions = np.array([index.get(text, unknown) for text in texts])
     unseen = [text for text in texts if text is not None and text not in index]
     missing = texts.count(None)
     treatment = "count as missing" if column.has_missing else "become zeros"
+    if respelled:
+        notes.append(f"Column {name!r}: taken as training spelled them: {told(respelled)}.")
     if unseen:
         notes.append(
             f"Column {name!r}: {len(unseen)} value(s) not seen in training {treatment}: {suggest(sorted(set(unseen)))}."

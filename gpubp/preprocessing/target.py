@@ -10,16 +10,8 @@ import numpy as np
 
 from gpubp.array_files import array
 from gpubp.errors import DataError, quoted
-from gpubp.preprocessing.columns import (
-    CODES,
-    as_labels,
-    canonical,
-    numeric_values,
-    refuse_identifiers,
-    refuse_stray_text,
-    sorted_labels,
-    suggest,
-)
+from gpubp.preprocessing.columns import CODES, numeric_values, refuse_identifiers, refuse_stray_text
+from gpubp.preprocessing.labels import as_labels, canonical, places_among, sorted_labels, suggest, told
 from gpubp.preprocessing.places import Places
 from gpubp.preprocessing.scaling import offset_and_scale, scaled_values, selected
 from gpubp.schema import Given
@@ -58,11 +50,12 @@ class Target:
         values that are fewer than half as many as the rows; everything else is regression. Labels are in
         numeric order if all are numbers (shown as 1, not 1.0), in alphabetical order if not.
 
-        DataError: missing values, one class only, text for regression, a stray text among numbers.
+        DataError: missing values, one class only, text for regression, a stray text among numbers, dates.
         """
         if task is not None:
             check_choice("task", task, TASKS)
         _refuse_missing(table, column)
+        _refuse_dates(table, column)
         if task != "classification":
             refuse_stray_text(table, column)
         places = Places.of(table, [column], None)
@@ -95,10 +88,12 @@ class Target:
         return one_hot
 
     def class_index(self, table: Table) -> np.ndarray:
-        """The true classes, int64 (N,) indices into `labels`; DataError for one training did not have."""
+        """The true classes, int64 (N,) indices into `labels`, found in another spelling, too (`labels.places_among`);
+        DataError for one that training did not have.
+        """
         name = self._column_in(table)
-        index = {label: i for i, label in enumerate(self.labels)}
         texts = canonical(table.frame[name]).to_list()
+        index, _ = places_among({*texts}, self.labels)
         unseen = [row for row, text in enumerate(texts) if text not in index]
         if unseen:
             raise DataError(
@@ -119,8 +114,20 @@ class Target:
             return outputs[..., 0].astype(np.float64) * self.scale + self.mean
         return as_labels(self.labels)[outputs.argmax(axis=-1)]
 
-    def _column_in(self, table: Table) -> str:
+    def column_in(self, table: Table) -> str:
+        """The target's name in this table; DataError where there is none."""
         (name,), _ = self.places.find(table)
+        return name
+
+    def differences(self, table: Table) -> tuple[str, ...]:
+        """What a user should know about the true values in this table, as sentences."""
+        name = self.column_in(table)
+        texts = canonical(table.frame[name]).unique().to_list()
+        _, respelled = places_among({text for text in texts if text is not None}, self.labels)
+        return (f"Target {name!r}: taken as training spelled it: {told(respelled)}.",) if respelled else ()
+
+    def _column_in(self, table: Table) -> str:
+        name = self.column_in(table)
         _refuse_missing(table, name)
         return name
 
@@ -155,6 +162,14 @@ def _task_of(table: Table, column: str) -> str:
     distinct = len(np.unique(series.to_numpy()))
     whole = bool((series == series.round()).all()) if series.dtype.is_float() else True
     return "classification" if whole and distinct <= CODES and 2 * distinct < table.rows else "regression"
+
+
+def _refuse_dates(table: Table, column: str) -> None:
+    if table.frame[column].dtype.is_temporal():
+        raise DataError(
+            f"{table.source}: the target column {column!r} holds dates, which cannot be predicted. Give a number "
+            "instead, such as the days since some date, or name another column by --target."
+        )
 
 
 def _refuse_missing(table: Table, column: str) -> None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from gpubp.dataset import Dataset, Names
 from gpubp.errors import DataError, SettingsError, quoted
-from gpubp.preprocessing import Column, Preprocessing, Target, describe_columns
-from gpubp.preprocessing.columns import CODES, as_labels
+from gpubp.preprocessing import Column, Preprocessing, Target
+from gpubp.preprocessing.columns import CODES
+from gpubp.preprocessing.labels import as_labels
 from gpubp.preprocessing.missing import refuse_missing
 from gpubp.preprocessing.scaling import offset_and_scale
 from gpubp.preprocessing.target import TASKS
 from gpubp.suggestions import check_choice
 from gpubp.sweeping.job import Sheet
-from gpubp.tables import Table, find_column
+from gpubp.tables import Table, table_of
+from gpubp.tables.frames import is_frame
 from gpubp.tables.table import rows_of, without_column
 
 
@@ -28,10 +32,12 @@ class Data(Protocol):
     units, as scikit-learn's scorers expect them.
     """
 
-    task: str
     classes: np.ndarray | None
     index: np.ndarray | None
     truth: np.ndarray
+
+    @property
+    def task(self) -> str: ...
 
     @property
     def n_rows(self) -> int: ...
@@ -174,37 +180,50 @@ class TableData:
     given: the features as they came, a frame without the target.
     """
 
-    table: Table
-    name: str
-    columns: Sequence[Column]
-    target: Target
-    task: str
+    dataset: Dataset
     truth: np.ndarray
+    given: Any = field(repr=False)
     classes: np.ndarray | None = None
     index: np.ndarray | None = None
-    categorical: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=(), repr=False)
-    given: Any = field(default=None, repr=False)
 
     @classmethod
-    def of(
-        cls, table: Table, target: str | int | None, task: str | None, categorical: Sequence[str], frame: Any = None
-    ) -> TableData:
+    def of(cls, dataset: Dataset, frame: Any = None) -> TableData:
         """frame: what the table was made of, if that is known."""
-        table.require_rows(2, "a sweep")
-        name = find_column(table, target)
-        columns = describe_columns(table, exclude=(name,), categorical=categorical)
-        whole = Target.fit(table, name, task)
-        found = cls(table, name, columns, whole, whole.task, np.empty(0), categorical=tuple(categorical))
+        table, whole = dataset.table, dataset.target
+        classes = index = None
         if whole.task == "regression":
-            found.truth = whole.values(table)
+            truth = whole.values(table)
         else:
-            found.classes, found.index = _labels(whole.labels), whole.class_index(table)
-            found.truth = found.classes[found.index]
-        found.notes = found.preprocessing("none", np.arange(table.rows)).notes
-        found.given = table.frame if frame is None else frame
-        found.given = without_column(found.given, name)
-        return found
+            classes, index = _labels(whole.labels), whole.class_index(table)
+            truth = classes[index]
+        given = table.frame if frame is None else frame
+        if frame is not None and dataset.kept is not None:
+            given = _rows(frame, dataset.kept)
+        if given.shape[1] == table.frame.width:  # the target is in it
+            given = without_column(given, table.names.index(whole.name))
+        return cls(dataset, truth, given, classes, index, dataset.preprocessing("none").notes)
+
+    @property
+    def table(self) -> Table:
+        return self.dataset.table
+
+    @property
+    def name(self) -> str:
+        """Of the target."""
+        return self.dataset.name
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        return self.dataset.columns
+
+    @property
+    def target(self) -> Target:
+        return self.dataset.target
+
+    @property
+    def task(self) -> str:
+        return self.dataset.task
 
     @property
     def n_rows(self) -> int:
@@ -226,18 +245,18 @@ class TableData:
     def features(self, rows: np.ndarray | None = None) -> Any:
         if rows is None:
             return self.given
-        return self.given.iloc[rows] if hasattr(self.given, "iloc") else rows_of(self.given, rows)
+        return _rows(self.given, rows)
 
     def encoded(self, features: Any, scale: str, rows: np.ndarray) -> np.ndarray:
         if not isinstance(features, Table):
-            names = [str(name) for name in self.given.columns]
-            framed = hasattr(features, "columns")
+            names = [name for name in self.table.names if name != self.name]
+            framed = is_frame(features)
             features = Table.from_frame(features) if framed else Table.from_arrays(features, names=names)
         found: np.ndarray = self.preprocessing(scale, rows).transform(features).X
         return found
 
     def preprocessing(self, scale: str, rows: np.ndarray) -> Preprocessing:
-        return Preprocessing.fit(self.table, self.columns, scale=scale, rows=rows, target=self.name)
+        return self.dataset.preprocessing(scale, rows)
 
     def sheet(self, scale: str, standardise: bool, rows: np.ndarray, dtype: np.dtype[Any]) -> Sheet:
         inputs = self.preprocessing(scale, rows)
@@ -253,16 +272,23 @@ class TableData:
         )
 
 
-def receive(X: Any, y: Any, task: str | None, categorical: Sequence[str] = ()) -> ArrayData | TableData:
-    """A Table or a frame (y: the target's name or place, or a column of its own), or arrays."""
-    if isinstance(X, Table):
-        return TableData.of(*_with_target(X, y), task, categorical)
-    if hasattr(X, "columns") and not isinstance(X, np.ndarray):
-        return TableData.of(*_with_target(Table.from_frame(X), y), task, categorical, X)
+def receive(
+    X: Any, y: Any, task: str | None, categorical: Names = (), ignore: Names = (), strict: bool = False
+) -> ArrayData | TableData:
+    """A Table, a path or a frame (y: the target's name or place, or a column of its own), or arrays."""
+    framed = is_frame(X)
+    if framed or isinstance(X, (Table, str, Path)):
+        table, target = _with_target(table_of(X), y)
+        dataset = Dataset.of(
+            table, target, task, categorical=categorical, ignore=ignore, strict=strict, purpose="a sweep"
+        )
+        kept_as_it_is = hasattr(X, "iloc") or type(X).__module__.startswith("polars.dataframe")
+        return TableData.of(dataset, X if kept_as_it_is else None)
     if y is None:
         raise DataError("X alone, without y: give the labels or numbers to predict.")
-    if len(categorical):
-        raise SettingsError("categorical names columns of a Table or a data frame, and X is an array.")
+    for what, given in (("categorical", categorical), ("ignore", ignore)):
+        if not isinstance(given, int) and len(given):
+            raise SettingsError(f"{what} names columns of a Table or a data frame, and X is an array.")
     return ArrayData.of(X, y, task)
 
 
@@ -285,8 +311,11 @@ def _with_target(table: Table, y: Any) -> tuple[Table, str | int | None]:
     if values.shape != (table.rows,):
         raise DataError(f"y has the shape {values.shape}, and X has {table.rows} rows: give one value for each row.")
     column = Table.from_arrays(np.empty((table.rows, 0)), values, names=[name], source="y").frame
-    joined = pl.concat([table.frame, column], how="horizontal")
-    return Table(joined, table.source, table.has_header, table.lines), str(name)
+    return replace(table, frame=pl.concat([table.frame, column], how="horizontal")), str(name)
+
+
+def _rows(frame: Any, rows: np.ndarray) -> Any:
+    return frame.iloc[rows] if hasattr(frame, "iloc") else rows_of(frame, rows)
 
 
 def _array_of(y: Any) -> np.ndarray:
@@ -362,8 +391,10 @@ def _task_of(y: np.ndarray) -> str:
 
 
 def _labels(texts: Sequence[str]) -> np.ndarray:
-    """A table's labels as scorers like them: whole numbers where all are, else text."""
+    """A table's labels as scorers like them: whole numbers where all are, and are spelled as such, else text."""
     try:
-        return np.array([int(text) for text in texts])
+        numbers = [int(text) for text in texts]
     except ValueError:
         return as_labels(texts)
+    plain = all(str(number) == text and abs(number) < 2**63 for number, text in zip(numbers, texts, strict=True))
+    return np.array(numbers) if plain else as_labels(texts)

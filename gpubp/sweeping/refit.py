@@ -34,7 +34,8 @@ def refit(experiment: Experiment, trial: Trial) -> Any:
             data.name,
             chosen.recipe,
             task=data.task,
-            categorical=data.categorical,
+            categorical=data.dataset.categorical,
+            ignore=data.dataset.ignored,
             backend=experiment.backend,
             engine=trial.engine or "auto",
         )

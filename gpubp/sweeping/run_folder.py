@@ -161,7 +161,8 @@ def meaning_of(data: ArrayData | TableData, splits: Sequence[Split], **others: A
         require_polars("a sweep's folder")
         content = data.table.frame.write_ipc(None, compression="uncompressed").getbuffer()
         found |= {"table": hashlib.sha256(content).hexdigest(), "target": data.name}
-        found["categorical columns"] = list(data.categorical)
+        found["categorical columns"] = list(data.dataset.categorical)
+        found["ignored columns"] = list(data.dataset.ignored)
     else:
         truth = data.truth if data.index is None else data.index
         found["table"] = digest(data.X, truth, _spelled(data.classes))

@@ -12,6 +12,7 @@ from typing import Any
 
 from gpubp.backends import Backend, get_backend
 from gpubp.backends.compiler_process import CompilersInterrupted
+from gpubp.dataset import Names
 from gpubp.errors import SettingsError
 from gpubp.population import check_seed
 from gpubp.sweeping.data import TableData, receive
@@ -38,7 +39,9 @@ def sweep(
     strategy: Any = "random",
     metric: Any = None,
     task: str | None = None,
-    categorical: Sequence[str] = (),
+    categorical: Names = (),
+    ignore: Names = (),
+    strict: bool = False,
     backend: Backend | str | None = None,
     engine: str = "auto",
     seed: int = 0,
@@ -54,10 +57,10 @@ def sweep(
     """Try configurations of a search space by cross-validation: configurations × folds × repeats networks, and those of
     one architecture train together as populations.
 
-    X, y: arrays (numbers, and labels or numbers; a sparse X is made dense); or a `gpubp.Table` or a data frame (pandas,
-    polars), y being the name or place of the target column (None: the last), or a column of its own. task:
-    "classification", "regression", or None, which goes by the rule of `Target.fit`. categorical: a table's columns of
-    numbers that are codes.
+    X, y: arrays (numbers, and labels or numbers; a sparse X is made dense); or a `gpubp.Table`, a file's path or a data
+    frame (pandas, polars, Arrow), y being the name or place of the target column (None: the last), or a column of its
+    own. task: "classification", "regression", or None, which goes by the rule of `Target.fit`. categorical, ignore,
+    strict: of a table, see `train_model`.
     space: see `Space`. cv: a number of folds, a splitter of scikit-learn's, or (training, test) rows.
     strategy: "random" (100 trials where n_trials does not say), "grid", "halving", "tpe", or an object: `Grid(points)`,
     `Halving(factor, least_epochs)`, `TPE(storage, …)`.
@@ -89,7 +92,7 @@ def sweep(
     if resume and folder is None:
         raise SettingsError("resume=True goes on with what is in a folder: name it.")
     count = plan.count(space, n_trials)
-    data = receive(X, y, task, categorical)
+    data = receive(X, y, task, categorical, ignore, strict)
     splits, scoring = splits_of(data, cv, repeats, seed), Metric(metric, data)
     prepare = getattr(plan, "prepare", None)  # not every strategy needs a place
     if prepare is not None:

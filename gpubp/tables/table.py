@@ -11,6 +11,7 @@ import polars as pl
 
 from gpubp.errors import DataError, quoted
 from gpubp.suggestions import did_you_mean
+from gpubp.tables.frames import columns_of, normalised, series_of
 
 if TYPE_CHECKING:
     from gpubp.tables.description import Reading
@@ -38,6 +39,7 @@ class Table:
     target unless somebody asks for them by name. `notes`: sentences on how the table was read, `reading`: the same as
     values; None where it came from Python. `texts`: the fields of a text file as they are written, where they were kept
     to be read once more (`read_like`), and the `markers` of missing values that they were read by.
+    `numbers` (N,): which rows (from 0) these were in the table that they were taken from; None for all of them.
     """
 
     frame: pl.DataFrame
@@ -49,6 +51,7 @@ class Table:
     reading: Reading | None = None
     texts: pl.DataFrame | None = None
     markers: Markers | None = None
+    numbers: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.frame.width == 0 or self.frame.height == 0:
@@ -69,8 +72,15 @@ class Table:
             )
 
     def take(self, rows: np.ndarray) -> Table:
-        """These rows alone, which forget their lines."""
-        return replace(self, frame=rows_of(self.frame, rows), lines=None, texts=None)
+        """These rows (indices (R,)) alone, which remember where they were."""
+        numbers = np.arange(self.rows) if self.numbers is None else self.numbers
+        return replace(
+            self,
+            frame=rows_of(self.frame, rows),
+            lines=None if self.lines is None else self.lines[rows],
+            numbers=numbers[rows],
+            texts=None,
+        )
 
     @property
     def names(self) -> list[str]:
@@ -87,7 +97,16 @@ class Table:
     def where(self, row: int) -> str:
         """'line 12' of the file; 'row 11', counted from 1, where there are no lines."""
         line = self.line(row)
-        return f"row {row + 1}" if line is None else f"line {line}"
+        return f"row {self._number(row)}" if line is None else f"line {line}"
+
+    def _number(self, row: int) -> int:
+        return 1 + (row if self.numbers is None else int(self.numbers[row]))
+
+    def places(self, rows: Sequence[int], limit: int = 8) -> str:
+        """'line 5'; 'lines 5, 17, 80, ...', at most `limit`; or rows, where there are no lines."""
+        word = "row" if self.lines is None else "line"
+        shown = ", ".join(str(self.line(row) or self._number(row)) for row in rows[:limit])
+        return f"{word}{'s' if len(rows) != 1 else ''} {shown}{', ...' if len(rows) > limit else ''}"
 
     def at(self, row: int, name: str) -> str:
         """The beginning of a message about one value: source, line, column."""
@@ -107,18 +126,14 @@ class Table:
 
     @classmethod
     def from_frame(cls, frame: Any, source: str = "the data frame") -> Table:
-        """A polars DataFrame, or anything like a pandas one (`.columns`, `frame[name]`).
+        """A polars or pandas DataFrame, an Arrow table (whatever has `__arrow_c_stream__`), or anything like them.
 
-        The names count as a header. Types are taken as they are: text stays text even if it looks like
-        numbers, and only null, None and NaN are missing. Dates, lists and other types raise DataError.
+        The names count as a header, as texts; a name that comes again is given a number, and a note says so. Types are
+        taken as they are: text stays text even if it looks like numbers, pandas' categories are text, and only null,
+        None, NaN and NaT are missing. An index is not looked at. Lists and other types raise DataError.
         """
-        names = [str(name) for name in frame.columns]
-        refuse_duplicates(names, source)
-        columns = [
-            frame[column] if isinstance(frame, pl.DataFrame) else _series(frame[column], name, source)
-            for column, name in zip(frame.columns, names, strict=True)
-        ]
-        return cls(pl.DataFrame([_normalised(column, source) for column in columns]), source, has_header=True)
+        columns, notes = columns_of(frame, source)
+        return cls(pl.DataFrame([normalised(column, source) for column in columns]), source, True, notes=notes)
 
     @classmethod
     def from_arrays(
@@ -137,8 +152,8 @@ class Table:
         if len(used) != len(given):
             raise DataError(f"{source}: found {len(used)} names for {len(given)} columns.")
         refuse_duplicates(used, source)
-        columns = [_series(column, name, source) for column, name in zip(given, used, strict=True)]
-        return cls(pl.DataFrame([_normalised(column, source) for column in columns]), source, names is not None)
+        columns = [series_of(column, name, source) for column, name in zip(given, used, strict=True)]
+        return cls(pl.DataFrame([normalised(column, source) for column in columns]), source, names is not None)
 
 
 def rows_of(frame: pl.DataFrame, rows: np.ndarray) -> pl.DataFrame:
@@ -146,14 +161,12 @@ def rows_of(frame: pl.DataFrame, rows: np.ndarray) -> pl.DataFrame:
     return pl.DataFrame([column.gather(rows) for column in frame])
 
 
-def without_column(frame: Any, name: str) -> Any:
-    """A polars or pandas frame without the column that has this name as text, if there is one."""
-    named = [column for column in frame.columns if str(column) == name]
-    if not named:
-        return frame
+def without_column(frame: Any, place: int) -> Any:
+    """A polars or pandas frame without the column at a place (from 0)."""
+    rest = [i for i in range(frame.shape[1]) if i != place]
     if hasattr(frame, "iloc"):
-        return frame.drop(columns=named)
-    return pl.DataFrame([column for column in frame if column.name not in named])  # by this thread alone (forks.py)
+        return frame.iloc[:, rest]
+    return pl.DataFrame([frame.to_series(i) for i in rest])  # by this thread alone (forks.py)
 
 
 def find_column(table: Table, name_or_position: str | int | None = None) -> str:
@@ -201,49 +214,3 @@ def refuse_duplicates(names: Sequence[str], source: str) -> None:
                 f"{source}: columns {first + 1} and {i + 1} are both named {quoted(name)}; give each its own name."
             )
         seen.add(name)
-
-
-def _series(column: Any, name: str, source: str) -> pl.Series:
-    """A pandas-like column or an array, as polars; objects become numbers if all are, text otherwise."""
-    missing = np.asarray(column.isna()) if hasattr(column, "isna") else None
-    array = np.asarray(column)
-    if array.ndim != 1:
-        raise DataError(f"{source}: column {name!r} has shape {array.shape}; expected one value per row.")
-    if array.dtype.kind not in "biufUOMm":
-        raise DataError(f"{source}: column {name!r} has type {array.dtype}; turn it into numbers or text first.")
-    if missing is not None and array.dtype.kind == "O":
-        array = array.copy()
-        array[missing] = None
-    if array.dtype.kind != "O":
-        return pl.Series(name, array.tolist() if array.dtype.kind == "U" else array)
-    values = [None if v is None or (isinstance(v, float | np.floating) and v != v) else v for v in array]
-    known = [v for v in values if v is not None]
-    if known and all(isinstance(v, int | float | np.number) and not isinstance(v, bool) for v in known):
-        return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
-    texts = [str(v).lower() if isinstance(v, bool | np.bool_) else str(v) for v in known]
-    rest = iter(texts)
-    return pl.Series(name, [None if v is None else next(rest) for v in values], dtype=pl.String)
-
-
-def _normalised(column: pl.Series, source: str) -> pl.Series:
-    """One of Table's three types; DataError where the type has no meaning for a network's input."""
-    if column.null_count() == len(column):
-        return pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
-    if column.dtype.is_integer():
-        wide = column.cast(pl.Int64, strict=False)  # unsigned 64-bit integers may not fit
-        return wide if wide.null_count() == column.null_count() else column.cast(pl.Float64)
-    if column.dtype.is_float() or column.dtype.is_decimal():
-        numbers = column.cast(pl.Float64)
-        return numbers.set(numbers.is_nan(), None)  # unlike fill_nan, by this thread alone (forks.py)
-    if column.dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum):
-        return column.cast(pl.String)
-    if column.dtype in (pl.Date, pl.Datetime):
-        return (
-            column.cast(TIME) if column.dtype == pl.Date else column.cast(pl.Datetime("us")).dt.replace_time_zone(None)
-        )
-    if column.dtype in (pl.Time, pl.Duration):
-        return column.cast(pl.Duration("us")).cast(pl.Int64).cast(pl.Float64) / 1e6
-    raise DataError(
-        f"{source}: column {column.name!r} has type {column.dtype}; turn it into numbers or text first, "
-        "or leave it out."
-    )
