@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from gpubp.model import Model
 from gpubp.onnx_export import network
 from gpubp.onnx_export.graph import Graph
 from gpubp.onnx_export.tables import model_to_onnx
+from gpubp.preprocessing.dates import PARTS, calendar, input_parts
 from gpubp.recipe import Recipe
 from gpubp.tables import Table
 
@@ -302,3 +304,20 @@ def test_a_column_that_a_graph_cannot_take() -> None:
     odd = replace(model, preprocessing=replace(model.preprocessing, columns=columns))
     with pytest.raises(SettingsError, match="Column 'length' is categorical with 0"):
         model_to_onnx(odd)
+
+
+def test_a_graph_takes_the_parts_of_dates() -> None:
+    days = [datetime(2023, 12, 29, 6) + timedelta(hours=31 * i) for i in range(40)]
+    frame = pl.DataFrame({"n": [float(i % 7) for i in range(40)], "when": [*days[:-1], None], "c": ["a", "b"] * 20})
+    frame = frame.with_columns(y=pl.col("n") * 2 + 1)
+    model = train_model(
+        frame, "y", Recipe(hidden=(4,), epochs=2, dtype="float64"), task="regression", engine="array"
+    ).model
+    graph = model_to_onnx(model)
+    described = json.loads(next(each.value for each in graph.metadata_props if each.key == "columns"))
+    assert [column.get("parts") for column in described] == [None, list(PARTS), None]
+    numbers = calendar(frame["when"].to_numpy().astype("datetime64[us]"), PARTS)
+    numbers = numbers[:, [i for i, (_, wave) in enumerate(input_parts(PARTS)) if wave is None]]
+    given = {"numbers": np.column_stack([frame["n"].to_numpy(), numbers]), "c": frame["c"].to_numpy()[:, None]}
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(["value"], given)[0], model.predict(frame).values, rtol=1e-10)

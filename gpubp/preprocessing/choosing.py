@@ -18,7 +18,7 @@ from gpubp.preprocessing.columns import (
     numeric_values,
     refuse_stray_text,
 )
-from gpubp.preprocessing.dates import time_values, varying_parts
+from gpubp.preprocessing.dates import CYCLES, are_iso_dates, time_values, varying_parts
 from gpubp.preprocessing.labels import canonical, sorted_labels
 from gpubp.preprocessing.scaling import negligible_span
 
@@ -73,9 +73,10 @@ def choose_inputs(
     """The input columns of `table`: all but the target, those to `ignore`, and those that tell a network nothing.
 
     The whole table is looked at, so that every fold of a cross-validation has the same inputs. Numbers are numeric,
-    dates are dates, text is categorical, and so is whatever `categorical` names. Unless it names them, these are left
-    out: columns without values, with one value only (one text beside missing values says something, and stays), those
-    that name or number the rows, and texts that are names or sentences (rules: `_text_reason`, `_number_reason`).
+    dates are dates (texts that are all dates in ISO 8601, too), text is categorical, and so is whatever `categorical`
+    names. Unless it names them, these are left out: columns without values, with one value only (one text beside
+    missing values says something, and stays), those that name or number the rows, and texts that are names or sentences
+    (rules: `_text_reason`, `_number_reason`).
 
     DataError: a stray text in a column of numbers (rule: `refuse_stray_text`), or no column is left.
     """
@@ -116,11 +117,11 @@ def _judged(table: Table, name: str, place: int) -> Column | LeftOut:
         return LeftOut(name, "it names or numbers the rows")
     if series.null_count() == len(series):
         return LeftOut(name, "it has no value on any row")
-    if series.dtype == TIME:
+    if series.dtype == TIME or are_iso_dates(series):
         parts = varying_parts(time_values(table, name))
         if not parts:
-            return LeftOut(name, f"it is {canonical(series.drop_nulls())[0]} on every row{_known(table, name)}")
-        return Column(name, "date", parts=parts, why=f"dates, of which {_listed(parts)} {_vary(parts)}")
+            return LeftOut(name, f"it is {canonical(series).drop_nulls()[0]} on every row{_known(table, name)}")
+        return Column(name, "date", parts=parts, why=_of_dates(parts))
     if series.dtype.is_numeric():
         reason = _number_reason(table, name, place)
         return LeftOut(name, reason) if reason else Column(name, "numeric", why="numbers")
@@ -208,8 +209,10 @@ def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _vary(parts: Sequence[str]) -> str:
-    return "varies" if len(parts) == 1 else "vary"
+def _of_dates(parts: Sequence[str]) -> str:
+    cycles = [part for part in parts if part in CYCLES]
+    angles = f", and sine and cosine of {'each' if cycles == [*parts] else 'all but the year'}" if cycles else ""
+    return f"dates, taken as {_listed(parts)}{angles}"
 
 
 def _first(notes: Sequence[str], what: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ December stands next to January:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -20,12 +21,15 @@ import numpy as np
 from gpubp.errors import DataError, quoted
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from gpubp.tables import Table
 
 CYCLES = {"month": (1.0, 12.0), "day of year": (1.0, 365.25), "day of week": (1.0, 7.0), "hour": (0.0, 24.0)}
 """Where each part that comes round again begins, and after how much it does."""
 PARTS = ("year", *CYCLES)
 WAVES = ("sine", "cosine")
+ISO = re.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def input_parts(parts: Iterable[str]) -> tuple[tuple[str, str | None], ...]:
@@ -87,7 +91,10 @@ def time_values(table: Table, name: str) -> np.ndarray:
 
     series = table.frame[name]
     if series.dtype == TIME:
-        return series.to_numpy().astype("datetime64[us]")
+        missing = series.is_null()
+        times = series.cast(pl.Int64).set(missing, 0).to_numpy().astype("datetime64[us]")
+        times[missing.to_numpy()] = np.datetime64("NaT")
+        return times
     if series.null_count() == len(series):
         return np.full(len(series), np.datetime64("NaT"), dtype="datetime64[us]")
     if series.dtype == pl.String:
@@ -99,17 +106,29 @@ def time_values(table: Table, name: str) -> np.ndarray:
     )
 
 
+def are_iso_dates(series: pl.Series) -> bool:
+    """Whether a column of texts has nothing but dates in ISO 8601, as data frames often have them."""
+    if str(series.dtype) != "String":
+        return False
+    texts = series.drop_nulls().unique().to_list()
+    return bool(texts) and all(ISO.match(text) and _time_of(text) is not None for text in texts)
+
+
+def _time_of(text: str) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(text.strip().removesuffix("Z"))
+    except ValueError:
+        return None
+    return time.astimezone(timezone.utc).replace(tzinfo=None) if time.tzinfo else time
+
+
 def _from_texts(table: Table, name: str) -> np.ndarray:
     texts = table.frame[name].to_list()
-    times: dict[str | None, datetime | None] = {None: None}
+    times = {text: None if text is None else _time_of(text) for text in {*texts}}
     for row, text in enumerate(texts):
-        if text not in times:
-            try:
-                time = datetime.fromisoformat(text.strip().removesuffix("Z"))
-            except ValueError:
-                raise DataError(
-                    f"{table.at(row, name)}: found the text {quoted(text)}, expected a date. Write it as 2026-03-01, "
-                    "or leave the field empty if it is unknown."
-                ) from None
-            times[text] = time.astimezone(timezone.utc).replace(tzinfo=None) if time.tzinfo else time
+        if text is not None and times[text] is None:
+            raise DataError(
+                f"{table.at(row, name)}: found the text {quoted(text)}, expected a date. Write it as 2026-03-01, or "
+                "leave the field empty if it is unknown."
+            )
     return np.array([times[text] for text in texts], dtype="datetime64[us]")

@@ -16,6 +16,9 @@ SHOWN = 5
 
 
 def is_frame(data: Any) -> bool:
+    """Whether it is polars', pandas' or anybody's table, and not an array."""
+    if isinstance(data, (pl.DataFrame, pl.LazyFrame)):
+        return True
     return not isinstance(data, np.ndarray) and (hasattr(data, "columns") or hasattr(data, "__arrow_c_stream__"))
 
 
@@ -50,7 +53,9 @@ def _from_arrow(frame: Any, source: str) -> pl.DataFrame:
             f"{source}: polars cannot take this {type(frame).__name__} from Arrow ({reason:.200}). Give a polars or "
             "pandas DataFrame."
         ) from None
-    return found.to_frame() if isinstance(found, pl.Series) else found
+    if isinstance(found, pl.DataFrame):
+        return found
+    return found.struct.unnest() if found.dtype == pl.Struct else found.to_frame()
 
 
 def _column(frame: Any, place: int) -> Any:
@@ -74,6 +79,8 @@ def series_of(column: Any, name: str, source: str) -> pl.Series:
     """A pandas-like column or an array, as polars. Objects: numbers or times if all are, else text."""
     missing = np.asarray(column.isna()) if hasattr(column, "isna") else None
     is_category = str(getattr(column, "dtype", "")) == "category"
+    if missing is not None and missing.any() and not isinstance(column.dtype, np.dtype):
+        column = column.astype(object)  # pandas would make floats of nullable whole numbers
     array = np.asarray(column)
     if array.ndim != 1:
         raise DataError(f"{source}: column {quoted(name)} has shape {array.shape}; expected one value per row.")
