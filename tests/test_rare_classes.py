@@ -29,8 +29,7 @@ def test_cross_validation_says_which_folds_lack_the_class(table: Path) -> None:
     outcome = succeeds("cross-validate", table, "--early-stopping", *BRIEF, "--json")
     assert FOLDS in outcome.err
     found = outcome.json
-    assert FOLDS in found["notes"][0]
-    assert STOPPING in found["notes"][1]
+    assert all(any(words in note for note in found["notes"]) for words in (FOLDS, STOPPING))
     assert [len(scores["confusion_matrix"]) for scores in found["fold_scores"]] == [3] * 5
     tested = [sum(scores["confusion_matrix"][2]) for scores in found["fold_scores"]]
     assert sorted(tested) == [0, 0, 0, 0, 1]
@@ -43,7 +42,7 @@ def test_a_sweep_goes_on(table: Path, tmp_path: Path, metric: str) -> None:
     arguments = ("--trials", 2, "--metric", metric, "--set", "epochs=2", "--set", "early-stopping=true", *QUICK)
     outcome = succeeds("sweep", table, *arguments, "-o", tmp_path / "runs", "--report", "--json")
     assert FOLDS in outcome.err
-    assert [words in note for words, note in zip((FOLDS, STOPPING), outcome.json["notes"], strict=True)] == [True, True]
+    assert all(any(words in note for note in outcome.json["notes"]) for words in (FOLDS, STOPPING))
     assert np.isfinite(outcome.json["best"]["score"])
     assert "odd" in (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
     answers = Ensemble.load(tmp_path / "runs" / "ensemble.safetensors").predict_proba(read_table(table), NumpyBackend())

@@ -99,8 +99,11 @@ def refuse_stray_text(table: Table, name: str) -> None:
     series = table.frame[name].drop_nulls()
     if series.dtype != pl.String:
         return
-    if stray := table.stray(name):
-        raise DataError(f"{stray} Correct the value, or leave the field empty if it is unknown.")
+    if found := table.stray(name):
+        where, text = found
+        raise DataError(f"{where}. {_remedies(text, name)}")
+    if series.str.contains("^0[0-9]+$").any():  # codes, which keep their zeros
+        return
     numbers = series.cast(pl.Float64, strict=False)
     texts = series.filter(numbers.is_null())
     if 2 * len(texts) >= len(series) or not len(texts):
@@ -114,7 +117,14 @@ def refuse_stray_text(table: Table, name: str) -> None:
     text = table.frame[name][row]
     raise DataError(
         f"{table.at(row, name)}: found {quoted(text)} in a column of numbers ({len(texts)} of {len(series)} values are "
-        "text). Correct the value, or leave the field empty if it is unknown; if it stands for an unknown value, say "
+        f"text). {_remedies(text, name)}"
+    )
+
+
+def _remedies(text: str, name: str) -> str:
+    """What to do about a text that keeps a column from being numbers."""
+    return (
+        "Correct the value, or leave the field empty if it is unknown; if it stands for an unknown value, say "
         f"--missing {quoted(text, 40)}; if the column holds codes, --categorical {quoted(name, 40)}; to do without the "
         f"column, --ignore {quoted(name, 40)}."
     )

@@ -288,8 +288,7 @@ def _stray(texts: pl.Series, every: list[str]) -> str:
     odd = values.filter(~fits)
     first = next(text for text in texts if text in set(odd.to_list()))
     example = quoted(str(values.filter(fits).first()))
-    row = int((texts == first).arg_true()[0])
-    return f"{row}\0found {quoted(first)} in a column of {kind} such as {example}"
+    return f"{first}\0found {quoted(first)} in a column of {kind} such as {example}"
 
 
 def _mostly_dates(values: pl.Series, times: pl.Series, order: str) -> bool:

@@ -26,7 +26,7 @@ SHOWN = 6
 class ColumnReading:
     """missing: how often each text that means a missing value occurs; blank: how many fields are empty.
 
-    guess: what could not be told, and what was taken; why: why numbers stayed texts; stray: "row NUL sentence" on a
+    guess: what could not be told, and what was taken; why: why numbers stayed texts; stray: "value NUL sentence" on a
     value that keeps the column from being numbers or dates.
     """
 

@@ -79,7 +79,7 @@ def series_of(column: Any, name: str, source: str) -> pl.Series:
     """A pandas-like column or an array, as polars. Objects: numbers or times if all are, else text."""
     missing = np.asarray(column.isna()) if hasattr(column, "isna") else None
     is_category = str(getattr(column, "dtype", "")) == "category"
-    if missing is not None and missing.any() and not isinstance(column.dtype, np.dtype):
+    if missing is not None and missing.any() and not isinstance(getattr(column, "dtype", np.dtype(object)), np.dtype):
         column = column.astype(object)  # pandas would make floats of nullable whole numbers
     array = np.asarray(column)
     if array.ndim != 1:

@@ -112,12 +112,13 @@ class Table:
         """The beginning of a message about one value: source, line, column."""
         return f"{self.source}, {self.where(row)}, column {quoted(name)}"
 
-    def stray(self, name: str) -> str | None:
-        """A sentence on the value that keeps a column of texts from being numbers or dates; None where none does."""
+    def stray(self, name: str) -> tuple[str, str] | None:
+        """(where a value keeps a column of texts from being numbers or dates, the value); None where none does."""
         columns = () if self.reading is None else self.reading.columns
         found = next((column.stray for column in columns if column.name == name), "")
-        row, _, sentence = found.partition("\0")
-        return f"{self.at(int(row), name)}: {sentence}." if sentence else None
+        text, _, sentence = found.partition("\0")
+        rows = (self.frame[name] == text).arg_true() if sentence else ()
+        return (f"{self.at(int(rows[0]), name)}: {sentence}", text) if len(rows) else None
 
     def require_rows(self, minimum: int = 2, purpose: str = "training") -> None:
         """DataError when there are too few rows for `purpose`; reading and predicting need only one."""
