@@ -19,3 +19,12 @@ def data_folder() -> Path:
 def wheat_seeds() -> Path:
     """The table of the case study: 210 rows, 7 measurements and the variety 1, 2 or 3; no header."""
     return data_folder() / "wheat-seeds.csv"
+
+
+SEEDS = "wheat-seeds"
+"""What the command line calls the table of the case study, wherever gpubp is installed."""
+
+
+def table_path(given: str) -> str:
+    """The file that is meant by a table on the command line: itself, or the wheat seeds by their name."""
+    return str(wheat_seeds()) if given == SEEDS and not Path(given).exists() else given

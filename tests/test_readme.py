@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 from command_line import succeeds
+
+from gpubp.cli.commands import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,6 +29,19 @@ def test_every_command_of_the_table_has_help() -> None:
     assert len(commands) == 11
     for command in commands:
         assert "Examples" in succeeds(command, "--help").out
+
+
+def test_the_examples_of_the_shell_are_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every option and value of them is one, and the table is there."""
+    (examples,) = re.findall(r"put your own file in its place\.\n\n```sh\n(.*?)```", README, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    for example in examples.splitlines():
+        words = example.split()[1:]
+        assert "wheat-seeds" in words
+        assert words[0] in typer.main.get_command(app).commands  # type: ignore[attr-defined]
+        succeeds(*words, "--print-config")
+    table = succeeds("explain", "wheat-seeds", "--target", "column_8", "--engine", "array", "--json")
+    assert table.json["engine"] == "array"
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -45,9 +45,12 @@ def case_study(
       gpubp case-study --backend cupy
     """
     from gpubp import tutorial
+    from gpubp.datasets import table_path
 
     chosen = backend.choose(report)
-    study = tutorial.case_study(table, backend=chosen, engine=engine.engine, progress=report.progress)
+    study = tutorial.case_study(
+        None if table is None else table_path(table), backend=chosen, engine=engine.engine, progress=report.progress
+    )
     if study.interrupted:
         raise Interrupted("Interrupted before the end of the training: there are no results.")
     report.give(result(study), lambda: parts(study))

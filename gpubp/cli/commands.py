@@ -67,6 +67,7 @@ def gpubp(
     \b
     Start here:
       gpubp case-study                       the wheat seeds, cross-validated
+      gpubp cross-validate wheat-seeds       the same, with a network of your own
       gpubp train data.csv --target price    a network for your own table
       gpubp predict model.safetensors new.csv
 

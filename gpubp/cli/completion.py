@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpubp.datasets import SEEDS
+
 CHOICES: dict[str, tuple[str, ...]] = {
     "activation": (
         *("identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "silu", "gelu", "gelu_tanh", "mish"),
@@ -68,6 +70,8 @@ def _offers(name: str) -> Callable[[Any, str], Iterable[str]] | None:
         return lambda ctx, begun: CHOICES[name]
     if name in COLUMNS:
         return lambda ctx, begun: columns_of(_table_on_the_line(ctx))
+    if name == "table":
+        return lambda ctx, begun: [SEEDS] if begun and not any(Path().glob(f"{begun}*")) else []
     if name == "model":
         return lambda ctx, begun: model_files(begun)
     return None

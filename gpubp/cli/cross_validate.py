@@ -47,7 +47,7 @@ def cross_validate(
     Examples:
       gpubp cross-validate wheat-seeds
       gpubp cross-validate data.csv -t class --folds 10 --repeats 3
-      gpubp cross-validate houses.csv -t price --early-stopping --json
+      gpubp cross-validate data.csv -t price --early-stopping --json
     """
     from gpubp import cross_validation
 

@@ -33,7 +33,8 @@ class TableOptions:
             metavar="TABLE",
             rich_help_panel=DATA,
             show_default=False,
-            help="CSV, TSV, whitespace-separated text or Parquet; - reads standard input.",
+            help="CSV, TSV, whitespace-separated text or Parquet; - reads standard input; wheat-seeds is a table that "
+            "comes with gpubp.",
         ),
     ]
     header: Annotated[
@@ -56,9 +57,10 @@ class TableOptions:
     ] = None
 
     def read(self) -> Table:
+        from gpubp.datasets import table_path
         from gpubp.tables import read_table
 
-        return read_table(self.table, header=self.header, separator=self.separator)
+        return read_table(table_path(self.table), header=self.header, separator=self.separator)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def train(
     \b
     Examples:
       gpubp train wheat-seeds
-      gpubp train houses.csv --target price --hidden 64,64 --epochs 200
+      gpubp train data.csv --target price --hidden 64,64 --epochs 200
       gpubp train data.csv -t class --early-stopping -o best.model
       gpubp train data.csv --optimizer nesterov --momentum 0.95 --lr 0.05
       gpubp train data.csv --members 10 --bootstrap
@@ -145,7 +145,7 @@ def train_one(
         say(f"Training diverged in epoch {epoch}; the best weights before it are kept. Try a smaller --learning-rate.")
     saved(fit.model, output, history, checkpoint, report)
     outcome = result(fit, output, recipe.epochs)
-    report.give(outcome, lambda: parts(fit, outcome))
+    report.give(outcome, lambda: [*parts(fit, outcome), *unproven(fit.validation, source, target)])
     if history.interrupted:
         raise Interrupted(
             f"Interrupted after {shapes.counted(int(history.epochs[0]), 'epoch')}: the "
@@ -254,6 +254,16 @@ def parts(fit: Fit, outcome: dict[str, Any]) -> Iterable[Any]:
         ]
     )
     yield shapes.line(f"Predict with: gpubp predict {shlex.quote(outcome['model'])} TABLE")
+
+
+def unproven(validation: Any, source: TableOptions, target: TargetOptions) -> Iterable[Any]:
+    """Where there was no validation: that nothing here tells how good the model is, and what would."""
+    if not validation:
+        words = ["gpubp", "cross-validate", source.table, *(["--target", target.target] if target.target else [])]
+        yield shapes.line(
+            "How good it is on rows that it has not seen is not known yet: the training loss does not tell. To find "
+            f"out,\ntrain with --validation 0.2, or: {shlex.join(words)}"
+        )
 
 
 def courses(history: History) -> Iterable[tuple[Any, ...]]:

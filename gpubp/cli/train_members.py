@@ -30,7 +30,7 @@ def train_members(
     members: int,
     bootstrap: bool,
 ) -> None:
-    from gpubp.cli.train import goes_on, saved
+    from gpubp.cli.train import goes_on, saved, unproven
     from gpubp.ensemble_fitting import train_ensemble
 
     table = source.read()
@@ -55,7 +55,7 @@ def train_members(
         say(f"{len(fit.left_out)} of {members} members diverged and are left out: {places}. Try --clip-norm 1.")
     saved(fit.ensemble, output, fit.history, checkpoint, report)
     outcome = result(fit, output)
-    report.give(outcome, lambda: parts(fit, outcome))
+    report.give(outcome, lambda: [*parts(fit, outcome), *unproven(fit.validation, source, target)])
     if fit.history.interrupted:
         raise Interrupted(
             f"Interrupted after {shapes.counted(epochs, 'epoch')}: the members so far were saved to {output}."
