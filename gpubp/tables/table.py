@@ -117,8 +117,8 @@ class Table:
         columns = () if self.reading is None else self.reading.columns
         found = next((column.stray for column in columns if column.name == name), "")
         text, _, sentence = found.partition("\0")
-        rows = (self.frame[name] == text).arg_true() if sentence else ()
-        return (f"{self.at(int(rows[0]), name)}: {sentence}", text) if len(rows) else None
+        rows = (self.frame[name] == text).arg_true().to_list() if sentence else []
+        return (f"{self.at(rows[0], name)}: {sentence}", text) if rows else None
 
     def require_rows(self, minimum: int = 2, purpose: str = "training") -> None:
         """DataError when there are too few rows for `purpose`; reading and predicting need only one."""
