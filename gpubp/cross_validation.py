@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,8 @@ import numpy as np
 from gpubp.backends import Backend, get_backend
 from gpubp.baselines import zero_rule
 from gpubp.dataset import Dataset, Names
-from gpubp.fitting import fit_target, refuse_divergence
-from gpubp.model import score, to_prediction
+from gpubp.fitting import fit_target, refuse_divergence, say_all, target_offer
+from gpubp.model import Prediction, score, to_prediction
 from gpubp.population import Population, network_seeds
 from gpubp.preprocessing import Target
 from gpubp.recipe import Recipe
@@ -23,6 +23,7 @@ from gpubp.splits import (
     rare_classes,
     validation_split,
 )
+from gpubp.tables import Table
 from gpubp.training import Callback, History, train
 
 HEADLINE = {"classification": "accuracy", "regression": "r2"}
@@ -31,7 +32,8 @@ HEADLINE = {"classification": "accuracy", "regression": "r2"}
 @dataclass(frozen=True)
 class CrossValidation:
     """fold_scores: the metrics on the test rows of each fold, repeat after repeat; baseline_scores: those of a
-    prediction without learning (the most common class of the training rows, or their mean), on the same folds.
+    prediction without learning (the most common class of the training rows, or their mean), on the same folds. offer:
+    what speaks for another target scale; None where nothing does.
     """
 
     task: str
@@ -42,6 +44,7 @@ class CrossValidation:
     repeats: int
     rows: int
     notes: tuple[str, ...]
+    offer: str | None = None
 
     @property
     def metric(self) -> str:
@@ -71,11 +74,13 @@ def cross_validate(
     engine: str = "auto",
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
+    note: Callable[[str], None] | None = None,
 ) -> CrossValidation:
     """table, target, task, categorical, ignore, strict: see `train_model`.
 
     Folds are shuffled, and stratified for classification. Everything fitted (medians, scales, early stopping's
-    validation rows) comes from a fold's training rows alone; what inputs there are comes from the whole table.
+    validation rows) comes from a fold's training rows alone; what inputs there are comes from the whole table. note:
+    called with each of the notes before the training.
 
     A class with fewer rows than there are folds is missing from some of them, as a note says; the networks have an
     output for it all the same.
@@ -111,6 +116,9 @@ def cross_validate(
             validation.append(fold * table.rows + held)
         training.append(fold * table.rows + rows)
     notes += early_stopping_notes([label for label in whole.labels if label in unseen])
+    offer = target_offer(table, whole, recipe)
+    notes = (*data.preprocessing(recipe.scale).notes, *notes, *([] if offer is None else [offer]))
+    say_all(notes, note)
     history = train(
         population,
         np.concatenate([part.X for part in parts]),
@@ -128,10 +136,8 @@ def cross_validate(
         held_out = table.take(test)
         outputs = chosen.to_host(population.take([fold]).predict(part.X[test]))[0].astype(np.float64)
         fold_scores.append(score(to_prediction(outputs, part.target, ()), part.target, held_out))
-        constant = np.tile(_constant_output(part, labels), (len(test), 1))
-        baseline_scores.append(score(to_prediction(constant, part.target, ()), part.target, held_out))
-    notes = (*data.preprocessing(recipe.scale).notes, *notes)
-    return CrossValidation(whole.task, fold_scores, baseline_scores, history, folds, repeats, table.rows, notes)
+        baseline_scores.append(score(_constant_prediction(part, labels, table, len(test)), part.target, held_out))
+    return CrossValidation(whole.task, fold_scores, baseline_scores, history, folds, repeats, table.rows, notes, offer)
 
 
 @dataclass(frozen=True)
@@ -150,8 +156,10 @@ class _Part:
         return cls(training, target, encoded.X, target.encode(data.table))
 
 
-def _constant_output(part: _Part, labels: np.ndarray | None) -> np.ndarray:
-    """(O,): what a network would put out that has learned nothing but the training rows' targets."""
+def _constant_prediction(part: _Part, labels: np.ndarray | None, table: Table, rows: int) -> Prediction:
+    """What is predicted by whoever has learned nothing but the training rows' targets."""
     if labels is None:
-        return part.T[part.training].mean(axis=0)
-    return np.eye(part.target.outputs)[zero_rule(labels[part.training])]
+        mean = part.target.values(table)[part.training].mean()
+        return Prediction(np.full(rows, mean), None, ())
+    outputs = np.eye(part.target.outputs)[zero_rule(labels[part.training])]
+    return to_prediction(np.tile(outputs, (rows, 1)), part.target, ())

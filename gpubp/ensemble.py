@@ -14,16 +14,18 @@ from gpubp.array_files import array, read_array_file, write_array_file
 from gpubp.backends import Backend, get_backend
 from gpubp.errors import DataError, ModelFileError, SettingsError
 from gpubp.kernels.architecture import Architecture
-from gpubp.model import Prediction, answered, score
+from gpubp.model import Prediction, answered, score, upgraded_target
 from gpubp.population import Population
 from gpubp.preprocessing import Preprocessing, Target
 from gpubp.preprocessing.labels import LONG, as_labels
-from gpubp.preprocessing.target import TASKS
+from gpubp.preprocessing.target import TASKS, exponentials, held_note, within
 from gpubp.schema import Given
 from gpubp.tables import table_of
 
 FORMAT = "gpubp ensemble"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
+"""Version 1 knew no limits of predictions, no logarithm of the target, and no members on unscaled inputs."""
 REMEDY = "Copy it again, or save it again."
 MOST_COUNTED = 2**31  # how often a member may have been chosen
 LABELS: dict[str, Callable[[Given], Any]] = {  # of classes of numbers, by the kind of their NumPy type
@@ -36,12 +38,19 @@ LABELS: dict[str, Callable[[Given], Any]] = {  # of classes of numbers, by the k
 
 @dataclass(frozen=True, eq=False)
 class Members:
-    """M networks of one architecture. params (M, K) float64, on unscaled inputs; counts (M,): how much each counts."""
+    """M networks of one architecture. params (M, K) float64; counts (M,): how much each counts.
+
+    unscaled: they read numbers as they are, and not as the ensemble's preprocessing scales them. log: they put out the
+    logarithm of the target. limited: their predictions stay within the target's limits.
+    """
 
     architecture: Architecture
     params: np.ndarray
     counts: np.ndarray
     names: tuple[str, ...]
+    unscaled: bool = False
+    log: bool = False
+    limited: bool = False
 
     def outputs(self, X: np.ndarray, backend: Backend) -> np.ndarray:
         """(M, N, O) float64, all members in one call."""
@@ -100,22 +109,37 @@ class Ensemble:
         X: a Table, a path, a data frame or an array of all columns where the ensemble was made from a table, else an
         array (N, I). DataError for anything else, and for rows so far out that an output is no finite number.
         """
-        return self._member_outputs(self._inputs(X)[0], get_backend(backend))
+        return self._member_outputs(self._inputs(X)[0], get_backend(backend))[0]
 
-    def _member_outputs(self, inputs: np.ndarray, backend: Backend) -> np.ndarray:
-        found = np.concatenate([group.outputs(inputs, backend) for group in self.members])
+    def _member_outputs(self, inputs: np.ndarray, backend: Backend) -> tuple[np.ndarray, np.ndarray]:
+        """inputs (N, I): without scaling where some members take them so. The second: of which rows (N,) a member's
+        prediction lay beyond the target's limits.
+        """
+        mixed = any(group.unscaled for group in self.members)
+        scaled = self.preprocessing.scaled(inputs) if mixed and self.preprocessing is not None else inputs
+        groups = [group.outputs(inputs if group.unscaled else scaled, backend) for group in self.members]
+        held = np.zeros(len(inputs), dtype=bool)
+        for i, group in enumerate(self.members):
+            values = exponentials(groups[i]) if group.log else groups[i]
+            limits = self.target.limits if group.limited and self.target is not None else None
+            groups[i], beyond = within(values, limits)
+            if beyond is not None:
+                held |= beyond.any(axis=(0, 2))
+        found = np.concatenate(groups)
         if not np.isfinite(found).all():
             row = int(np.flatnonzero(~np.isfinite(found).all(axis=(0, 2)))[0])
             raise DataError(f"The outputs for row {row + 1} are no finite numbers: its values lie too far out.")
         if self.task == "regression":
-            return found
+            return found, held
         total = found.sum(axis=-1, keepdims=True)
-        return np.where(total > 0, found / np.where(total > 0, total, 1.0), 1.0 / found.shape[-1])
+        return np.where(total > 0, found / np.where(total > 0, total, 1.0), 1.0 / found.shape[-1]), held
 
     def answer(self, X: Any, backend: Backend | str | None = None) -> Answer:
         """Everything about each row, from one pass through the members. DataError as `member_outputs`."""
         inputs, notes = self._inputs(X)
-        outputs = self._member_outputs(inputs, get_backend(backend))
+        outputs, held = self._member_outputs(inputs, get_backend(backend))
+        limits = None if self.target is None else self.target.limits
+        notes = (*notes, *held_note(held, limits, members=True))
         mean = self._mean(outputs)
         spread = np.sqrt(self._mean((outputs - mean) ** 2))
         if self.classes is None:
@@ -168,7 +192,14 @@ class Ensemble:
             "single": self.single,
             "classes": _described_classes(self.classes),
             "members": [
-                {"architecture": group.architecture.to_dict(), "names": list(group.names)} for group in self.members
+                {
+                    "architecture": group.architecture.to_dict(),
+                    "names": list(group.names),
+                    "unscaled": group.unscaled,
+                    "log": group.log,
+                    "limited": group.limited,
+                }
+                for group in self.members
             ],
             "preprocessing": None,
             "target": None,
@@ -194,7 +225,8 @@ class Ensemble:
     def _inputs(self, X: Any) -> tuple[np.ndarray, tuple[str, ...]]:
         """(N, I), and what had to be replaced or was not recognised in a table."""
         if self.preprocessing is not None:
-            encoded = self.preprocessing.transform(table_of(X))
+            mixed = any(group.unscaled for group in self.members)
+            encoded = (self.preprocessing.unscaled() if mixed else self.preprocessing).transform(table_of(X))
             return encoded.X, encoded.notes
         try:
             inputs = np.asarray(X, dtype=np.float64)
@@ -251,12 +283,22 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     tensors, described = read_array_file(path, "an ensemble", REMEDY)
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise ModelFileError(f"{path} is not an ensemble of gpubp.")
-    if described.get("version") != VERSION:
+    version = described.get("version")
+    if isinstance(version, bool) or version not in READABLE:
         raise ModelFileError(
-            f"{path} has the ensemble format version {described.get('version')!r:.40}; this gpubp reads version "
-            f"{VERSION}."
+            f"{path} has the ensemble format version {version!r:.40}; this gpubp reads versions "
+            f"{' and '.join(map(str, READABLE))}."
         )
-    return tensors, described
+    return tensors, _upgraded(described) if version == 1 else described
+
+
+def _upgraded(described: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of version 1, with what version 2 has beside it."""
+    found = described | {"target": upgraded_target(described.get("target"))}
+    if isinstance(found.get("members"), list):
+        more = {"unscaled": False, "log": False, "limited": False}
+        found["members"] = [group | more if isinstance(group, dict) else group for group in found["members"]]
+    return found
 
 
 def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Ensemble:
@@ -276,6 +318,12 @@ def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Ensemble:
         target = Target.from_parts(given["target"].value, tensors)
         if len(preprocessing.input_names) != n_inputs or target.outputs != n_outputs or target.task != task:
             raise DataError("the members do not fit the inputs and the target of the table.")
+    if target is None and any(group.unscaled or group.log or group.limited for group in groups):
+        raise DataError("members that are unscaled, log or limited need the preprocessing and the target of a table.")
+    if task == "classification" and any(group.log or group.limited for group in groups):
+        raise DataError("members that are log or limited are for regression.")
+    if any(group.limited for group in groups) and target is not None and target.limits is None:
+        raise DataError("the members are limited, and the target has no limits.")
     single = given["single"].flag()
     if single and task == "regression" and n_outputs != 1:
         raise given["single"].wrong(f"false for a regression with {n_outputs} outputs")
@@ -288,4 +336,5 @@ def _members(tensors: dict[str, np.ndarray], place: int, given: Given) -> Member
     shape = (len(names), architecture.n_parameters)
     params = array(tensors, f"members.{place}.params", shape, np.float64)
     counts = array(tensors, f"members.{place}.counts", shape[:1], np.int64, least=1, most=MOST_COUNTED)
-    return Members(architecture, params, counts, names)
+    flags = {name: given[name].flag() for name in ("unscaled", "log", "limited")}
+    return Members(architecture, params, counts, names, **flags)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from gpubp.backends import Backend, get_backend
 from gpubp.dataset import Names
 from gpubp.ensemble import Ensemble, Members
 from gpubp.errors import SettingsError, quoted
-from gpubp.fitting import refuse_divergence, set_up
+from gpubp.fitting import refuse_divergence, say_all, set_up
 from gpubp.model import Prediction, score
 from gpubp.population import Population, network_seeds
 from gpubp.preprocessing.labels import as_labels
@@ -30,7 +30,7 @@ class EnsembleFit:
 
     left_out: the places of members that diverged. validation: the metrics of the ensemble on the validation rows (None
     without any); notes: how the table was read, what was done to its values, and which classes are too rare to be both
-    trained on and validated.
+    trained on and validated. offer: what speaks for another target scale.
     """
 
     ensemble: Ensemble
@@ -40,6 +40,7 @@ class EnsembleFit:
     n_training: int
     n_validation: int
     notes: tuple[str, ...]
+    offer: str | None = None
 
 
 def train_ensemble(
@@ -58,6 +59,7 @@ def train_ensemble(
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
     checkpoint: Keeper | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> EnsembleFit:
     """Train several networks on a table, as one population (see `fitting.train_model` for the other parameters).
 
@@ -74,6 +76,7 @@ def train_ensemble(
     check_whole("members", members)
     recipe = recipe or Recipe()
     made = set_up(table, target, recipe, task, categorical, ignore, strict, get_backend(backend))
+    say_all(made.notes, note)
     seeds = network_seeds(recipe.seed, members)
     population = Population.initialize(
         made.population.architecture,
@@ -105,7 +108,14 @@ def train_ensemble(
     params = unscaled(population.architecture, population.state()["params"][kept], sheet)
     ensemble = Ensemble(
         members=(
-            Members(population.architecture, params, np.ones(len(kept), dtype=np.int64), tuple(names[p] for p in kept)),
+            Members(
+                population.architecture,
+                params,
+                np.ones(len(kept), dtype=np.int64),
+                tuple(names[p] for p in kept),
+                log=goal.log,
+                limited=goal.limits is not None,
+            ),
         ),
         task=goal.task,
         classes=as_labels(goal.labels) if goal.task == "classification" else None,
@@ -127,4 +137,4 @@ def train_ensemble(
         report = score(Prediction(answer.values, answer.probabilities, ()), goal, held_out)
     n_validation = 0 if made.validation is None else len(made.validation)
     left_out = tuple(np.flatnonzero(lost).tolist())
-    return EnsembleFit(ensemble, history, left_out, report, len(made.training), n_validation, made.notes)
+    return EnsembleFit(ensemble, history, left_out, report, len(made.training), n_validation, made.notes, made.offer)

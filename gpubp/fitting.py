@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from gpubp.errors import DivergenceError
 from gpubp.model import Model, score, to_prediction
 from gpubp.population import Population
 from gpubp.preprocessing import Preprocessing, Target
+from gpubp.preprocessing.skew import log_offer
 from gpubp.recipe import Recipe
 from gpubp.splits import validation_notes, validation_split
 from gpubp.tables import Table
@@ -25,7 +26,8 @@ class Fit:
     """A trained model and how it came about.
 
     validation: the metrics on the validation rows (None without any); notes: how the table was read, what was done to
-    its values, and which classes are too rare to be both trained on and validated.
+    its values, and which classes are too rare to be both trained on and validated. offer: what speaks for another
+    target scale; None where nothing does.
     """
 
     model: Model
@@ -34,6 +36,7 @@ class Fit:
     n_training: int
     n_validation: int
     notes: tuple[str, ...]
+    offer: str | None = None
 
 
 def train_model(
@@ -50,6 +53,7 @@ def train_model(
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
     checkpoint: Keeper | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Fit:
     """Train one network on a table.
 
@@ -57,14 +61,16 @@ def train_model(
     position, None for the last. task: "classification", "regression" or None, which goes by the rule of `Target.fit`.
     categorical: columns of numbers that are codes of categories, or of texts that would be left out; ignore: columns to
     leave out; both by name, position or wildcard. strict: refuse rows without a target, which are left out otherwise.
-    Preprocessing is fitted on the training rows alone. checkpoint: see `train`; a `Checkpoint` is to be removed once
-    the model is saved. Ctrl-C ends the training, and gives the model as it is then, with `history.interrupted`.
+    Preprocessing is fitted on the training rows alone. note: called with each of the notes before the training.
+    checkpoint: see `train`; a `Checkpoint` is to be removed once the model is saved. Ctrl-C ends the training, and
+    gives the model as it is then, with `history.interrupted`.
 
     Raises DataError or SettingsError for what cannot be trained, DivergenceError where the training left the finite
     numbers; there is no model then.
     """
     setup = set_up(table, target, recipe or Recipe(), task, categorical, ignore, strict, get_backend(backend))
     population, goal = setup.population, setup.target
+    say_all(setup.notes, note)
     history = train(
         population,
         setup.X,
@@ -92,7 +98,7 @@ def train_model(
         _description(setup.dataset.table, setup.recipe, history, report, len(setup.training)),
     )
     n_validation = 0 if setup.validation is None else len(setup.validation)
-    return Fit(model, history, report, len(setup.training), n_validation, setup.notes)
+    return Fit(model, history, report, len(setup.training), n_validation, setup.notes, setup.offer)
 
 
 def explain_engine(
@@ -130,6 +136,7 @@ class SetUp:
     training: np.ndarray
     validation: np.ndarray | None
     notes: tuple[str, ...]
+    offer: str | None
 
 
 def set_up(
@@ -152,13 +159,36 @@ def set_up(
         architecture, recipe.seed, backend, initializer=recipe.initializer, dtype=recipe.dtype
     )
     settings = recipe.settings(goal.task)
-    notes = (*preprocessing.notes, *notes)
-    return SetUp(data, recipe, settings, population, preprocessing, goal, X, T, training, validation, notes)
+    offer = target_offer(data.table, data.target, recipe)
+    notes = (*preprocessing.notes, *notes, *([] if offer is None else [offer]))
+    return SetUp(data, recipe, settings, population, preprocessing, goal, X, T, training, validation, notes, offer)
 
 
 def fit_target(table: Table, name: str, task: str, recipe: Recipe, rows: np.ndarray) -> Target:
     """The target, fitted on the training rows; counts (the loss poisson) are not standardised."""
-    return Target.fit(table, name, task, rows, standardise=recipe.loss_for(task) != "poisson")
+    return Target.fit(
+        table,
+        name,
+        task,
+        rows,
+        standardise=recipe.loss_for(task) != "poisson",
+        log=recipe.target_scale == "log",
+        clip=recipe.clip_predictions,
+    )
+
+
+def say_all(notes: Iterable[str], note: Callable[[str], None] | None) -> None:
+    """Each of the notes to whoever wants to hear them."""
+    if note is not None:
+        for each in notes:
+            note(each)
+
+
+def target_offer(table: Table, target: Target, recipe: Recipe) -> str | None:
+    """What speaks for the target scale log, where the recipe has another, and could have this one."""
+    if target.task == "classification" or recipe.target_scale == "log" or recipe.loss_for(target.task) == "poisson":
+        return None
+    return log_offer(target.values(table), target.name)
 
 
 def _split(data: Dataset, recipe: Recipe) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
@@ -182,7 +212,7 @@ def refuse_divergence(history: History, names: Sequence[str]) -> None:
         raise DivergenceError(
             f"Training diverged: the loss of {names[p]} stopped being a finite number in epoch "
             f"{history.diverged_epoch[p] + 1}. Try a smaller --learning-rate (a tenth), --clip-norm 1, or --scale "
-            "standard. No model was written."
+            "robust. No model was written."
         )
 
 

@@ -17,11 +17,14 @@ from gpubp.kernels.architecture import Architecture
 from gpubp.metrics import classification_report, regression_report
 from gpubp.population import Population
 from gpubp.preprocessing import Preprocessing, Target
+from gpubp.preprocessing.target import held_note
 from gpubp.schema import Given
 from gpubp.tables import Table, table_of
 
 FORMAT = "gpubp model"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
+"""Version 1 knew no limits of predictions and no logarithm of the target."""
 REMEDY = "Copy it again, or train again."
 
 
@@ -118,7 +121,9 @@ def to_prediction(outputs: np.ndarray, target: Target, notes: tuple[str, ...]) -
             "of the training."
         )
     if target.task == "regression":
-        return Prediction(target.decode(outputs), None, notes)
+        values, held = target.decoded(outputs)
+        refuse_infinite(values)
+        return Prediction(values, None, (*notes, *held_note(held, target.limits)))
     total = outputs.sum(axis=1, keepdims=True)  # 1 for softmax outputs; logistic ones are scaled to it
     even = np.full_like(outputs, 1.0 / outputs.shape[1])
     probabilities = np.where(total > 0, outputs / np.where(total > 0, total, 1.0), even)
@@ -130,6 +135,16 @@ def answered(table: Any, target: Target) -> tuple[Table, tuple[str, ...]]:
     found = table_of(table)
     known, _, notes = with_target(found, target.column_in(found))
     return known, (*notes, *target.differences(known))
+
+
+def refuse_infinite(values: np.ndarray) -> None:
+    """DataError for values (N,) of a target scaled by its logarithm that are too large for a number."""
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise DataError(
+            f"The prediction for row {row + 1} is too large for a number: its values lie too far from those of the "
+            "training."
+        )
 
 
 def score(prediction: Prediction, target: Target, table: Table) -> dict[str, Any]:
@@ -149,12 +164,18 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise ModelFileError(f"{path} is an ensemble: read it with Ensemble.load.")
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise ModelFileError(f"{path} is not a model of gpubp.")
-    if described.get("version") != VERSION:
+    version = described.get("version")
+    if isinstance(version, bool) or version not in READABLE:
         raise ModelFileError(
-            f"{path} has the model format version {described.get('version')!r:.40}; "
-            f"this gpubp reads version {VERSION}. Use the gpubp that wrote it, or train again."
+            f"{path} has the model format version {version!r:.40}; this gpubp reads versions "
+            f"{' and '.join(map(str, READABLE))}. Use the gpubp that wrote it, or train again."
         )
-    return tensors, described
+    return tensors, described | {"target": upgraded_target(described.get("target"))} if version == 1 else described
+
+
+def upgraded_target(described: Any) -> Any:
+    """The metadata of a target as version 1 wrote it, with what version 2 has beside it."""
+    return described | {"log": False, "limits": None} if isinstance(described, dict) else described
 
 
 def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Model:

@@ -13,7 +13,8 @@ from gpubp.errors import SettingsError, quoted
 from gpubp.kernels.architecture import Architecture
 from gpubp.kernels.reference.losses import LOSSES
 from gpubp.population import check_seed
-from gpubp.suggestions import choose
+from gpubp.preprocessing.target import TARGET_SCALES
+from gpubp.suggestions import check_choice, choose
 from gpubp.training import EarlyStopping, PerNetwork, Settings
 
 
@@ -29,8 +30,11 @@ class Recipe:
     """Network, training and preprocessing, with defaults that suit a middling table.
 
     loss None: cross_entropy for classification, squared_error for regression. scale: how numeric columns are scaled
-    ("standard", "minmax", "none"). early_stopping: stop on the validation loss after `patience` epochs without
-    improvement, and keep the best weights. The other names are those of `Settings`.
+    ("robust", "standard", "minmax", "none"). target_scale: how numbers to be predicted are scaled ("standard"; "log",
+    for values above 0, of which the logarithms are standardised). clip_predictions: such predictions stay within the
+    range of the training rows' values, widened by a tenth of it on each side. early_stopping: stop on the validation
+    loss after `patience` epochs without improvement, and keep the best weights. The other names are those of
+    `Settings`.
     """
 
     hidden: tuple[int, ...] = (64,)
@@ -52,7 +56,9 @@ class Recipe:
     early_stopping: bool = False
     patience: int = 10
     validation: float | None = None
-    scale: str = "standard"
+    scale: str = "robust"
+    target_scale: str = "standard"
+    clip_predictions: bool = True
     seed: int = 0
     dtype: str = "float32"
 
@@ -62,7 +68,16 @@ class Recipe:
         check_seed(self.seed)
         if self.loss is not None:
             choose("loss", self.loss, LOSSES)
-        task = "regression" if self.loss in ("squared_error", "poisson") else "classification"
+        check_choice("target scale", self.target_scale, TARGET_SCALES)
+        if not isinstance(self.clip_predictions, bool):
+            raise SettingsError(f"clip_predictions {quoted(self.clip_predictions)}: give True or False.")
+        if self.target_scale == "log" and self.loss not in (None, "squared_error"):
+            raise SettingsError(
+                f"The target scale log goes with the loss squared_error, not with {self.loss}: choose that loss, or "
+                "the target scale standard."
+            )
+        numeric = self.loss in ("squared_error", "poisson") or self.target_scale == "log"
+        task = "regression" if numeric else "classification"
         Architecture(1, self.hidden, 1, self.activation)
         if not hasattr(self.hidden, "__len__"):  # the neurons of one hidden layer
             object.__setattr__(self, "hidden", (self.hidden,))
@@ -85,6 +100,8 @@ class Recipe:
             raise SettingsError("The loss poisson is for regression on counts: choose another, or --task regression.")
         if task == "regression" and name in ("cross_entropy", "binary_cross_entropy"):
             raise SettingsError(f"The loss {name} is for classification: choose another, or --task classification.")
+        if task == "classification" and self.target_scale == "log":
+            raise SettingsError("The target scale log is for numbers to be predicted, and this is classification.")
         return name
 
     def architecture(self, n_inputs: int, n_outputs: int, task: str) -> Architecture:

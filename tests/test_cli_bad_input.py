@@ -198,6 +198,7 @@ def test_divergence_writes_no_model_and_keeps_the_old_one(options: tuple[object,
 def test_divergence_after_a_good_epoch_keeps_the_best_weights_and_says_so(tmp_path: Path) -> None:
     table = write(tmp_path / "values.csv", "x,y\n" + "".join(f"{i},{i * i}\n" for i in range(40)))
     options = "--optimizer sgd --hidden none --batch-size all --epochs 400 --early-stopping --patience 1000 "
+    options += "--scale standard "
     options += "--learning-rate 30 --schedule one_cycle --schedule-option warmup=0.9"  # too much from some epoch on
     common = options.split()
     outcome = succeeds("train", table, *common, "-o", tmp_path / "m")
@@ -284,7 +285,7 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], tuple[str, ...]]] = {
     "empty": (lambda content: b"", ("not a model file",)),
     "cut short": (lambda content: content[:-10], ("cut short",)),
     "cut in its description": (lambda content: content[:50], ("cut short",)),
-    "another version": (another_version, ("version 9", "reads version 1")),
+    "another version": (another_version, ("version 9", "reads versions 1 and 2")),
     "a table": (lambda content: SEEDS.read_bytes(), ("not a model file of gpubp",)),
     "another program's": (foreign, ("not a model of gpubp",)),
     "not finite": (poisoned, ("layers.0.weights", "finite numbers only")),

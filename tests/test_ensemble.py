@@ -180,7 +180,7 @@ def test_a_damaged_file_is_an_error_in_words(labelled: SweepResult, tmp_path: Pa
         described,
         "counts' should hold numbers from 1",
     )
-    refused(tensors, described | {"version": 99}, "format version 99; this gpubp reads version 1")
+    refused(tensors, described | {"version": 99}, "format version 99; this gpubp reads versions 1 and 2")
     for cut in (0, 7, 100, len(content) - 1):
         path.write_bytes(content[:cut])
         with pytest.raises(ModelFileError, match="not an ensemble file of gpubp"):

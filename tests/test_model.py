@@ -232,7 +232,7 @@ def test_model_files_that_are_none(tmp_path: Path) -> None:
             Model.load(path)
         assert path.exists(), name
     save_file(tensors, path, {"gpubp": json.dumps(metadata | {"version": 99})})
-    with pytest.raises(ModelFileError, match="version 99; this gpubp reads version 1"):
+    with pytest.raises(ModelFileError, match="version 99; this gpubp reads versions 1 and 2"):
         Model.load(path)
     with pytest.raises(ModelFileError, match="no model file"):
         Model.load(tmp_path / "none.safetensors")

@@ -25,7 +25,7 @@ LABELS = np.where(YES, "yes", "no")
 VALUES = X @ [1.0, 2.0, 3.0]
 NAMES = ["a", "b", "c"]
 ONE: dict[str, Any] = {"n_trials": 1, "cv": 2, "engine": "array"}
-SPACE = {"hidden": [(3,)], "epochs": 5}
+SPACE = {"hidden": [(3,)], "epochs": 5, "scale": "standard"}  # the default for arrays, and not for frames
 
 
 class ByDlpackAlone:

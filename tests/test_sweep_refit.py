@@ -21,6 +21,7 @@ from gpubp.estimators.swept import SweptClassifier, SweptRegressor
 from gpubp.initializers import INITIALIZERS
 from gpubp.kernels.reference.optimizers import OPTIMIZERS
 from gpubp.kernels.reference.schedules import SCHEDULES
+from gpubp.sweeping.data import ArrayData
 from gpubp.sweeping.parameters import NAMES, OPTIMIZER_OPTIONS, SCHEDULE_OPTIONS
 from gpubp.sweeping.translation import TRANSLATIONS, parameters_of, recipe_of_parameters
 from gpubp.tables import Table
@@ -32,6 +33,7 @@ X = rng.normal(size=(60, 3)) * [1.0, 20.0, 0.1] + [0.0, 300.0, 5.0]
 THREE = np.array(["a", "b", "c"])[np.digitize(X[:, 0], [-0.4, 0.4])]
 TWO = X[:, 0] > 0
 VALUES = X[:, 0] * 1000 + X[:, 1]
+DEFAULTS = ArrayData.of(np.zeros((2, 1)), [0.5, 1.5], None).defaults
 BASE = {"hidden": (4,), "epochs": 4, "learning_rate": 0.02}
 
 VARIED: dict[str, list[Any]] = {
@@ -53,6 +55,8 @@ VARIED: dict[str, list[Any]] = {
     "patience": [1],
     "validation": [0.4],
     "scale": ["minmax", "none"],
+    "target_scale": ["standard"],  # these two are for tables
+    "clip_predictions": [False],
     "dtype": ["float64"],
     "momentum": [0.5],
     "beta1": [0.5],
@@ -68,7 +72,7 @@ VARIED: dict[str, list[Any]] = {
     "start": [0.5],
     "least": [0.01],
 }
-"""For each option that a space may name, values other than its default."""
+"""For each option that a space may name, values other than its default, as far as arrays take them."""
 
 
 def configuration(name: str, value: Any) -> dict[str, Any]:
@@ -113,7 +117,7 @@ def test_no_option_is_lost_on_the_way_to_parameters_and_back(name: str, task: st
     for value in VARIED[name]:
         if task == "regression" and name in ("label_smoothing", "loss"):
             continue
-        recipe = recipe_of(configuration(name, value), seed=2**60 + 3)
+        recipe = recipe_of(configuration(name, value), seed=2**60 + 3, **DEFAULTS)
         estimator = clone(kind(**parameters_of(recipe, task)))
         estimator._validate_params()
         again = recipe_of_parameters(estimator.get_params(), task)
@@ -123,7 +127,8 @@ def test_no_option_is_lost_on_the_way_to_parameters_and_back(name: str, task: st
             schedule_options=recipe.settings(task).all_schedule_options(),
         )
         assert again.architecture(3, 2, task) == recipe.architecture(3, 2, task)
-        for field in ("initializer", "scale", "seed", "dtype", "early_stopping", "validation_share"):
+        same_fields = ("initializer", "scale", "target_scale", "clip_predictions", "seed", "dtype", "early_stopping")
+        for field in (*same_fields, "validation_share"):
             assert getattr(again, field) == getattr(recipe, field)
 
 

@@ -89,18 +89,19 @@ def rows_of(result: SweepResult) -> list[Any]:
 
 
 def test_all_forms_of_a_table_give_the_same() -> None:
+    space = SPACE | {"scale": "standard"}  # the default for arrays, and not for frames
     labels = np.array(["no", "yes"])[TWO]
     names = ["a", "b", "c"]
-    arrays = sweep(X, labels, SPACE, n_trials=3, engine="array")
+    arrays = sweep(X, labels, space, n_trials=3, engine="array")
     frame = pd.DataFrame(X, columns=names)
-    assert rows_of(sweep(frame, pd.Series(labels, name="y"), SPACE, n_trials=3, engine="array")) == rows_of(arrays)
+    assert rows_of(sweep(frame, pd.Series(labels, name="y"), space, n_trials=3, engine="array")) == rows_of(arrays)
     frame["target"] = labels
-    assert rows_of(sweep(frame, "target", SPACE, n_trials=3, engine="array")) == rows_of(arrays)
+    assert rows_of(sweep(frame, "target", space, n_trials=3, engine="array")) == rows_of(arrays)
     polars = pl.DataFrame(X, schema=names).with_columns(pl.Series("answer", labels))
-    assert rows_of(sweep(polars, None, SPACE, n_trials=3, engine="array")) == rows_of(arrays)
+    assert rows_of(sweep(polars, None, space, n_trials=3, engine="array")) == rows_of(arrays)
     table = Table.from_arrays(X, labels, names=[*names, "answer"])
-    assert rows_of(sweep(table, -1, SPACE, n_trials=3, engine="array")) == rows_of(arrays)
-    assert rows_of(sweep(X.tolist(), labels.tolist(), SPACE, n_trials=3, engine="array")) == rows_of(arrays)
+    assert rows_of(sweep(table, -1, space, n_trials=3, engine="array")) == rows_of(arrays)
+    assert rows_of(sweep(X.tolist(), labels.tolist(), space, n_trials=3, engine="array")) == rows_of(arrays)
 
 
 def test_text_and_missing_values_in_a_table() -> None:

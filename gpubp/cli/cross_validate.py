@@ -69,13 +69,13 @@ def cross_validate(
         backend=chosen,
         engine=engine.engine,
         progress=report.progress,
+        note=report.note,
     )
     if scores.history.interrupted:
         raise Interrupted("Interrupted before the end of the training: there are no results.")
-    report.note(*scores.notes)
     if lost := int(scores.history.diverged.sum()):
         say(f"Training diverged in {lost} of {folds * repeats} folds; their best weights before it were used.")
-    outcome = result(scores)
+    outcome = result(scores) | {"target_scale_offer": scores.offer}
     report.give(outcome, lambda: parts(scores, outcome))
 
 
@@ -127,6 +127,7 @@ def parts(scores: CrossValidation, outcome: dict[str, Any]) -> Iterable[Any]:
                 f"(mean and sample standard deviation of {len(rows)} folds)",
             ),
             ("baseline", f"{shown(outcome['baseline_mean'])} ({baseline})"),
+            ("target scale", None if scores.offer is None else "--target-scale log may do better"),
             ("verdict", f"the network {'beats' if outcome['beats_baseline'] else 'does not beat'} the baseline"),
             (
                 "time",

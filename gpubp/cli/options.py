@@ -260,10 +260,26 @@ class RecipeOptions:
         typer.Option(
             metavar="NAME",
             rich_help_panel=DATA,
-            help="Of numeric columns: standard (mean 0, standard deviation 1), minmax (0 to 1), none. "
-            "Fitted on the training rows alone.",
+            help="Of numeric columns: robust (median 0, interquartile range 1, smoothly clipped at ±3), standard (mean "
+            "0, standard deviation 1), minmax (0 to 1), none. Fitted on the training rows alone.",
+        ),
+    ] = "robust"
+    target_scale: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=DATA,
+            help="Of numbers to be predicted: standard, or log, for a long tail of values above 0.",
         ),
     ] = "standard"
+    no_clip: Annotated[
+        bool,
+        typer.Option(
+            "--no-clip",
+            rich_help_panel=DATA,
+            help="Let predicted numbers leave the training target's range, widened by a tenth of it on each side.",
+        ),
+    ] = False
     validation: Annotated[
         float | None,
         typer.Option(
@@ -419,6 +435,8 @@ class RecipeOptions:
             patience=patience,
             validation=self.validation,
             scale=self.scale,
+            target_scale=self.target_scale,
+            clip_predictions=not self.no_clip,
             seed=self.seed,
             dtype=self.dtype,
         )

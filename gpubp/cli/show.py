@@ -18,8 +18,10 @@ from gpubp.cli.predict import MODEL_HELP, load
 if TYPE_CHECKING:
     from gpubp.ensemble import Ensemble
     from gpubp.model import Model
+    from gpubp.preprocessing import Target
 
 SHOWN_CATEGORIES = 8
+SCALING = {"robust": ": (x − median) / spread, then smoothly clipped at ±3"}
 
 
 def show(
@@ -81,6 +83,7 @@ def member_parts(ensemble: Ensemble) -> Iterable[Any]:
         [
             ("ensemble", shapes.counted(ensemble.n_members, "member")),
             ("task", f"{ensemble.task}{of}"),
+            ("predictions", extent(ensemble)),
             ("classes", labels),
         ]
     )
@@ -97,11 +100,20 @@ def member_parts(ensemble: Ensemble) -> Iterable[Any]:
         yield shapes.facts(facts)
 
 
+def extent(ensemble: Ensemble) -> str | None:
+    """Where predictions end, and how many members learned logarithms; None where there is neither."""
+    limits = None if ensemble.target is None else ensemble.target.limits
+    found = [] if limits is None else [f"stay within {limits[0]:.6g} to {limits[1]:.6g}"]
+    if logs := sum(len(group.params) for group in ensemble.members if group.log):
+        found.append(f"{logs} of {shapes.counted(ensemble.n_members, 'member')} learned the target's logarithm")
+    return "; ".join(found) or None
+
+
 def parts(model: Model) -> Iterable[Any]:
     architecture, target = model.architecture, model.target
     kind = f"{target.task} of {target.name!r}"
     labels = ", ".join(map(shapes.short, target.labels))
-    labels = labels or f"in units of {target.scale:.4g} around {target.mean:.4g}"
+    labels = labels or units(target)
     yield shapes.facts(
         [
             ("network", f"{architecture}, {architecture.n_parameters:,} parameters, {model.params.dtype.name}"),
@@ -118,7 +130,7 @@ def parts(model: Model) -> Iterable[Any]:
         ],
         total=("all", "", "", f"{architecture.n_parameters:,}"),
     )
-    yield shapes.line(f"Inputs (scaling: {model.preprocessing.scaling})")
+    yield shapes.line(f"Inputs (scaling: {model.preprocessing.scaling}{SCALING.get(model.preprocessing.scaling, '')})")
     yield shapes.table(["column", "kind", "inputs>", "if missing", "encoding"], columns(model))
     if model.preprocessing.left_out:
         yield shapes.line("Columns that are no inputs")
@@ -128,6 +140,15 @@ def parts(model: Model) -> Iterable[Any]:
         yield shapes.facts(facts)
 
 
+def units(target: Target) -> str:
+    """How numbers to be predicted are scaled, and where predictions end."""
+    what = "its logarithm " if target.log else ""
+    found = f"{what}in units of {target.scale:.4g} around {target.mean:.4g}"
+    if target.limits is None:
+        return found
+    return f"{found}; predictions stay within {target.limits[0]:.6g} to {target.limits[1]:.6g}"
+
+
 def columns(model: Model) -> Iterable[tuple[Any, ...]]:
     preprocessing, d = model.preprocessing, 0
     for column in preprocessing.columns:
@@ -135,6 +156,8 @@ def columns(model: Model) -> Iterable[tuple[Any, ...]]:
         if column.kind == "numeric":
             offset, scale = preprocessing.offset[d], preprocessing.scale[d]
             encoding = "as it is" if (offset, scale) == (0.0, 1.0) else f"(x − {offset:.6g}) / {scale:.6g}"
+            if preprocessing.scaling == "robust":
+                encoding = f"median {offset:.6g}, spread {scale:.6g}"
             if column.name in preprocessing.constant:
                 encoding += ", constant in training"
             yield column.name, column.kind, inputs, f"{preprocessing.fill[d]:.6g}", encoding

@@ -75,6 +75,14 @@ def sweep(
             help="The same for every trial, as epochs=50. May be repeated.",
         ),
     ] = None,
+    no_clip: Annotated[
+        bool,
+        typer.Option(
+            "--no-clip",
+            rich_help_panel=SEARCH,
+            help="Let predicted numbers leave the training target's range: short for --set clip-predictions=false.",
+        ),
+    ] = False,
     trials: Annotated[
         int | None,
         typer.Option(
@@ -193,7 +201,9 @@ def sweep(
     import gpubp
     from gpubp.sweeping.run_folder import Finished, for_itself
 
-    searched = space_of(space, grid or (), range_ or (), fixed or ())
+    searched = space_of(
+        space, grid or (), range_ or (), [*(fixed or ()), *(["clip-predictions=false"] if no_clip else ())]
+    )
     seconds = None if budget is None else seconds_of("--budget", budget)
     if output is not None:
         _check_folder(output)
@@ -224,6 +234,7 @@ def sweep(
                 resume=checkpoints.resume,
                 checkpoint=between or 0.0,
                 tell=say,
+                note=report.note,
             )
         except Finished as finished:
             assert output is not None
@@ -252,7 +263,6 @@ def _results(
             raise Interrupted(f"Interrupted before the first trial was done: there are no results.{goes_on}")
         remedy = goes_on or " Give it more time."
         raise SettingsError(f"The time was over before the first trial was done: there are no results.{remedy}")
-    report.note(*found.notes)
     if found.ended_early:
         report.note(f"The sweep ended early: what follows is of the trials that were done.{goes_on}")
     team = found.ensemble(ensemble) if ensemble and _done(found) > 1 and found.keeps_predictions else None

@@ -38,6 +38,7 @@ def result(found: SweepResult, team: Ensemble | None, source: TableOptions, targ
         "backend": found.backend,
         "ended_early": found.ended_early,
         "notes": list(found.notes),
+        "target_scale_offer": found.offer,
     }
     if team is not None:
         result["ensemble"] = {
@@ -85,6 +86,8 @@ def _option(name: str, value: Any) -> list[str]:
         return [f"--{kind}-option", f"{name}={value}"]
     if name == "shuffle":
         return ["--shuffle" if value else "--no-shuffle"]
+    if name == "clip_predictions":
+        return [] if value else ["--no-clip"]
     if name == "early_stopping":
         return ["--early-stopping"] if value else []
     if isinstance(value, tuple):
@@ -119,6 +122,10 @@ def parts(outcome: dict[str, Any]) -> Iterable[Any]:
         [
             ("best", f"{_score(outcome['best']['score'])}, trial {outcome['best']['trial']} of {outcome['trials']}"),
             ("baseline", f"{_score(outcome['baseline'])}, without looking at the inputs"),
+            (
+                "target scale",
+                "log may do better: --set target-scale=log" if outcome.get("target_scale_offer") else None,
+            ),
             ("ensemble", None if team is None else _together(team)),
             ("diverged", shapes.counted(outcome["diverged"], "trial") if outcome["diverged"] else None),
             ("time", f"{shapes.seconds(outcome['seconds'])} for {networks}, backend {outcome['backend']}"),

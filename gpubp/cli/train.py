@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gpubp.ensemble import Ensemble
     from gpubp.fitting import Fit
     from gpubp.model import Model
+    from gpubp.preprocessing import Target
     from gpubp.recipe import Recipe
     from gpubp.training import Checkpoint, History
 
@@ -135,8 +136,8 @@ def train_one(
         engine=engine.engine,
         progress=report.progress,
         checkpoint=checkpoint,
+        note=report.note,
     )
-    report.note(*fit.notes)
     history = fit.history
     if history.interrupted and history.epochs[0] == 0:
         raise Interrupted("Interrupted before the end of the first epoch: no model was written.")
@@ -210,6 +211,9 @@ def result(fit: Fit, output: Path, most_epochs: int) -> dict[str, Any]:
         "target": model.target.name,
         "columns_left_out": model.preprocessing.to_metadata()["left_out"],
         "labels": list(model.target.labels),
+        "target_scale": target_scale(model.target, model.training["recipe"]),
+        "target_limits": model.target.limits,
+        "target_scale_offer": fit.offer,
         "architecture": model.architecture.to_dict(),
         "parameters": model.architecture.n_parameters,
         "training_rows": fit.n_training,
@@ -245,6 +249,7 @@ def parts(fit: Fit, outcome: dict[str, Any]) -> Iterable[Any]:
             ("parameters", f"{model.architecture.n_parameters:,}"),
             ("task", f"{model.task} of {model.target.name!r}"),
             ("classes", classes(model.target.labels)),
+            ("target scale", scaling(outcome)),
             ("rows", f"{fit.n_training:,} for training, {fit.n_validation or 'none'} for validation"),
             ("epochs", f"{outcome['epochs']} of {outcome['recipe']['epochs']} ({ending})"),
             ("weights kept", f"those after epoch {outcome['kept_epoch']}"),
@@ -264,6 +269,23 @@ def unproven(validation: Any, source: TableOptions, target: TargetOptions) -> It
             "How good it is on rows that it has not seen is not known yet: the training loss does not tell. To find "
             f"out,\ntrain with --validation 0.2, or: {shlex.join(words)}"
         )
+
+
+def target_scale(target: Target, recipe: Mapping[str, Any]) -> str | None:
+    """What was done to numbers before a network learned them; None for classes."""
+    if target.task == "classification":
+        return None
+    return "none" if recipe["loss"] == "poisson" else str(recipe["target_scale"])
+
+
+def scaling(outcome: Mapping[str, Any]) -> str | None:
+    """The target's scale, what is offered instead, and where predictions end."""
+    if outcome["target_scale"] is None:
+        return None
+    offered = "" if outcome["target_scale_offer"] is None else "; --target-scale log may do better"
+    limits = outcome["target_limits"]
+    kept = "" if limits is None else f", predictions stay within {limits[0]:g} to {limits[1]:g}"
+    return f"{outcome['target_scale']}{kept}{offered}"
 
 
 def courses(history: History) -> Iterable[tuple[Any, ...]]:

@@ -45,8 +45,8 @@ def train_members(
         engine=engine.engine,
         progress=report.progress,
         checkpoint=checkpoint,
+        note=report.note,
     )
-    report.note(*fit.notes)
     epochs = int(fit.history.epochs.max())
     if fit.history.interrupted and epochs == 0:
         raise Interrupted("Interrupted before the end of the first epoch: no ensemble was written.")
@@ -64,6 +64,8 @@ def train_members(
 
 
 def result(fit: EnsembleFit, output: Path) -> dict[str, Any]:
+    from gpubp.cli.train import target_scale
+
     ensemble, history = fit.ensemble, fit.history
     (group,) = ensemble.members
     assert ensemble.preprocessing is not None
@@ -73,6 +75,9 @@ def result(fit: EnsembleFit, output: Path) -> dict[str, Any]:
         "target": ensemble.target.name if ensemble.target else None,
         "columns_left_out": ensemble.preprocessing.to_metadata()["left_out"],
         "labels": [] if ensemble.classes is None else ensemble.classes.tolist(),
+        "target_scale": target_scale(ensemble.target, ensemble.description["recipe"]) if ensemble.target else None,
+        "target_limits": ensemble.target.limits if ensemble.target else None,
+        "target_scale_offer": fit.offer,
         "architecture": group.architecture.to_dict(),
         "members": ensemble.n_members,
         "bootstrap": ensemble.description["bootstrap"],
@@ -91,6 +96,8 @@ def result(fit: EnsembleFit, output: Path) -> dict[str, Any]:
 
 
 def parts(fit: EnsembleFit, outcome: dict[str, Any]) -> Iterable[Any]:
+    from gpubp.cli.train import scaling
+
     history, (group,) = fit.history, fit.ensemble.members
     least, most = int(history.epochs.min()), int(history.epochs.max())
     bagged = " on rows drawn with replacement" if outcome["bootstrap"] else ""
@@ -99,6 +106,7 @@ def parts(fit: EnsembleFit, outcome: dict[str, Any]) -> Iterable[Any]:
             ("members", f"{outcome['members']}{bagged}"),
             ("network", f"{group.architecture}, {', '.join(group.architecture.activations)}"),
             ("task", f"{outcome['task']} of {outcome['target']!r}"),
+            ("target scale", scaling(outcome)),
             ("rows", f"{fit.n_training:,} for training, {fit.n_validation or 'none'} for validation"),
             ("epochs", f"{most if least == most else f'{least} to {most}'} of {outcome['recipe']['epochs']}"),
             ("validation", shapes.metrics(fit.validation) if fit.validation else None),

@@ -18,7 +18,7 @@ from gpubp.kernels.reference.optimizers import OPTIMIZERS
 from gpubp.preprocessing.scaling import SCALES
 
 OWN = {
-    "scale": [StrOptions(set(SCALES))],
+    "scale": [StrOptions(set(SCALES) - {"robust"})],  # whose smooth clip no layer can take over
     "initializer": [StrOptions({"auto", *INITIALIZERS})],
     "schedule_options": [dict, None],
     "decay": [Interval(Real, 0, 1, closed="left")],
@@ -112,7 +112,8 @@ class SweptClassifier(_Swept, MLPClassifier):
     Parameters
     ----------
     scale : {"standard", "minmax", "none"}, default="standard"
-        How the inputs are scaled for the training. The scaling then goes into coefs_[0], which take X as it is.
+        How the inputs are scaled for the training. The scaling then goes into coefs_[0], which take X as it is; the
+        scale "robust" of tables cannot, with its smooth clip.
     initializer : str, default="auto"
         Of the weights, by the names of sweeps.
     solver, learning_rate : str

@@ -12,6 +12,7 @@ from gpubp.onnx_export.graph import ML_DOMAIN, Graph, Tensor
 from gpubp.onnx_export.network import add_network
 from gpubp.preprocessing import Column, Preprocessing, Target
 from gpubp.preprocessing.dates import CYCLES, input_parts
+from gpubp.preprocessing.scaling import CLIP, LARGEST
 
 if TYPE_CHECKING:
     from gpubp.model import Model
@@ -42,9 +43,7 @@ def model_to_onnx(model: Model) -> Any:
     if target.task == "classification":
         _add_classes(graph, outputs, target)
     else:
-        scaled = graph.add("Mul", outputs, graph.constant(target.scale, np.float64))
-        values = graph.add("Add", scaled, graph.constant(target.mean, np.float64))
-        graph.output("value", _squeezed(graph, values), np.float64, None)
+        graph.output("value", _squeezed(graph, _values(graph, outputs, target)), np.float64, None)
     metadata = {
         "columns": [
             {"name": column.name, "kind": column.kind, "categories": list(column.categories)}
@@ -95,12 +94,19 @@ def _add_inputs(graph: Graph, preprocessing: Preprocessing, dtype: Any) -> tuple
 
 
 def _numbers(graph: Graph, given: Tensor, preprocessing: Preprocessing, places: Sequence[int]) -> Tensor:
-    """(value or fill − offset) / scale, in float64."""
+    """(value or fill − offset) / scale, in float64; x / sqrt(1 + (x / 3)²) of that where the scaling is robust."""
     fill, offset, scale = (
         graph.constant(getattr(preprocessing, name)[places], np.float64) for name in ("fill", "offset", "scale")
     )
     filled = graph.add("Where", graph.add("IsNaN", given), fill, given)
-    return graph.add("Div", graph.add("Sub", filled, offset), scale)
+    scaled = graph.add("Div", graph.add("Sub", filled, offset), scale)
+    if preprocessing.scaling != "robust":
+        return scaled
+    least, most = (graph.constant(end, np.float64) for end in (-LARGEST, LARGEST))  # whose squares are numbers
+    scaled = graph.add("Clip", scaled, least, most)
+    third = graph.add("Div", scaled, graph.constant(CLIP, np.float64))
+    squares = graph.add("Add", graph.add("Mul", third, third), graph.constant(1.0, np.float64))
+    return graph.add("Div", scaled, graph.add("Sqrt", squares))
 
 
 def _waves(graph: Graph, given: Tensor, waves: Sequence[tuple[int, str, str]]) -> Tensor:
@@ -146,6 +152,17 @@ def _add_classes(graph: Graph, outputs: Tensor, target: Target) -> None:
     labels = graph.constant(np.array(target.labels, dtype=object))
     graph.output("label", graph.add("Gather", labels, best), str, None)
     graph.output("probabilities", probabilities, np.float64, len(target.labels))
+
+
+def _values(graph: Graph, outputs: Tensor, target: Target) -> Tensor:
+    """In the target's own units, within its limits."""
+    scaled = graph.add("Mul", outputs, graph.constant(target.scale, np.float64))
+    values = graph.add("Add", scaled, graph.constant(target.mean, np.float64))
+    if target.log:
+        values = graph.add("Exp", values)
+    if target.limits is not None:
+        values = graph.add("Clip", values, *(graph.constant(end, np.float64) for end in target.limits))
+    return values
 
 
 def _squeezed(graph: Graph, tensor: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,15 @@ from gpubp.preprocessing.columns import KINDS, Column, are_truths, numeric_value
 from gpubp.preprocessing.dates import PARTS, calendar, time_values
 from gpubp.preprocessing.labels import canonical, places_among, suggest, told
 from gpubp.preprocessing.places import Places
-from gpubp.preprocessing.scaling import LARGEST, SCALES, negligible_span, offset_and_scale, scaled_values, selected
+from gpubp.preprocessing.scaling import (
+    LARGEST,
+    SCALES,
+    negligible_span,
+    offset_and_scale,
+    scaled_values,
+    selected,
+    smoothly_clipped,
+)
 from gpubp.schema import Given
 from gpubp.suggestions import check_choice
 
@@ -34,7 +42,8 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class Preprocessing:
-    """x = (value or fill - offset) / scale per numeric column and number of a date; 0 and 1 per category.
+    """x = (value or fill - offset) / scale per numeric column and number of a date, smoothly clipped at ±3 where
+    `scaling` is "robust"; 0 and 1 per category.
 
     fill, offset, scale: (D,) float64 each; 0, 0 and 1 for categories, sines and cosines. `constant` names the numeric
     columns that had one value while fitting: their scale is 1, so that they become zeros (unless `scaling` is "none").
@@ -63,9 +72,10 @@ class Preprocessing:
     ) -> Preprocessing:
         """Fit on `rows` (indices or mask (N,)) of `table` only; the others do not influence the result.
 
-        Missing numbers become the median of the column; of a date, each number by itself. Then scale "standard": mean
-        0, standard deviation 1 (divisor N); "minmax": [0, 1]; "none": as they are. `target` is only remembered, so that
-        tables with and without it can be predicted on.
+        Missing numbers become the median of the column; of a date, each number by itself. Then scale "robust": median
+        0, interquartile range 1, smoothly clipped at ±3; of the known values alone, so that many missing ones do not
+        narrow the range. "standard": mean 0, standard deviation 1 (divisor N); "minmax": [0, 1]; "none": as they are.
+        `target` is only remembered, so that tables with and without it can be predicted on.
         """
         check_choice("scale", scale, SCALES)
         chosen = selected(rows, table)
@@ -80,7 +90,8 @@ class Preprocessing:
                 known = values[~np.isnan(values)]
                 fill[d] = np.median(known) if len(known) else 0.0
                 filled = np.where(np.isnan(values), fill[d], values)
-                offset[d], divisor[d], is_constant = offset_and_scale(filled, scale)
+                fitted = known if scale == "robust" and len(known) else filled
+                offset[d], divisor[d], is_constant = offset_and_scale(fitted, scale)
                 if absent := len(values) - len(known):
                     how = "the median" if len(known) else "for want of any value"
                     notes.append(f"Column {name!r}: {absent} missing value(s) replaced by {fill[d]:g}, {how}.")
@@ -93,7 +104,8 @@ class Preprocessing:
                     known = values[~np.isnan(values[:, i]), i]
                     fill[d + i] = np.median(known) if len(known) else 0.0
                     filled = np.where(np.isnan(values[:, i]), fill[d + i], values[:, i])
-                    offset[d + i], divisor[d + i], _ = offset_and_scale(filled, scale)
+                    fitted = known if scale == "robust" and len(known) else filled
+                    offset[d + i], divisor[d + i], _ = offset_and_scale(fitted, scale)
                 if absent := int(np.isnan(values).any(axis=1).sum()):
                     notes.append(
                         f"Column {name!r}: {absent} missing date(s): the median of each number, and 0 for each sine "
@@ -151,7 +163,9 @@ class Preprocessing:
             d += len(column.input_names)
         with np.errstate(over="ignore"):
             scaled = (X - self.offset) / self.scale
-        return scaled if (np.abs(scaled) <= LARGEST).all() else None  # which a missing value is not
+        if not (np.abs(scaled) <= LARGEST).all():  # which a missing value is not
+            return None
+        return smoothly_clipped(scaled) if self.scaling == "robust" else scaled
 
     def _numbers(self, column: str, d: int, table: Table, name: str, notes: list[str]) -> np.ndarray:
         if are_truths(table, name):
@@ -170,7 +184,20 @@ class Preprocessing:
                     f"Column {name!r}: {changed.sum()} value(s) differ from {self.fill[d]:g}, the only one "
                     "in training; what a network makes of them is arbitrary."
                 )
-        return scaled_values(values, self.offset[d], self.scale[d], table, name)
+        scaled = scaled_values(values, self.offset[d], self.scale[d], table, name)
+        return smoothly_clipped(scaled) if self.scaling == "robust" else scaled
+
+    def unscaled(self) -> Preprocessing:
+        """The same without its scaling: numbers as they are, missing ones filled in."""
+        return replace(self, scaling="none", offset=np.zeros_like(self.offset), scale=np.ones_like(self.scale))
+
+    def scaled(self, X: np.ndarray) -> np.ndarray:
+        """X (N, D) as `unscaled` gives it, scaled."""
+        found = (X - self.offset) / self.scale
+        if self.scaling != "robust":
+            return found
+        numbers = [each for column in self.columns for each in column.is_scaled]
+        return np.where(numbers, smoothly_clipped(found), found)
 
     def _dates(self, column: Column, d: int, table: Table, name: str, notes: list[str]) -> np.ndarray:
         """(N, inputs of the column)"""
@@ -180,7 +207,8 @@ class Preprocessing:
             notes.append(f"Column {name!r}: {missing.any(axis=1).sum()} missing date(s) replaced by medians and zeros.")
             values = np.where(missing, self.fill[d : d + values.shape[1]], values)
         for i in np.flatnonzero(column.is_scaled):
-            values[:, i] = scaled_values(values[:, i], self.offset[d + i], self.scale[d + i], table, name)
+            scaled = scaled_values(values[:, i], self.offset[d + i], self.scale[d + i], table, name)
+            values[:, i] = smoothly_clipped(scaled) if self.scaling == "robust" else scaled
         return values
 
     def to_metadata(self) -> dict[str, Any]:

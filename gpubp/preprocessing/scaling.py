@@ -11,8 +11,10 @@ from gpubp.errors import DataError
 if TYPE_CHECKING:
     from gpubp.tables import Table
 
-SCALES = ("standard", "minmax", "none")
+SCALES = ("robust", "standard", "minmax", "none")
 LARGEST = 1e30
+CLIP = 3.0
+"""Where the scale "robust" bends numbers to: see `smoothly_clipped`."""
 SMALLEST_SPAN = 1e-30
 """Columns that vary by less count as constant: dividing by so little would leave the float32 range."""
 
@@ -20,8 +22,9 @@ SMALLEST_SPAN = 1e-30
 def offset_and_scale(values: np.ndarray, scale: str) -> tuple[float, float, bool]:
     """(offset, scale, is constant) of finite values (N,) for x = (value - offset) / scale.
 
-    "standard": mean and standard deviation (divisor N, as in scikit-learn). "minmax": minimum and range. A
-    column that varies by no more than rounding is constant: offset its value, scale 1.
+    "robust": median and interquartile range; half of the whole range where the quartiles are equal (Holzmüller et al.
+    2024, arXiv 2407.04491). "standard": mean and standard deviation (divisor N, as in scikit-learn). "minmax": minimum
+    and range. A column that varies by no more than rounding is constant: offset its value, scale 1.
     """
     low, high = float(values.min()), float(values.max())
     span = high - low
@@ -31,12 +34,21 @@ def offset_and_scale(values: np.ndarray, scale: str) -> tuple[float, float, bool
         return 0.0, 1.0, False
     if scale == "minmax":
         return low, span, False
+    if scale == "robust":
+        first, median, third = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
+        spread = third - first
+        return median, 0.5 * span if spread <= negligible_span(max(abs(first), abs(third))) else spread, False
     return float(values.mean()), float(values.std()), False
 
 
 def negligible_span(size: float) -> float:
     """How far apart two values near ±`size` may be and still count as one: 4 units in the last place."""
     return max(SMALLEST_SPAN, 4 * float(np.spacing(abs(size))))
+
+
+def smoothly_clipped(scaled: np.ndarray) -> np.ndarray:
+    """x / sqrt(1 + (x / 3)²): within ±3, nearly x near 0, and in the same order as x."""
+    return scaled / np.hypot(1.0, scaled / CLIP)
 
 
 def scaled_values(values: np.ndarray, offset: float, scale: float, table: Table, name: str) -> np.ndarray:

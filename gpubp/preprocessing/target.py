@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,18 @@ if TYPE_CHECKING:
     from gpubp.tables import Table
 
 TASKS = ("classification", "regression")
+TARGET_SCALES = ("standard", "log")
+WIDENED = 0.1
+"""By this share of the training values' range, on each side, predictions may leave it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Classification: C `labels`, mean 0, scale 1. Regression: no labels; y = (value - mean) / scale."""
+    """Classification: C `labels`, mean 0, scale 1. Regression: no labels; y = (value - mean) / scale, or, with `log`,
+    y = (log(value) - mean) / scale.
+
+    limits: the lowest and the highest value that a prediction may have; None where it may have any.
+    """
 
     name: str
     places: Places
@@ -33,6 +41,8 @@ class Target:
     labels: tuple[str, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
+    log: bool = False
+    limits: tuple[float, float] | None = None
 
     @classmethod
     def fit(
@@ -43,14 +53,21 @@ class Target:
         rows: np.ndarray | None = None,
         *,
         standardise: bool = True,
+        log: bool = False,
+        clip: bool = False,
     ) -> Target:
-        """Fit the target `column`. Labels come from the whole table; mean and scale from `rows` only.
+        """Fit the target `column`. Labels come from the whole table; mean, scale and limits from `rows` only.
 
         Without a `task`: text and booleans are classification; so are whole numbers with at most 20 distinct
         values that are fewer than half as many as the rows; everything else is regression. Labels are in
         numeric order if all are numbers (shown as 1, not 1.0), in alphabetical order if not.
 
-        DataError: missing values, one class only, text for regression, a stray text among numbers, dates.
+        For regression: standardise False is for counts, which are left as they are. log: logarithms are standardised
+        instead of the values. clip: predictions stay within the values' range, widened by a tenth of it on each side;
+        those of counts not below 0.
+
+        DataError: missing values, one class only, text for regression, a stray text among numbers, dates, with `log` a
+        value that is not above 0, in any row.
         """
         if task is not None:
             check_choice("task", task, TASKS)
@@ -60,9 +77,15 @@ class Target:
             refuse_stray_text(table, column)
         places = Places.of(table, [column], None)
         if (task or _task_of(table, column)) == "regression":
-            values = numeric_values(table, column)[selected(rows, table)]
-            mean, scale, _ = offset_and_scale(values, "standard") if standardise else (0.0, 1.0, False)
-            return cls(column, places, "regression", (), mean, scale)
+            values = numeric_values(table, column)
+            if log:
+                _refuse_logarithms(values, table, column)
+            values = values[selected(rows, table)]
+            limits = _widened(values, 0.0 if not standardise else -math.inf) if clip else None
+            mean, scale = 0.0, 1.0
+            if standardise:
+                mean, scale, _ = offset_and_scale(np.log(values) if log else values, "standard")
+            return cls(column, places, "regression", (), mean, scale, log, limits)
         labels = sorted_labels(canonical(table.frame[column]))
         refuse_identifiers(table, column, len(labels))
         if len(labels) < 2:
@@ -81,6 +104,9 @@ class Target:
         """Classification: one-hot (N, C); regression: standardised (N, 1). float64."""
         if self.task == "regression":
             values = self.values(table)
+            if self.log:
+                _refuse_logarithms(values, table, self._column_in(table))
+                values = np.log(values)
             return scaled_values(values, self.mean, self.scale, table, self._column_in(table))[:, None]
         index = self.class_index(table)
         one_hot = np.zeros((len(index), len(self.labels)))
@@ -107,12 +133,19 @@ class Target:
         return numeric_values(table, self._column_in(table))
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
-        """Outputs (..., N, C) to labels (..., N), the first of equals; (..., N, 1) to values (..., N)."""
+        """Outputs (..., N, C) to labels (..., N), the first of equals; (..., N, 1) to values (..., N), within `limits`
+        where there are some.
+        """
+        return self.decoded(outputs)[0]
+
+    def decoded(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `decode`, and which of the values (..., N) lay beyond `limits`; None where there are no limits."""
         if outputs.shape[-1:] != (self.outputs,):
             raise DataError(f"Found outputs of shape {outputs.shape}; expected (rows, {self.outputs}).")
         if self.task == "regression":
-            return outputs[..., 0].astype(np.float64) * self.scale + self.mean
-        return as_labels(self.labels)[outputs.argmax(axis=-1)]
+            values = outputs[..., 0].astype(np.float64) * self.scale + self.mean
+            return within(exponentials(values) if self.log else values, self.limits)
+        return as_labels(self.labels)[outputs.argmax(axis=-1)], None
 
     def column_in(self, table: Table) -> str:
         """The target's name in this table; DataError where there is none."""
@@ -138,6 +171,8 @@ class Target:
             "places": self.places.to_metadata(),
             "task": self.task,
             "labels": list(self.labels),
+            "log": self.log,
+            "limits": None if self.limits is None else list(self.limits),
         }
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -152,7 +187,62 @@ class Target:
             raise given["labels"].wrong("two or more labels for classification, none for regression")
         mean = array(arrays, "target.mean", (1,), np.float64)
         scale = array(arrays, "target.scale", (1,), np.float64, above=0.0)
-        return cls(name, Places.from_metadata(given["places"], [name]), task, labels, float(mean[0]), float(scale[0]))
+        log, limits = given["log"].flag(), given["limits"].maybe(_limits)
+        if task == "classification" and (log or limits is not None):
+            raise given.wrong("without log and limits, for classification")
+        places = Places.from_metadata(given["places"], [name])
+        return cls(name, places, task, labels, float(mean[0]), float(scale[0]), log, limits)
+
+
+def exponentials(logarithms: np.ndarray) -> np.ndarray:
+    """Infinity where they are too large for float64."""
+    with np.errstate(over="ignore"):
+        found: np.ndarray = np.exp(logarithms)
+    return found
+
+
+def within(values: np.ndarray, limits: tuple[float, float] | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """The values, those beyond the limits set to the nearer one, and which they are; None where there are no limits."""
+    if limits is None:
+        return values, None
+    return np.clip(values, *limits), (values < limits[0]) | (values > limits[1])
+
+
+def held_note(held: np.ndarray | None, limits: tuple[float, float] | None, members: bool = False) -> tuple[str, ...]:
+    """What to say of predictions (N,) that lay beyond the limits, of one network or of some member of an ensemble."""
+    if held is None or limits is None or not held.any():
+        return ()
+    counted, (low, high) = f"{int(held.sum()):,} of {len(held):,}", limits
+    which = f"For {counted} rows a member's prediction" if members else f"{counted} predictions"
+    were = "was" if members else "were"
+    return (
+        f"{which} lay outside the training target's range, widened by a tenth ({low:g} to {high:g}), and {were} set to "
+        "its edge; train with --no-clip to let them out.",
+    )
+
+
+def _limits(given: Given) -> tuple[float, float]:
+    ends = given.each(Given.number)
+    if len(ends) != 2 or ends[0] > ends[1]:
+        raise given.wrong("two numbers, the lower one first")
+    return ends[0], ends[1]
+
+
+def _widened(values: np.ndarray, least: float) -> tuple[float, float]:
+    """The range of values (N,), widened; its lower end not below `least`."""
+    low, high = float(values.min()), float(values.max())
+    more, most = WIDENED * high - WIDENED * low, float(np.finfo(np.float64).max)
+    return max(low - more, least, -most), min(high + more, most)
+
+
+def _refuse_logarithms(values: np.ndarray, table: Table, column: str) -> None:
+    bad = values <= 0
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"{table.at(row, column)}: found {values[row]:g}, and a target scaled by its logarithm has to be above 0 "
+            f"({int(bad.sum())} such row(s)). Use --target-scale standard."
+        )
 
 
 def _task_of(table: Table, column: str) -> str:

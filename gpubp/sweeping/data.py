@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -12,14 +12,18 @@ import numpy as np
 
 from gpubp.dataset import Dataset, Names
 from gpubp.errors import DataError, SettingsError, quoted
+from gpubp.fitting import fit_target
 from gpubp.preprocessing import Column, Preprocessing, Target
 from gpubp.preprocessing.columns import CODES
 from gpubp.preprocessing.labels import as_labels
 from gpubp.preprocessing.missing import refuse_missing
 from gpubp.preprocessing.scaling import offset_and_scale
+from gpubp.preprocessing.skew import log_offer
 from gpubp.preprocessing.target import TASKS
+from gpubp.recipe import Recipe
 from gpubp.suggestions import check_choice
 from gpubp.sweeping.job import Sheet
+from gpubp.sweeping.space import Space
 from gpubp.tables import Table, table_of
 from gpubp.tables.frames import is_frame
 from gpubp.tables.table import rows_of, without_column
@@ -59,8 +63,17 @@ class Data(Protocol):
         """(R, I) float64: what a network whose inputs are scaled as `rows` say is given for R rows of features."""
         ...
 
-    def sheet(self, scale: str, standardise: bool, rows: np.ndarray, dtype: np.dtype[Any]) -> Sheet:
-        """All rows, inputs scaled as `rows` say; standardise: numbers to be predicted, too."""
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """What a recipe has where the search space does not say, if that is not what `Recipe` says."""
+        ...
+
+    def check(self, recipe: Recipe) -> None:
+        """SettingsError for what a network on these data cannot have."""
+        ...
+
+    def sheet(self, recipe: Recipe, rows: np.ndarray) -> Sheet:
+        """All rows, inputs and numbers to be predicted scaled by this recipe as `rows` say."""
         ...
 
 
@@ -159,14 +172,35 @@ class ArrayData:
         scaled: np.ndarray = (found - offset) / divisor
         return scaled
 
-    def sheet(self, scale: str, standardise: bool, rows: np.ndarray, dtype: np.dtype[Any]) -> Sheet:
-        offset, divisor = _fitted(self.X[rows], scale)
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        return {"scale": "standard", "clip_predictions": False}
+
+    def check(self, recipe: Recipe) -> None:
+        """What cannot go into an estimator's first and last layer, as its scaling does, is for tables."""
+        if recipe.scale == "robust":
+            raise SettingsError(
+                "The scale robust is for a Table or a data frame, and X is an array: an estimator's first layer can "
+                "take over standard and minmax, but no smooth clip. Give a data frame, or scale X beforehand "
+                "(sklearn.preprocessing.RobustScaler)."
+            )
+        for what, wanted, remedy in (
+            ("The target scale log", recipe.target_scale == "log", "give the logarithms as y"),
+            ("clip_predictions", recipe.clip_predictions and self.task == "regression", "clip what is predicted"),
+        ):
+            if wanted:
+                raise SettingsError(f"{what} is for a Table or a data frame, and X is an array: give one, or {remedy}.")
+
+    def sheet(self, recipe: Recipe, rows: np.ndarray) -> Sheet:
+        dtype = np.dtype(recipe.dtype)
+        offset, divisor = _fitted(self.X[rows], recipe.scale)
         if self.index is not None:
             T = np.eye(self.n_outputs)[self.index]
             mean, spread = np.zeros(self.n_outputs), np.ones(self.n_outputs)
         else:
             values = self.truth.reshape(self.n_rows, -1)
-            mean, spread = _fitted(values[rows], "standard" if standardise else "none")
+            counts = recipe.loss_for(self.task) == "poisson"
+            mean, spread = _fitted(values[rows], "none" if counts else "standard")
             T = (values - mean) / spread
         with np.errstate(over="ignore"):  # what is beyond the dtype is reported by the training
             X = ((self.X - offset) / divisor).astype(dtype)
@@ -258,10 +292,25 @@ class TableData:
     def preprocessing(self, scale: str, rows: np.ndarray) -> Preprocessing:
         return self.dataset.preprocessing(scale, rows)
 
-    def sheet(self, scale: str, standardise: bool, rows: np.ndarray, dtype: np.dtype[Any]) -> Sheet:
-        inputs = self.preprocessing(scale, rows)
-        target = Target.fit(self.table, self.name, self.task, rows, standardise=standardise)
-        outputs = self.n_outputs
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        return {}
+
+    def check(self, recipe: Recipe) -> None:
+        """Nothing: a table's networks may be whatever a recipe says."""
+
+    def offer(self, space: Space) -> str | None:
+        """What speaks for the target scale log, where the space does not name it, and has a loss that goes with it."""
+        losses = space.entries.get("loss")
+        counts = losses is not None and "squared_error" not in getattr(losses, "values", ())
+        if self.task == "classification" or "target_scale" in space.names or counts:
+            return None
+        return log_offer(self.truth, self.name)
+
+    def sheet(self, recipe: Recipe, rows: np.ndarray) -> Sheet:
+        inputs = self.preprocessing(recipe.scale, rows)
+        target = fit_target(self.table, self.name, self.task, recipe, rows)
+        outputs, dtype = self.n_outputs, np.dtype(recipe.dtype)
         return Sheet(
             inputs.transform(self.table).X.astype(dtype),
             target.encode(self.table).astype(dtype),
@@ -269,6 +318,9 @@ class TableData:
             inputs.scale,
             np.full(outputs, target.mean),
             np.full(outputs, target.scale),
+            clipped=inputs.scaling == "robust",
+            log=target.log,
+            limits=target.limits,
         )
 
 

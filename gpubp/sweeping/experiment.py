@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -93,7 +93,7 @@ class Experiment(Guide):
         self._lock = threading.Lock()
         self.keeps_predictions = n_trials * data.n_rows * data.n_outputs * 4 <= PREDICTIONS_BYTES
         self._scored, self._recalled, self._best = 0, 0, (float("nan"), float("nan"))
-        self._sheets: dict[tuple[str, bool, int, str], Sheet] = {}
+        self._sheets: dict[Hashable, Sheet] = {}
         self._seeds = network_seeds(seed, n_trials)
         self._not_held: set[str] = set()  # classes that early stopping did not look at in some fold
 
@@ -101,7 +101,8 @@ class Experiment(Guide):
         """SettingsError, naming the trial, for parameters that do not go together."""
         seed = self.trial_seed(number)
         try:
-            recipe = recipe_of(parameters, seed)
+            recipe = recipe_of(parameters, seed, **self.data.defaults)
+            self.data.check(recipe)
             architecture = recipe.architecture(self.n_inputs, self.data.n_outputs, self.data.task)
             settings = recipe.settings(self.data.task)
             settings.check_architecture(architecture)
@@ -167,10 +168,10 @@ class Experiment(Guide):
 
     def sheet(self, chosen: Configuration, rows: np.ndarray, fold: int) -> Sheet:
         """fold: the number of the fold whose training rows these are; −1 for all rows."""
-        recipe, standardise = chosen.recipe, chosen.settings.loss != "poisson"
-        key = (recipe.scale, standardise, fold, recipe.dtype)
+        recipe, counts = chosen.recipe, chosen.settings.loss == "poisson"
+        key = (recipe.scale, recipe.target_scale, recipe.clip_predictions, counts, fold, recipe.dtype)
         if key not in self._sheets:
-            self._sheets[key] = self.data.sheet(recipe.scale, standardise, rows, np.dtype(recipe.dtype))
+            self._sheets[key] = self.data.sheet(recipe, rows)
         return self._sheets[key]
 
     def pool(self, records: Sequence[Record], times: float = 1.0) -> Pool:
@@ -244,9 +245,7 @@ class Experiment(Guide):
 
     def score(self, cohort: Cohort) -> None:
         tests = [job.test for job in cohort.jobs if job.test is not None]
-        mean = np.stack([job.sheet.mean for job in cohort.jobs])
-        spread = np.stack([job.sheet.spread for job in cohort.jobs])
-        predictions = decoded(self.data, cohort.test_outputs(self.test_rows), mean, spread)
+        predictions = decoded(self.data, cohort.test_outputs(self.test_rows), [job.sheet for job in cohort.jobs])
         history = cohort.history
         assert history is not None
         lost = history.diverged & (history.best_epoch < 1)
@@ -272,7 +271,7 @@ class Experiment(Guide):
         with np.errstate(over="ignore"):
             inputs = inputs.astype(job.dtype)
         outputs = self.backend.to_host(cohort.population.take([p]).predict(inputs))
-        found: np.ndarray = decoded(self.data, outputs, job.sheet.mean[None], job.sheet.spread[None])[0]
+        found: np.ndarray = decoded(self.data, outputs, [job.sheet])[0]
         return found
 
     def _accept(self, job: Job, result: Result) -> None:

@@ -127,6 +127,7 @@ def fit_again(estimator: Any, X: Any, y: Any) -> None:
         backend=get_backend(None if estimator.backend == "auto" else estimator.backend),
         engine=estimator.engine,
     )
+    data.check(recipe)
     architecture = recipe.architecture(data.X.shape[1], data.n_outputs, task)
     settings = recipe.settings(task)
     if settings.early_stopping is not None:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class SweepResult:
     """trials: in the order of their numbers. metric: its name; more is better. ended_early: by Ctrl-C, the budget, or
-    someone who watched; trials may be "unfinished" then. notes: what was done to the table's values,
-    and which classes are missing from some folds.
+    someone who watched; trials may be "unfinished" then. notes: what was done to the table's values, and which classes
+    are missing from some folds. offer: what speaks for the target scale log, of a table and a space that does not name
+    it; None where nothing does.
     """
 
     trials: tuple[Trial, ...]
@@ -40,6 +41,7 @@ class SweepResult:
     notes: tuple[str, ...]
     experiment: Experiment
     folder: RunFolder | None = None
+    offer: str | None = None
 
     @property
     def table(self) -> pl.DataFrame:
@@ -80,7 +82,7 @@ class SweepResult:
         if lost:
             raise DivergenceError(
                 f"There is no best trial: in {lost} of {len(self.trials)} a network left the finite numbers. Try "
-                "smaller learning rates, clip_norm 1, or the scale standard."
+                "smaller learning rates, clip_norm 1, or scaled inputs (scale robust; of arrays, standard)."
             )
         raise SettingsError("There is no best trial: the sweep ended before any was done. Give it more time.")
 

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from gpubp.errors import SettingsError
+from gpubp.preprocessing.target import exponentials, within
 from gpubp.suggestions import did_you_mean
 from gpubp.sweeping.data import Data
+from gpubp.sweeping.job import Sheet
 
 Scorer = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """(predictions (P, R, C or O), truth (P, R) classes or (P, R, O) values, mask (P, R) of the rows that count) → (P,)."""
@@ -97,14 +99,18 @@ class Metric:
         return found
 
 
-def decoded(data: Data, outputs: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+def decoded(data: Data, outputs: np.ndarray, sheets: Sequence[Sheet]) -> np.ndarray:
     """(P, R, C) probabilities that sum to 1, or (P, R, O) values in their own units, float64; NaN where outputs are.
 
-    mean, spread (P, O): of each network's sheet.
+    sheets: of each network.
     """
     found = outputs.astype(np.float64)
     if data.task == "regression":
-        return found * spread[:, None, :] + mean[:, None, :]
+        mean, spread = (np.stack([getattr(sheet, name) for sheet in sheets]) for name in ("mean", "spread"))
+        found = found * spread[:, None, :] + mean[:, None, :]
+        for values, sheet in zip(found, sheets, strict=True):
+            values[...] = within(exponentials(values) if sheet.log else values, sheet.limits)[0]
+        return found
     with np.errstate(invalid="ignore"):
         total = found.sum(axis=-1, keepdims=True)
         even = np.full_like(found, 1.0 / found.shape[-1])

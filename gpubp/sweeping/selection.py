@@ -11,6 +11,7 @@ import numpy as np
 from gpubp.ensemble import Ensemble, Members
 from gpubp.errors import SettingsError
 from gpubp.kernels.architecture import Architecture
+from gpubp.preprocessing import Target
 from gpubp.schema import shown
 from gpubp.sweeping import MOST_MEMBERS
 from gpubp.sweeping.data import TableData
@@ -34,28 +35,37 @@ def ensemble(result: SweepResult, k: int, candidates: int) -> Ensemble:
     chosen, scores = greedy(predictions, experiment.metric, k)
     counts = Counter(complete[place].number for place in chosen)
     configurations = [experiment.records[number].configuration for number in counts]
-    groups: dict[Architecture, list[tuple[np.ndarray, int, int]]] = {}
+    groups: dict[tuple[Architecture, bool, bool, bool], list[tuple[np.ndarray, int, int]]] = {}
     for each, cohort in zip(configurations, train_on_all(experiment, configurations), strict=True):
-        params = unscaled(each.architecture, cohort.params_on_host(), cohort.jobs[0].sheet)[0]
-        groups.setdefault(each.architecture, []).append((params, counts[each.number], each.number))
+        sheet = cohort.jobs[0].sheet
+        params = unscaled(each.architecture, cohort.params_on_host(), sheet)[0]
+        key = (each.architecture, sheet.clipped, sheet.log, sheet.limits is not None)
+        groups.setdefault(key, []).append((params, counts[each.number], each.number))
+    data, rows = experiment.data, np.arange(experiment.data.n_rows)
+    scale = "robust" if any(clipped for _, clipped, _, _ in groups) else "none"
     members = tuple(
         Members(
             architecture,
             np.stack([params for params, _, _ in group]),
             np.array([count for _, count, _ in group], dtype=np.int64),
             tuple(f"trial {number}" for _, _, number in group),
+            unscaled=scale == "robust" and not clipped,
+            log=log,
+            limited=limited,
         )
-        for architecture, group in groups.items()
+        for (architecture, clipped, log, limited), group in groups.items()
     )
-    data = experiment.data
-    table = isinstance(data, TableData)
+    preprocessing = target = None
+    if isinstance(data, TableData):
+        preprocessing = data.preprocessing(scale, rows)
+        target = Target.fit(data.table, data.name, data.task, rows, clip=any(limited for *_, limited in groups))
     return Ensemble(
         members=members,
         task=data.task,
         classes=data.classes,
         single=data.truth.ndim == 1,
-        preprocessing=data.preprocessing("none", np.arange(data.n_rows)) if isinstance(data, TableData) else None,
-        target=data.target if isinstance(data, TableData) and table else None,
+        preprocessing=preprocessing,
+        target=target,
         description={
             "metric": result.metric,
             "out_of_fold_score": float(scores[-1]),

@@ -123,7 +123,7 @@ def predictions(experiment: Experiment, trial: Trial, cohorts: Mapping[int, Coho
         job = cohort.jobs[0]
         assert job.test is not None
         outputs = cohort.test_outputs(experiment.test_rows)
-        answers = decoded(data, outputs, job.sheet.mean[None], job.sheet.spread[None])
+        answers = decoded(data, outputs, [job.sheet])
         record.add_predictions(job.test, answers[0, : len(job.test)], data.n_rows)
     answered = record.out_of_fold()
     known = np.flatnonzero(np.isfinite(answered).all(axis=1)) if answered is not None else np.empty(0)

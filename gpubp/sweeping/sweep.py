@@ -14,6 +14,7 @@ from gpubp.backends import Backend, get_backend
 from gpubp.backends.compiler_process import CompilersInterrupted
 from gpubp.dataset import Names
 from gpubp.errors import SettingsError
+from gpubp.fitting import say_all
 from gpubp.population import check_seed
 from gpubp.sweeping.data import TableData, receive
 from gpubp.sweeping.engines import check_engine
@@ -53,6 +54,7 @@ def sweep(
     resume: bool = False,
     checkpoint: float = 60.0,
     tell: Callable[[str], None] = warnings.warn,
+    note: Callable[[str], None] | None = None,
 ) -> SweepResult:
     """Try configurations of a search space by cross-validation: configurations × folds × repeats networks, and those of
     one architecture train together as populations.
@@ -73,7 +75,7 @@ def sweep(
     folder: where results and snapshots are kept, every `checkpoint` seconds; with `resume`, a sweep of the same table
     and arguments (but for memory, budget and watch) that was cut short there goes on, to the same bits as if it had not
     been. One that has come to its end gives its result again, until `result.discard_checkpoints()`. A disk that takes
-    no checkpoint is told of (`tell`), and the sweep goes on.
+    no checkpoint is told of (`tell`), and the sweep goes on. note: called with each of the notes before the training.
 
     Scales are fitted on each fold's training rows. A trial's networks have seeds made from the sweep's seed, the
     trial's number and the fold: its result does not depend on the other trials. Networks that diverge are marked, and
@@ -93,7 +95,11 @@ def sweep(
         raise SettingsError("resume=True goes on with what is in a folder: name it.")
     count = plan.count(space, n_trials)
     data = receive(X, y, task, categorical, ignore, strict)
+    offer = data.offer(space) if isinstance(data, TableData) else None
     splits, scoring = splits_of(data, cv, repeats, seed), Metric(metric, data)
+    notes = (*(data.notes if isinstance(data, TableData) else ()), *fold_notes(data, cv))
+    notes = notes if offer is None else (*notes, offer)
+    say_all(notes, note)
     prepare = getattr(plan, "prepare", None)  # not every strategy needs a place
     if prepare is not None:
         prepare(folder is not None)
@@ -141,6 +147,7 @@ def sweep(
             experiment.interrupted |= interruption.requested
         if ledger is not None:
             ledger.flush()
+    say_all(experiment.notes(), note)
     return SweepResult(
         trials=tuple(experiment.trials()),
         space=space,
@@ -152,7 +159,8 @@ def sweep(
         backend=chosen.name,
         ended_early=experiment.ended,
         interrupted=experiment.interrupted,
-        notes=(*(data.notes if isinstance(data, TableData) else ()), *fold_notes(data, cv), *experiment.notes()),
+        notes=(*notes, *experiment.notes()),
+        offer=offer,
         experiment=experiment,
         folder=run,
     )

@@ -146,6 +146,11 @@ TRANSLATIONS = (
     _renamed("shuffle", "shuffle", bool),
     Translation(("early_stopping", "patience", "validation"), _stopping, _stopping_of),
     _renamed("scale", "scale"),
+    Translation(  # an estimator has y as it is given, and predicts what its last layer says
+        ("target_scale", "clip_predictions"),
+        lambda recipe: {},
+        lambda given: {"target_scale": "standard", "clip_predictions": False},
+    ),
     _renamed("seed", "random_state", _whole),
     _renamed("dtype", "training_dtype"),
 )

@@ -176,6 +176,8 @@ NAMES = (
     "é",
     "array",
     "standard",
+    "robust",
+    "log",
     "5s",
     "never",
     "numpy",
