@@ -163,9 +163,9 @@ class Preprocessing:
             d += len(column.input_names)
         with np.errstate(over="ignore"):
             scaled = (X - self.offset) / self.scale
-        if not (np.abs(scaled) <= LARGEST).all():  # which a missing value is not
-            return None
-        return smoothly_clipped(scaled) if self.scaling == "robust" else scaled
+        if self.scaling == "robust":
+            scaled = smoothly_clipped(scaled)
+        return scaled if (np.abs(scaled) <= LARGEST).all() else None  # which a missing value is not
 
     def _numbers(self, column: str, d: int, table: Table, name: str, notes: list[str]) -> np.ndarray:
         if are_truths(table, name):
@@ -184,8 +184,9 @@ class Preprocessing:
                     f"Column {name!r}: {changed.sum()} value(s) differ from {self.fill[d]:g}, the only one "
                     "in training; what a network makes of them is arbitrary."
                 )
-        scaled = scaled_values(values, self.offset[d], self.scale[d], table, name)
-        return smoothly_clipped(scaled) if self.scaling == "robust" else scaled
+        if self.scaling == "robust":  # a table's numbers are within ±1e30, and so is what is left of any of them
+            return smoothly_clipped((values - self.offset[d]) / self.scale[d])
+        return scaled_values(values, self.offset[d], self.scale[d], table, name)
 
     def unscaled(self) -> Preprocessing:
         """The same without its scaling: numbers as they are, missing ones filled in."""
