@@ -78,7 +78,9 @@ class Dataset:
     def preprocessing(self, scale: str, rows: np.ndarray | None = None) -> Preprocessing:
         """Fitted on these rows (None: on all), with the notes of the whole."""
         fitted = Preprocessing.fit(self.table, self.columns, scale=scale, rows=rows, target=self.name)
-        return replace(fitted, left_out=self.inputs.left_out, notes=(*self.notes, *fitted.notes))
+        return replace(
+            fitted, left_out=self.inputs.left_out, reading=self.table.reading, notes=(*self.notes, *fitted.notes)
+        )
 
     def class_index(self) -> np.ndarray | None:
         """(N,) for classification, else None."""

@@ -20,7 +20,6 @@ from gpubp.preprocessing import Preprocessing, Target
 from gpubp.preprocessing.labels import LONG, as_labels
 from gpubp.preprocessing.target import TASKS, exponentials, held_note, within
 from gpubp.schema import Given
-from gpubp.tables import table_of
 
 FORMAT = "gpubp ensemble"
 VERSION = 2
@@ -169,7 +168,7 @@ class Ensemble:
         """
         if self.target is None:
             raise SettingsError("This ensemble was made from arrays, and knows no target column: score its predict.")
-        known, notes = answered(table, self.target)
+        known, notes = answered(table, self.preprocessing, self.target)
         answer = self.answer(known, backend)
         found = score(Prediction(answer.values, answer.probabilities, answer.notes), self.target, known)
         extent = {
@@ -226,8 +225,9 @@ class Ensemble:
         """(N, I), and what had to be replaced or was not recognised in a table."""
         if self.preprocessing is not None:
             mixed = any(group.unscaled for group in self.members)
-            encoded = (self.preprocessing.unscaled() if mixed else self.preprocessing).transform(table_of(X))
-            return encoded.X, encoded.notes
+            found, read = self.preprocessing.read_alike(X, "" if self.target is None else self.target.name)
+            encoded = (self.preprocessing.unscaled() if mixed else self.preprocessing).transform(found)
+            return encoded.X, (*read, *encoded.notes)
         try:
             inputs = np.asarray(X, dtype=np.float64)
         except (TypeError, ValueError):

@@ -61,16 +61,17 @@ class Model:
 
         Raises DataError where the table's columns are not those of the training.
         """
-        encoded, backend = self.preprocessing.transform(table_of(table)), get_backend(backend)
+        found, read = self.preprocessing.read_alike(table, self.target.name)
+        encoded, backend = self.preprocessing.transform(found), get_backend(backend)
         population = Population.from_host(self.architecture, self.params[None, :], np.zeros(1), backend)
         outputs = backend.to_host(population.predict(encoded.X, engine="auto"))[0].astype(np.float64)
-        return to_prediction(outputs, self.target, encoded.notes)
+        return to_prediction(outputs, self.target, (*read, *encoded.notes))
 
     def evaluate(self, table: Any, backend: Backend | str | None = None) -> dict[str, Any]:
         """The metrics (see gpubp.metrics) of the predictions on a table that has the target, with the notes. Rows
         without a target are left out. table, backend: as for `predict`.
         """
-        known, notes = answered(table, self.target)
+        known, notes = answered(table, self.preprocessing, self.target)
         prediction = self.predict(known, backend)
         return score(prediction, self.target, known) | {"rows": known.rows, "notes": [*notes, *prediction.notes]}
 
@@ -130,11 +131,11 @@ def to_prediction(outputs: np.ndarray, target: Target, notes: tuple[str, ...]) -
     return Prediction(target.decode(probabilities), probabilities, notes)
 
 
-def answered(table: Any, target: Target) -> tuple[Table, tuple[str, ...]]:
+def answered(table: Any, preprocessing: Preprocessing | None, target: Target) -> tuple[Table, tuple[str, ...]]:
     """The rows that the target is known of, and what to say about it."""
-    found = table_of(table)
+    found, read = (table_of(table), ()) if preprocessing is None else preprocessing.read_alike(table, target.name)
     known, _, notes = with_target(found, target.column_in(found))
-    return known, (*notes, *target.differences(known))
+    return known, (*read, *notes, *target.differences(known))
 
 
 def refuse_infinite(values: np.ndarray) -> None:

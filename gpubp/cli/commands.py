@@ -18,6 +18,7 @@ from gpubp.cli.command import ClickException, Command, Group
 from gpubp.cli.completion import join_words
 from gpubp.cli.config import FileOptions
 from gpubp.cli.cross_validate import cross_validate
+from gpubp.cli.describe import describe
 from gpubp.cli.doctor import doctor
 from gpubp.cli.evaluate import evaluate
 from gpubp.cli.explain import explain
@@ -43,7 +44,20 @@ from gpubp.sweeping.storage import masked_text
 app = typer.Typer(
     name="gpubp", cls=Group, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
-for command in (case_study, train, predict, evaluate, cross_validate, sweep, report, show, explain, doctor, cache):
+for command in (
+    case_study,
+    train,
+    predict,
+    evaluate,
+    cross_validate,
+    sweep,
+    report,
+    describe,
+    show,
+    explain,
+    doctor,
+    cache,
+):
     app.command(name=command.__name__.replace("_", "-"), cls=Command)(grouped(command, FileOptions))
 
 

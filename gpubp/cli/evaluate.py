@@ -36,7 +36,7 @@ def evaluate(
     """
     loaded = load(model)
     about = {"task": loaded.task, "target": target_of(loaded).name}
-    table = source.read()
+    table = source.read(keep_texts=True)
     scores = loaded.evaluate(table, backend.choose(report))
     report.note(*scores["notes"])
     outcome = about | scores

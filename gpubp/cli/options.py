@@ -33,8 +33,8 @@ class TableOptions:
             metavar="TABLE",
             rich_help_panel=DATA,
             show_default=False,
-            help="CSV, TSV, whitespace-separated text or Parquet; - reads standard input; wheat-seeds is a table that "
-            "comes with gpubp.",
+            help="CSV or other separated text, compressed or not, Parquet, Arrow, an Excel workbook; - reads standard "
+            "input; wheat-seeds is a table that comes with gpubp.",
         ),
     ]
     header: Annotated[
@@ -55,12 +55,101 @@ class TableOptions:
             help='One character, "tab" or "whitespace"; found out by itself if not given.',
         ),
     ] = None
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            rich_help_panel=READING,
+            show_default=False,
+            help="A text that means a missing value, such as -999, beside the usual ones (NA, NULL, ? and so on). May "
+            "be repeated.",
+        ),
+    ] = None
+    not_missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            rich_help_panel=READING,
+            show_default=False,
+            help="A text that is not missing although it usually is, such as NA or -. May be repeated.",
+        ),
+    ] = None
+    decimal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHAR",
+            rich_help_panel=READING,
+            show_default=False,
+            help='The decimal mark, "." or ",", where a table does not tell.',
+        ),
+    ] = None
+    day_first: Annotated[
+        bool | None,
+        typer.Option(
+            "--day-first/--month-first",
+            rich_help_panel=READING,
+            show_default=False,
+            help="Whether 1/2/2020 is in February or in January, where a table does not tell.",
+        ),
+    ] = None
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=READING,
+            show_default=False,
+            help="Of the text: utf-8, latin-1, cp1252, utf-16 or another; found out by itself if not given.",
+        ),
+    ] = None
+    skip: Annotated[
+        int,
+        typer.Option(metavar="LINES", min=0, rich_help_panel=READING, help="Lines to skip before the table."),
+    ] = 0
+    comment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            rich_help_panel=READING,
+            show_default=False,
+            help="Lines that begin with this are left out; if not given, those at the top that begin with #.",
+        ),
+    ] = None
+    sheet: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", rich_help_panel=READING, show_default=False, help="Of an Excel workbook; else the first."
+        ),
+    ] = None
 
-    def read(self) -> Table:
+    def read(self, *, keep_texts: bool = False) -> Table:
         from gpubp.datasets import table_path
         from gpubp.tables import read_table
 
-        return read_table(table_path(self.table), header=self.header, separator=self.separator)
+        return read_table(
+            table_path(self.table),
+            header=self.header,
+            separator=self.separator,
+            encoding=self.encoding,
+            decimal=self.decimal,
+            missing=self.missing or (),
+            not_missing=self.not_missing or (),
+            skip=self.skip,
+            comment=self.comment,
+            day_first=self.day_first,
+            sheet=self.sheet,
+            keep_texts=keep_texts,
+        )
+
+    def words(self) -> list[str]:
+        """The options on the command line that read the same table in the same way, without the table itself."""
+        words = [f"--missing={text}" for text in self.missing or ()]
+        words += [f"--not-missing={text}" for text in self.not_missing or ()]
+        flags = (("--header", "--no-header", self.header), ("--day-first", "--month-first", self.day_first))
+        words += [yes if given else no for yes, no, given in flags if given is not None]
+        for name in ("separator", "decimal", "encoding", "comment", "sheet"):
+            if (value := getattr(self, name)) is not None:
+                words += [f"--{name}", value]
+        return words + (["--skip", str(self.skip)] if self.skip else [])
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,6 +41,18 @@ def predict(
             help="Write here instead of standard output.",
         ),
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            rich_help_panel=RESULT,
+            show_default=False,
+            help="A column of the table to write before the prediction, such as an id; wildcards too. May be repeated.",
+        ),
+    ] = None,
+    keep_all: Annotated[
+        bool, typer.Option("--keep-all", rich_help_panel=RESULT, help="Write all columns of the table before it.")
+    ] = False,
     probabilities: Annotated[
         bool,
         typer.Option(
@@ -52,35 +65,40 @@ def predict(
 ) -> None:
     """Predict the target for every row of a table, as CSV with a header.
 
-    One line for each row, in order: prediction, and with --probabilities also
-    probability_<class>; of an ensemble (`gpubp sweep`, `gpubp train --members`)
-    also the disagreement of its members, as a standard deviation. Columns are
-    found by name where both tables have a header, else by position; a target
-    column may be there or not.
+    One line for each row, in order: the columns to --keep, the prediction, and
+    with --probabilities also probability_<class>; of an ensemble (`gpubp sweep`,
+    `gpubp train --members`) also the disagreement of its members, as a standard
+    deviation. A file that ends with .parquet, .arrow, .feather or .tsv is written
+    as that. Columns are found by name where both tables have a header, else by
+    position; a target column may be there or not.
 
     \b
     Examples:
       gpubp predict model.safetensors new.csv
       gpubp predict model.safetensors new.csv --probabilities -o answers.csv
+      gpubp predict model.safetensors new.csv --keep id -o answers.parquet
       cat new.csv | gpubp predict model.safetensors - | head
     """
+    form = "csv"
     if output is not None:
         check_output(output, model, source.table)
+        form = form_of(output)
     loaded = load(model)
     if probabilities and loaded.task == "regression":
         raise DataError(f"{model} is a regression of {target_of(loaded).name!r}: it has no probabilities.")
-    table = source.read()
+    table = source.read(keep_texts=True)
+    kept = kept_columns(table, keep or (), keep_all)
     answer = answers(loaded, table, backend.choose(report))
     report.note(*answer.notes)
     if output is not None:
         from gpubp.files import write_whole
 
-        write_whole(output, csv(answer, probabilities).encode())
+        write_whole(output, content(columns_of(answer, probabilities, kept), form))
         report.note(f"{table.rows:,} predictions were written to {output}.")
     if report.as_json:
-        write_json(result(answer, probabilities, output))
+        write_json(result(answer, probabilities, output, kept))
     elif output is None:
-        write(csv(answer, probabilities))
+        write(content(columns_of(answer, probabilities, kept), "csv").decode())
 
 
 def load(path: Path) -> Model | Ensemble:
@@ -133,19 +151,59 @@ def check_output(output: Path, model: Path, table: str) -> None:
             raise DataError(f"--output {output} is the file that is read: predictions would replace it.")
 
 
-def csv(answer: Answer, probabilities: bool) -> str:
-    import polars as pl
+FORMS = {".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".tsv": "tsv"}
+UNWRITTEN = (".xlsx", ".xls", ".ods", ".json", ".jsonl", ".ndjson", ".gz", ".bz2", ".xz", ".zst", ".zip", ".h5", ".orc")
 
+
+def form_of(output: Path) -> str:
+    """What the file's name promises: CSV unless it ends otherwise. DataError for what gpubp does not write."""
+    suffix = output.suffix.lower()
+    if suffix in UNWRITTEN:
+        other = " (--json prints JSON)" if suffix == ".json" else ""
+        raise DataError(
+            f"--output {output}: gpubp writes .csv, .tsv, .parquet and .arrow files, and no {suffix}{other}."
+        )
+    return FORMS.get(suffix, "csv")
+
+
+def kept_columns(table: Table, keep: Sequence[str], keep_all: bool) -> dict[str, Any]:
+    """The columns to carry through, by name, as they are written in the file. DataError for one that is not there."""
+    from gpubp.tables import find_columns
+
+    names = table.names if keep_all else find_columns(table, keep)
+    written = table.frame if table.texts is None else table.texts
+    return {name: written[name] for name in names}
+
+
+def columns_of(answer: Answer, probabilities: bool, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written of the answer, by name. DataError where a column to keep has the name of one of these."""
     values = answer.values
     columns: dict[str, Any] = {"prediction": values.tolist() if values.dtype.kind == "O" else values}
     if answer.disagreement is not None:
         columns["disagreement"] = answer.disagreement
     if probabilities and answer.probabilities is not None:
         columns |= {f"probability_{label}": answer.probabilities[:, c] for c, label in enumerate(answer.labels)}
-    return pl.DataFrame(columns).write_csv()
+    if both := [name for name in kept if name in columns]:
+        raise DataError(f"The column {both[0]!r} cannot be kept: predictions have a column of that name. Rename it.")
+    return {**kept, **columns}
 
 
-def result(answer: Answer, probabilities: bool, output: Path | None) -> dict[str, Any]:
+def content(columns: Mapping[str, Any], form: str) -> bytes:
+    import io
+
+    import polars as pl
+
+    frame, written = pl.DataFrame(dict(columns)), io.BytesIO()
+    if form == "parquet":
+        frame.write_parquet(written)
+    elif form == "arrow":
+        frame.write_ipc(written)
+    else:
+        frame.write_csv(written, separator="\t" if form == "tsv" else ",")
+    return written.getvalue()
+
+
+def result(answer: Answer, probabilities: bool, output: Path | None, kept: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         "task": answer.task,
         "target": answer.target,
@@ -156,4 +214,11 @@ def result(answer: Answer, probabilities: bool, output: Path | None) -> dict[str
         "notes": list(answer.notes),
         "output": None if output is None else str(output),
     }
+    if kept:
+        found["kept"] = {name: list(map(_plain, column)) for name, column in kept.items()}
     return found if answer.disagreement is None else found | {"disagreement": answer.disagreement}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: a time as ISO text."""
+    return value.isoformat(sep=" ") if hasattr(value, "isoformat") else value

@@ -68,10 +68,7 @@ def command(found: SweepResult, trial: Trial, source: TableOptions, target: Targ
     words += ["--task", found.task]
     words += [f"--categorical={column}" for column in target.categorical or ()]  # "=": positions may begin with "-"
     words += [f"--ignore={column}" for column in target.ignore or ()]
-    if source.header is not None:
-        words += ["--header" if source.header else "--no-header"]
-    if source.separator is not None:
-        words += ["--separator", source.separator]
+    words += source.words()
     for name, value in trial.parameters.items():
         words += _option(name, value)
     return shlex.join([*words, "--seed", str(trial.seed), "--engine", trial.engine])

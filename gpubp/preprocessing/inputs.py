@@ -28,6 +28,7 @@ from gpubp.suggestions import check_choice
 
 if TYPE_CHECKING:
     from gpubp.tables import Table
+    from gpubp.tables.description import Reading
 
 FEW_NUMBERS = 1 << 12
 
@@ -48,6 +49,7 @@ class Preprocessing:
     fill, offset, scale: (D,) float64 each; 0, 0 and 1 for categories, sines and cosines. `constant` names the numeric
     columns that had one value while fitting: their scale is 1, so that they become zeros (unless `scaling` is "none").
     `notes`: how the table was read and what the fit found, as sentences. `left_out`: columns that are no inputs.
+    `reading`: how the training table was read; None where it came from Python.
     """
 
     columns: tuple[Column, ...]
@@ -59,6 +61,7 @@ class Preprocessing:
     constant: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    reading: Reading | None = None
 
     @classmethod
     def fit(
@@ -143,6 +146,17 @@ class Preprocessing:
                 _one_hot(X[:, d : d + inputs], column, table, name, notes)
             d += inputs
         return Encoded(X, tuple(notes))
+
+    def read_alike(self, data: Any, target: str) -> tuple[Table, tuple[str, ...]]:
+        """(whatever `table_of` takes as a table, a text file read as the training table was; notes on how it differs).
+
+        target: the column that it may lack.
+        """
+        from gpubp.tables import table_of
+        from gpubp.tables.likeness import read_like
+
+        table = table_of(data)
+        return (table, ()) if self.reading is None else read_like(table, self.reading, target)
 
     def _plain_numbers(self, table: Table, names: Sequence[str]) -> np.ndarray | None:
         """(N, D): the numeric inputs of a few rows, scaled all at once, since each column by itself takes longer than
@@ -231,6 +245,7 @@ class Preprocessing:
             "constant": list(self.constant),
             "notes": list(self.notes),
             "left_out": [{"name": each.name, "reason": each.reason} for each in self.left_out],
+            "reading": None if self.reading is None else self.reading.to_metadata(),
         }
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -255,7 +270,8 @@ class Preprocessing:
             array(arrays, "preprocessing.scale", (width,), np.float64, above=0.0).copy(),
             constant,
             given["notes"].each(Given.text),
-            given.get("left_out").maybe(_left_out) or (),  # gpubp 0.1.0 wrote none
+            given.get("left_out").maybe(_left_out) or (),  # gpubp 0.1.0 wrote none of these
+            given.get("reading").maybe(_reading),
         )
 
 
@@ -280,6 +296,12 @@ def _parts(given: Given) -> tuple[str, ...]:
     if list(found) != [part for part in PARTS if part in found]:
         raise given.wrong(f"some of {', '.join(PARTS)}, in this order")
     return found
+
+
+def _reading(given: Given) -> Reading:
+    from gpubp.tables.description import Reading
+
+    return Reading.from_given(given)
 
 
 def _left_out(given: Given) -> tuple[LeftOut, ...]:

@@ -7,42 +7,43 @@ from dataclasses import replace
 
 import polars as pl
 
+from gpubp.errors import quoted
 from gpubp.tables.columns import read_by
 from gpubp.tables.description import ColumnReading, Reading
 from gpubp.tables.markers import Markers
 from gpubp.tables.table import Table
 
 
-def read_like(table: Table, trained: Reading, target: str) -> Table:
-    """The table with every column in the notation that it had in training, where its texts were kept and fit that;
-    notes say where they do not. `target`: a column of the training table that this one may lack.
+def read_like(table: Table, trained: Reading, target: str) -> tuple[Table, tuple[str, ...]]:
+    """(the table with every column in the notation that it had in training, where its texts were kept and fit that;
+    notes on what was left out of the file, and on columns that do not fit).
 
-    Columns are found by name where both tables have a header, else by position.
+    Columns are found by name where both tables have a header, else by position. target: a column of the training table
+    that this one may lack.
     """
     if table.texts is None or table.reading is None:
-        return table
+        return table, ()
     markers = table.markers or Markers()
-    columns, readings, notes = [], [], list(table.notes)
+    columns, readings, notes = [], [], list(table.reading.remarks)
     pairs = dict(_pairs(table, trained, target))
     for own in table.reading.columns:
         column, before = table.frame[own.name], pairs.get(own.name)
-        if before is None or before.notation == own.notation:
-            columns.append(column)
-            readings.append(own)
-            continue
-        values = read_by(table.texts[own.name], before.notation, markers)
-        if values is None:
-            notes.append(
-                f"Column {own.name!r} is not written as it was in training ({_said(before)} there, {_said(own)} here): "
-                "it is read by its own values."
-            )
-            columns.append(column)
-            readings.append(own)
-        else:
-            columns.append(values.alias(own.name))
-            readings.append(replace(own, notation=before.notation, guess=""))
+        if before is not None and before.notation != own.notation and column.null_count() < len(column):
+            values = read_by(table.texts[own.name], before.notation, markers)
+            if values is not None:
+                column, own = values.alias(own.name), replace(own, notation=before.notation, guess="")
+            elif own.notation.kind != "text" and before.notation.kind != "boolean":
+                notes.append(
+                    f"Column {quoted(own.name)} is not written as it was in training ({_said(before)} there, "
+                    f"{_said(own)} here): it is read by its own values."
+                )
+        elif before is not None:
+            own = replace(own, guess="")
+        columns.append(column)
+        readings.append(own)
+    notes += [f"Column {quoted(own.name)}: {own.guess}." for own in readings if own.guess]
     reading = replace(table.reading, columns=tuple(readings))
-    return replace(table, frame=pl.DataFrame(columns), reading=reading, notes=tuple(notes), texts=None)
+    return replace(table, frame=pl.DataFrame(columns), reading=reading, texts=None), tuple(notes)
 
 
 def _pairs(table: Table, trained: Reading, target: str) -> Iterator[tuple[str, ColumnReading]]:

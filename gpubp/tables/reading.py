@@ -59,7 +59,7 @@ def read_table(
     comment: str | None = None,
     day_first: bool | None = None,
     sheet: str | None = None,
-    keep_texts: bool = False,
+    keep_texts: bool = True,
 ) -> Table:
     """Read a table: CSV and its kin, Parquet, Feather or Arrow, or an Excel sheet; "-" is standard input.
 
@@ -82,7 +82,8 @@ def read_table(
     ",") and `day_first` decide what cannot be told. Whole numbers with leading zeros or more than 15 digits that no
     float holds stay texts. Missing: see `markers`, and the texts in `missing`, but not those in `not_missing`.
 
-    `Table.reading` says how it was read, `Table.notes` in sentences. keep_texts: see `Table.read_like`.
+    `Table.reading` says how it was read, `Table.notes` in sentences. keep_texts: with the fields as they
+    are written, which a model needs to read them as those of its training table.
 
     Raises DataError for whatever keeps the file from being one table, with the line and what to do.
     """
