@@ -209,7 +209,7 @@ def result(fit: Fit, output: Path, most_epochs: int) -> dict[str, Any]:
         "model": str(output),
         "task": model.task,
         "target": model.target.name,
-        "columns_left_out": model.preprocessing.to_metadata()["left_out"],
+        "columns_left_out": {each.name: each.reason for each in model.preprocessing.left_out},
         "labels": list(model.target.labels),
         "target_scale": target_scale(model.target, model.training["recipe"]),
         "target_limits": model.target.limits,

@@ -73,7 +73,7 @@ def result(fit: EnsembleFit, output: Path) -> dict[str, Any]:
         "ensemble": str(output),
         "task": ensemble.task,
         "target": ensemble.target.name if ensemble.target else None,
-        "columns_left_out": ensemble.preprocessing.to_metadata()["left_out"],
+        "columns_left_out": {each.name: each.reason for each in ensemble.preprocessing.left_out},
         "labels": [] if ensemble.classes is None else ensemble.classes.tolist(),
         "target_scale": target_scale(ensemble.target, ensemble.description["recipe"]) if ensemble.target else None,
         "target_limits": ensemble.target.limits if ensemble.target else None,

@@ -36,6 +36,7 @@ COUNTING = re.compile(
     r"(?i)index|idx|row|row[ _.-]?(no|num|number|id)|no\.?|nr\.?|#|obs|observation|case|record|s\.?no\.?"
 )
 UNNAMED = re.compile(r"|Unnamed: \d+|column_1|\.\.\.1")
+OF_ROW_NAMES = "it names or numbers the rows"
 NOTED = 12
 """Columns that notes speak of one by one."""
 
@@ -57,8 +58,15 @@ class InputColumns:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know about them, as sentences: of many columns about the first."""
-        left_out = [f"Column {quoted(each.name)} is left out: {each.reason}." for each in self.left_out]
+        """What a user should know about them, as sentences: of many columns about the first.
+
+        Of columns that name the rows, whoever found them to do so (the reader of the table) has spoken already.
+        """
+        left_out = [
+            f"Column {quoted(each.name)} is left out: {each.reason}."
+            for each in self.left_out
+            if each.reason != OF_ROW_NAMES
+        ]
         kept = [
             f"Column {quoted(column.name)}: {column.why}."
             for column in self.columns
@@ -114,7 +122,7 @@ def _judged(table: Table, name: str, place: int) -> Column | LeftOut:
 
     series = table.frame[name]
     if name in table.row_names:
-        return LeftOut(name, "it names or numbers the rows")
+        return LeftOut(name, OF_ROW_NAMES)
     if series.null_count() == len(series):
         return LeftOut(name, "it has no value on any row")
     if series.dtype == TIME or are_iso_dates(series):
