@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from command_line import succeeds
 
 import gpubp
 from gpubp.dataset import Dataset
@@ -232,3 +234,14 @@ def test_names_of_pandas_columns():
     assert found.frame["x_3"].to_list() == [2, 7]
     data = receive(pd.concat([given] * 5), "x_3", None)
     assert data.features().shape == (10, 4)
+
+
+def test_the_command_of_a_sweep_leaves_the_same_columns_out(tmp_path):
+    path = file_of(frame().with_columns(id_a=pl.int_range(40) % 5, y=pl.col("c")), tmp_path)
+    quick = ("--trials", 1, "--folds", 2, "--set", "epochs=1", "--engine", "array", "--ensemble", 0)
+    given = succeeds(
+        "sweep", path, "-t", "y", "--ignore", "id_*", "--ignore", "-3", "--categorical", "x", *quick, "--json"
+    ).json
+    assert "--categorical=x '--ignore=id_*' --ignore=-3 " in given["command"]
+    trained = succeeds(*shlex.split(given["command"])[1:], "--json", "-o", tmp_path / "m").json
+    assert {"k", "id_a"} <= {*trained["columns_left_out"]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from gpubp.tables import Table
 
 MISSING = "(missing)"
+LEADING_ZERO = re.compile("0[0-9]+")
 KINDS = ("numeric", "categorical", "date")
 CODES = 20
 """A column of numbers and some text may be codes ("0", "1", "2", "3+") with at most this many values."""
@@ -94,29 +97,26 @@ def refuse_stray_text(table: Table, name: str) -> None:
     """
     import polars as pl
 
-    from gpubp.tables.forks import require_polars
-
     series = table.frame[name].drop_nulls()
     if series.dtype != pl.String:
         return
     if found := table.stray(name):
         where, text = found
         raise DataError(f"{where}. {_remedies(text, name)}")
-    if series.str.contains("^0[0-9]+$").any():  # codes, which keep their zeros
+    counts = Counter(series.to_list())  # by this thread alone (tables.forks)
+    if any(LEADING_ZERO.fullmatch(text) for text in counts):  # codes, which keep their zeros
         return
-    numbers = series.cast(pl.Float64, strict=False)
-    texts = series.filter(numbers.is_null())
-    if 2 * len(texts) >= len(series) or not len(texts):
+    distinct = pl.Series([*counts], dtype=pl.String)
+    texts = distinct.filter(distinct.cast(pl.Float64, strict=False).is_null()).to_list()
+    slips = sum(counts[text] for text in texts)
+    if 2 * slips >= len(series) or not 0 < len(texts) <= STRAY:
         return
-    require_polars(table.source)
-    if texts.n_unique() > STRAY:
-        return
-    if series.n_unique() <= CODES and texts.value_counts()["count"].min() >= 2:  # type: ignore[operator]
+    if len(counts) <= CODES and min(counts[text] for text in texts) >= 2:
         return
     row = _first_text(table.frame[name])
     text = table.frame[name][row]
     raise DataError(
-        f"{table.at(row, name)}: found {quoted(text)} in a column of numbers ({len(texts)} of {len(series)} values are "
+        f"{table.at(row, name)}: found {quoted(text)} in a column of numbers ({slips} of {len(series)} values are "
         f"text). {_remedies(text, name)}"
     )
 
