@@ -291,6 +291,9 @@ EXPLANATIONS = {
     ("loss", "l1"): "There is no absolute error; of those here, squared_error is the one for numbers.",
     ("loss", "absolute error"): "There is no absolute error; of those here, squared_error is the one for numbers.",
     ("loss", "huber"): "There is no Huber loss; of those here, squared_error is the one for numbers.",
+    ("engine", "gpu"): "A GPU is a backend, cupy; engines are ways to train on any of them.",
+    ("engine", "cuda"): "CUDA is the backend cupy; engines are ways to train on any of them.",
+    ("engine", "cpu"): "The CPU is a backend, numpy; engines are ways to train on any of them.",
     ("optimizer", "lbfgs"): "lbfgs is a solver of gpubp.MLPClassifier and gpubp.MLPRegressor.",
 }
 """For names whose counterpart is none of the choices."""

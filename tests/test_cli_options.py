@@ -170,6 +170,8 @@ def test_the_defaults_shown_are_true(monkeypatch: pytest.MonkeyPatch) -> None:
         (("cross-validate", "t.csv", "--cv", "5"), "Did you mean --folds?"),
         (("predict", "m", "t.csv", "--trials", "5"), "It is an option of sweep."),
         (("sweep", "t.csv", "--hidden", "5"), '--grid "hidden=A;B", or --set hidden=X'),
+        (("train", "t.csv", "--lr", "fast"), "--learning-rate 'fast': "),
+        (("train", "t.csv", "--members", "0"), "--members '0': "),
         (("train", "t.csv", "--qqq"), "No such option: --qqq. See `gpubp train --help`."),
         (("fit", "t.csv"), "No such command 'fit'. Did you mean 'train'?"),
         (("trian", "t.csv"), "Did you mean 'train'?"),

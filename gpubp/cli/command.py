@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from gpubp.cli import config
 from gpubp.cli.completion import attach
 from gpubp.cli.panels import COMMANDS
+from gpubp.errors import quoted
 from gpubp.suggestions import did_you_mean, nearest
 
 # Typer exports one of the usage errors only, and which package their base comes from depends on Typer's version.
@@ -33,10 +34,17 @@ class Command(TyperCommand):
         ctx.meta[config.ARGUMENTS] = list(args)
         if ctx.resilient_parsing:  # for completion
             return super().parse_args(ctx, args)
+        given: dict[str, Any] = {}
         try:
             given = self.make_parser(ctx).parse_args(list(args))[0]
             with config.applied(self, ctx, given):
                 return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            value = given.get(getattr(error.param, "name", ""))
+            if value is None or not error.message:
+                raise
+            reason = error.message.replace("Input should be", "it should be")
+            message = f"{error.param.opts[0]} {quoted(value)}: {reason}"  # type: ignore[union-attr]
         except ClickException as error:
             unknown = getattr(error, "option_name", None)
             if type(error).__name__ != "NoSuchOption" or unknown is None:
