@@ -98,7 +98,8 @@ def cross_validate(
     notes: tuple[str, ...] = ()
     if labels is not None:
         notes = rare_classes(folds, dict(zip(whole.labels, np.bincount(labels).tolist(), strict=True)))
-    parts = [_Part.of(data, recipe, np.setdiff1d(np.arange(table.rows), test)) for test in test_rows]
+    one_hot = None if labels is None else whole.encode(table).astype(recipe.dtype)  # the same in all folds
+    parts = [_Part.of(data, recipe, np.setdiff1d(np.arange(table.rows), test), one_hot) for test in test_rows]
     n_inputs, n_outputs = parts[0].X.shape[1], whole.outputs
     architecture = recipe.architecture(n_inputs, n_outputs, whole.task)
     seeds = network_seeds(recipe.seed, len(parts))
@@ -150,10 +151,11 @@ class _Part:
     T: np.ndarray
 
     @classmethod
-    def of(cls, data: Dataset, recipe: Recipe, training: np.ndarray) -> _Part:
+    def of(cls, data: Dataset, recipe: Recipe, training: np.ndarray, one_hot: np.ndarray | None) -> _Part:
+        """one_hot: T of a classification."""
         target = fit_target(data.table, data.name, data.task, recipe, training)
         encoded = data.preprocessing(recipe.scale, training).transform(data.table)
-        return cls(training, target, encoded.X, target.encode(data.table))
+        return cls(training, target, encoded.X, target.encode(data.table) if one_hot is None else one_hot)
 
 
 def _constant_prediction(part: _Part, labels: np.ndarray | None, table: Table, rows: int) -> Prediction:
@@ -161,5 +163,6 @@ def _constant_prediction(part: _Part, labels: np.ndarray | None, table: Table, r
     if labels is None:
         mean = part.target.values(table)[part.training].mean()
         return Prediction(np.full(rows, mean), None, ())
-    outputs = np.eye(part.target.outputs)[zero_rule(labels[part.training])]
-    return to_prediction(np.tile(outputs, (rows, 1)), part.target, ())
+    answer = np.zeros(part.target.outputs)
+    answer[zero_rule(labels[part.training])] = 1.0
+    return to_prediction(np.tile(answer, (rows, 1)), part.target, ())

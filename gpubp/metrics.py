@@ -9,6 +9,11 @@ import numpy as np
 
 from gpubp.errors import DataError
 
+MOST_IN_A_MATRIX = 1000
+"""Classes; a confusion matrix of more is almost only zeros, and is given as the pairs that occur."""
+
+BLOCK = 1 << 22  # probabilities that are looked at together
+
 
 def classification_report(y_true_index: np.ndarray, probabilities: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
     """True classes (N,) as indices into C labels, and probabilities (N, C) not below zero.
@@ -17,7 +22,8 @@ def classification_report(y_true_index: np.ndarray, probabilities: np.ndarray, l
     probabilities divided by their sum first (sigmoid outputs do not sum to 1; a row of zeros counts as
     uniform), clipped at float64's epsilon. macro_f1: mean over the classes that occur in the truth or in the
     predictions. confusion_matrix: C lists of C counts, a row per true class, a column per predicted class;
-    `labels` names both.
+    `labels` names both. Of more than 1,000 classes it is None, and confusions has [true class, predicted class, rows]
+    for each pair that occurs, as indices into the labels.
     """
     truth, outputs = np.asarray(y_true_index), np.asarray(probabilities, dtype=np.float64)
     classes = np.arange(len(labels))
@@ -31,11 +37,13 @@ def classification_report(y_true_index: np.ndarray, probabilities: np.ndarray, l
     if not np.isfinite(outputs).all() or (outputs < 0).any():
         raise DataError("Found probabilities that are not finite or below zero: the network has diverged.")
     predicted = outputs.argmax(axis=1)
+    few = len(classes) <= MOST_IN_A_MATRIX
     return {
         "accuracy": float((truth == predicted).mean()),
         "log_loss": _log_loss(truth, outputs),
         "macro_f1": _macro_f1(truth, predicted, len(classes)),
-        "confusion_matrix": _confusion_matrix(truth, predicted, len(classes)).tolist(),
+        "confusion_matrix": _confusion_matrix(truth, predicted, len(classes)).tolist() if few else None,
+        **({} if few else {"confusions": _confusions(truth, predicted, len(classes))}),
         "labels": list(labels),
     }
 
@@ -76,11 +84,19 @@ def _r2(truth: np.ndarray, predicted: np.ndarray, squares: np.ndarray) -> float:
 
 
 def _log_loss(truth: np.ndarray, outputs: np.ndarray) -> float:
-    outputs = np.where(outputs.any(axis=1, keepdims=True), outputs, 1.0)
-    outputs = outputs / outputs.max(axis=1, keepdims=True)  # first, so that the sum cannot overflow
-    of_truth = outputs[np.arange(len(truth)), truth] / outputs.sum(axis=1)
+    rows = max(1, BLOCK // outputs.shape[1])
+    parts = range(0, len(truth), rows)
+    of_truth = np.concatenate([_of_truth(truth[i : i + rows], outputs[i : i + rows]) for i in parts])
     least = np.finfo(np.float64).eps
     return float(-np.log(np.clip(of_truth, least, 1 - least)).mean())
+
+
+def _of_truth(truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """(N,) the share of the true class in each row's sum."""
+    outputs = np.where(outputs.any(axis=1, keepdims=True), outputs, 1.0)
+    outputs = outputs / outputs.max(axis=1, keepdims=True)  # first, so that the sum cannot overflow
+    found: np.ndarray = outputs[np.arange(len(truth)), truth] / outputs.sum(axis=1)
+    return found
 
 
 def _macro_f1(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> float:
@@ -93,3 +109,8 @@ def _macro_f1(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> float
 def _confusion_matrix(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
     counts = np.bincount(truth * n_classes + predicted, minlength=n_classes**2)
     return counts.reshape(n_classes, n_classes)
+
+
+def _confusions(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> list[list[int]]:
+    pairs, counts = np.unique(truth * n_classes + predicted, return_counts=True)
+    return np.column_stack([pairs // n_classes, pairs % n_classes, counts]).tolist()

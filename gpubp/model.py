@@ -126,8 +126,7 @@ def to_prediction(outputs: np.ndarray, target: Target, notes: tuple[str, ...]) -
         refuse_infinite(values)
         return Prediction(values, None, (*notes, *held_note(held, target.limits)))
     total = outputs.sum(axis=1, keepdims=True)  # 1 for softmax outputs; logistic ones are scaled to it
-    even = np.full_like(outputs, 1.0 / outputs.shape[1])
-    probabilities = np.where(total > 0, outputs / np.where(total > 0, total, 1.0), even)
+    probabilities = np.where(total > 0, outputs / np.where(total > 0, total, 1.0), 1.0 / outputs.shape[1])
     return Prediction(target.decode(probabilities), probabilities, notes)
 
 

@@ -65,14 +65,14 @@ def parts(outcome: dict[str, Any]) -> Iterable[Any]:
             *disagreement(outcome),
         ]
     )
-    labels, matrix = [shapes.short(label) for label in outcome["labels"]], outcome["confusion_matrix"]
+    labels = [shapes.short(label) for label in outcome["labels"]]
     if len(labels) <= MOST_CLASSES:
         yield shapes.table(
             ["true \\ predicted", *[f"{label}>" for label in labels]],
-            [(label, *counts) for label, counts in zip(labels, matrix, strict=True)],
+            [(label, *counts) for label, counts in zip(labels, outcome["confusion_matrix"], strict=True)],
         )
     else:
-        yield shapes.table(["true", "predicted", "rows>"], mistakes(labels, matrix))
+        yield shapes.table(["true", "predicted", "rows>"], mistakes(labels, outcome))
 
 
 def disagreement(outcome: dict[str, Any]) -> Iterable[tuple[str, str]]:
@@ -84,12 +84,14 @@ def disagreement(outcome: dict[str, Any]) -> Iterable[tuple[str, str]]:
         )
 
 
-def mistakes(labels: list[str], matrix: list[list[int]]) -> list[tuple[str, str, int]]:
+def mistakes(labels: list[str], outcome: dict[str, Any]) -> list[tuple[str, str, int]]:
     """The most frequent confusions; --json has them all."""
-    found = [
-        (labels[true], labels[predicted], count)
-        for true, counts in enumerate(matrix)
+    pairs = outcome.get("confusions") or [
+        (true, predicted, count)
+        for true, counts in enumerate(outcome["confusion_matrix"])
         for predicted, count in enumerate(counts)
-        if count and true != predicted
+    ]
+    found = [
+        (labels[true], labels[predicted], count) for true, predicted, count in pairs if count and true != predicted
     ]
     return sorted(found, key=lambda mistake: -mistake[2])[:MOST_CLASSES]

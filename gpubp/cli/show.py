@@ -181,7 +181,7 @@ def training(described: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def worth_showing(key: str, value: Any) -> bool:
-    return value not in (None, {}, "") and key not in ("confusion_matrix", "labels")
+    return value not in (None, {}, "") and key not in ("confusion_matrix", "confusions", "labels")
 
 
 def spelled(value: Any) -> str:

@@ -130,16 +130,6 @@ def _remedies(text: str, name: str) -> str:
     )
 
 
-def refuse_identifiers(table: Table, name: str, distinct: int) -> None:
-    """DataError when a text column has too many different values to learn from."""
-    known = table.rows - table.frame[name].null_count()
-    if distinct > MOST_CATEGORIES or (distinct > IDENTIFIERS and 2 * distinct > known):
-        raise DataError(
-            f"{table.source}: column {name!r} has {distinct} different values on {known} rows. It looks like "
-            "an identifier, a date or free text, from which a network cannot learn; leave the column out."
-        )
-
-
 def _first_text(series: pl.Series) -> int:
     import polars as pl
 

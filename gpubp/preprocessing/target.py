@@ -11,7 +11,7 @@ import numpy as np
 
 from gpubp.array_files import array
 from gpubp.errors import DataError, quoted
-from gpubp.preprocessing.columns import CODES, numeric_values, refuse_identifiers, refuse_stray_text
+from gpubp.preprocessing.columns import CODES, numeric_values, refuse_stray_text
 from gpubp.preprocessing.labels import as_labels, canonical, places_among, sorted_labels, suggest, told
 from gpubp.preprocessing.places import Places
 from gpubp.preprocessing.scaling import offset_and_scale, scaled_values, selected
@@ -25,6 +25,8 @@ TASKS = ("classification", "regression")
 TARGET_SCALES = ("standard", "log")
 WIDENED = 0.1
 """By this share of the training values' range, on each side, predictions may leave it."""
+MANY_CLASSES = 100
+"""From more than this on, classes have two rows each on average, or the target is taken for names or free text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +68,8 @@ class Target:
         instead of the values. clip: predictions stay within the values' range, widened by a tenth of it on each side;
         those of counts not below 0.
 
-        DataError: missing values, one class only, text for regression, a stray text among numbers, dates, with `log` a
-        value that is not above 0, in any row.
+        DataError: missing values, one class only, more than 100 classes on fewer than twice as many rows, text for
+        regression, a stray text among numbers, dates, with `log` a value that is not above 0, in any row.
         """
         if task is not None:
             check_choice("task", task, TASKS)
@@ -87,7 +89,7 @@ class Target:
                 mean, scale, _ = offset_and_scale(np.log(values) if log else values, "standard")
             return cls(column, places, "regression", (), mean, scale, log, limits)
         labels = sorted_labels(canonical(table.frame[column]))
-        refuse_identifiers(table, column, len(labels))
+        _refuse_lone_classes(table, column, len(labels))
         if len(labels) < 2:
             raise DataError(
                 f"{table.source}: the target column {column!r} has one class only, {quoted(labels[0])}; there "
@@ -259,6 +261,15 @@ def _refuse_dates(table: Table, column: str) -> None:
         raise DataError(
             f"{table.source}: the target column {column!r} holds dates, which cannot be predicted. Give a number "
             "instead, such as the days since some date, or name another column by --target."
+        )
+
+
+def _refuse_lone_classes(table: Table, column: str, classes: int) -> None:
+    if classes > MANY_CLASSES and 2 * classes > table.rows:
+        raise DataError(
+            f"{table.source}: the target column {column!r} has {classes:,} different values on {table.rows:,} rows, "
+            "nearly a class for each row: a network cannot learn a class from one row. Is it the right column? Choose "
+            "another with --target; to predict numbers, use --task regression."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 
 from gpubp.reporting.axes import Axis, number
@@ -11,6 +12,8 @@ from gpubp.reporting.figures import Bars, Chart, Line, Mark, Matrix, Points
 from gpubp.reporting.results import Bin, Classes, Curves, Results
 
 LOG_FROM = 20.0  # losses are drawn on a logarithmic axis from this ratio of the largest to the least
+MOST_DRAWN = 100  # classes in a confusion matrix; of more, the WORST are drawn
+WORST = 30
 
 Series = Sequence[float | None]
 
@@ -97,20 +100,34 @@ def _kept(curves: Curves, name: str) -> list[Mark]:
 
 
 def confusion_matrix(results: Results, found: Classes) -> Matrix:
-    right = sum(row[i] for i, row in enumerate(found.confusion))
+    """Of all classes, or of those with the most mistakes where there are too many to be drawn."""
+    right = sum(rows for (true, predicted), rows in found.confusions.items() if true == predicted)
+    all_rows = Counter[int]()
+    for (true, _), rows in found.confusions.items():
+        all_rows[true] += rows
+    n, drawn = len(results.labels), _drawn(found, len(results.labels))
+    some = "" if len(drawn) == n else f" of the {len(drawn)} of {n:,} classes with the most mistakes"
     return Matrix(
         name="confusion-matrix",
-        title="Confusion matrix",
-        text=f"{right:,} of {found.rows:,} rows were put into their own class; per class: "
-        + "; ".join(
-            f"{label}: {row[i]:,} of {sum(row):,}"
-            for i, (label, row) in enumerate(zip(results.labels, found.confusion, strict=True))
-        )
+        title="Confusion matrix" + some,
+        text=f"{right:,} of {found.rows:,} rows were put into their own class; per class{some and ','}{some}: "
+        + "; ".join(f"{results.labels[i]}: {found.confusions.get((i, i), 0):,} of {all_rows[i]:,}" for i in drawn)
         + ".",
-        labels=results.labels,
-        counts=found.confusion,
-        note="Rows are true classes, columns predicted ones; the colour is the share of the true class.",
+        labels=tuple(results.labels[i] for i in drawn),
+        counts=tuple(tuple(found.confusions.get((i, j), 0) for j in drawn) for i in drawn),
+        note="Rows are true classes, columns predicted ones; the colour is the share of the "
+        + ("row." if some else "true class."),
     )
+
+
+def _drawn(found: Classes, n_labels: int) -> list[int]:
+    if n_labels <= MOST_DRAWN:
+        return [*range(n_labels)]
+    mistakes = Counter(dict.fromkeys(range(WORST), 0))
+    for pair, rows in found.confusions.items():
+        if pair[0] != pair[1]:
+            mistakes.update(dict.fromkeys(pair, rows))
+    return sorted(i for i, _ in mistakes.most_common(WORST))
 
 
 def calibration_chart(found: Classes) -> Chart:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -136,11 +137,14 @@ def class_rows(results: Results) -> list[tuple[str, int, float | None, float | N
     """Each class: its rows, its precision and its recall, None where nothing was predicted as it, or it has no rows."""
     if results.classes is None:
         return []
-    confusion = results.classes.confusion
+    confusions = results.classes.confusions
+    truth, answers = Counter[int](), Counter[int]()
+    for (true, answer), count in confusions.items():
+        truth[true] += count
+        answers[answer] += count
     found = []
     for i, label in enumerate(results.labels[:MOST_CLASSES]):
-        rows, predicted = sum(confusion[i]), sum(counts[i] for counts in confusion)
-        right = confusion[i][i]
+        rows, predicted, right = truth[i], answers[i], confusions.get((i, i), 0)
         found.append((label, rows, right / predicted if predicted else None, right / rows if rows else None))
     return found
 

@@ -194,9 +194,7 @@ def _curves(given: Given, most_folds: int) -> Curves:
 
 def _classes(given: Given, n_labels: int) -> Classes:
     rows = _rows(given)
-    confusion = given["confusion_matrix"].each(lambda row: row.each(Given.whole))
-    if {len(confusion), *map(len, confusion)} != {n_labels} or sum(map(sum, confusion)) != rows:
-        raise given["confusion_matrix"].wrong(f"{n_labels} × {n_labels} counts of {rows} rows")
+    confusions = _confusions(given, n_labels, rows)
     bins = given["calibration"].each(_bin, least=1)
     if sum(each.rows for each in bins) != rows or any(b.low != a.high for a, b in pairwise(bins)):
         raise given["calibration"].wrong(f"bins side by side, of {rows} rows")
@@ -205,10 +203,23 @@ def _classes(given: Given, n_labels: int) -> Classes:
         accuracy=_share(given["accuracy"]),
         log_loss=_positive(given["log_loss"]),
         macro_f1=_share(given["macro_f1"]),
-        confusion=confusion,
+        confusions=confusions,
         calibration_error=_share(given["expected_calibration_error"]),
         bins=bins,
     )
+
+
+def _confusions(given: Given, n_labels: int, rows: int) -> dict[tuple[int, int], int]:
+    """By (true, predicted), from a matrix, or, of very many classes, from the pairs that occur."""
+    if given["confusion_matrix"].is_null:
+        pairs = given["confusions"].each(lambda pair: pair.each(Given.whole))
+        if any(len(pair) != 3 or max(pair[:2]) >= n_labels for pair in pairs) or sum(pair[2] for pair in pairs) != rows:
+            raise given["confusions"].wrong(f"pairs of {n_labels} classes with their counts, of {rows} rows")
+        return {(true, predicted): count for true, predicted, count in pairs}
+    matrix = given["confusion_matrix"].each(lambda row: row.each(Given.whole))
+    if {len(matrix), *map(len, matrix)} != {n_labels} or sum(map(sum, matrix)) != rows:
+        raise given["confusion_matrix"].wrong(f"{n_labels} × {n_labels} counts of {rows} rows")
+    return {(i, j): count for i, counts in enumerate(matrix) for j, count in enumerate(counts) if count}
 
 
 def _bin(given: Given) -> Bin:

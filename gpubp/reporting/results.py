@@ -80,13 +80,13 @@ class Bin:
 
 @dataclass(frozen=True)
 class Classes:
-    """confusion: a row for each true class, a column for each predicted one."""
+    """confusions: the rows of a true class that were predicted as another or as itself, by (true, predicted)."""
 
     rows: int
     accuracy: float
     log_loss: float
     macro_f1: float
-    confusion: tuple[tuple[int, ...], ...]
+    confusions: Mapping[tuple[int, int], int]
     calibration_error: float
     bins: tuple[Bin, ...]
 

@@ -27,7 +27,7 @@ from gpubp.sweeping.ledger import Ledger, network_of
 from gpubp.sweeping.memory import budget_of
 from gpubp.sweeping.parameters import recipe_of
 from gpubp.sweeping.pool import Pool
-from gpubp.sweeping.scoring import Metric, decoded
+from gpubp.sweeping.scoring import AT_ONCE, Metric, decoded
 from gpubp.sweeping.trial import Configuration, Record, Result, Trial
 from gpubp.training.interruption import Interruption
 from gpubp.turns import in_turn
@@ -244,6 +244,11 @@ class Experiment(Guide):
             self.ledger.flush(pool.cohorts)
 
     def score(self, cohort: Cohort) -> None:
+        networks = max(1, AT_ONCE // (self.test_rows * self.data.n_outputs))
+        if len(cohort) > networks:
+            for first in range(0, len(cohort), networks):
+                self.score(cohort.take(np.arange(first, min(first + networks, len(cohort)))))
+            return
         tests = [job.test for job in cohort.jobs if job.test is not None]
         predictions = decoded(self.data, cohort.test_outputs(self.test_rows), [job.sheet for job in cohort.jobs])
         history = cohort.history

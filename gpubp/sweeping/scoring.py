@@ -21,6 +21,7 @@ Respond = Callable[[Any], np.ndarray]
 """A network's decoded predictions (R, C or O) for any R rows of features, in the form that the sweep was given."""
 
 DEFAULT = {"classification": "accuracy", "regression": "r2"}
+AT_ONCE = 1 << 26  # predicted numbers that are scored together: many classes on many rows take gigabytes
 LOSS = {"classification": "neg_log_loss", "regression": "neg_mean_squared_error"}
 
 
@@ -113,8 +114,7 @@ def decoded(data: Data, outputs: np.ndarray, sheets: Sequence[Sheet]) -> np.ndar
         return found
     with np.errstate(invalid="ignore"):
         total = found.sum(axis=-1, keepdims=True)
-        even = np.full_like(found, 1.0 / found.shape[-1])
-        return np.where(total == 0, even, found / np.where(total == 0, 1.0, total))
+        return np.where(total == 0, 1.0 / found.shape[-1], found / np.where(total == 0, 1.0, total))
 
 
 def _is_scikit_learns(scorer: Any) -> bool:

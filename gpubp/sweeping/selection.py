@@ -16,7 +16,7 @@ from gpubp.schema import shown
 from gpubp.sweeping import MOST_MEMBERS
 from gpubp.sweeping.data import TableData
 from gpubp.sweeping.refit import train_on_all
-from gpubp.sweeping.scoring import Metric
+from gpubp.sweeping.scoring import AT_ONCE, Metric
 from gpubp.sweeping.unscale import unscaled
 
 if TYPE_CHECKING:
@@ -84,12 +84,15 @@ def greedy(predictions: np.ndarray, metric: Metric, k: int) -> tuple[list[int], 
     known = np.flatnonzero(np.isfinite(predictions).all(axis=(0, 2)))
     if not len(known):
         raise SettingsError("No row has a prediction by every candidate: an ensemble cannot be selected.")
-    predictions = predictions[:, known]
+    if len(known) < predictions.shape[1]:
+        predictions = predictions[:, known]
+    at_once = max(1, AT_ONCE // predictions[0].size)
+    parts = [predictions[first : first + at_once] for first in range(0, len(predictions), at_once)]
     total = np.zeros(predictions.shape[1:])
     chosen: list[int] = []
     scores: list[float] = []
     for size in range(1, k + 1):
-        found = metric((total + predictions) / size, [known] * len(predictions))
+        found = np.concatenate([metric((total + part) / size, [known] * len(part)) for part in parts])
         best = int(np.nanargmax(found))
         chosen.append(best)
         scores.append(float(found[best]))

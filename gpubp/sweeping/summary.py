@@ -156,7 +156,7 @@ def classes(truth: np.ndarray, probabilities: np.ndarray, labels: list[str]) -> 
         "accuracy": report["accuracy"],
         "log_loss": report["log_loss"],
         "macro_f1": report["macro_f1"],
-        "confusion_matrix": report["confusion_matrix"],
+        **{name: report[name] for name in ("confusion_matrix", "confusions") if name in report},
         "expected_calibration_error": distance.sum() / len(truth),
         "calibration": [
             {"from": i / CALIBRATION_BINS, "to": (i + 1) / CALIBRATION_BINS, "rows": n, "probability": p, "right": r}
