@@ -231,7 +231,9 @@ def test_an_interrupted_sweep_gives_what_is_done(
     space = ("--grid", "hidden=2;3;4", "--set", "epochs=2", "--strategy", "grid", "--engine", "array")
     outcome = gpubp("sweep", SEEDS, *space, "--folds", "2", "--output", tmp_path / "found", *options)
     assert outcome.code == 130
-    assert "Interrupted: these are the results of the trials that were done. --resume goes on with it." in outcome.err
+    done = "2 of 6 networks are done (1 of 3 trials)"
+    assert f"The sweep ended early: {done}, and what follows is of these trials." in outcome.err
+    assert f"Interrupted: {done}, and these are their results. --resume goes on with it." in outcome.err
     assert (tmp_path / "found" / "best.safetensors").exists()
     assert outcome.out
 

@@ -299,7 +299,8 @@ def test_a_sweep_can_be_ended_by_who_watches_it() -> None:
     with pytest.raises(SettingsError, match="ended before any was done"):
         _ = nothing.best
     halved = sweep(X, Y, space | {"epochs": 9}, strategy=Halving(factor=2, least_epochs=3), watch=[enough])
-    assert {trial.status for trial in halved.trials} == {"unfinished"}
+    assert [trial.status for trial in halved.trials] == ["stopped", "stopped", "unfinished", "unfinished"]
+    assert [trial.number for trial in halved.ranked] == [halved.best.number, 1 - halved.best.number]
 
 
 def test_ctrl_c_keeps_what_is_done() -> None:
@@ -315,13 +316,14 @@ def test_ctrl_c_keeps_what_is_done() -> None:
     assert result.best.number == 0
 
 
-def test_ctrl_c_ends_the_first_trial_though_the_time_is_over() -> None:
+def test_ctrl_c_ends_the_first_trial_though_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained in other threads, which hear of no Ctrl-C, it would go on, for a sweep to have something to show."""
     space = {"hidden": [(3,), (4,)], "epochs": 100_000}
+    monkeypatch.setattr("gpubp.sweeping.experiment.GRACE", 1e9)
     budget, began, shares = 0.05, time.perf_counter(), []
 
     def interrupt(progress: Any) -> None:
-        shares.append(progress.share)
+        shares.append(progress.epochs / progress.of_epochs)
         if time.perf_counter() > began + 5 * budget and not requested:
             requested.append(True)
             signal.raise_signal(signal.SIGINT)

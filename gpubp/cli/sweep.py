@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,18 +17,17 @@ from gpubp.cli.options import (
     TableOptions,
     TargetOptions,
 )
-from gpubp.cli.output import Interrupted, say
+from gpubp.cli.output import say
 from gpubp.cli.panels import RESULT, SEARCH, TESTING
 from gpubp.cli.space import space_of
-from gpubp.cli.sweep_outcome import parts, result
+from gpubp.cli.sweep_ending import Ending
+from gpubp.cli.sweep_outcome import parts
 from gpubp.cli.times import seconds_of
 from gpubp.errors import DataError, SettingsError
-from gpubp.files import is_there, make_folder, remove_planted, write_whole
+from gpubp.files import is_there
 from gpubp.sweeping import MOST_MEMBERS
 
 if TYPE_CHECKING:
-    from gpubp.ensemble import Ensemble
-    from gpubp.sweeping.result import SweepResult
     from gpubp.sweeping.run_folder import Finished
 
 FILES = ("trials.csv", "best.safetensors", "ensemble.safetensors")
@@ -240,48 +238,10 @@ def sweep(
             assert output is not None
             _tell_again(output, report, finished)
             return
-        outcome = _results(found, ensemble, source, target, report, output, page, checkpoints.resume)
+        ending = Ending(found, seconds, report, output, page, checkpoints.resume)
+        outcome = ending.outcome(ensemble, source, target)
     report.give(outcome, lambda: parts(outcome))
-    if found.interrupted:
-        raise Interrupted(f"Interrupted: these are the results of the trials that were done.{_goes_on(found)}")
-
-
-def _results(
-    found: SweepResult,
-    ensemble: int,
-    source: TableOptions,
-    target: TargetOptions,
-    report: ReportOptions,
-    output: Path | None,
-    page: bool,
-    resumed: bool,
-) -> dict[str, Any]:
-    """What was found, and its files in the folder. The checkpoints of a sweep that has come to its end go then."""
-    goes_on = _goes_on(found)
-    if found.ended_early and not any(trial.status in ("complete", "stopped") for trial in found.trials):
-        if found.interrupted:
-            raise Interrupted(f"Interrupted before the first trial was done: there are no results.{goes_on}")
-        remedy = goes_on or " Give it more time."
-        raise SettingsError(f"The time was over before the first trial was done: there are no results.{remedy}")
-    if found.ended_early:
-        report.note(f"The sweep ended early: what follows is of the trials that were done.{goes_on}")
-    team = found.ensemble(ensemble) if ensemble and _done(found) > 1 and found.keeps_predictions else None
-    if ensemble and not found.keeps_predictions:
-        report.note("No ensemble: the predictions that it is chosen by would take more than 1 GiB.")
-    outcome = result(found, team, source, target)
-    if output is not None:
-        held = (output / FILES[0]).exists()
-        outcome["written"] = _write(found, team, output) + [str(output / name) for name in _results_files(page)]
-        _write_results(found, outcome, output, page)
-        if held and not resumed:
-            report.note(f"The sweep that {output} held before was replaced.")
-        if not found.ended_early:
-            found.discard_checkpoints()
-    return outcome
-
-
-def _goes_on(found: SweepResult) -> str:
-    return " --resume goes on with it." if found.folder is not None and found.ended_early else ""
+    ending.raise_if_interrupted()
 
 
 def _strategy(name: str, study: str | None, storage: str | None) -> Any:
@@ -305,10 +265,6 @@ def _tell_again(folder: Path, report: ReportOptions, finished: Finished) -> None
     report.give(outcome, lambda: parts(outcome))
 
 
-def _done(found: SweepResult) -> int:
-    return sum(trial.status == found.best.status for trial in found.trials)
-
-
 def _check_folder(folder: Path) -> None:
     """DataError where files could not be written into it, before the work that would fill them."""
     try:
@@ -322,38 +278,3 @@ def _check_folder(folder: Path) -> None:
         raise DataError(f"--output {folder}: {reason}. Choose another place.") from None
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise DataError(f"--output {folder}: {there} does not let you write. Choose another place.")
-
-
-def _write(found: SweepResult, team: Ensemble | None, folder: Path) -> list[str]:
-    """The files, each whole or not at all; none of them where the best cannot be trained on all rows."""
-    model = found.refit()
-    make_folder(folder)
-    trials, best, ensemble = (folder / name for name in FILES)
-    for path in (trials, best, ensemble):
-        remove_planted(path)
-    write_whole(trials, found.table.write_csv().encode())
-    model.save(best)
-    if team is None:
-        ensemble.unlink(missing_ok=True)  # of an earlier sweep: it would be taken for this one's
-        return [str(trials), str(best)]
-    team.save(ensemble)
-    return [str(trials), str(best), str(ensemble)]
-
-
-def _results_files(page: bool) -> tuple[str, ...]:
-    from gpubp.reporting import REPORT, RESULTS
-
-    return (RESULTS, REPORT) if page else (RESULTS,)
-
-
-def _write_results(found: SweepResult, outcome: dict[str, Any], folder: Path, page: bool) -> None:
-    """results.json, and the report that is made of it. A report of an earlier sweep would be taken for this one's."""
-    from gpubp.json_values import sealed
-    from gpubp.reporting import REPORT, RESULTS, load, write_page
-    from gpubp.sweeping.summary import summary
-
-    remove_planted(folder / RESULTS)
-    (folder / REPORT).unlink(missing_ok=True)
-    write_whole(folder / RESULTS, json.dumps(sealed(summary(found, outcome)), allow_nan=False).encode())
-    if page:
-        write_page(load(folder), folder / REPORT)

@@ -11,23 +11,27 @@ from gpubp.cli import shapes
 from gpubp.cli.options import TableOptions, TargetOptions
 
 if TYPE_CHECKING:
-    from gpubp.ensemble import Ensemble
     from gpubp.sweeping.result import SweepResult
+    from gpubp.sweeping.selection import Selection
     from gpubp.sweeping.trial import Trial
 
 SHOWN = 10
 
 
-def result(found: SweepResult, team: Ensemble | None, source: TableOptions, target: TargetOptions) -> dict[str, Any]:
+def result(found: SweepResult, source: TableOptions, target: TargetOptions) -> dict[str, Any]:
+    """All but the ensemble, which is None."""
     from gpubp.sweeping.baseline import baseline_scores
 
-    best = found.best
-    result = {
+    best, (networks, of_networks, trials_done, of_trials) = found.best, found.progress
+    return {
         "task": found.task,
         "metric": found.metric,
         "strategy": found.strategy,
         "trials": len(found.trials),
-        "networks": sum(len(trial.scores) for trial in found.trials),
+        "networks": networks,
+        "trials_done": trials_done,
+        "of_trials": of_trials,
+        "of_networks": of_networks,
         "diverged": sum(trial.status == "diverged" for trial in found.trials),
         "best": _described(best),
         "leaderboard": [_described(trial) for trial in found.ranked[:SHOWN]],
@@ -40,13 +44,10 @@ def result(found: SweepResult, team: Ensemble | None, source: TableOptions, targ
         "notes": list(found.notes),
         "target_scale_offer": found.offer,
     }
-    if team is not None:
-        result["ensemble"] = {
-            "score": team.description["out_of_fold_score"],
-            "best_alone": team.description["best_single_score"],
-            "networks": team.n_members,
-        }
-    return result
+
+
+def ensemble(team: Selection) -> dict[str, Any]:
+    return {"score": team.scores[-1], "best_alone": team.scores[0], "networks": len(team.trials)}
 
 
 def _described(trial: Trial) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def page(results: Results) -> str:
     style, script = (_own_file(name) for name in ("page.css", "page.js"))
     figures, names = Figures.of(results), varied(results)
     trials = results.trials
+    leaders = [trial for trial in trials[:LEADERS] if trial.status != "unfinished"]
     folds = Axis.around("", [score for trial in trials[:LEADERS] for score in trial.scores if score is not None])
     return environment.get_template("page.html").render(
         results=results,
@@ -63,8 +64,8 @@ def page(results: Results) -> str:
         policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; "
         "form-action 'none'",
         title=f"Sweep of {Path(results.source).name}" if results.source else "Sweep",
-        leaders=[row(trial, names, folds) for trial in trials[:LEADERS]],
-        others=[row(trial, names, folds) for trial in trials[LEADERS:MOST_ROWS]],
+        leaders=[row(trial, names, folds) for trial in leaders],
+        others=[row(trial, names, folds) for trial in trials[len(leaders) : MOST_ROWS]],
         more=max(0, len(trials) - MOST_ROWS),
         undrawn=max(0, len(trials) - MOST_POINTS),
         space=[
@@ -158,7 +159,9 @@ def tips(results: Results, names: list[str], figures: Figures) -> dict[str, Any]
         "names": [shown(name) for name in names],
         "trials": {
             trial.number: [
-                f"Trial {trial.number}, place {trial.rank}",
+                f"Trial {trial.number}"
+                if trial.status == "unfinished"
+                else f"Trial {trial.number}, place {trial.rank}",
                 f"{results.metric} {score(trial.mean)}" + (f" ± {score(trial.std)}" if trial.std is not None else ""),
                 "" if trial.status == "complete" else trial.status,
                 *(value_of(trial, name) for name in names),

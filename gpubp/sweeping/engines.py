@@ -62,6 +62,11 @@ class Engines:
                 costs["lane"] = estimate["lane"] + COMPILE_SECONDS["lane"]
             self.chosen[key] = min(costs, key=lambda engine: costs[engine])
 
+    def seconds(self, jobs: Sequence[Job], engine: str) -> float:
+        """The estimate of jobs of one key by the engine, without compiling."""
+        found = self._seconds(jobs, 1.0)
+        return found.get(engine, found["array"])
+
     def _seconds(self, jobs: Sequence[Job], times: float) -> dict[str, float]:
         """Of all the group's epochs, by each engine that could train it."""
         work = sketch(jobs, self.backend)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,19 +28,22 @@ from gpubp.sweeping.ledger import Ledger, network_of
 from gpubp.sweeping.memory import budget_of
 from gpubp.sweeping.parameters import recipe_of
 from gpubp.sweeping.pool import Pool
+from gpubp.sweeping.rates import Rates
 from gpubp.sweeping.scoring import AT_ONCE, Metric, decoded
 from gpubp.sweeping.trial import Configuration, Record, Result, Trial
 from gpubp.training.interruption import Interruption
 from gpubp.turns import in_turn
 
+GRACE = 3.0  # times the budget: when a sweep is over, though a first trial would be done soon
 PREDICTIONS_BYTES = 1 << 30  # of out-of-fold predictions that are kept for ensembles
 
 
 @dataclass(frozen=True)
 class Progress:
     """Where a sweep stands: networks trained (in this rung), of how many; the share of all work that is done, by an
-    estimate; the best score so far, with its standard deviation over the folds, or NaN; trials that were trained in
-    this run, for a rate.
+    estimate, or of the budget's time, if that is more; the best score so far, with its standard deviation over the
+    folds, or NaN; trials that were trained in this run, for a rate; epochs, each network's counting, of those that all
+    of them would take.
     """
 
     networks: int
@@ -51,6 +55,8 @@ class Progress:
     best_std: float
     trained: int
     seconds: float
+    epochs: float
+    of_epochs: float
 
 
 Watch = Callable[[Progress], "bool | None"]
@@ -75,18 +81,23 @@ class Experiment(Guide):
         watch: Sequence[Watch] = (),
         ledger: Ledger | None = None,
     ) -> None:
-        """n_trials: how many there will be, at most. memory: bytes for a population. budget: seconds for the sweep.
+        """n_trials: how many there will be, at most. memory: bytes for a population. budget: seconds, from now on.
         ledger: where results are kept, and taken from.
         """
         self.data, self.splits, self.metric, self.backend, self.seed = data, splits, metric, backend, seed
         self.engines = Engines(backend, engine)
+        self.rates = Rates(self.engines)
         self.memory = budget_of(backend, memory)
         self.n_trials, self.watch, self.ledger = n_trials, watch, ledger
         self.records: dict[int, Record] = {}
         self.test_rows = max(len(test) for _, test in splits)
         self.started = time.perf_counter()
-        self.deadline = None if budget is None else self.started + budget
+        self.budget, self.deadline = budget, None if budget is None else self.started + budget
+        self.needed = float("inf")  # seconds for a first trial, as far as is known, where there was no time for one
         self.ended = self.interrupted = False
+        self._told_to_end = False
+        self._folds_trained: Counter[int] = Counter()
+        self._whole_trials = 0
         self.interruption: Interruption | None = None
         self._networks, self._of_networks = 0, 0
         self._done, self._expected, self._ticked = 0.0, 0.0, 0.0  # network-epochs; network-epochs; seconds
@@ -176,7 +187,7 @@ class Experiment(Guide):
 
     def pool(self, records: Sequence[Record], times: float = 1.0) -> Pool:
         """times: see Engines.choose; the first pool tells how much work there is in all."""
-        pool = Pool(self.jobs(records), self.backend, self.engines, self.memory, times, self.ledger, self)
+        pool = Pool(self.jobs(records), self.backend, self.engines, self.memory, times, self.ledger, self, self.rates)
         for job in pool.jobs:
             job.owner[0].engine = pool.engine(job)
         self._expected = self._expected or times * sum(job.epochs for job in pool.jobs)
@@ -192,6 +203,11 @@ class Experiment(Guide):
         for record in records:
             record.status = "complete" if record.seen.all() else "unfinished"
         return records
+
+    def conclude(self, n_trials: int) -> None:
+        """n_trials: how many there were to be. A sweep of which everything was done in time has not ended early."""
+        statuses = [record.status for record in self.records.values()]
+        self.ended &= len(statuses) < n_trials or "unfinished" in statuses or "complete" not in statuses
 
     def recall(self, jobs: Iterable[Job]) -> set[Job]:
         """Take the results that are kept, of the rung at hand; whose they are."""
@@ -284,6 +300,7 @@ class Experiment(Guide):
         record.accept(fold, result, job.test, self.data.n_rows)
         if record.seen.all():
             self._scored += record.rung == 0
+            self._whole_trials += 1
             if record.score > -np.inf and not self._best[0] >= record.score:
                 self._best = record.score, float(record.scores.std(ddof=1)) if len(record.scores) > 1 else float("nan")
 
@@ -294,17 +311,34 @@ class Experiment(Guide):
             self.ledger.forget((record.configuration.number, fold) for record in records for fold in folds)
 
     def must_end(self) -> bool:
-        late = self.deadline is not None and time.perf_counter() > self.deadline
-        self.ended |= late or self.left or (self.interruption is not None and self.interruption.requested)
+        self.ended |= self._is_stopped() or self.seconds_left() == 0.0
         return self.ended
 
-    def must_cut(self) -> bool:
-        """A sweep that runs out of time before its first trial is done may finish what it has begun."""
+    def must_cut(self, needed: float) -> bool:
+        """A sweep that runs out of time goes on for its first trial, if `GRACE` times the budget is enough for it."""
         if not self.must_end():
             return False
-        late = self.deadline is not None and time.perf_counter() > self.deadline
-        interrupted = self.interruption is not None and self.interruption.requested
-        return self._scored > 0 or interrupted or self.left or not late
+        if self.budget is None or self._is_stopped() or self._whole_trials > 0:
+            return True
+        with self._lock:
+            end = time.perf_counter() - self.started + needed
+            self.needed = min(self.needed, end)
+        return end > GRACE * self.budget
+
+    def _is_stopped(self) -> bool:
+        """By whoever waits for it, and not by the time."""
+        return self.left or self._told_to_end or (self.interruption is not None and self.interruption.requested)
+
+    def seconds_left(self) -> float | None:
+        return None if self.deadline is None else max(0.0, self.deadline - time.perf_counter())
+
+    def out_of_time(self) -> None:
+        self.ended = True
+
+    def trained(self, jobs: Sequence[Job]) -> None:
+        with self._lock:
+            self._folds_trained.update(id(job.owner[0]) for job in jobs)
+            self._whole_trials += any(self._folds_trained[id(job.owner[0])] >= len(self.splits) for job in jobs)
 
     def worked(self, network_epochs: float) -> None:
         with self._lock:
@@ -318,18 +352,25 @@ class Experiment(Guide):
 
     def _tell(self) -> None:
         self._ticked = time.perf_counter()
+        seconds = self._ticked - self.started
+        share = self._done / max(1.0, self._expected)
+        if self.budget is not None:
+            share = max(share, seconds / self.budget)
         progress = Progress(
             self._networks,
             self._of_networks,
-            min(1.0, self._done / max(1.0, self._expected)),
+            min(1.0, share),
             self._scored,
             self.n_trials,
             *self._best,
             self._scored - self._recalled,
-            self._ticked - self.started,
+            seconds,
+            self._done,
+            max(self._done, self._expected),
         )
         for watch in self.watch:
-            self.ended |= bool(watch(progress))
+            self._told_to_end |= bool(watch(progress))
+        self.ended |= self._told_to_end
 
     def trials(self) -> list[Trial]:
         total = float(sum(record.seconds.sum() for record in self.records.values()))

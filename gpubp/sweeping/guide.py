@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from gpubp.sweeping.job import Job
+
 
 class Guide:
     """This one lets everything go on to its end, unless nobody waits for that any more."""
@@ -16,9 +20,19 @@ class Guide:
         """Whether nothing new is to be begun."""
         return self.left
 
-    def must_cut(self) -> bool:
-        """Whether what is in training is to be left where it is."""
+    def must_cut(self, needed: float) -> bool:
+        """Whether what is in training is to be left where it is. needed: seconds that it is expected to take still."""
         return self.left
+
+    def seconds_left(self) -> float | None:
+        """Until nothing new is to be begun; None where there is no such time."""
+        return None
+
+    def out_of_time(self) -> None:
+        """What has not been begun does not fit the time left."""
+
+    def trained(self, jobs: Sequence[Job]) -> None:
+        """These have had all their epochs, or those of a rung. From any thread."""
 
     def worked(self, network_epochs: float) -> None:
         """So much was done: epochs, times the networks that had them. From any thread."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -16,17 +18,25 @@ from gpubp.training.engine import Work
 class CohortKeeper:
     """A `training.Keeper`: tells the guide of the work done, asks it whether to go on, and keeps snapshots in a ledger.
 
-    others: cohorts that wait for their next epochs. ticks: whether the guide is waiting for this thread.
+    until: the epoch that the cohort is trained to. others: cohorts that wait for their next epochs. ticks: whether the
+    guide is waiting for this thread.
     """
 
     def __init__(
-        self, cohort: Cohort, guide: Guide, ledger: Ledger | None, others: Callable[[], Sequence[Cohort]], ticks: bool
+        self,
+        cohort: Cohort,
+        until: int,
+        guide: Guide,
+        ledger: Ledger | None,
+        others: Callable[[], Sequence[Cohort]],
+        ticks: bool,
     ) -> None:
         self.cohort, self.guide, self.ledger, self.others, self.ticks = cohort, guide, ledger, others, ticks
-        self.epoch = cohort.epoch
+        self.epoch, self.until = cohort.epoch, until
+        self.began = 0.0
 
     def begin(self, population: Population, work: Work) -> None:
-        return None
+        self.began = time.perf_counter()
 
     def let_go(self) -> None:
         return None
@@ -44,7 +54,9 @@ class CohortKeeper:
         self.ledger.flush([*self.others(), replace(self.cohort, snapshot=snapshot, seconds=seconds)])
 
     def ends(self) -> bool:
-        return self.guide.must_cut()
+        done = self.epoch - self.cohort.epoch
+        taken = time.perf_counter() - self.began
+        return self.guide.must_cut(taken / done * (self.until - self.epoch) if done else math.inf)
 
     def work_up_to(self, epoch: int) -> None:
         self.guide.worked(float(epoch - self.epoch) * len(self.cohort))

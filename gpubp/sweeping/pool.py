@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Container, Generator, Hashable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -19,6 +20,8 @@ from gpubp.sweeping.job import Job, population_key
 from gpubp.sweeping.keeper import CohortKeeper
 from gpubp.sweeping.ledger import Ledger
 from gpubp.sweeping.memory import parts
+from gpubp.sweeping.portions import Portions
+from gpubp.sweeping.rates import Rates
 from gpubp.sweeping.side_by_side import in_order
 
 MIXED = {"numpy": 64, "cupy": 4096}
@@ -26,6 +29,7 @@ MIXED = {"numpy": 64, "cupy": 4096}
 number costs those that are left a call of `train`."""
 
 SIDE_BY_SIDE = 4  # populations: while the kernels of some run, Python prepares others
+SIDE_BY_SIDE_IN_TIME = 2  # of a sweep with a budget: those that are cut at its end are in vain
 
 
 class Pool:
@@ -33,7 +37,8 @@ class Pool:
 
     `finish` trains everyone to the end. `advance` and `keep` train in rungs, between which losers leave; networks that
     differ in their number of epochs are not together then. times: see `Engines.choose`. ledger: keeps snapshots. guide:
-    is told of the work, and may end it.
+    is told of the work, and may end it; where it has only so much time, populations are cut into portions that fit it
+    (see `Portions`). rates: of trainings that were measured before.
     """
 
     def __init__(
@@ -45,7 +50,9 @@ class Pool:
         times: float = 1.0,
         ledger: Ledger | None = None,
         guide: Guide | None = None,
+        rates: Rates | None = None,
     ) -> None:
+        self.rates = rates or Rates(engines)
         self.backend, self.budget, self.jobs, self.ledger = backend, budget, jobs, ledger
         self.guide = guide or Guide()
         groups: dict[Hashable, list[Job]] = {}
@@ -58,22 +65,70 @@ class Pool:
     def engine(self, job: Job) -> str:
         return self.engine_of[population_key(job)]
 
+    def seconds(self) -> float:
+        """Expected for all epochs of all jobs, one population after another."""
+        portions = self._portions()
+        for group in self._groups(self.jobs):
+            portions.add(group)
+        return portions.seconds()
+
     def finish(self, known: Container[Job] = ()) -> Generator[Cohort, None, None]:
         """Train everyone to the end of their epochs, but those whose results are known. Cohorts are given as they get
         there, and then let go. Closed before its end, it ends what is in training.
         """
         workers = self._workers()
         begun, fresh = self._begun([job for job in self.jobs if job not in known])
-        groups: dict[Hashable, list[Job]] = {}
-        for job in fresh:
-            groups.setdefault(population_key(job), []).append(job)
-        parts = [part for group in groups.values() for part in self._parts(_neighbours(group), workers)]
+        groups = self._groups(fresh)
+        if self.guide.seconds_left() is not None:
+            yield from self._in_time(begun, groups, min(workers, SIDE_BY_SIDE_IN_TIME))
+            return
+        parts = [part for group in groups for part in self._parts(_neighbours(group), workers)]
         starts: list[Callable[[], Cohort]] = [partial(_as_it_is, cohort) for cohort in begun]
         starts += [partial(Cohort.start, part, self.backend) for part in parts]
         tasks = (partial(self._whole, start, workers == 1) for start in starts)
         with closing(in_order(tasks, workers, self.guide.tick, self.guide.leave)) as trained:
             for cohorts in trained:
                 yield from cohorts
+
+    def _in_time(self, begun: Sequence[Cohort], groups: Sequence[Sequence[Job]], workers: int) -> Iterator[Cohort]:
+        """Portion by portion, as long as there is time for one."""
+        portions = self._portions()
+        for cohort in begun:
+            portions.add(cohort.jobs, cohort)
+        for group in groups:
+            portions.add(group)
+        if not portions.certain():  # the first one tells how fast this machine is
+            for start in self._next_starts(portions, workers):
+                yield from self._whole(start, ticks=True)
+
+        def tasks() -> Iterator[Callable[[], list[Cohort]]]:
+            while starts := self._next_starts(portions, workers):
+                yield from (partial(self._whole, start, workers == 1) for start in starts)
+
+        with closing(in_order(tasks(), workers, self.guide.tick, self.guide.leave)) as trained:
+            for cohorts in trained:
+                yield from cohorts
+        if portions.rest():
+            self.guide.out_of_time()
+
+    def _portions(self) -> Portions:
+        """For the time that is left: all of it where nobody says."""
+
+        def left() -> float:
+            seconds = self.guide.seconds_left()
+            return math.inf if seconds is None else seconds
+
+        return Portions(self.rates, self.engine, left)
+
+    def _next_starts(self, portions: Portions, workers: int) -> list[Callable[[], Cohort]]:
+        """Of the next portion, which is more than one cohort where the memory does not hold it."""
+        portion = None if self.interrupted or self.guide.must_end() else portions.next()
+        if portion is None:
+            return []
+        jobs, cohort = portion
+        if cohort is not None:
+            return [partial(_as_it_is, cohort)]
+        return [partial(Cohort.start, part, self.backend) for part in self._parts(_neighbours(jobs), workers)]
 
     def _begun(self, jobs: Sequence[Job]) -> tuple[list[Cohort], list[Job]]:
         """Cohorts of those of which a snapshot is kept, and the others."""
@@ -83,6 +138,13 @@ class Pool:
             self.guide.worked(max(0, cohort.epoch * len(cohort) - before))
         places = {id(job) for cohort in begun for job in cohort.jobs}
         return begun, [job for job in jobs if id(job) not in places]
+
+    def _groups(self, jobs: Sequence[Job]) -> list[list[Job]]:
+        """By their keys."""
+        groups: dict[Hashable, list[Job]] = {}
+        for job in jobs:
+            groups.setdefault(population_key(job), []).append(job)
+        return list(groups.values())
 
     def _workers(self) -> int:
         """How many populations are trained at a time: kernels on a CPU leave cores idle while Python prepares them."""
@@ -108,6 +170,7 @@ class Pool:
                     self.ledger.flush([trained])
                 return
             done = epochs == level
+            self.guide.trained([job for job in trained.jobs if job.epochs == level])
             yield trained if done.all() else trained.take(np.flatnonzero(done))
             if not done.all():
                 waiting.append(trained.take(np.flatnonzero(~done)))
@@ -118,26 +181,34 @@ class Pool:
         """
         if not self.cohorts:
             self._start()
-        waiting, self.cohorts = self.cohorts[::-1], []
-        while waiting:
-            cohort = waiting.pop()
+        portions, before, self.cohorts = self._portions(), self.cohorts, []
+        for cohort in before:
             chosen = np.array([job in known for job in cohort.jobs])
             if chosen.any():
                 self.cohorts.append(cohort.take(np.flatnonzero(chosen)))
                 cohort = cohort.take(np.flatnonzero(~chosen))
-            if not len(cohort):
-                continue
-            if self.interrupted or self.guide.must_end():
-                self.cohorts.append(cohort)
-                continue
-            level = max(1, math.ceil(cohort.jobs[0].epochs * share))
-            trained = self._train(cohort, level, ticks=True)
-            if trained is None:
-                waiting += self._halves(cohort)
-                continue
-            self.cohorts.append(trained)
-            if not self.interrupted and trained.epoch >= level:
-                yield trained
+            if len(cohort):
+                portions.add(cohort.jobs, cohort, share)
+        while not self.interrupted and not self.guide.must_end() and (portion := portions.next()) is not None:
+            waiting = [cohort for cohort in portion[1:] if cohort is not None]
+            while waiting:
+                cohort = waiting.pop()
+                if self.interrupted or self.guide.must_end():
+                    self.cohorts.append(cohort)
+                    continue
+                level = max(1, math.ceil(cohort.jobs[0].epochs * share))
+                trained = self._train(cohort, level, ticks=True)
+                if trained is None:
+                    waiting += self._halves(cohort)
+                    continue
+                self.cohorts.append(trained)
+                if not self.interrupted and trained.epoch >= level:
+                    self.guide.trained(trained.jobs)
+                    yield trained
+        rest = [cohort for _, cohort in portions.rest() if cohort is not None]
+        self.cohorts += rest
+        if rest:
+            self.guide.out_of_time()
 
     def _start(self) -> None:
         """Everyone in cohorts, with those as many epochs to come that are of one key."""
@@ -169,7 +240,8 @@ class Pool:
             cohort = Cohort.start(cohort.jobs, self.backend)
         engine = self.engine(cohort.jobs[0])
         try:
-            keeper = CohortKeeper(cohort, self.guide, self.ledger, lambda: self.cohorts, ticks)
+            keeper = CohortKeeper(cohort, until, self.guide, self.ledger, lambda: self.cohorts, ticks)
+            started = time.perf_counter()
             trained = cohort.train(until, engine, keeper)
         except CompilersInterrupted:  # while its kernel was compiled
             self.interrupted = True
@@ -187,6 +259,9 @@ class Pool:
                 ) from error
             return None
         keeper.work_up_to(trained.epoch)
+        share = (trained.epoch - cohort.epoch) / float(np.mean([job.epochs for job in cohort.jobs]))
+        seconds = float((trained.seconds - cohort.seconds).sum())
+        self.rates.measured(cohort.jobs, engine, share, seconds, time.perf_counter() - started - seconds)
         self.interrupted |= trained.history is not None and trained.history.interrupted
         return trained
 

@@ -18,14 +18,20 @@ def progress_bar(wanted: bool) -> Iterator[list[Watch]]:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
+    from rich.table import Column
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield []
         return
-    columns = (BarColumn(bar_width=20), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(compact=True))
+    columns = (
+        BarColumn(bar_width=20, table_column=Column(min_width=20)),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(compact=True, table_column=Column(min_width=5)),
+        TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+    )
     # without auto_refresh, which starts a thread: that cannot be done everywhere
-    with Bar(*columns, TextColumn("{task.description}"), console=console, transient=True, auto_refresh=False) as bar:
+    with Bar(*columns, console=console, transient=True, auto_refresh=False, expand=True) as bar:
         task = bar.add_task("", total=1.0)
 
         def draw(progress: Progress) -> None:
@@ -35,9 +41,9 @@ def progress_bar(wanted: bool) -> Iterator[list[Watch]]:
 
 
 def describe(progress: Progress) -> str:
-    """Networks, trials, how many a second, and the best so far, in one line."""
-    rate = f" ({progress.trained / progress.seconds:.3g}/s)" if progress.trained and progress.seconds > 0 else ""
+    """Trials, epochs of all networks, the best so far, and how many trials a second, in one line."""
+    rate = f", {progress.trained / progress.seconds:.3g} trials/s" if progress.trained and progress.seconds > 0 else ""
     spread = "" if math.isnan(progress.best_std) else f" ± {progress.best_std:.4f}"
     best = "" if math.isnan(progress.best) else f", best {progress.best:.4f}{spread}"
-    networks = f"{progress.networks:,} of {progress.of_networks:,} networks"
-    return f"{networks}, {progress.trials:,} of {progress.of_trials:,} trials{rate}{best}"
+    epochs = f"{progress.epochs:,.0f}/{progress.of_epochs:,.0f} epochs"
+    return f"{progress.trials:,}/{progress.of_trials:,} trials, {epochs}{best}{rate}"

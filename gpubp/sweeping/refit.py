@@ -49,17 +49,7 @@ def refit(experiment: Experiment, trial: Trial) -> Any:
 
 def train_on_all(experiment: Experiment, chosen: list[Configuration]) -> list[Cohort]:
     """A network for each configuration, trained on all rows (early stopping holds some back), in their order."""
-    rows = np.arange(experiment.data.n_rows)
-    jobs = []
-    for place, each in enumerate(chosen):
-        kept, held = experiment.divided(each, rows)
-        sheet = experiment.sheet(each, rows, fold=-1)
-        dtype = np.dtype(each.recipe.dtype)
-        jobs.append(
-            Job(each.architecture, each.settings, dtype, each.recipe.initializer, each.seed, sheet, kept, held,
-                owner=place)
-        )  # fmt: skip
-    pool = Pool(jobs, experiment.backend, experiment.engines, experiment.memory)
+    pool = _pool_on_all(experiment, chosen)
     found: dict[int, Cohort] = {}
     with closing(pool.finish()) as trained:
         for cohort in trained:
@@ -76,6 +66,25 @@ def train_on_all(experiment: Experiment, chosen: list[Configuration]) -> list[Co
                 f"{int(history.diverged_epoch[0]) + 1}. Refit another trial: result.refit(result.ranked[1])."
             )
     return [found[place] for place in range(len(chosen))]
+
+
+def seconds_on_all(experiment: Experiment, chosen: list[Configuration]) -> float:
+    """What `train_on_all` is expected to take, by the speed of the sweep's own trainings."""
+    return _pool_on_all(experiment, chosen).seconds()
+
+
+def _pool_on_all(experiment: Experiment, chosen: list[Configuration]) -> Pool:
+    rows = np.arange(experiment.data.n_rows)
+    jobs = []
+    for place, each in enumerate(chosen):
+        kept, held = experiment.divided(each, rows)
+        sheet = experiment.sheet(each, rows, fold=-1)
+        dtype = np.dtype(each.recipe.dtype)
+        jobs.append(
+            Job(each.architecture, each.settings, dtype, each.recipe.initializer, each.seed, sheet, kept, held,
+                owner=place)
+        )  # fmt: skip
+    return Pool(jobs, experiment.backend, experiment.engines, experiment.memory, rates=experiment.rates)
 
 
 def refuse_what_no_estimator_is(chosen: Configuration, data: ArrayData) -> None:

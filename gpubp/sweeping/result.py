@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     import polars as pl
 
     from gpubp.ensemble import Ensemble
+    from gpubp.sweeping.selection import Selection
 
 
 @dataclass(frozen=True, eq=False)
 class SweepResult:
     """trials: in the order of their numbers. metric: its name; more is better. ended_early: by Ctrl-C, the budget, or
-    someone who watched; trials may be "unfinished" then. notes: what was done to the table's values, and which classes
-    are missing from some folds. offer: what speaks for the target scale log, of a table and a space that does not name
-    it; None where nothing does.
+    someone who watched; trials may be "unfinished" then, and those that halving would have gone on with "stopped".
+    notes: what was done to the table's values, and which classes are missing from some folds. offer: what speaks for
+    the target scale log, of a table and a space that does not name it; None where nothing does.
     """
 
     trials: tuple[Trial, ...]
@@ -69,15 +70,25 @@ class SweepResult:
 
     @property
     def ranked(self) -> list[Trial]:
-        """The best first: complete ones by their mean score, then those that were stopped, the furthest first."""
-        return sorted(self.trials, key=lambda trial: trial.rank_key)
+        """The best first: complete ones by their mean score, then those that were stopped, the furthest first, then
+        those that diverged. Unfinished ones have no place.
+        """
+        return sorted((t for t in self.trials if t.status != "unfinished"), key=lambda trial: trial.rank_key)
+
+    @property
+    def progress(self) -> tuple[int, int, int, int]:
+        """How many networks are done, of how many; and trials."""
+        folds = len(self.experiment.splits)
+        networks = sum(int(record.seen.sum()) for record in self.experiment.records.values())
+        of_trials = max(self.experiment.n_trials, len(self.trials))
+        return networks, of_trials * folds, len(self.ranked), of_trials
 
     @property
     def best(self) -> Trial:
         """DivergenceError where no trial came through."""
-        first = self.ranked[0]
-        if first.status in ("complete", "stopped"):
-            return first
+        ranked = self.ranked
+        if ranked and ranked[0].status in ("complete", "stopped"):
+            return ranked[0]
         lost = sum(trial.status == "diverged" for trial in self.trials)
         if lost:
             raise DivergenceError(
@@ -124,7 +135,13 @@ class SweepResult:
         """
         from gpubp.sweeping.selection import ensemble
 
-        return ensemble(self, k, candidates)
+        return ensemble(self.experiment, self.select(k, candidates))
+
+    def select(self, k: int = 10, candidates: int = 50) -> Selection:
+        """Which trials the ensemble has, and how they score together: what is known without training anything."""
+        from gpubp.sweeping.selection import select
+
+        return select(self, k, candidates)
 
     def discard_checkpoints(self) -> None:
         """Once what you want of the result is saved: the folder says that it is finished, and keeps nothing else."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -15,16 +16,45 @@ from gpubp.preprocessing import Target
 from gpubp.schema import shown
 from gpubp.sweeping import MOST_MEMBERS
 from gpubp.sweeping.data import TableData
-from gpubp.sweeping.refit import train_on_all
+from gpubp.sweeping.experiment import Experiment
+from gpubp.sweeping.refit import seconds_on_all, train_on_all
 from gpubp.sweeping.scoring import AT_ONCE, Metric
+from gpubp.sweeping.trial import Configuration
 from gpubp.sweeping.unscale import unscaled
 
 if TYPE_CHECKING:
     from gpubp.sweeping.result import SweepResult
 
 
-def ensemble(result: SweepResult, k: int, candidates: int) -> Ensemble:
-    """See SweepResult.ensemble."""
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Trials that are best together, by number, in the order of their choice; chosen twice, one counts twice.
+
+    scores: on rows that the networks had not seen, of the first alone, the first two together and so on.
+    """
+
+    chosen: tuple[int, ...]
+    scores: tuple[float, ...]
+
+    @property
+    def trials(self) -> list[int]:
+        """Each once."""
+        return list(dict.fromkeys(self.chosen))
+
+    def within(self, seconds: float, experiment: Experiment) -> Selection | None:
+        """The first of them that are expected to be trained on all rows in this time."""
+        for k in range(len(self.chosen), 0, -1):
+            fewer = Selection(self.chosen[:k], self.scores[:k])
+            if seconds_on_all(experiment, fewer.configurations(experiment)) <= seconds:
+                return fewer
+        return None
+
+    def configurations(self, experiment: Experiment) -> list[Configuration]:
+        return [experiment.records[number].configuration for number in self.trials]
+
+
+def select(result: SweepResult, k: int, candidates: int) -> Selection:
+    """See SweepResult.select."""
     for what, value in (("k", k), ("candidates", candidates)):
         if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= value <= MOST_MEMBERS:
             raise SettingsError(f"{what} {shown(value)}: give a whole number from 1 to {MOST_MEMBERS}.")
@@ -33,8 +63,13 @@ def ensemble(result: SweepResult, k: int, candidates: int) -> Ensemble:
     complete = [trial for trial in result.ranked if trial.status == result.best.status][:candidates]
     predictions = np.stack([result.out_of_fold(trial) for trial in complete])
     chosen, scores = greedy(predictions, experiment.metric, k)
-    counts = Counter(complete[place].number for place in chosen)
-    configurations = [experiment.records[number].configuration for number in counts]
+    return Selection(tuple(complete[place].number for place in chosen), tuple(scores))
+
+
+def ensemble(experiment: Experiment, selection: Selection) -> Ensemble:
+    """See SweepResult.ensemble."""
+    counts = Counter(selection.chosen)
+    configurations = selection.configurations(experiment)
     groups: dict[tuple[Architecture, bool, bool, bool], list[tuple[np.ndarray, int, int]]] = {}
     for each, cohort in zip(configurations, train_on_all(experiment, configurations), strict=True):
         sheet = cohort.jobs[0].sheet
@@ -67,10 +102,10 @@ def ensemble(result: SweepResult, k: int, candidates: int) -> Ensemble:
         preprocessing=preprocessing,
         target=target,
         description={
-            "metric": result.metric,
-            "out_of_fold_score": float(scores[-1]),
-            "best_single_score": float(scores[0]),
-            "selected": [complete[place].number for place in chosen],
+            "metric": experiment.metric.name,
+            "out_of_fold_score": selection.scores[-1],
+            "best_single_score": selection.scores[0],
+            "selected": list(selection.chosen),
         },
     )
 

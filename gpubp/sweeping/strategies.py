@@ -99,7 +99,9 @@ class Halving:
             advancing = pool.advance(share, known)
             experiment.follow(pool, advancing, len(known), len(alive) * len(experiment.splits), last=rung == rungs - 1)
             if experiment.must_end() and not all(record.seen.all() for record in alive):
-                return  # this rung's scores are not of everyone, so there is no telling who would go on
+                for record in alive:  # this rung's scores are not of everyone: there is no telling who would go on
+                    record.end_in_rung()
+                return
             if rung == rungs - 1:
                 break
             everyone, alive = alive, self.survivors(alive)

@@ -30,17 +30,19 @@ CALIBRATION_BINS = 10
 RESIDUAL_BINS = 40
 
 
-def summary(found: SweepResult, outcome: Mapping[str, Any]) -> dict[str, Any]:
+def summary(found: SweepResult, outcome: Mapping[str, Any], train_again: bool = True) -> dict[str, Any]:
     """Plain JSON values; what is not a finite number is null.
 
     format, version; gpubp: its version; date: now, in UTC; outcome: as given, what the command had to say; table:
     source, rows, target (null for arrays); labels: of the classes, or null; space: see `described_space`; trials: all
-    of them, rank 1 being the best, epochs counting from 1; best: its number, learning curves and out-of-fold
-    predictions (see `curves`, `classes`, `values`), null where Ctrl-C came between.
+    of them, rank 1 being the best, unfinished ones coming last, epochs counting from 1; best: its number, learning
+    curves and out-of-fold predictions (see `curves`, `classes`, `values`), null where its networks were not to be
+    trained again, which these are made by (train_again), or where Ctrl-C came between.
     """
     data, best = found.experiment.data, found.best
-    ranks = {trial.number: place + 1 for place, trial in enumerate(found.ranked)}
-    cohorts = trained_again(found.experiment, best)
+    unfinished = [trial for trial in found.trials if trial.status == "unfinished"]
+    ranks = {trial.number: place + 1 for place, trial in enumerate([*found.ranked, *unfinished])}
+    cohorts = trained_again(found.experiment, best) if train_again else {}
     return plain(
         {
             "format": FORMAT,
@@ -77,6 +79,13 @@ def trained_again(experiment: Experiment, trial: Trial) -> dict[int, Cohort]:
     if cohort.history is not None and cohort.history.interrupted:
         return {}
     return {job.owner[1]: cohort.take([p]) for p, job in enumerate(cohort.jobs)}
+
+
+def seconds_again(experiment: Experiment, trial: Trial) -> float:
+    """What `trained_again` is expected to take."""
+    jobs = experiment.jobs([experiment.records[trial.number]])
+    share = float(trial.epochs.max()) / jobs[0].epochs
+    return experiment.rates.seconds(jobs[0], trial.engine, share * experiment.engines.seconds(jobs, trial.engine))
 
 
 def _watched(job: Job) -> Job:

@@ -145,6 +145,7 @@ def sweep(
             except CompilersInterrupted:  # of a kernel that scores what was trained
                 experiment.interrupted = experiment.ended = True
             experiment.interrupted |= interruption.requested
+        experiment.conclude(count)
         if ledger is not None:
             ledger.flush()
     say_all(experiment.notes(), note)

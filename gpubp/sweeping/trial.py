@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +30,8 @@ class Configuration:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """scores (S,): on the test rows of each of S folds, more being better; NaN for a network that was lost.
+    """scores (S,): on the test rows of each of S folds, more being better; NaN for a network that was lost, or was not
+    trained to its end.
 
     status: "complete"; "stopped" by a strategy before its last epoch; "diverged": a network left the finite numbers
     (diverged_epochs (S,), from 0, −1 for those that did not); "unfinished": the sweep ended before it. epochs (S,):
@@ -49,15 +51,21 @@ class Trial:
 
     @property
     def score(self) -> float:
-        """The mean over the folds, without the networks that were lost; NaN without any."""
-        known = self.scores[~np.isnan(self.scores)]
+        """The mean over the folds, without the networks that were lost; NaN without any, and where folds are missing
+        since the sweep ended before them.
+        """
+        known = self._known
         return float(known.mean()) if len(known) else float("nan")
 
     @property
     def std(self) -> float:
         """The sample standard deviation over the folds; NaN for fewer than two."""
-        known = self.scores[~np.isnan(self.scores)]
+        known = self._known
         return float(known.std(ddof=1)) if len(known) > 1 else float("nan")
+
+    @property
+    def _known(self) -> np.ndarray:
+        return self.scores[~np.isnan(self.scores)] if self.status != "unfinished" else self.scores[:0]
 
     @property
     def rank_key(self) -> tuple[int, int, float, int]:
@@ -77,6 +85,10 @@ class Result:
     predictions: np.ndarray | None
 
 
+FOUND = ("rung", "scores", "epochs", "diverged", "seconds", "seen", "sums", "counts")
+"""What a Record has found out, and each rung finds out anew."""
+
+
 @dataclass(eq=False)
 class Record:
     """What has been found out about a trial so far, fold by fold."""
@@ -93,6 +105,7 @@ class Record:
     seen: np.ndarray = field(init=False)  # the folds that were scored, in this rung
     sums: np.ndarray | None = None  # (N, C or O) float32: predictions of the test rows, added up over the repeats
     counts: np.ndarray | None = None  # (N,)
+    before: dict[str, Any] = field(default_factory=dict)  # what the rung before has found out
 
     def __post_init__(self) -> None:
         n = self.n_folds
@@ -101,10 +114,19 @@ class Record:
         self.seen = np.zeros(n, dtype=bool)
 
     def begin_rung(self, rung: int) -> None:
+        if self.seen.all():
+            self.before = {name: copy(getattr(self, name)) for name in FOUND}
         self.rung = rung
         self.seen[:] = False
         if self.sums is not None and self.counts is not None:
             self.sums[:], self.counts[:] = 0.0, 0
+
+    def end_in_rung(self) -> None:
+        """A sweep that ends in this rung: what was found out is of this one if it was scored, or of the one before."""
+        if not self.seen.all():
+            vars(self).update(self.before)
+        if self.seen.all():
+            self.status = "stopped"
 
     @property
     def score(self) -> float:
