@@ -11,7 +11,7 @@ import pytest
 from gpubp import Ensemble, Model, Range, cross_validate, sweep, train_ensemble, train_model
 from gpubp.backends import get_backend
 from gpubp.errors import DataError, SettingsError
-from gpubp.preprocessing import Preprocessing, describe_columns
+from gpubp.preprocessing import Column, Preprocessing
 from gpubp.recipe import Recipe
 from gpubp.tables import Table
 
@@ -22,7 +22,11 @@ ONE = {"n_trials": 1, "cv": 2, "engine": "array", "backend": "numpy"}
 
 def fitted(frame: pl.DataFrame, rows: np.ndarray | None = None, scale: str = "robust") -> Preprocessing:
     table = Table.from_frame(frame)
-    return Preprocessing.fit(table, describe_columns(table), scale=scale, rows=rows)
+    columns = [
+        Column(each.name, "numeric") if each.dtype.is_numeric() else Column(each.name, "categorical", ("u", "v"))
+        for each in table.frame
+    ]
+    return Preprocessing.fit(table, columns, scale=scale, rows=rows)
 
 
 def mixed_table(rows: int = 60) -> Table:

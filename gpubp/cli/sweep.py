@@ -18,7 +18,7 @@ from gpubp.cli.options import (
     TargetOptions,
 )
 from gpubp.cli.output import say
-from gpubp.cli.panels import RESULT, SEARCH, TESTING
+from gpubp.cli.panels import DATA, RESULT, SEARCH, TESTING
 from gpubp.cli.space import space_of
 from gpubp.cli.sweep_ending import Ending
 from gpubp.cli.sweep_outcome import parts
@@ -77,7 +77,7 @@ def sweep(
         bool,
         typer.Option(
             "--no-clip",
-            rich_help_panel=SEARCH,
+            rich_help_panel=DATA,
             help="Let predicted numbers leave the training target's range: short for --set clip-predictions=false.",
         ),
     ] = False,

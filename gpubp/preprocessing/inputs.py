@@ -198,8 +198,9 @@ class Preprocessing:
                     f"Column {name!r}: {changed.sum()} value(s) differ from {self.fill[d]:g}, the only one "
                     "in training; what a network makes of them is arbitrary."
                 )
-        if self.scaling == "robust":  # a table's numbers are within ±1e30, and so is what is left of any of them
-            return smoothly_clipped((values - self.offset[d]) / self.scale[d])
+        if self.scaling == "robust":  # nothing lies too far outside
+            with np.errstate(over="ignore"):
+                return smoothly_clipped((values - self.offset[d]) / self.scale[d])
         return scaled_values(values, self.offset[d], self.scale[d], table, name)
 
     def unscaled(self) -> Preprocessing:
@@ -208,7 +209,8 @@ class Preprocessing:
 
     def scaled(self, X: np.ndarray) -> np.ndarray:
         """X (N, D) as `unscaled` gives it, scaled."""
-        found = (X - self.offset) / self.scale
+        with np.errstate(over="ignore"):
+            found = (X - self.offset) / self.scale
         if self.scaling != "robust":
             return found
         numbers = [each for column in self.columns for each in column.is_scaled]

@@ -47,8 +47,10 @@ def negligible_span(size: float) -> float:
 
 
 def smoothly_clipped(scaled: np.ndarray) -> np.ndarray:
-    """x / sqrt(1 + (x / 3)²): within ±3, nearly x near 0, and in the same order as x."""
-    return scaled / np.hypot(1.0, scaled / CLIP)
+    """x / sqrt(1 + (x / 3)²): within ±3, nearly x near 0, and in the same order as x. Infinities count as ±1e30."""
+    bounded = np.clip(scaled, -LARGEST, LARGEST)
+    found: np.ndarray = bounded / np.hypot(1.0, bounded / CLIP)
+    return found
 
 
 def scaled_values(values: np.ndarray, offset: float, scale: float, table: Table, name: str) -> np.ndarray:

@@ -145,7 +145,8 @@ class Target:
         if outputs.shape[-1:] != (self.outputs,):
             raise DataError(f"Found outputs of shape {outputs.shape}; expected (rows, {self.outputs}).")
         if self.task == "regression":
-            values = outputs[..., 0].astype(np.float64) * self.scale + self.mean
+            with np.errstate(over="ignore"):  # what is too large is within limits, or refused by those who predict
+                values = outputs[..., 0].astype(np.float64) * self.scale + self.mean
             return within(exponentials(values) if self.log else values, self.limits)
         return as_labels(self.labels)[outputs.argmax(axis=-1)], None
 
