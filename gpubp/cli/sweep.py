@@ -139,7 +139,7 @@ def sweep(
             metavar="TIME",
             rich_help_panel=SEARCH,
             show_default=False,
-            help="End after this time with what is done: 90s, 10m or 2h.",
+            help="End after this time with the trials that are done: 90s, 10m or 2h.",
         ),
     ] = None,
     ensemble: Annotated[

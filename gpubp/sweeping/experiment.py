@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -28,6 +27,7 @@ from gpubp.sweeping.ledger import Ledger, network_of
 from gpubp.sweeping.memory import budget_of
 from gpubp.sweeping.parameters import recipe_of
 from gpubp.sweeping.pool import Pool
+from gpubp.sweeping.progress import Progress, Watch
 from gpubp.sweeping.rates import Rates
 from gpubp.sweeping.scoring import AT_ONCE, Metric, decoded
 from gpubp.sweeping.trial import Configuration, Record, Result, Trial
@@ -36,32 +36,6 @@ from gpubp.turns import in_turn
 
 GRACE = 3.0  # times the budget: when a sweep is over, though a first trial would be done soon
 PREDICTIONS_BYTES = 1 << 30  # of out-of-fold predictions that are kept for ensembles
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a sweep stands: networks trained (in this rung), of how many; the share of all work that is done, by an
-    estimate, or of the budget's time, if that is more; the best score so far, with its standard deviation over the
-    folds, or NaN; trials that were trained in this run, for a rate; epochs, each network's counting, of those that all
-    of them would take.
-    """
-
-    networks: int
-    of_networks: int
-    share: float
-    trials: int
-    of_trials: int
-    best: float
-    best_std: float
-    trained: int
-    seconds: float
-    epochs: float
-    of_epochs: float
-
-
-Watch = Callable[[Progress], "bool | None"]
-"""Called after each part of a sweep, and some ten times a second in between; returning True ends it."""
-
 BETWEEN_TICKS = 0.1  # seconds
 
 

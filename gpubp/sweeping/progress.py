@@ -1,12 +1,36 @@
-"""A sweep's progress bar, on standard error where that is a terminal."""
+"""A sweep's progress, and a bar that shows it on standard error where that is a terminal."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from gpubp.sweeping.experiment import Progress, Watch
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a sweep stands: networks trained (in this rung), of how many; the share of all work that is done, by an
+    estimate, or of the budget's time, if that is more; the best score so far, with its standard deviation over the
+    folds, or NaN; trials that were trained in this run, for a rate; epochs, each network's counting, of those that all
+    of them would take.
+    """
+
+    networks: int
+    of_networks: int
+    share: float
+    trials: int
+    of_trials: int
+    best: float
+    best_std: float
+    trained: int
+    seconds: float
+    epochs: float
+    of_epochs: float
+
+
+Watch = Callable[[Progress], "bool | None"]
+"""Called after each part of a sweep, and some ten times a second in between; returning True ends it."""
 
 
 @contextmanager

@@ -18,9 +18,9 @@ from gpubp.fitting import say_all
 from gpubp.population import check_seed
 from gpubp.sweeping.data import TableData, receive
 from gpubp.sweeping.engines import check_engine
-from gpubp.sweeping.experiment import Experiment, Watch
+from gpubp.sweeping.experiment import Experiment
 from gpubp.sweeping.folds import fold_notes, splits_of
-from gpubp.sweeping.progress import progress_bar
+from gpubp.sweeping.progress import Watch, progress_bar
 from gpubp.sweeping.result import SweepResult
 from gpubp.sweeping.run_folder import RunFolder, meaning_of
 from gpubp.sweeping.scoring import Metric
@@ -70,8 +70,9 @@ def sweep(
     A callable is given the test rows' features as they came (of a data frame, its rows without the target).
     engine: "auto" chooses one for each kind of network by an estimate of the whole sweep; name one where sweeps of
     different sizes have to give the same bits. memory: bytes that a population may take, None for half of what is free.
-    budget: seconds after which the sweep ends with what is done, though not in the middle of its first trials. watch:
-    called with a `Progress` after each part, and some ten times a second in between.
+    budget: seconds after which the sweep ends with what is done; populations are cut into portions of whole trials that
+    fit the time left, which changes no bit. Before its first trial is done it goes on, if three times the budget is
+    enough for that. watch: called with a `Progress` after each part, and some ten times a second in between.
     folder: where results and snapshots are kept, every `checkpoint` seconds; with `resume`, a sweep of the same table
     and arguments (but for memory, budget and watch) that was cut short there goes on, to the same bits as if it had not
     been. One that has come to its end gives its result again, until `result.discard_checkpoints()`. A disk that takes
