@@ -44,7 +44,6 @@ TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "one row": ("x,y,kind\n1,2,a\n", ("1 row", "needs at least 2")),
     "one class": ("x,kind\n" + "1,a\n2,a\n" * 5, ("one class only", "'a'", "Is it the right column?")),
     "ragged": (rows("1,2"), ("line 22", "found 2 fields, expected 3")),
-    "duplicate names": (rows().replace("x,y", "x,x"), ("columns 1 and 2", "both named 'x'")),
     "stray text": (rows("1,two,a"), ("line 22", "'y'", "'two'", "column of numbers")),
     "infinite": (rows("1,inf,a"), ("line 22", "'y'", "inf", "finite")),
     "huge": (rows("1,1e308,a"), ("line 22", "'y'", "1e+308", "1e30")),

@@ -65,7 +65,7 @@ def test_every_command_has_help_with_examples(command: str, monkeypatch: pytest.
         for option in re.findall(r"(?<=\s)-[\w-]+", example):
             assert option in words
     assert {"--json", "--quiet", "--help"} <= words
-    assert ("--backend" in words) == (command not in ("report", "show", "cache"))
+    assert ("--backend" in words) == (command not in ("describe", "report", "show", "cache"))
     assert max(len(line) for line in COMMANDS[command].help.splitlines()) <= 78  # no wrapping on a narrow terminal
 
 

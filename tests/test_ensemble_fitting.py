@@ -140,7 +140,7 @@ def test_bad_options(tmp_path: Path) -> None:
     table = numbers_table(tmp_path / "numbers.csv")
     output = tmp_path / "team"
     refused(tmp_path, "train", table, "--bootstrap", "-o", output, words="--bootstrap is for several networks")
-    refused(tmp_path, "train", table, "--members", 0, "-o", output, words="'--members'")
+    refused(tmp_path, "train", table, "--members", 0, "-o", output, words="--members '0'")
     refused(tmp_path, "train", table, "--members", 3, "--target", "nobody", "-o", output, words="nobody")
     assert "member 2" in succeeds("show", trained(table, output)).out
 

@@ -97,6 +97,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
             json("cross-validate", *regress, "--folds", 2),
         ],
         "sweep": [json("sweep", table, *sweep, "-o", runs), json("sweep", values, "--task", "regression", *sweep)],
+        "describe": [json("describe", table), json("describe", values)],
         "report": [json("report", runs)],
         "show": [json("show", model), json("show", regression)],
         "show (an ensemble)": [json("show", team)],

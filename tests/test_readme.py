@@ -26,7 +26,7 @@ def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_command_of_the_table_has_help() -> None:
     commands = re.findall(r"^\| `gpubp ([a-z-]+)", README, re.MULTILINE)
-    assert len(commands) == 11
+    assert len(commands) == 12
     for command in commands:
         assert "Examples" in succeeds(command, "--help").out
 
