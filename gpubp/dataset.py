@@ -12,6 +12,8 @@ from gpubp.errors import DataError, quoted
 from gpubp.preprocessing import Column, InputColumns, Preprocessing, Target, choose_inputs
 from gpubp.tables import Table, find_column, find_columns, table_of
 
+DOUBTED = 20
+"""Of so many rows one that says NA is enough to ask whether that is a class."""
 Names = str | int | Sequence[str | int]
 
 
@@ -55,11 +57,13 @@ class Dataset:
         both = [each for each in chosen if each in ignored]
         if both:
             raise DataError(f"{table.source}: column {quoted(both[0])} is named by both --categorical and --ignore.")
+        refuse_doubtful(table, name)
         table, kept, notes = with_target(table, name, strict)
         table.require_rows(2, purpose)
         inputs = choose_inputs(table, name, categorical=chosen, ignore=ignored)
         whole = Target.fit(table, name, task)
-        notes = (*table.notes, *notes, *inputs.notes, *_answers(table, whole, inputs.columns))
+        notes = (*table.notes, *notes, *_word_classes(table, whole), *inputs.notes)
+        notes = (*notes, *_answers(table, whole, inputs.columns))
         return cls(table, whole, inputs, kept, chosen, ignored, notes)
 
     @property
@@ -112,6 +116,42 @@ def with_target(
     kept = np.flatnonzero(~missing)
     hint = "" if strict is None else f"; --strict refuses {them} instead"
     return table.take(kept), kept, (f"{said}: {they_are} left out{hint}.",)
+
+
+def refuse_doubtful(table: Table, name: str) -> None:
+    """DataError where a text that usually means a missing value looks like a class: it is as frequent as another one,
+    and nobody has said what it means.
+    """
+    from gpubp.tables.markers import DOUBTFUL
+
+    column, reading = table.frame[name], table.reading
+    if reading is None or table.markers is None or column.dtype.is_numeric() or column.dtype.is_temporal():
+        return
+    missing = next((each.missing for each in reading.columns if each.name == name), {})
+    found = {text: count for text, count in missing.items() if text in DOUBTFUL - table.markers.named}
+    classes = column.drop_nulls().value_counts()["count"]
+    if not found or not len(classes):
+        return
+    text = max(found, key=lambda each: found[each])
+    if found[text] * DOUBTED >= table.rows and found[text] >= int(classes.min()):  # type: ignore[arg-type]
+        raise DataError(
+            f"{table.source}: {quoted(text)} stands in the target column {quoted(name)} on {found[text]:,} of "
+            f"{table.rows:,} rows. It usually means a missing value, and may be a class here: say --not-missing={text} "
+            f"if it is one, --missing={text} to leave these rows out."
+        )
+
+
+def _word_classes(table: Table, target: Target) -> list[str]:
+    """A note where a class has a name that means a missing value elsewhere."""
+    from gpubp.tables.markers import WORDS
+
+    if table.markers is None:
+        return []
+    found = [label for label in target.labels if label in WORDS & table.markers.words]
+    return [
+        f"{quoted(label)} counts as a class of {quoted(target.name)} (--missing={label}: as missing)."
+        for label in found
+    ]
 
 
 def _ignored(table: Table, ignore: Names, target: str, named: bool) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import gpubp
 from gpubp.dataset import Dataset
 from gpubp.errors import DataError, SettingsError
 from gpubp.sweeping.data import receive
-from gpubp.tables import Table, table_of
+from gpubp.tables import Table, read_table, table_of
 from gpubp.tables.table import TIME
 
 RECIPE = gpubp.Recipe(hidden=(3,), epochs=2)
@@ -245,3 +245,42 @@ def test_the_command_of_a_sweep_leaves_the_same_columns_out(tmp_path):
     assert "--categorical=x '--ignore=id_*' --ignore=-3 " in given["command"]
     trained = succeeds(*shlex.split(given["command"])[1:], "--json", "-o", tmp_path / "m").json
     assert {"k", "id_a"} <= {*trained["columns_left_out"]}
+
+
+# --- classes that look like missing values -----------------------------------------------------------------------
+
+
+def regions(folder: Path, text: str, rows: int) -> Path:
+    lines = ["x,region", *(f"{i},EU" for i in range(40)), *(f"{i},AS" for i in range(20))]
+    path = folder / "regions.csv"
+    path.write_text("\n".join([*lines, *(f"{i},{text}" for i in range(rows))]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("text", ["NA", "-"])
+def test_a_marker_as_frequent_as_a_class_is_asked_about(tmp_path: Path, text: str) -> None:
+    path = regions(tmp_path, text, 20)
+    with pytest.raises(DataError, match=f"'{text}' stands in the target column 'region' on 20 of 80 rows"):
+        Dataset.of(path)
+    assert Dataset.of(read_table(path, not_missing=[text])).target.labels == tuple(sorted(["AS", "EU", text]))
+    assert Dataset.of(read_table(path, missing=[text])).table.rows == 60
+
+
+def test_a_rare_marker_in_the_target_is_a_missing_value(tmp_path: Path) -> None:
+    found = Dataset.of(regions(tmp_path, "NA", 2))
+    assert found.target.labels == ("AS", "EU")
+    assert any("2 of 62 rows have no value in 'region'" in note for note in found.notes)
+
+
+def test_a_word_is_a_class_and_said_to_be_one(tmp_path: Path) -> None:
+    found = Dataset.of(regions(tmp_path, "None", 20))
+    assert found.target.labels == ("AS", "EU", "None")
+    assert "'None' counts as a class of 'region' (--missing=None: as missing)." in found.notes
+
+
+def test_what_training_took_as_missing_is_missing_in_another_table(tmp_path: Path) -> None:
+    train, new = tmp_path / "train.csv", tmp_path / "new.csv"
+    train.write_text("x,y\n" + "".join(f"{i},{i * 0.5}\n" for i in range(30)) + "-999,3.25\n", encoding="utf-8")
+    new.write_text("x\n-999\n3\n", encoding="utf-8")
+    model = gpubp.train_model(read_table(train, missing=["-999"]), recipe=RECIPE, **HOW).model
+    assert model.predict(new).notes == ("Column 'x': 1 missing value(s) replaced by 14.5.",)

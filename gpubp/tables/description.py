@@ -50,7 +50,8 @@ class ColumnReading:
 class Reading:
     """format: "CSV", "Parquet", ...; separator: a character, "whitespace", or "" where there is none.
 
-    remarks: sentences on what was skipped, renamed or guessed about the lines and names.
+    remarks: sentences on what was skipped, renamed or guessed about the lines and names. missing, not_missing: texts
+    that were named as such.
     """
 
     format: str
@@ -62,6 +63,8 @@ class Reading:
     separator: str = ""
     remarks: tuple[str, ...] = ()
     row_names: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    not_missing: tuple[str, ...] = ()
 
     def notes(self) -> Iterator[str]:
         """A few sentences for people."""
@@ -122,6 +125,8 @@ class Reading:
             "header": self.header,
             "encoding": self.encoding,
             "separator": self.separator,
+            "missing": list(self.missing),
+            "not_missing": list(self.not_missing),
             "columns": [column.to_metadata() for column in self.columns],
         }
 
@@ -135,6 +140,8 @@ class Reading:
             given["header"].flag(),
             given["encoding"].text(),
             separator=given["separator"].text(),
+            missing=given["missing"].distinct_texts(),
+            not_missing=given["not_missing"].distinct_texts(),
         )
 
 

@@ -11,6 +11,7 @@ from gpubp.errors import quoted
 from gpubp.tables.columns import read_by
 from gpubp.tables.description import ColumnReading, Reading
 from gpubp.tables.markers import Markers
+from gpubp.tables.notation import Notation
 from gpubp.tables.table import Table
 
 
@@ -23,24 +24,24 @@ def read_like(table: Table, trained: Reading, target: str) -> tuple[Table, tuple
     """
     if table.texts is None or table.reading is None:
         return table, ()
-    markers = table.markers or Markers()
+    own_markers = table.markers or Markers()
+    markers = own_markers.together(trained.missing, trained.not_missing)
     columns, readings, notes = [], [], list(table.reading.remarks)
     pairs = dict(_pairs(table, trained, target))
     for own in table.reading.columns:
         column, before = table.frame[own.name], pairs.get(own.name)
-        if before is not None and before.notation != own.notation and column.null_count() < len(column):
-            values = read_by(table.texts[own.name], before.notation, markers)
+        notation = own.notation if before is None else before.notation
+        if markers != own_markers or notation != own.notation:
+            values = read_by(table.texts[own.name], notation, markers)
             if values is not None:
-                column, own = values.alias(own.name), replace(own, notation=before.notation, guess="")
-            elif own.notation.kind != "text" and before.notation.kind != "boolean":
+                column, own = values.alias(own.name), replace(own, notation=notation)
+            elif own.notation.kind not in ("text", "boolean") and notation.kind != "boolean":
                 notes.append(
-                    f"Column {quoted(own.name)} is not written as it was in training ({_said(before)} there, "
-                    f"{_said(own)} here): it is read by its own values."
+                    f"Column {quoted(own.name)} is not written as it was in training ({_said(notation)} there, "
+                    f"{_said(own.notation)} here): it is read by its own values."
                 )
-        elif before is not None:
-            own = replace(own, guess="")
         columns.append(column)
-        readings.append(own)
+        readings.append(own if before is None else replace(own, guess=""))
     notes += [f"Column {quoted(own.name)}: {own.guess}." for own in readings if own.guess]
     reading = replace(table.reading, columns=tuple(readings))
     return replace(table, frame=pl.DataFrame(columns), reading=reading, texts=None), tuple(notes)
@@ -59,6 +60,6 @@ def _pairs(table: Table, trained: Reading, target: str) -> Iterator[tuple[str, C
         yield from zip(table.names, columns, strict=True)
 
 
-def _said(column: ColumnReading) -> str:
+def _said(notation: Notation) -> str:
     plain = {"number": "plain numbers", "boolean": "true and false"}
-    return str(column.notation) or plain.get(column.notation.kind, "texts")
+    return str(notation) or plain.get(notation.kind, "texts")

@@ -19,6 +19,9 @@ ALWAYS = frozenset(
 )  # fmt: skip
 """Missing in every column: pandas' list, and what databases, spreadsheets and statistics packages write."""
 
+DOUBTFUL = frozenset({"NA", "na", "N/A", "n/a", "null", "NULL", "Null", "-", "--", "—", "–", "."})
+"""Of these, what may be a class as well: North America, the other strand."""
+
 WORDS = frozenset(
     {
         "None", "none", "NONE", "Unknown", "unknown", "UNKNOWN", "missing", "Missing", "MISSING", "(missing)", "nil",
@@ -37,6 +40,10 @@ class Markers:
     words: frozenset[str] = WORDS
     numbers: tuple[float, ...] = ()
     """Numbers that mean "missing", however they are written: -999, -999.0."""
+    named: frozenset[str] = frozenset()
+    """Those that somebody has named as missing."""
+    spared: frozenset[str] = frozenset()
+    """Those that somebody has named as not missing."""
 
     @classmethod
     def of(cls, missing: Iterable[str] = (), not_missing: Iterable[str] = ()) -> Markers:
@@ -52,7 +59,13 @@ class Markers:
                 numbers.append(float(text))
             except ValueError:
                 continue
-        return cls(frozenset(ALWAYS | more) - less, WORDS - more - less, tuple(numbers))
+        return cls(
+            frozenset(ALWAYS | more) - less, WORDS - more - less, tuple(numbers), frozenset(more), frozenset(less)
+        )
+
+    def together(self, missing: Iterable[str], not_missing: Iterable[str]) -> Markers:
+        """These, and those of another table; where they disagree, these win."""
+        return Markers.of(self.named | {*missing} - self.spared, self.spared | {*not_missing} - self.named)
 
     def found_in(self, texts: pl.Series, among_numbers: bool) -> dict[str, int]:
         """How often each marker occurs; the empty field is not told of."""

@@ -149,6 +149,8 @@ def _of_text(
         found.separator if form == "text" else "",
         (*remarks, *_of_body(body, columns), *found.remarks, *columns.remarks),
         columns.row_names,
+        tuple(sorted(conventions.markers.named)),
+        tuple(sorted(conventions.markers.spared)),
     )
     return Table(
         pl.DataFrame(columns.values),
