@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -51,7 +52,8 @@ def read_columns(texts: pl.DataFrame, given: Conventions) -> tuple[list[pl.Serie
         if values is not None and not (settled.decimal == "," and _grouped_by_points(texts[name], values)):
             columns.append(values)
             missing = given.markers.found_in(texts[name], True) if values.null_count() else {}
-            readings.append(ColumnReading(name, NUMBER, missing, int((texts[name] == "").sum())))
+            blank = int((texts[name] == "").sum()) if values.null_count() else 0
+            readings.append(ColumnReading(name, NUMBER, missing, blank))
         else:
             draft = drafts.get(name) or Draft.of(texts[name], given)
             column, reading = draft.read(settled)
@@ -81,36 +83,42 @@ def _plain_numbers(texts: pl.DataFrame, markers: Markers) -> dict[str, pl.Series
     columns, so each question is put to all of them at once.
     """
     every = sorted(markers.always | markers.words)
-    number = pl.all().cast(pl.Float64, strict=False)
-    strange = texts.select((number.is_null() & ~pl.all().is_in(every)).any()).row(0)
-    names = [name for name, odd in zip(texts.columns, strange, strict=True) if not odd]
     found: dict[str, pl.Series | None] = dict.fromkeys(texts.columns)
-    if not names:
+    columns: list[pl.Series] = []
+    for values in texts.select(pl.all().cast(pl.Float64, strict=False)):
+        if values.null_count() and not texts[values.name].filter(values.is_null()).is_in(every).all():
+            continue
+        columns.append(values.fill_nan(None) if math.isnan(float(values.sum())) else values)
+    if not columns:
         return found
+    names = [values.name for values in columns]
+    largest = [_largest(values) for values in columns]
     chosen = texts.select(names)
-    floats = chosen.select(number.fill_nan(None))
-    largest = floats.select(pl.all().abs().max()).row(0)
     codes = chosen.select(pl.all().str.contains(f"{LEADING_ZERO}|{EXPONENT}").any()).row(0)
     wholes = chosen.select(pl.all().cast(pl.Int64, strict=False))
-    as_wholes = (wholes.null_count() - floats.null_count()).row(0)
-    marked = chosen.select(pl.all().is_in(sorted(markers.always - {""})).any()).row(0) if markers.always else ()
-    compact = chosen.select(pl.all().str.contains(written_dates.COMPACT).all()).row(0)
-    for i, name in enumerate(names):
-        values = floats[name]
-        if largest[i] is None:  # no value at all
+    as_wholes = [wholes[values.name].null_count() - values.null_count() for values in columns]
+    for i, (name, values) in enumerate(zip(names, columns, strict=True)):
+        if (top := largest[i]) is None:  # no value at all
             found[name] = pl.Series(name, [], dtype=pl.Float64).extend_constant(None, len(values))
         elif (
             codes[i]
-            or compact[i]
-            or (EXACT < largest[i] <= LARGEST and (as_wholes[i] or _is_long_number(chosen[name])))
+            or (as_wholes[i] == 0 and _may_be_compact(chosen[name], top))
+            or (EXACT < top <= LARGEST and (as_wholes[i] or _is_long_number(chosen[name])))
         ):
             continue
         else:
-            column = wholes[name] if not as_wholes[i] else values
-            if marked[i]:  # a marker may be a number: -999
-                column = column.set(chosen[name].is_in(sorted(markers.always)), None)
-            found[name] = _as_missing(column, markers)
+            found[name] = _as_missing(wholes[name] if not as_wholes[i] else values, markers)
     return found
+
+
+def _largest(values: pl.Series) -> float | None:
+    low, high = values.min(), values.max()
+    return None if low is None else max(-float(low), float(high))  # type: ignore[arg-type]
+
+
+def _may_be_compact(texts: pl.Series, largest: float) -> bool:
+    """Whether whole numbers, of which the largest is known, are written as 20200131 is."""
+    return 1.9e7 < largest < 2.1e7 and bool(texts.str.contains(written_dates.COMPACT).all())
 
 
 def _is_long_number(texts: pl.Series) -> bool:

@@ -36,7 +36,7 @@ class FirstLine:
         themselves are names: years, or counting on, and not such as stand below them.
         """
         missing = [field in self.markers.always for field in self.fields]
-        numbers = [None if gone else _number(field) for field, gone in zip(self.fields, missing, strict=True)]
+        numbers = _numbers(["" if gone else field for field, gone in zip(self.fields, missing, strict=True)])
         counted = [number for number in numbers if number is not None]
         if not counted:
             return self._above_values(missing) or self._are_names(missing)
@@ -110,14 +110,22 @@ def _some_numbers(values: pl.Series) -> bool:
     return values.cast(pl.Float64, strict=False).null_count() < len(values)
 
 
-def _number(field: str) -> float | None:
-    """What a field is as a number without a unit, however it is written."""
+def _numbers(fields: Sequence[str]) -> list[float | None]:
+    """What each field is as a number without a unit, however it is written; None for a text."""
+    parts = written_numbers.parts_of(pl.Series(fields, dtype=pl.String))  # all at once: there may be thousands
+    bare = parts[written_numbers.BEFORE].is_null() & parts[written_numbers.AFTER].is_null()
+    bare &= parts[written_numbers.NUMBER].is_not_null()
+    return [_number(field, may_be) for field, may_be in zip(fields, bare, strict=True)]
+
+
+def _number(field: str, may_be: bool = True) -> float | None:
+    """may_be: whether it is known that it could be a number in some notation."""
     try:
         return float(field)
     except ValueError:
         pass
     text = pl.Series([field])
-    written = written_numbers.written_as(text)
+    written = written_numbers.written_as(text) if may_be else None
     if written is None or written.before or written.after:
         return None
     return float(written_numbers.read(text, written.styles[0])[0])

@@ -25,6 +25,9 @@ from gpubp.tables.records import Records
 from gpubp.tables.separators import WHITESPACE, find_records
 from gpubp.tables.table import TIME, Table, automatic_names
 
+SPACES = {False: re.compile(rb"[\t\x0b-\r ]"), True: re.compile(rb"[\x0b-\r ]")}
+"""ASCII's, but for line breaks; and without tabs, where these separate."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -223,4 +226,10 @@ def _parse(records: Records, name: str) -> pl.DataFrame:
             f"{name}: read {frame.height} rows of {frame.width} columns, but the file has "
             f"{len(records.lines)} of {width}. Is some field quoted in an unusual way?"
         )
-    return frame.select(pl.all().str.strip_chars().fill_null(""))
+    texts = pl.all() if _is_without_spaces(records) else pl.all().str.strip_chars()
+    return frame.select(texts.fill_null(""))
+
+
+def _is_without_spaces(records: Records) -> bool:
+    """Whether no field can begin or end with a space, so that none need be stripped."""
+    return not records.quoting and records.text.isascii() and not SPACES[records.separator == "\t"].search(records.text)

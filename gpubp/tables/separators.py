@@ -52,8 +52,10 @@ def find_records(body: Body, source: str, separator: str | None = None, titled: 
             ragged.append(records)
     if best:
         candidate, found = _widest(best)
-        if (spaced := _spaced(body, source, titled)) and _is_better(spaced, candidate, found, body):
-            candidate, found = WHITESPACE, spaced
+        if _may_be_spaced(body, candidate, found) and (spaced := _spaced(body, source, titled)):
+            wider = spaced.records.fields[-1] > found.records.fields[-1]
+            if _are_decimals(spaced.records) if candidate == "," else wider:
+                candidate, found = WHITESPACE, spaced
         return _as_found(found, candidate)
     if quote_error is None and all(records.separator == "\t" for records in ragged):
         if spaced := _spaced(body, source, titled):
@@ -133,19 +135,21 @@ def _spaced(body: Body, source: str, titled: bool) -> Fitted | None:
     return found if found is not None and found.records.fields[-1] > 1 else None
 
 
-def _is_better(spaced: Fitted, candidate: str, found: Fitted, body: Body) -> bool:
-    """Whether runs of spaces are the separator although tabs, or the commas of decimal numbers, would do as one."""
+def _may_be_spaced(body: Body, candidate: str, found: Fitted) -> bool:
+    """Soon told: whether runs of spaces may be the separator although tabs, or commas, would do as one: columns are
+    padded with spaces and a tab stands between two of them, as in UCI's auto-mpg, or all commas are those of numbers.
+    """
     if candidate == "\t":
-        return _is_padded(body, found, spaced)
-    return candidate == "," and _are_decimals(spaced.records)
-
-
-def _is_padded(body: Body, tabbed: Fitted, spaced: Fitted) -> bool:
-    """Whether columns are padded with spaces and a tab stands between two of them, as in UCI's auto-mpg."""
-    wider = spaced.records.fields[-1] > tabbed.records.fields[-1]
-    lines = body.text[: 1 << 16].split(b"\n")
-    padded = sum(PADDED.search(line.replace(b"\t", b" ")) is not None for line in lines)
-    return bool(wider and 2 * padded > len(lines))
+        lines = body.text[: 1 << 16].split(b"\n")
+        padded = sum(PADDED.search(line.replace(b"\t", b" ")) is not None for line in lines)
+        return 2 * padded > len(lines)
+    if candidate != ",":
+        return False
+    records = found.records
+    sample = zip(records.starts[1:SAMPLE], records.ends[1:SAMPLE], strict=True)
+    words = [records.text[a:b].decode("utf-8", errors="replace").split() for a, b in sample]
+    commas = [word.strip('"') for line in words for word in line if "," in word]
+    return any(len(line) > 1 for line in words) and all(DECIMAL.match(word) for word in commas)
 
 
 def _widest(candidates: list[tuple[str, Fitted]]) -> tuple[str, Fitted]:
