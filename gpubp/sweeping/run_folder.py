@@ -155,8 +155,10 @@ def for_itself(folder: Path) -> Iterator[None]:
 def meaning_of(data: ArrayData | TableData, splits: Sequence[Split], **others: Any) -> dict[str, Any]:
     """Everything that a sweep's results depend on, as JSON values."""
     from gpubp import __version__
+    from gpubp.recipe import Recipe
 
     found: dict[str, Any] = {"gpubp": __version__, "task": data.task}
+    found["defaults"] = repr(Recipe())  # of what the space does not name
     if isinstance(data, TableData):
         require_polars("a sweep's folder")
         content = data.table.frame.write_ipc(None, compression="uncompressed").getbuffer()
