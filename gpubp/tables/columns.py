@@ -278,7 +278,7 @@ def _stray(texts: pl.Series, every: list[str]) -> str:
     fits = parts[written_numbers.NUMBER].is_not_null()
     if 2 * times.filter(fits).sum() > times.sum():
         units = parts[written_numbers.BEFORE].fill_null("") + "\0" + parts[written_numbers.AFTER].fill_null("")
-        usual = units.filter(fits).mode().first()
+        usual = units.filter(fits).mode().sort()[0]
         fits &= units == usual
         kind = "numbers"
     else:
@@ -293,10 +293,8 @@ def _stray(texts: pl.Series, every: list[str]) -> str:
         return ""
     if kind == "numbers" and written_numbers.written_as(values.filter(fits)) is None:
         return ""
-    odd = values.filter(~fits)
-    first = next(text for text in texts if text in set(odd.to_list()))
-    example = quoted(str(values.filter(fits).first()))
-    return f"{first}\0found {quoted(first)} in a column of {kind} such as {example}"
+    first, example = (texts.filter(texts.is_in(values.filter(each).to_list()))[0] for each in (~fits, fits))
+    return f"{first}\0found {quoted(first)} in a column of {kind} such as {quoted(example)}"
 
 
 def _mostly_dates(values: pl.Series, times: pl.Series, order: str) -> bool:
