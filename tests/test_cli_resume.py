@@ -127,7 +127,8 @@ def test_a_sweep_that_ran_out_of_time_goes_on(tmp_path: Path) -> None:
     outcome = gpubp("sweep", SEEDS, *options, "-o", folder, "--budget", "0.3s", "--resume")
     while "ended early" in outcome.err or outcome.code:
         assert "--resume goes on with it." in outcome.err
-        refused(tmp_path, "sweep", SEEDS, *options, "-o", folder, "-q", words=("was cut short", "--resume"))
+        if not outcome.code:  # else no network was done in time, on a busy machine: nothing would be lost
+            refused(tmp_path, "sweep", SEEDS, *options, "-o", folder, "-q", words=("was cut short", "--resume"))
         outcome, runs = gpubp("sweep", SEEDS, *options, "-o", folder, "--budget", "0.3s", "--resume"), runs + 1
         assert "replaced" not in outcome.err
     assert runs > 1, "the time was enough: the case shows nothing"

@@ -128,14 +128,13 @@ def _of_zeros(data: bytes) -> str:
 
 def _codec(encoding: str) -> str:
     try:
-        found = codecs.lookup(encoding)
+        found = codecs.lookup(encoding).name
+        "a".encode(found)  # refuses what is no encoding of text, such as hex
     except (LookupError, ValueError):
         raise SettingsError(
             f"Unknown encoding {encoding!r:.60}; give utf-8, latin-1, cp1252, utf-16, or another that Python names."
         ) from None
-    if not getattr(found, "_is_text_encoding", True):
-        raise SettingsError(f"The encoding {encoding!r} is not one of text; give utf-8, latin-1, cp1252 or utf-16.")
-    return "utf-8" if found.name in ("utf-8", "utf-8-sig") else found.name
+    return "utf-8" if found in ("utf-8", "utf-8-sig") else found
 
 
 def _undecodable(data: bytes, error: UnicodeDecodeError, name: str, encoding: str) -> DataError:
