@@ -62,7 +62,8 @@ class Dataset:
         table.require_rows(2, purpose)
         inputs = choose_inputs(table, name, categorical=chosen, ignore=ignored)
         whole = Target.fit(table, name, task)
-        notes = (*table.notes, *notes, *_word_classes(table, whole), *inputs.notes)
+        about = _about(table, whole, guessed=task is None, last=target is None)
+        notes = (*table.notes, *notes, *inputs.notes, about, *_word_classes(table, whole))
         notes = (*notes, *_answers(table, whole, inputs.columns))
         return cls(table, whole, inputs, kept, chosen, ignored, notes)
 
@@ -169,6 +170,19 @@ def _ignored(table: Table, ignore: Names, target: str, named: bool) -> tuple[str
             matching.discard(target)
         found |= matching
     return tuple(name for name in table.names if name in found)
+
+
+def _about(table: Table, target: Target, guessed: bool, last: bool) -> str:
+    """What became of the target, as a sentence. guessed: whether its values told the task; last: its place named it."""
+    which = f"Target {quoted(target.name)}{' (the last column; --target names another)' if last else ''}"
+    series = table.frame[target.name]
+    if target.task == "regression":
+        values = target.values(table)
+        return f"{which}: a number, {values.min():g} to {values.max():g}."
+    found = f"{which}: {len(target.labels):,} classes, such as {quoted(target.labels[0], 40)}"
+    if guessed and series.dtype.is_numeric():
+        return f"{found}: whole numbers with few different values (--task regression takes them as numbers)."
+    return f"{found}."
 
 
 def _answers(table: Table, target: Target, columns: Sequence[Column]) -> list[str]:

@@ -87,8 +87,7 @@ def test_missing_files_and_folders_beside_a_model(command: str, model: Path) -> 
 def test_a_literal_nan_is_a_missing_value(tmp_path: Path) -> None:
     table = write(tmp_path / "t.csv", rows("NaN,4,a"))
     outcome = succeeds("train", table, "--epochs", 2, "-o", tmp_path / "m")
-    assert "Column 'x': 1 missing value(s) replaced by" in outcome.err
-    assert "the median" in outcome.err
+    assert "Missing numbers are replaced by the median of the column: 'x' (1, by " in outcome.err
 
 
 def test_a_constant_column_is_said(tmp_path: Path) -> None:

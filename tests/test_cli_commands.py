@@ -133,7 +133,7 @@ def test_same_seed_same_model(tmp_path: Path) -> None:
 
 def test_mixed_table_says_what_was_done(mixed: Path, mixed_model: Path) -> None:
     notes = succeeds("predict", mixed_model, mixed).err
-    assert "Column 'height': 14 missing value(s) replaced by" in notes
+    assert "Missing numbers are replaced by medians of the training: 'height' (14, by " in notes
     found = succeeds("evaluate", mixed_model, mixed, "--json").json
     assert found["accuracy"] > 0.85
     assert found["labels"] == ["blue team", "red team"]

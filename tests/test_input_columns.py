@@ -32,7 +32,7 @@ def test_numbers_are_numeric_and_text_is_categorical():
     assert found.left_out == (LeftOut("t", "--ignore names it"),)
     assert found.notes == (
         "Column 't' is left out: --ignore names it.",
-        "Column 'n': 3 numbers as categories, as --categorical says, such as '1'.",
+        "As categories: 'n' (3 numbers, such as '1'; --categorical names it).",
     )
     with pytest.raises(DataError, match=r"no input columns are left beside the target 'y' .*'n': --ignore names it"):
         choose_inputs(table, "y", ignore=["n", "t"])
@@ -47,7 +47,7 @@ WORDS = [f"name {i}" for i in range(60)]
     [
         ([None] * 60, "it has no value on any row"),
         ([7] * 60, "it is 7 on every row"),
-        ([7, None] * 30, "it is 7 on every row that has a value"),
+        ([7, None] * 30, "it is 7 on every row with a value"),
         ([0.1, 0.1 + 1e-17] * 30, "it is 0.1 on every row"),
         (["a"] * 60, "it is 'a' on every row"),
         (WORDS, "each of its 60 texts occurs once, as names do, such as 'name 0' (--categorical keeps it)"),
@@ -132,9 +132,17 @@ def test_codes_with_some_text_are_categorical():
 
 def test_notes_of_many_columns_are_few():
     notes = choose_inputs(table_of(**{f"c{i}": ["a", "b", "b"] for i in range(30)})).notes
-    assert len(notes) == 13
-    assert notes[0] == "Column 'c0': 2 texts as categories, such as 'a'."
-    assert notes[-1] == "And 18 more columns of texts or dates (gpubp describe shows all)."
+    assert len(notes) == 1
+    assert notes[0].startswith("As categories: 'c0' (2 texts, such as 'a'), 'c1' (2 texts, such as 'a'), ")
+    assert notes[0].endswith("'c7' (2 texts, such as 'a') and 22 more.")
+    constant = {f"k{i}": [i // 10] * 3 for i in range(300)}
+    notes = choose_inputs(table_of(**constant, x=[1, 2, 4])).notes
+    assert len(notes) == 9
+    assert notes[0] == (
+        "Columns 'k0', 'k1', 'k2', 'k3', 'k4', 'k5', 'k6', 'k7' and 2 more are left out, each because it is 0 on every "
+        "row."
+    )
+    assert notes[-1] == "And 220 more columns are left out (gpubp describe tells why)."
 
 
 # --- names, positions, wildcards -------------------------------------------------------------------------------

@@ -59,7 +59,9 @@ def test_scaling_agrees_with_scikit_learn(scale):
     expected = peer.fit(X[rows]).transform(X)
     found = fitted(table, scale=scale, rows=rows)
     np.testing.assert_allclose(found.transform(table).X, expected, rtol=1e-13, atol=1e-13)
-    assert found.notes == (f"Column 'column_3': 4 missing value(s) replaced by {found.fill[2]:g}, the median.",)
+    assert found.notes == (
+        f"Missing numbers are replaced by the median of the column: 'column_3' (4, by {found.fill[2]:g}).",
+    )
 
 
 def test_no_scaling_leaves_numbers_alone():
@@ -74,7 +76,7 @@ def test_one_hot_and_names():
     found = fitted(table)
     assert found.input_names == ("n", "c=red", "c=(missing)", "d=x", "d=y")
     assert found.transform(table).X.tolist() == [[-1, 1, 0, 1, 0], [1, 0, 1, 0, 1]]
-    assert found.notes == ("Column 'c': 1 missing value(s) kept as a category of their own.",)
+    assert found.notes == ("Missing texts are a category of their own: 'c' (1).",)
 
 
 def test_unseen_and_newly_missing_categories():
@@ -109,7 +111,7 @@ def test_a_column_without_values_becomes_zeros():
     table = table_of(e=[None, None, None], n=[1, 2, 3])
     found = fitted(table)
     assert found.transform(table).X[:, 0].tolist() == [0, 0, 0]
-    assert "3 missing value(s) replaced by 0, for want of any value" in found.notes[0]
+    assert "'e' (3, by 0, for want of any value)" in found.notes[0]
     late = table_of(e=[None, None, 8.0], n=[1, 2, 3])  # no value in the training rows only
     assert np.isfinite(fitted(late, rows=np.array([0, 1])).transform(late).X).all()
 
@@ -187,7 +189,7 @@ def test_a_table_where_everything_is_missing_can_be_predicted_on():
     found = fitted(table_of(a=[1, 3, 8], c=["p", "q", None]))
     encoded = found.transform(table_of(a=[None], c=[None]))
     np.testing.assert_allclose(encoded.X, [[(3 - 4) / found.scale[0], 0, 0, 1]])
-    assert encoded.notes == ("Column 'a': 1 missing value(s) replaced by 3.",)
+    assert encoded.notes == ("Missing numbers are replaced by medians of the training: 'a' (1, by 3).",)
 
 
 # --- Target ----------------------------------------------------------------------------------------------------
@@ -418,7 +420,7 @@ def test_a_row_alone_is_encoded_as_among_many():
         np.testing.assert_array_equal(encoded.X, X[row : row + 1])
         assert encoded.notes == ()
     gap = Table.from_frame(pl.DataFrame({"a": [None], "b": ["x"], "c": [0.5]}, schema_overrides={"a": pl.Float64}))
-    assert "missing value(s) replaced" in preprocessing.transform(gap).notes[0]
+    assert "Missing numbers are replaced" in preprocessing.transform(gap).notes[0]
     far = Table.from_frame(pl.DataFrame({"a": [1e30], "b": ["x"], "c": [1e29]}))
     with pytest.raises(DataError, match="too far outside"):
         preprocessing.transform(Table.from_frame(far.frame.with_columns(c=pl.lit(9e29))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpubp.cli import shapes
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SHOWN = 200
 """Columns in the text; --json has all of them."""
 SHORT = 24
+EXACT = 1e15
+"""Below it, whole numbers are written out."""
 
 
 def describe(source: TableOptions, target: TargetOptions, report: ReportOptions) -> None:
@@ -133,9 +135,11 @@ def parts(outcome: Mapping[str, Any]) -> Iterable[Any]:
     for remark in outcome["remarks"]:
         yield shapes.line(remark)
     columns = outcome["columns"]
-    yield shapes.table(["column", "is", "missing>", "values", "because"], map(_row, columns[:SHOWN]))
+    yield shapes.table(["column", "is", "missing>", "values", "because"], map(_row, _shown(columns)))
     if len(columns) > SHOWN:
         yield shapes.line(f"… and {len(columns) - SHOWN:,} more columns (--json has all of them).")
+    if lost := outcome["rows_without_target"]:
+        yield shapes.line(f"What is said under 'because' is of the {outcome['rows'] - lost:,} rows with a target.")
     yield shapes.facts(_outcome(outcome))
     said = {*outcome["remarks"]}
     for note in outcome["notes"]:
@@ -147,27 +151,52 @@ def parts(outcome: Mapping[str, Any]) -> Iterable[Any]:
 
 def _is_about_the_whole(note: str) -> bool:
     """Not of one column, which the table of columns tells, unless it leaves a question open."""
-    return not note.startswith(("Column", "Read as")) or ("--" in note and " is left out: " not in note)
+    told = note.startswith(("Column", "Read as", "As categories", "Target", "And "))
+    return not told or ("--" in note and not note.startswith(("As categories", "Target")) and "left out" not in note)
+
+
+def _shown(columns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of many columns, plain numbers that are inputs give way to those that there is more to say of."""
+    plain = [each["role"] == "input" and each["why"] == "numbers" and not each["written"] for each in columns]
+    order = sorted(range(len(columns)), key=plain.__getitem__)
+    return [columns[i] for i in sorted(order[:SHOWN])]
 
 
 def _row(each: Mapping[str, Any]) -> tuple[str, ...]:
     kind = each["kind"] if each["role"] == "input" else f"{each['role']} ({each['kind']})"
-    why = "" if each["why"] == "numbers" and each["written"] else each["why"]
-    because = "; ".join(text for text in (each["written"], why) if text)
-    return shapes.short(each["name"], SHORT), kind, f"{each['missing']:,}", _values(each), because
+    return shapes.short(each["name"], SHORT), kind, f"{each['missing']:,}", _values(each), _because(each)
+
+
+def _because(each: Mapping[str, Any]) -> str:
+    """What is not in the other cells: not that numbers are numbers, nor an example of texts."""
+    written, why = each["written"] or "", each["why"] or ""
+    if each["role"] == "input":
+        if each["kind"] == "number":
+            why = ""
+        elif each["kind"] == "category":
+            what, _, example = why.partition(", such as ")
+            why = what + ("; --categorical names it" if example.endswith("; --categorical names it") else "")
+        elif written:
+            why = why.removeprefix("dates, ")
+    return "; ".join(text for text in (written, why) if text)
 
 
 def _values(each: Mapping[str, Any]) -> str:
     if each["lowest"] is not None:
         if isinstance(each["lowest"], str):
             return f"{each['lowest']} to {each['highest']}"
-        return f"{each['lowest']:g} to {each['highest']:g}, half below {each['median']:g}"
+        return f"{_number(each['lowest'])} to {_number(each['highest'])}, median {_number(each['median'])}"
     commonest = each["commonest"]
     if commonest and commonest[0]["rows"] == 1:
         commonest = commonest[:1]
     shown = ", ".join(f"{shapes.short(item['value'], SHORT)} ({item['rows']:,})" for item in commonest)
     more = each["distinct"] - len(commonest)
     return f"{shown}, {more:,} more" if more > 0 else shown
+
+
+def _number(value: float) -> str:
+    """Whole numbers to the last digit, years and codes among them; others to six."""
+    return str(int(value)) if abs(value) < EXACT and value == int(value) else f"{value:g}"
 
 
 def _outcome(outcome: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -21,6 +21,7 @@ from gpubp.preprocessing.columns import (
 from gpubp.preprocessing.dates import CYCLES, are_iso_dates, time_values, varying_parts
 from gpubp.preprocessing.labels import canonical, sorted_labels
 from gpubp.preprocessing.scaling import negligible_span
+from gpubp.preprocessing.wording import listed, some
 
 if TYPE_CHECKING:
     from gpubp.tables import Table
@@ -33,12 +34,12 @@ LONG_TEXT = 40
 """Characters, on average: longer texts with spaces are sentences."""
 IDENTIFYING = re.compile(r"(?i:(.*[ _.-])?(id|ids|uuid|guid)|id[ _.-].*|row[ _.-]?names?)|.*[a-z0-9]I[Dd]")
 COUNTING = re.compile(
-    r"(?i)index|idx|row|row[ _.-]?(no|num|number|id)|no\.?|nr\.?|#|obs|observation|case|record|s\.?no\.?"
+    r"(?i)index|idx|row|row[ _.-]?(no|num|number|id)|no\.?|nr\.?|num|number|#|obs|observation|case|record|s\.?no\.?"
 )
 UNNAMED = re.compile(r"|Unnamed: \d+|column_1|\.\.\.1")
 OF_ROW_NAMES = "it names or numbers the rows"
-NOTED = 12
-"""Columns that notes speak of one by one."""
+NOTED = 8
+"""Columns that a note lists, and notes on columns that were left out."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +59,24 @@ class InputColumns:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know about them, as sentences: of many columns about the first.
-
-        Of columns that name the rows, whoever found them to do so (the reader of the table) has spoken already.
-        """
-        left_out = [
-            f"Column {quoted(each.name)} is left out: {each.reason}."
-            for each in self.left_out
-            if each.reason != OF_ROW_NAMES
-        ]
-        kept = [
-            f"Column {quoted(column.name)}: {column.why}."
+        """What a user should know about them, as sentences: of many columns about the first."""
+        named: dict[str, list[str]] = {}
+        for each in self.left_out:
+            named.setdefault(each.reason, []).append(quoted(each.name))
+        left_out = [_left_out_note(names, reason) for reason, names in named.items()]
+        more = sum(len(names) for names in [*named.values()][NOTED:])
+        if more > 1:
+            left_out[NOTED:] = [f"And {more} more columns are left out (gpubp describe tells why)."]
+        categories = [
+            f"{quoted(column.name)} ({column.why})"
             for column in self.columns
-            if column.kind == "date" or (column.kind == "categorical" and column.categories)
+            if column.kind == "categorical" and column.categories
         ]
-        return (*_first(left_out, "left out"), *_first(kept, "of texts or dates"))
+        dates = [f"Column {quoted(column.name)}: {column.why}." for column in self.columns if column.kind == "date"]
+        more = len(dates) - NOTED
+        if more > 1:
+            dates[NOTED:] = [f"And {more} more columns of dates (gpubp describe shows all)."]
+        return (*left_out, *([f"As categories: {some(categories, NOTED)}."] if categories else []), *dates)
 
 
 def choose_inputs(
@@ -124,11 +128,12 @@ def _judged(table: Table, name: str, place: int) -> Column | LeftOut:
     if name in table.row_names:
         return LeftOut(name, OF_ROW_NAMES)
     if series.null_count() == len(series):
-        return LeftOut(name, "it has no value on any row")
+        with_target = "" if table.numbers is None else " with a target"
+        return LeftOut(name, f"it has no value on any row{with_target}")
     if series.dtype == TIME or are_iso_dates(series):
         parts = varying_parts(time_values(table, name))
         if not parts:
-            return LeftOut(name, f"it is {canonical(series).drop_nulls()[0]} on every row{_known(table, name)}")
+            return LeftOut(name, f"it is {canonical(series).drop_nulls()[0]} {_everywhere(table, name)}")
         return Column(name, "date", parts=parts, why=_of_dates(parts))
     if series.dtype.is_numeric():
         reason = _number_reason(table, name, place)
@@ -144,7 +149,7 @@ def _number_reason(table: Table, name: str, place: int) -> str | None:
     known = values[~np.isnan(values)]
     low, high = float(known.min()), float(known.max())
     if high - low <= negligible_span(max(abs(low), abs(high))):
-        return f"it is {low:g} on every row{_known(table, name)}"
+        return f"it is {low:g} {_everywhere(table, name)}"
     if len(known) < len(values) or not (known == np.round(known)).all():
         return None
     if IDENTIFYING.fullmatch(name) and len(np.unique(known)) == len(known):
@@ -160,11 +165,11 @@ def _text(table: Table, name: str) -> Column | LeftOut:
     texts = [text for text in table.frame[name].to_list() if text is not None]
     counts = Counter(texts)
     if len(counts) == 1 and len(texts) == table.rows:
-        return LeftOut(name, f"it is {quoted(texts[0], 40)} on every row")
+        return LeftOut(name, f"it is {quoted(texts[0], 40)} {_everywhere(table, name)}")
     refuse_stray_text(table, name)
     reason = _text_reason(name, texts, counts)
     if reason is None:
-        return _categorical(table, name, f"{_texts(len(counts))} as categories")
+        return _categorical(table, name, _texts(len(counts)))
     return LeftOut(name, f"{reason}, such as {quoted(texts[0], 40)} (--categorical keeps it)")
 
 
@@ -195,36 +200,33 @@ def _as_categorical(table: Table, name: str) -> Column:
     series = table.frame[name].drop_nulls()
     count = series.n_unique()
     what = _texts(count) if not series.dtype.is_numeric() else f"{count:,} number{'s' if count != 1 else ''}"
-    return _categorical(table, name, f"{what} as categories, as --categorical says")
+    return _categorical(table, name, what, "; --categorical names it")
 
 
-def _categorical(table: Table, name: str, why: str) -> Column:
+def _categorical(table: Table, name: str, what: str, cause: str = "") -> Column:
     texts = canonical(table.frame[name])
     categories = sorted_labels(texts)
     example = f", such as {quoted(categories[0], 40)}" if categories else ""
-    return Column(name, "categorical", categories, bool(texts.null_count()), why=why + example)
+    return Column(name, "categorical", categories, bool(texts.null_count()), why=f"{what}{example}{cause}")
 
 
-def _known(table: Table, name: str) -> str:
-    return " that has a value" if table.frame[name].null_count() else ""
+def _everywhere(table: Table, name: str) -> str:
+    """On which rows a column was looked at: those with a target, where others were taken away, and with a value."""
+    conditions = ["a target"] * (table.numbers is not None) + ["a value"] * bool(table.frame[name].null_count())
+    return f"on every row{' with ' if conditions else ''}{' and '.join(conditions)}"
+
+
+def _left_out_note(names: Sequence[str], reason: str) -> str:
+    if len(names) == 1:
+        return f"Column {names[0]} is left out: {reason}."
+    return f"Columns {some(names, NOTED)} are left out, each because {reason}."
 
 
 def _texts(count: int) -> str:
     return f"{count:,} text{'s' if count != 1 else ''}"
 
 
-def _listed(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
 def _of_dates(parts: Sequence[str]) -> str:
     cycles = [part for part in parts if part in CYCLES]
     angles = f", and sine and cosine of {'each' if cycles == [*parts] else 'all but the year'}" if cycles else ""
-    return f"dates, taken as {_listed(parts)}{angles}"
-
-
-def _first(notes: Sequence[str], what: str) -> tuple[str, ...]:
-    more = len(notes) - NOTED
-    if more <= 1:
-        return tuple(notes)
-    return (*notes[:NOTED], f"And {more} more columns {what} (gpubp describe shows all).")
+    return f"dates, taken as {listed(parts)}{angles}"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpubp.array_files import array
-from gpubp.preprocessing.choosing import LeftOut
+from gpubp.errors import quoted
+from gpubp.preprocessing.choosing import NOTED, LeftOut
 from gpubp.preprocessing.columns import KINDS, Column, are_truths, numeric_values
 from gpubp.preprocessing.dates import PARTS, calendar, time_values
 from gpubp.preprocessing.labels import canonical, places_among, suggest, told
@@ -23,6 +24,7 @@ from gpubp.preprocessing.scaling import (
     selected,
     smoothly_clipped,
 )
+from gpubp.preprocessing.wording import some
 from gpubp.schema import Given
 from gpubp.suggestions import check_choice
 
@@ -85,6 +87,7 @@ class Preprocessing:
         width = sum(len(column.input_names) for column in columns)
         fill, offset, divisor = np.zeros(width), np.zeros(width), np.ones(width)
         constant, notes = [], []
+        gaps, kept_apart = [], []
         d = 0
         for column in columns:
             name = column.name
@@ -96,8 +99,8 @@ class Preprocessing:
                 fitted = known if scale == "robust" and len(known) else filled
                 offset[d], divisor[d], is_constant = offset_and_scale(fitted, scale)
                 if absent := len(values) - len(known):
-                    how = "the median" if len(known) else "for want of any value"
-                    notes.append(f"Column {name!r}: {absent} missing value(s) replaced by {fill[d]:g}, {how}.")
+                    how = "" if len(known) else ", for want of any value"
+                    gaps.append(f"{quoted(name)} ({absent:,}, by {fill[d]:g}{how})")
                 if is_constant:
                     constant.append(name)
                     notes.append(f"Column {name!r} always has the value {fill[d]:g}: it tells a network nothing.")
@@ -116,8 +119,12 @@ class Preprocessing:
                     )
             elif column.has_missing:
                 missing = int(table.frame[name].is_null().to_numpy()[chosen].sum())
-                notes.append(f"Column {name!r}: {missing} missing value(s) kept as a category of their own.")
+                kept_apart.append(f"{quoted(name)} ({missing:,})")
             d += len(column.input_names)
+        if gaps:
+            notes.append(f"Missing numbers are replaced by the median of the column: {some(gaps, NOTED)}.")
+        if kept_apart:
+            notes.append(f"Missing texts are a category of their own: {some(kept_apart, NOTED)}.")
         places = Places.of(table, [column.name for column in columns], target)
         return cls(tuple(columns), places, scale, fill, offset, divisor, tuple(constant), tuple(notes))
 
@@ -133,18 +140,21 @@ class Preprocessing:
         counts as missing: the input of missing values if the column has one, all zeros if not.
         """
         names, notes = self.places.find(table)
+        filled: list[str] = []
         X = np.zeros((table.rows, len(self.fill)))
         plain = self._plain_numbers(table, names)
         d = 0
         for column, name in zip(self.columns, names, strict=True):
             inputs = len(column.input_names)
             if column.kind == "numeric":
-                X[:, d] = self._numbers(column.name, d, table, name, notes) if plain is None else plain[:, d]
+                X[:, d] = self._numbers(column.name, d, table, name, notes, filled) if plain is None else plain[:, d]
             elif column.kind == "date":
                 X[:, d : d + inputs] = self._dates(column, d, table, name, notes)
             else:
                 _one_hot(X[:, d : d + inputs], column, table, name, notes)
             d += inputs
+        if filled:
+            notes.append(f"Missing numbers are replaced by medians of the training: {some(filled, NOTED)}.")
         return Encoded(X, tuple(notes))
 
     def read_alike(self, data: Any, target: str) -> tuple[Table, tuple[str, ...]]:
@@ -181,7 +191,8 @@ class Preprocessing:
             scaled = smoothly_clipped(scaled)
         return scaled if (np.abs(scaled) <= LARGEST).all() else None  # which a missing value is not
 
-    def _numbers(self, column: str, d: int, table: Table, name: str, notes: list[str]) -> np.ndarray:
+    def _numbers(self, column: str, d: int, table: Table, name: str, notes: list[str], filled: list[str]) -> np.ndarray:
+        """(N,), scaled; `filled` is told of missing values, `notes` of what else there is to say."""
         if are_truths(table, name):
             values = (table.frame[name] == "true").cast(float).fill_null(float("nan")).to_numpy()
             notes.append(f"Column {name!r}: true and false are taken as the numbers 1 and 0.")
@@ -189,7 +200,7 @@ class Preprocessing:
             values = numeric_values(table, name)
         missing = np.isnan(values)
         if missing.any():
-            notes.append(f"Column {name!r}: {missing.sum()} missing value(s) replaced by {self.fill[d]:g}.")
+            filled.append(f"{quoted(name)} ({missing.sum():,}, by {self.fill[d]:g})")
             values = np.where(missing, self.fill[d], values)
         if column in self.constant:
             changed = np.abs(values - self.fill[d]) > negligible_span(self.fill[d])

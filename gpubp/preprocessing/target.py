@@ -25,6 +25,8 @@ TASKS = ("classification", "regression")
 TARGET_SCALES = ("standard", "log")
 WIDENED = 0.1
 """By this share of the training values' range, on each side, predictions may leave it."""
+FEWEST = 8
+"""Rows from which on a text of its own on each is a name, and no class."""
 MANY_CLASSES = 100
 """From more than this on, classes have two rows each on average, or the target is taken for names or free text."""
 
@@ -68,8 +70,8 @@ class Target:
         instead of the values. clip: predictions stay within the values' range, widened by a tenth of it on each side;
         those of counts not below 0.
 
-        DataError: missing values, one class only, more than 100 classes on fewer than twice as many rows, text for
-        regression, a stray text among numbers, dates, with `log` a value that is not above 0, in any row.
+        DataError: missing values, one class only, a text of its own on each row, more than 100 classes on fewer than
+        twice as many rows, text for regression, a stray text among numbers, dates, with `log` a value that is not above 0, in any row.
         """
         if task is not None:
             check_choice("task", task, TASKS)
@@ -266,10 +268,11 @@ def _refuse_dates(table: Table, column: str) -> None:
 
 
 def _refuse_lone_classes(table: Table, column: str, classes: int) -> None:
-    if classes > MANY_CLASSES and 2 * classes > table.rows:
+    named = classes == table.rows >= FEWEST and not table.frame[column].dtype.is_numeric()
+    if named or (classes > MANY_CLASSES and 2 * classes > table.rows):
         raise DataError(
             f"{table.source}: the target column {column!r} has {classes:,} different values on {table.rows:,} rows, "
-            "nearly a class for each row: a network cannot learn a class from one row. Is it the right column? Choose "
+            f"{'' if classes == table.rows else 'nearly '}a class for each row: a network cannot learn a class from one row. Is it the right column? Choose "
             "another with --target; to predict numbers, use --task regression."
         )
 

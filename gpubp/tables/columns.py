@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -20,6 +20,7 @@ EXACT = 2.0**53
 """Whole numbers beyond it are not all floats: such a column holds identifiers."""
 FEW = 20
 """A column of some numbers and some texts may be codes with at most this many different ones."""
+CLOCK = r"^[0-9]{1,3}:[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?$"
 LEADING_ZERO, EXPONENT = r"^[+-]?0[0-9]+$", r"^[0-9]+[eE][0-9]+$"
 
 
@@ -269,32 +270,43 @@ def _settled(drafts: Sequence[Draft], given: Conventions) -> Conventions:
 
 
 def _stray(texts: pl.Series, every: list[str]) -> str:
-    """What keeps a column from being numbers in some style, or dates: said where more than half of the values are, but
-    for codes: few different values, each text among them more than once.
+    """What keeps a column from being dates, clock times, or numbers in some style: said where more than half of the
+    values are, but for codes: few different values, each text among them more than once.
     """
     counts = texts.filter(~texts.is_in(every)).value_counts()
     values, times = counts.to_series(0), counts.to_series(1)
-    parts = written_numbers.parts_of(values)
-    fits = parts[written_numbers.NUMBER].is_not_null()
-    if 2 * times.filter(fits).sum() > times.sum():
-        units = parts[written_numbers.BEFORE].fill_null("") + "\0" + parts[written_numbers.AFTER].fill_null("")
-        usual = units.filter(fits).mode().sort()[0]
-        fits &= units == usual
-        kind = "numbers"
-    else:
-        order = next((order for order in written_dates.ORDERS if _mostly_dates(values, times, order)), None)
-        if order is None:
+    half = int(times.sum()) / 2
+    for kind, fits in _kinds_of_most(values, times):
+        if times.filter(fits).sum() <= half or fits.all():
+            continue
+        if len(values) <= FEW and times.filter(~fits).min() >= 2:  # type: ignore[operator]
             return ""
-        fits = written_dates.read(values, order).is_not_null()
-        kind = "dates"
-    if 2 * times.filter(fits).sum() <= times.sum() or fits.all():
-        return ""
-    if len(values) <= FEW and times.filter(~fits).min() >= 2:  # type: ignore[operator]
-        return ""
-    if kind == "numbers" and written_numbers.written_as(values.filter(fits)) is None:
-        return ""
-    first, example = (texts.filter(texts.is_in(values.filter(each).to_list()))[0] for each in (~fits, fits))
-    return f"{first}\0found {quoted(first)} in a column of {kind} such as {quoted(example)}"
+        first, example = (texts.filter(texts.is_in(values.filter(each).to_list()))[0] for each in (~fits, fits))
+        return f"{first}\0found {quoted(first)} in a column of {kind} such as {quoted(example)}"
+    return ""
+
+
+def _kinds_of_most(values: pl.Series, times: pl.Series) -> Iterator[tuple[str, pl.Series]]:
+    """What most of the distinct values may be, and which of them are: dates and clock times first, whose beginnings
+    look like numbers with a unit.
+    """
+    order = next((order for order in written_dates.ORDERS if _mostly_dates(values, times, order)), None)
+    if order is not None:
+        yield "dates", written_dates.read(values, order).is_not_null()
+    clock = values.str.contains(CLOCK)
+    if clock.any():
+        yield "clock times", clock
+    parts = written_numbers.parts_of(values)
+    numbers = parts[written_numbers.NUMBER].is_not_null()
+    if not numbers.any():
+        return
+    units = parts[written_numbers.BEFORE].fill_null("") + "\0" + parts[written_numbers.AFTER].fill_null("")
+    numbers &= (units == units.filter(numbers).mode().sort()[0]).fill_null(False)
+    body = parts[written_numbers.NUMBER].str.strip_chars_end(" ")
+    in_style = [numbers & body.str.contains(style.pattern).fill_null(False) for style in written_numbers.STYLES]
+    fits = max(in_style, key=lambda fits: int(times.filter(fits).sum()))
+    if fits.sum() > 1:  # 1. Never Married, 2. Married: one text more than once is no column of numbers
+        yield "numbers", fits
 
 
 def _mostly_dates(values: pl.Series, times: pl.Series, order: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gpubp.errors import quoted
 from gpubp.schema import Given
-from gpubp.tables.notation import Notation
+from gpubp.tables.notation import ISO, Notation
 
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars", "whitespace": "spaces"}
 ENCODINGS = {
@@ -70,9 +70,6 @@ class Reading:
         """A few sentences for people."""
         yield self._file()
         yield from self.remarks
-        if self.row_names:
-            names = ", ".join(map(repr, self.row_names))
-            yield f"{'Columns' if len(self.row_names) > 1 else 'Column'} {names} numbers or names the rows: no input."
         yield from self._notations()
         yield from self._missing()
         for column in self.columns:
@@ -97,6 +94,8 @@ class Reading:
     def _notations(self) -> Iterator[str]:
         grouped: dict[str, list[str]] = {}
         for column in self.columns:
+            if column.notation == ISO:  # what becomes of it says it
+                continue
             if said := str(column.notation):
                 grouped.setdefault(said, []).append(column.name)
             elif column.why:

@@ -82,3 +82,4 @@ class Notation:
 
 
 NUMBER, TEXT, BOOLEAN = Notation("number"), Notation("text"), Notation("boolean")
+ISO = Notation("date", order="ymd")

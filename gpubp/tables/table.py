@@ -121,8 +121,11 @@ class Table:
         columns = () if self.reading is None else self.reading.columns
         found = next((column.stray for column in columns if column.name == name), "")
         text, _, sentence = found.partition("\0")
-        rows = (self.frame[name] == text).arg_true().to_list() if sentence else []
-        return (f"{self.at(rows[0], name)}: {sentence}", text) if rows else None
+        if not sentence:
+            return None
+        rows = (self.frame[name] == text).arg_true().to_list()
+        where = self.at(rows[0], name) if rows else f"{self.source}, column {quoted(name)}"  # on a row left out
+        return f"{where}: {sentence}", text
 
     def require_rows(self, minimum: int = 2, purpose: str = "training") -> None:
         """DataError when there are too few rows for `purpose`; reading and predicting need only one."""

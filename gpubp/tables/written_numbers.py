@@ -17,6 +17,7 @@ PATTERN = rf"^(\()?([+-])? ?({CURRENCY})? ?([+-])?({BODY}) ?({UNIT})?(\))?(-)?$"
 OPEN, SIGN, BEFORE, INNER_SIGN, NUMBER, AFTER, CLOSE, LAST_SIGN = map(str, range(1, 9))
 AM_PM = re.compile(r"(?i)[ap]\.?m\.?")
 EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
+WORD = re.compile(r"[^\W\d_]")
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def written_as(texts: pl.Series) -> Written | None:
         return None
     units = (_one(parts[BEFORE]), _one(parts[AFTER]))
     if None in units or AM_PM.fullmatch(units[1] or ""):
+        return None
+    if len(number) == 1 and WORD.search(units[1] or ""):  # one text on every row: it may as well be a phrase
         return None
     if (parts[OPEN].is_null() != parts[CLOSE].is_null()).any():
         return None
