@@ -71,7 +71,8 @@ class Target:
         those of counts not below 0.
 
         DataError: missing values, one class only, a text of its own on each row, more than 100 classes on fewer than
-        twice as many rows, text for regression, a stray text among numbers, dates, with `log` a value that is not above 0, in any row.
+        twice as many rows, text for regression, a stray text among numbers, dates, with `log` a value that is not above
+        0, in any row.
         """
         if task is not None:
             check_choice("task", task, TASKS)
@@ -272,8 +273,8 @@ def _refuse_lone_classes(table: Table, column: str, classes: int) -> None:
     if named or (classes > MANY_CLASSES and 2 * classes > table.rows):
         raise DataError(
             f"{table.source}: the target column {column!r} has {classes:,} different values on {table.rows:,} rows, "
-            f"{'' if classes == table.rows else 'nearly '}a class for each row: a network cannot learn a class from one row. Is it the right column? Choose "
-            "another with --target; to predict numbers, use --task regression."
+            f"{'' if classes == table.rows else 'nearly '}a class for each row: a network cannot learn one from a row. "
+            "Is it the right column? Choose another with --target; to predict numbers, use --task regression."
         )
 
 

@@ -186,6 +186,13 @@ class Draft:
         """Whether its decimal mark is left open."""
         return self.written is not None and len({style.decimal for style in self.written.styles}) > 1
 
+    def _signs(self) -> str:
+        """What stands for minus in numbers, where it is no hyphen before them; "" where it is."""
+        if self.written is None:
+            return ""
+        signs = {"parentheses": r"^\(", "typographic signs": "^\\(?[−–]", "a sign at the end": "[0-9.]-$"}
+        return " and ".join(named for named, pattern in signs.items() if self.texts.str.contains(pattern).any())
+
     def read(self, settled: Conventions) -> tuple[pl.Series, ColumnReading]:
         notation, guess = self.notation, self.guess
         if self.written is not None:
@@ -215,7 +222,7 @@ class Draft:
         missing = self.markers.found_in(self.texts, among_numbers)
         blank = int((self.texts == "").sum())
         return values.alias(self.texts.name), ColumnReading(
-            self.texts.name, notation, missing, blank, guess, self.why, self.stray
+            self.texts.name, notation, missing, blank, guess, self.why, self.stray, self._signs()
         )
 
 

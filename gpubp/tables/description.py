@@ -26,8 +26,8 @@ SHOWN = 6
 class ColumnReading:
     """missing: how often each text that means a missing value occurs; blank: how many fields are empty.
 
-    guess: what could not be told, and what was taken; why: why numbers stayed texts; stray: "value NUL sentence" on a
-    value that keeps the column from being numbers or dates.
+    guess: what could not be told, and what was taken; signs: what stands for minus, where it is no hyphen; why: why
+    numbers stayed texts; stray: "value NUL sentence" on a value that keeps the column from being numbers or dates.
     """
 
     name: str
@@ -37,6 +37,7 @@ class ColumnReading:
     guess: str = ""
     why: str = ""
     stray: str = ""
+    signs: str = ""
 
     def to_metadata(self) -> dict[str, Any]:
         return {"name": self.name, **self.notation.to_metadata()}
@@ -98,6 +99,8 @@ class Reading:
                 continue
             if said := str(column.notation):
                 grouped.setdefault(said, []).append(column.name)
+            elif column.signs:
+                grouped.setdefault(f"numbers with {column.signs} for minus", []).append(column.name)
             elif column.why:
                 grouped.setdefault(f"texts, for {column.why}", []).append(column.name)
         for said, names in grouped.items():
