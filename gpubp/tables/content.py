@@ -11,7 +11,7 @@ import os
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -31,7 +31,9 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8"),
 )
-CHUNK = 1 << 24
+CHUNK, PIECE = 1 << 24, 1 << 10
+LIKELY, SMALL = 64, 1 << 28
+"""Text grows to at most 64 times its compressed size and 256 MiB, or it is measured before it is kept."""
 NOT_IN_1252 = b"\x81\x8d\x8f\x90\x9d"
 
 
@@ -55,7 +57,7 @@ def bytes_of(source: str | Path) -> tuple[bytes, str]:
     for magic, compression in COMPRESSED.items():
         if data.startswith(magic):
             return _decompressed(data, compression, name), compression
-    if data.startswith(b"PK\x03\x04") and (inner := _only_text(data)) is not None:
+    if data.startswith(b"PK\x03\x04") and (inner := _only_text(data, name)) is not None:
         return inner, "ZIP"
     return data, ""
 
@@ -175,23 +177,37 @@ def _decompressed(data: bytes, compression: str, name: str) -> bytes:
         "xz": lzma.LZMAFile,
         "Zstandard": _zstandard,
     }
-    most = _most_bytes()
-    parts, total = [], 0
+    opener, most = opened[compression], most_bytes()
+    kept, total, plausible = [], 0, LIKELY * len(data) + SMALL
     try:
-        with opened[compression](io.BytesIO(data)) as stream:
-            while part := stream.read(CHUNK):
-                parts.append(part)
-                total += len(part)
-                if total > most:
-                    raise DataError(
-                        f"{name}: grows to more than {most / 2**30:.0f} GiB when it is decompressed, half of this "
-                        "machine's memory; give a part of it."
-                    )
+        for part in _parts(opener, data):
+            total += len(part)
+            if total > most:
+                raise too_large(name, most)
+            if total <= plausible:
+                kept.append(part)
+            else:
+                kept.clear()  # who knows how large it grows: first it is measured
+        if total > plausible:
+            kept = [*_parts(opener, data)]
     except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{name}: cannot be decompressed ({compression}): {_reason(error)}.") from None
-    return b"".join(parts)
+    return b"".join(kept)
+
+
+def _parts(opener: Callable[[IO[bytes]], Any], data: bytes) -> Iterator[bytes]:
+    with opener(io.BytesIO(data)) as stream:
+        while part := stream.read(CHUNK):
+            yield part
+
+
+def too_large(name: str, most: int) -> DataError:
+    return DataError(
+        f"{name}: grows to more than {most / 2**30:.1f} GiB when it is decompressed, a quarter of this machine's "
+        "memory; give a part of it."
+    )
 
 
 def _gzip(file: IO[bytes]) -> gzip.GzipFile:
@@ -212,38 +228,57 @@ def _zstandard(file: IO[bytes]) -> IO[bytes]:
     import zstandard
 
     class Stream(io.RawIOBase):
-        """Errors as those of the other formats; a stream that ends early is one."""
+        """Errors as those of the other formats; a stream that ends early is one, unlike in zstandard's own reader."""
 
         def __init__(self) -> None:
-            self.inner = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            self.frame, self.rest, self.begun = zstandard.ZstdDecompressor().decompressobj(), b"", False
 
         def readable(self) -> bool:
             return True
 
         def read(self, size: int = -1) -> bytes:
-            try:
-                return bytes(self.inner.read(size))
-            except zstandard.ZstdError as error:
-                raise OSError(str(error)) from None
+            """Some bytes, not more than a few million: a piece of a few bytes may grow to 128 KiB."""
+            while True:
+                if self.frame.eof:
+                    self.rest, self.begun = self.frame.unused_data + self.rest, False
+                    self.frame = zstandard.ZstdDecompressor().decompressobj()
+                piece, self.rest = self.rest[:PIECE] or file.read(PIECE), self.rest[PIECE:]
+                if not piece and self.begun:
+                    raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+                if not piece:
+                    return b""
+                self.begun = True
+                try:
+                    found = self.frame.decompress(piece)
+                except zstandard.ZstdError as error:
+                    raise OSError(str(error)) from None
+                if found:
+                    return bytes(found)
 
     return Stream()  # type: ignore[return-value]
 
 
-def _most_bytes() -> int:
-    """Half of this machine's memory; 8 GiB where it cannot be told."""
+def most_bytes() -> int:
+    """A quarter of this machine's memory, for text is not all that a table needs; 4 GiB where it cannot be told."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
     except (AttributeError, OSError, ValueError):
-        return 8 << 30
+        return 4 << 30
 
 
-def _only_text(data: bytes) -> bytes | None:
-    """The one file in a ZIP archive; None where there are several, or it is an office document."""
+def _only_text(data: bytes, name: str) -> bytes | None:
+    """The one file in a ZIP archive; None where there are several, as in an office document. DataError where it is
+    damaged, or needs a password.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             inner = [each for each in archive.infolist() if not each.is_dir() and "__MACOSX" not in each.filename]
-            if len(inner) != 1 or inner[0].file_size > _most_bytes():
+            if len(inner) != 1:
                 return None
+            if inner[0].file_size > most_bytes():
+                raise too_large(name, most_bytes())
             return archive.read(inner[0])
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, zlib.error, lzma.LZMAError):
-        return None
+    except DataError:
+        raise
+    except Exception as error:  # zipfile's own, RuntimeError for a password, and whatever damaged names lead to
+        raise DataError(f"{name}: cannot be decompressed (ZIP): {_reason(error)}.") from None

@@ -139,17 +139,25 @@ def _is_whole(number: float) -> bool:
     return abs(number) < 1e9 and number == int(number)
 
 
-def is_units(fields: Sequence[str], values: Sequence[pl.Series], markers: Markers, texts: pl.DataFrame) -> bool:
-    """Whether these fields, right below a header, are units: not a number among them, texts above columns of numbers,
-    and nothing that occurs again. values: the columns without this line.
+def is_units(
+    fields: Sequence[str],
+    values: Sequence[pl.Series],
+    readings: Sequence[ColumnReading],
+    markers: Markers,
+    texts: pl.DataFrame,
+) -> bool:
+    """Whether these fields, right below a header, are units: not a value among them, texts above columns of numbers,
+    and nothing that occurs again. values, readings, texts: the columns without this line.
     """
     above = 0
-    for i, (field, column) in enumerate(zip(fields, values, strict=True)):
+    for i, (field, column, reading) in enumerate(zip(fields, values, readings, strict=True)):
         if field in markers.always:
             continue
         if _number(field) is not None:
             return False
         if column.dtype != pl.String and column.null_count() < len(column):
+            if field in markers.words or not reading.notation.read(pl.Series([field])).null_count():
+                return False
             above += 1
         elif (texts.to_series(i) == field).any():
             return False

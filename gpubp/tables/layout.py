@@ -55,7 +55,15 @@ class Layout:
         if named and any(map(is_number, first)):
             header = False
         if header is None:
-            header = FirstLine(first, rest, values, readings, given.markers).is_header()
+            held = [i for i, field in enumerate(first) if field or readings[i].blank < rest.height]
+            held = held or [*range(frame.width)]
+            header = FirstLine(
+                [first[i] for i in held],
+                rest[:, held],
+                [values[i] for i in held],
+                [readings[i] for i in held],
+                given.markers,
+            ).is_header()
         fields = first if header else [""] * frame.width
         if header:
             texts, lines = rest, lines[1:]
@@ -72,7 +80,7 @@ class Layout:
             if _may_be_units(second, texts, given.markers):
                 below = texts.slice(1)
                 other_values, other_readings = read_columns(below, given)
-                if is_units(second, other_values, given.markers, below):
+                if is_units(second, other_values, other_readings, given.markers, below):
                     remarks.append(f"Line {lines[0]} holds units ({_some(second)}), and is left out.")
                     texts, lines, values, readings = below, lines[1:], other_values, other_readings
         texts, fields, values, readings, more = _without_empty(texts, fields, values, readings)
@@ -108,11 +116,12 @@ def names_in_comment(commented: str, separator: str, width: int) -> list[str]:
 
 
 def _may_be_units(fields: Sequence[str], texts: pl.DataFrame, markers: Markers) -> bool:
-    """Quickly: no number among them, and numbers in the next line."""
+    """Quickly: no number among them, and numbers in the next lines."""
     known = [field for field in fields if field not in markers.always]
     if not known or any(re.match(r"^[+-]?[0-9.,]+$", field) for field in known):
         return False
-    return any(re.match(r"^[+-]?[0-9]*[.,]?[0-9]+$", str(field)) for field in texts.row(1))
+    below = texts.slice(1, 20).rows()
+    return any(re.match(r"^[+-]?[0-9]*[.,]?[0-9]+$", str(field)) for row in below for field in row)
 
 
 def _without_empty(

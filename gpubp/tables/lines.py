@@ -159,8 +159,10 @@ def _names_rows(records: Records) -> bool:
     if len(set(first)) < len(first) or any(map(_is_number, records.values(0))):
         return False
     alone = records.fields[0] == 1 and len(first) > 1
-    if alone and not any(map(_is_number, records.values(1))) and any(map(_is_number, records.values(2))):
-        return False  # a title, and then the header
+    if alone and not any(map(_is_number, records.values(1))):
+        below = range(2, min(2 + TITLES, len(records.fields)))
+        if any(_is_number(field) for i in below for field in records.values(i)):
+            return False  # a title, and then the header
     return first == [str(i + 1) for i in range(len(first))] or not any(map(_is_number, first))
 
 

@@ -41,7 +41,7 @@ import io
 data = sys.stdin.buffer.read()
 try:
     if kind == "Arrow":
-        frame = polars.read_ipc(io.BytesIO(data), memory_map=False)
+        frame = polars.read_ipc(io.BytesIO(data))
     else:
         frame = polars.read_parquet(io.BytesIO(data))
 except BaseException as error:

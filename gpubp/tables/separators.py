@@ -57,12 +57,14 @@ def find_records(body: Body, source: str, separator: str | None = None, titled: 
             if _are_decimals(spaced.records) if candidate == "," else wider:
                 candidate, found = WHITESPACE, spaced
         return _as_found(found, candidate)
-    if quote_error is None and all(records.separator == "\t" for records in ragged):
-        if spaced := _spaced(body, source, titled):
+    if {records.separator for records in ragged} <= {"\t", ","}:
+        commas = any(records.separator == "," for records in ragged)
+        if (spaced := _spaced(body, source, titled)) and not (commas and not _are_decimals(spaced.records)):
             return _as_found(spaced, WHITESPACE)
-        records = _of_spaces(body, source)
-        if records.width > 1 and records.share >= 0.5:
-            ragged.append(records)
+        if quote_error is None and not commas:
+            records = _of_spaces(body, source)
+            if records.width > 1 and records.share >= 0.5:
+                ragged.append(records)
     if ragged:
         raise ragged_error(max(reversed(ragged), key=lambda records: (records.share, records.width)), source)
     if quote_error is not None:

@@ -8,6 +8,7 @@ import zipfile
 import polars as pl
 
 from gpubp.errors import DataError, SettingsError
+from gpubp.tables.content import most_bytes, too_large
 from gpubp.tables.forks import require_polars
 
 PARTS = ("xl/workbook.xml", "xl/workbook.bin")
@@ -22,7 +23,7 @@ def is_workbook(data: bytes) -> bool:
             names = archive.namelist()
             open_document = "mimetype" in names and archive.open("mimetype").read(100).strip() == OPEN_DOCUMENT
             return open_document or any(part in names for part in PARTS)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError):
+    except Exception:  # whatever a damaged archive leads to
         return False
 
 
@@ -31,6 +32,9 @@ def read_workbook(data: bytes, name: str, sheet: str | None) -> tuple[bytes, tup
     such sheet, SettingsError where the package that reads workbooks is missing.
     """
     require_polars(name)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(each.file_size for each in archive.infolist()) > most_bytes():
+            raise too_large(name, most_bytes())
     try:
         import fastexcel
     except ImportError:
