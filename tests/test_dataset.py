@@ -283,4 +283,4 @@ def test_what_training_took_as_missing_is_missing_in_another_table(tmp_path: Pat
     train.write_text("x,y\n" + "".join(f"{i},{i * 0.5}\n" for i in range(30)) + "-999,3.25\n", encoding="utf-8")
     new.write_text("x\n-999\n3\n", encoding="utf-8")
     model = gpubp.train_model(read_table(train, missing=["-999"]), recipe=RECIPE, **HOW).model
-    assert "Column 'x': 1 missing value(s) replaced by 14.5." in model.predict(new).notes
+    assert "'x' (1, by 14.5)" in model.predict(new).notes[0]
