@@ -33,7 +33,7 @@ def test_every_command_of_the_table_has_help() -> None:
 
 def test_the_examples_of_the_shell_are_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every option and value of them is one, and the table is there."""
-    (examples,) = re.findall(r"put your own file in its place\.\n\n```sh\n(.*?)```", README, re.DOTALL)
+    (examples,) = re.findall(r"what becomes of each column\.\n\n```sh\n(.*?)```", README, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     for example in examples.splitlines():
         words = example.split()[1:]
