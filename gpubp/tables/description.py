@@ -88,7 +88,7 @@ class Reading:
             parts.append(f"in {ENCODINGS.get(self.encoding, self.encoding)}")
         if self.compression:
             parts.append(f"compressed with {self.compression}")
-        if self.separator:
+        if self.format not in ("Parquet", "Arrow"):  # which have names always
             parts.append("with a header" if self.header else "without a header")
         return f"Read as {self.format}: {', '.join(parts)}."
 

@@ -14,6 +14,7 @@ from gpubp.tables.markers import Markers
 from gpubp.tables.table import automatic_names
 
 YEARS = range(1500, 2201)
+SHOWN = 6
 LEAST_ROWS = 3
 """Below a line of numbers, before it is taken for a header."""
 INDEX_NAMES = ("Unnamed: 0", "rownames", "row.names", "index", "level_0", "__index_level_0__", "_row")
@@ -179,19 +180,23 @@ def names_of(fields: Sequence[str]) -> tuple[list[str], list[str]]:
     wanted = [field or automatic[i] for i, field in enumerate(fields)]
     taken, names, remarks = set(wanted), [], []
     seen: set[str] = set()
+    latest: dict[str, int] = {}
     for i, name in enumerate(wanted):
-        if name not in seen:
-            seen.add(name)
-            names.append(name)
-            continue
-        number = 2
-        while f"{name}_{number}" in taken:
-            number += 1
-        fresh = f"{name}_{number}"
-        taken.add(fresh)
+        fresh = name
+        if name in seen:
+            number = latest.get(name, 1) + 1
+            while f"{name}_{number}" in taken:
+                number += 1
+            latest[name], fresh = number, f"{name}_{number}"
+            taken.add(fresh)
+            renamed = f"Column {i + 1} has the same name as an earlier one, {name!r}: it is called {fresh!r} here."
+            remarks.append(renamed)
         seen.add(fresh)
         names.append(fresh)
-        remarks.append(f"Column {i + 1} has the same name as an earlier one, {name!r}: it is called {fresh!r} here.")
+    if len(remarks) > SHOWN:
+        remarks[SHOWN - 1 :] = [
+            f"{len(remarks) - SHOWN + 1:,} more columns with the names of earlier ones have numbers."
+        ]
     return names, remarks
 
 

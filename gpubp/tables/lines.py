@@ -8,10 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpubp.errors import DataError, SettingsError
+from gpubp.tables.markers import ALWAYS
 from gpubp.tables.records import Records
 
 TITLES = 30
 """At most so many lines before the header are taken for titles."""
+ERROR_VALUE = re.compile(
+    "|".join(re.escape(each) + r"(?![\w ])" for each in sorted(ALWAYS) if each.startswith("#")).encode()
+)
+"""A spreadsheet's #N/A and its like at the beginning of a line: a value, and no comment."""
 DECLARED = re.compile(rb'^"?sep=(.)"?[;,\t ]*$', re.IGNORECASE)
 
 
@@ -71,7 +76,7 @@ def _comments_at_top(lines: list[bytes], top: int) -> set[int]:
     """Numbers of the lines that begin with #, up to the first that does not; none where all do."""
     found = set()
     for i in range(top, min(len(lines) - (len(lines) > 1000), 1000)):
-        if lines[i].lstrip().startswith(b"#"):
+        if lines[i].lstrip().startswith(b"#") and not ERROR_VALUE.match(lines[i].lstrip()):
             found.add(i + 1)
         elif lines[i].strip():
             return found

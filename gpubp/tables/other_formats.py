@@ -17,8 +17,10 @@ BINARY = {
     b"\x93NUMPY": "a NumPy array; write it with numpy.savetxt(..., delimiter=','), or use it in Python",
     b"ORC": "an ORC file; export the table as Parquet",
     b"Obj\x01": "an Avro file; export the table as Parquet",
-    b"RDX": "R data (.rda); write the frame with write.csv",
-    b"RDA": "R data (.rda); write the frame with write.csv",
+    b"RDX2\n": "R data (.rda); write the frame with write.csv",
+    b"RDX3\n": "R data (.rda); write the frame with write.csv",
+    b"RDA2\n": "R data (.rda); write the frame with write.csv",
+    b"RDA3\n": "R data (.rda); write the frame with write.csv",
     b"X\n\0\0\0": "an R object (.rds); write the frame with write.csv",
     b"$FL2": "an SPSS file; export the table as CSV",
     b"<stata_dta>": "a Stata file; export the table as CSV",
@@ -28,13 +30,14 @@ BINARY = {
     b"Rar!": "a RAR archive; extract the table",
 }
 LIBSVM = re.compile(rb"^[+-]?[0-9.,eE+-]+( +[0-9]+:[^\s:]+)+ *(#.*)?$")
+CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a]")
 LINES = 5
 
 
 def refuse_binary(data: bytes, name: str) -> None:
     for magic, what in BINARY.items():
         if data.startswith(magic):
-            if len(magic) == 3 and b"\0" not in data[:64] and data[3:4].isalnum():
+            if magic.isalnum() and not CONTROL.search(data[:64]):
                 continue  # a text that begins with these letters
             raise DataError(f"{name}: this file is {what}.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -21,6 +22,8 @@ LARGEST = 1e30
 """Numbers beyond ±1e30 are refused: sums of a few of them would leave the float32 range of training."""
 TIME = pl.Datetime("us")
 """The type of columns of dates and times: microseconds, without a time zone (UTC where the source named one)."""
+CALENDAR = (datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999))
+"""What Python's own dates reach from and to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,8 @@ class Table:
                 raise DataError(f"{self.source}: column {name!r} has type {dtype}; use Table.from_frame.")
             if dtype == pl.Float64:
                 self._refuse_huge(name)
+            if dtype == TIME:
+                self._refuse_no_year(name)
 
     def _refuse_huge(self, name: str) -> None:
         column = self.frame[name]
@@ -74,6 +79,20 @@ class Table:
                 f"{self.at(row, name)}: found {self.frame[name][row]!r}; numbers must be finite and within "
                 "±1e30. Correct the value, or leave the field empty if it is unknown."
             )
+
+    def _refuse_no_year(self, name: str) -> None:
+        microseconds = self.frame[name].to_physical()
+        low, high = microseconds.min(), microseconds.max()
+        if low is None:
+            return
+        first, last = pl.Series(CALENDAR, dtype=TIME).to_physical()
+        for found in (low, high):
+            if not first <= found <= last:
+                row = (microseconds == found).arg_true()[0]
+                raise DataError(
+                    f"{self.at(row, name)}: found a time outside of the years 1 to 9999. Correct the value, or leave "
+                    "the field empty if it is unknown."
+                )
 
     def take(self, rows: np.ndarray) -> Table:
         """These rows (indices (R,)) alone, which remember where they were."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from gpubp.tables.table import TIME
+from gpubp.tables.table import CALENDAR, TIME
 
 ORDERS = {
     "ymd": "dates, year-month-day",
@@ -73,7 +73,8 @@ def read(texts: pl.Series, order: str) -> pl.Series:
     found = written.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
     if zone.is_not_null().any():
         found = found - _offset(zone)
-    return found.cast(TIME).alias(texts.name)
+    found = found.cast(TIME)
+    return found.set((~found.is_between(*CALENDAR)).fill_null(True), None).alias(texts.name)
 
 
 def _ordered(groups: list[pl.Series], order: str) -> tuple[pl.Series, pl.Series, pl.Series]:

@@ -12,7 +12,7 @@ CURRENCY = (
     r"[A-Z]{0,3}\p{Sc}|USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|NZD|SEK|NOK|DKK|PLN|BRL|MXN|ZAR|TRY|RUB|KRW|Rs\.?|kr\.?"
 )
 BODY = r"(?:[0-9][0-9.,' ]*|[.,][0-9][0-9.,' ]*)(?:[eE][+-]?[0-9]+)?"
-UNIT = r"[^\s0-9.,:+()'\"-][^():\"]{0,19}"
+UNIT = r"[^\s0-9.,:+()'\"/-][^():\"]{0,19}"
 PATTERN = rf"^(\()?([+-])? ?({CURRENCY})? ?([+-])?({BODY}) ?({UNIT})?(\))?(-)?$"
 OPEN, SIGN, BEFORE, INNER_SIGN, NUMBER, AFTER, CLOSE, LAST_SIGN = map(str, range(1, 9))
 AM_PM = re.compile(r"(?i)[ap]\.?m\.?")
