@@ -111,7 +111,7 @@ def test_a_column_without_values_becomes_zeros():
     table = table_of(e=[None, None, None], n=[1, 2, 3])
     found = fitted(table)
     assert found.transform(table).X[:, 0].tolist() == [0, 0, 0]
-    assert "'e' (3, by 0, for want of any value)" in found.notes[0]
+    assert "'e' (3, by 0, for want of any value)" in found.notes[-1]
     late = table_of(e=[None, None, 8.0], n=[1, 2, 3])  # no value in the training rows only
     assert np.isfinite(fitted(late, rows=np.array([0, 1])).transform(late).X).all()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -64,19 +65,20 @@ def places_among(texts: Iterable[str], labels: Sequence[str]) -> tuple[dict[str,
     """(where each text is among the labels, left out where it is not; what had to be respelled, and as which label).
 
     A text that is no label is taken for the one label that is the same number (7.0 for 7, 7 for 007), or, where the two
-    labels say false and true in some spelling (`BOOLEANS`, in whatever case), for the one that says the same. Numbers
-    that a label spells plainly are not worth telling of.
+    labels say false and true in some spelling (`BOOLEANS`, in whatever case), for the one that says the same; else for
+    the one that differs by surrounding spaces alone, which text files lose. Numbers that a label spells plainly are not
+    worth telling of.
     """
     found = {label: place for place, label in enumerate(labels)}
     strange = sorted({text for text in texts if text not in found})
     if not strange:
         return found, {}
-    truths, numbers = _truths(labels), _numbers(labels)
+    truths, numbers, bare = _truths(labels), _numbers(labels), _bare(labels)
     respelled = {}
     for text in strange:
         number = number_of(text)
         same = numbers.get(number, []) if number is not None else []
-        label = same[0] if len(same) == 1 else truths.get(_plain(text))
+        label = same[0] if len(same) == 1 else truths.get(_plain(text)) or bare.get(text.strip())
         if label is not None:
             found[text] = found[label]
             if number is None or label not in same or not PLAIN.fullmatch(label):
@@ -106,6 +108,12 @@ def _numbers(labels: Sequence[str]) -> dict[Decimal, list[str]]:
         if number is not None:
             found.setdefault(number, []).append(label)
     return found
+
+
+def _bare(labels: Sequence[str]) -> dict[str, str]:
+    """Labels by what they are without surrounding spaces, where that is one label's alone."""
+    times = Counter(label.strip() for label in labels)
+    return {label.strip(): label for label in labels if times[label.strip()] == 1}
 
 
 def _plain(text: str) -> str:

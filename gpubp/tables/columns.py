@@ -228,7 +228,7 @@ class Draft:
 
 def _points_group(texts: pl.Series) -> bool:
     points = texts.filter(texts.str.contains(".", literal=True))
-    return bool(points.str.contains(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+(?:[^0-9]|$)").all())
+    return len(points) > 0 and bool(points.str.contains(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+(?:[^0-9]|$)").all())
 
 
 def _codes(values: pl.Series) -> str:
