@@ -109,10 +109,10 @@ def parts(outcome: dict[str, Any]) -> Iterable[Any]:
     ]
     columns = ["place>", f"{outcome['metric']}>", "±>", "epochs>", *(name.replace("_", "-") for name in varied)]
     yield shapes.table(columns, rows)
-    if outcome["trials"] > 1:
+    if outcome["trials_done"] > 1:
         yield shapes.line(
-            f"The best of {outcome['trials']:,} trials is partly the luckiest of them: expect somewhat less on new "
-            "rows."
+            f"The best of {outcome['trials_done']:,} trials is partly the luckiest of them: expect somewhat less on "
+            "new rows."
         )
     team = outcome["ensemble"]
     networks = shapes.counted(outcome["networks"], "network")
