@@ -41,7 +41,7 @@ def test_members_are_the_models_of_their_seeds(mixed: Table, target: str) -> Non
         np.testing.assert_allclose(answer.disagreement, each.std(axis=0), rtol=1e-3)
     assert fit.ensemble.names == ("member 1", "member 2", "member 3")
     assert (fit.n_training, fit.n_validation, fit.left_out, fit.validation) == (120, 0, (), None)
-    assert any("missing" in note for note in fit.notes)
+    assert any("Missing" in note for note in fit.notes)
 
 
 def test_a_member_does_not_depend_on_how_many_there_are(mixed: Table) -> None:

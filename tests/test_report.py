@@ -169,7 +169,7 @@ def test_a_regression_with_conditions_and_missing_values(tmp_path: Path) -> None
     table = mixed_table(tmp_path / "table.csv")
     space = ("--grid", "optimizer=adam;momentum", "--range", "momentum=0.5:0.9", "--grid", "batch-size=all;16")
     found = made(tmp_path / "runs", table, "-t", "score", *space, "--trials", 12)
-    for words in ("Predicted against true", "Residuals", "R²", "root mean squared error", "do not have it", "missing"):
+    for words in ("Predicted against true", "Residuals", "R²", "root mean squared error", "do not have it", "Missing numbers"):
         assert words in found.text
     assert "Confusion" not in found.text
     assert {"none", "all", "adam"} <= set(found.texts)

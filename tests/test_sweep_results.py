@@ -109,7 +109,7 @@ def test_text_and_missing_values_in_a_table() -> None:
     frame.loc[3, "size"] = np.nan
     result = sweep(frame, VALUES, SPACE | {"epochs": 60, "learning_rate": 0.05}, strategy="grid", engine="array")
     assert result.task == "regression"
-    assert any("missing value" in note for note in result.notes)
+    assert any("Missing" in note for note in result.notes)
     model = result.refit()
     assert isinstance(model, Model)
     table = Table.from_frame(frame)

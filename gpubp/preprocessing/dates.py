@@ -93,10 +93,10 @@ def time_values(table: Table, name: str) -> np.ndarray:
     if series.dtype == TIME:
         missing = series.is_null()
         times = series.cast(pl.Int64).set(missing, 0).to_numpy().astype("datetime64[us]")
-        times[missing.to_numpy()] = np.datetime64("NaT")
+        times[missing.to_numpy()] = np.datetime64("NaT", "us")
         return times
     if series.null_count() == len(series):
-        return np.full(len(series), np.datetime64("NaT"), dtype="datetime64[us]")
+        return np.full(len(series), np.datetime64("NaT", "us"), dtype="datetime64[us]")
     if series.dtype == pl.String:
         return _from_texts(table, name)
     row = int(series.is_not_null().arg_max() or 0)
