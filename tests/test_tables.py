@@ -346,6 +346,14 @@ def test_dates_and_times_of_a_frame():
     assert rows_of(table) == [(datetime(2020, 1, 1), datetime(2020, 1, 1), 62.0, -60.0)]  # UTC, seconds
 
 
+@pytest.mark.parametrize("microseconds", [400_000_000_000_000_000, -70_000_000_000_000_000])
+def test_times_outside_of_the_calendar_are_refused(microseconds):
+    times = pl.Series("d", [0, microseconds]).cast(pl.Datetime("us"))
+    with pytest.raises(DataError, match=r"row 2, column 'd': found a time outside of the years 1 to 9999"):
+        Table.from_frame(times.to_frame())
+    assert rows_of(Table.from_frame(times[:1].to_frame())) == [(datetime(1970, 1, 1),)]
+
+
 def test_types_without_meaning_for_a_network_are_refused():
     with pytest.raises(DataError, match="column 'd' has type List"):
         Table.from_frame(pl.DataFrame({"d": [[1]]}))

@@ -216,7 +216,7 @@ class Draft:
                 guess = f"day or month may come first: taken as {first} first; {other} for the other"
         among_numbers = notation.kind not in ("text", "boolean")
         known = _without(self.texts, self.markers, among_numbers)
-        values = notation.read(known)
+        values = _read_once(known, notation)
         if notation.kind == "number":
             values = _whole_where_it_is(_as_missing(values, self.markers))
         missing = self.markers.found_in(self.texts, among_numbers)
@@ -224,6 +224,15 @@ class Draft:
         return values.alias(self.texts.name), ColumnReading(
             self.texts.name, notation, missing, blank, guess, self.why, self.stray, self._signs()
         )
+
+
+def _read_once(texts: pl.Series, notation: Notation) -> pl.Series:
+    """`notation.read`, of each different text once where most come again, as dates do."""
+    distinct = texts.unique().drop_nulls() if notation.kind not in ("text", "boolean") else texts
+    if 2 * len(distinct) > len(texts):
+        return notation.read(texts)
+    values = notation.read(distinct)
+    return texts.replace_strict(distinct, values, default=None, return_dtype=values.dtype)
 
 
 def _points_group(texts: pl.Series) -> bool:

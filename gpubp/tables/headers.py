@@ -125,8 +125,10 @@ def _number(field: str, may_be: bool = True) -> float | None:
         return float(field)
     except ValueError:
         pass
+    if not may_be:
+        return None
     text = pl.Series([field])
-    written = written_numbers.written_as(text) if may_be else None
+    written = written_numbers.written_as(text)
     if written is None or written.before or written.after:
         return None
     return float(written_numbers.read(text, written.styles[0])[0])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
+import lzma
 import os
 import warnings
 from collections.abc import Mapping
@@ -52,6 +54,15 @@ def table(rows: int = 30) -> str:
     return "\n".join(["x,colour,y,kind", *lines]) + "\n"
 
 
+def table_in_costume(rows: int = 30) -> str:
+    """The same columns as people write them."""
+    lines = [
+        f"{i:03d};{i % 28 + 1:02d}.01.2020;{i % 24}:30;{1000 + i * 37}.{i:03d},5 €;{i % 9} kg;{'a?'[i % 2]}"
+        for i in range(rows)
+    ]
+    return "\n".join(["# by hand", "id;day;time;x;y;kind", ";;;;kg;", *lines]) + "\n"
+
+
 def build(folder: Path) -> None:
     """Fill the folder. Files lie in it by their kind; the trainings behind them take seconds."""
     before = Path.cwd()
@@ -71,6 +82,10 @@ def _build() -> None:
     for kind in ("model", "ensemble", "estimator", "checkpoint", "space", "parquet", "table"):
         Path(kind).mkdir()
     Path("table/a.csv").write_text(table())
+    Path("table/b.gz").write_bytes(gzip.compress(table().encode(), mtime=0))
+    Path("table/c.xz").write_bytes(lzma.compress(table().encode()))
+    Path("table/d.utf16").write_bytes(table().encode("utf-16"))
+    Path("table/e.txt").write_text(table_in_costume())
     Path("space/a.toml").write_text(TOML)
     read_table("table/a.csv").frame.write_parquet("parquet/a.parquet")
     _write_row_groups("parquet/b.parquet")
