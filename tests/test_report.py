@@ -169,11 +169,11 @@ def test_a_regression_with_conditions_and_missing_values(tmp_path: Path) -> None
     table = mixed_table(tmp_path / "table.csv")
     space = ("--grid", "optimizer=adam;momentum", "--range", "momentum=0.5:0.9", "--grid", "batch-size=all;16")
     found = made(tmp_path / "runs", table, "-t", "score", *space, "--trials", 12)
-    for words in ("Predicted against true", "Residuals", "R²", "root mean squared error", "do not have it", "Missing numbers"):
+    for words in ("Predicted against true", "Residuals", "R²", "root mean squared error", "do not have it", "Missing"):
         assert words in found.text
     assert "Confusion" not in found.text
     assert {"none", "all", "adam"} <= set(found.texts)
-    assert "[bold]city" not in found.text or "missing value" in found.text
+    assert "[bold]city" not in found.text or "Missing texts" in found.text
 
 
 def test_a_single_trial(tmp_path: Path) -> None:
