@@ -142,3 +142,24 @@ def test_a_table_of_spaces_whose_numbers_have_decimal_commas(read):
     assert table.frame["mass"].to_list() == [1252.5, 0.27, 518.7]
     with pytest.raises(DataError, match="found 3 fields, expected 2"):  # commas that separate: no table of spaces
         read("a b,c\n1 2,3\n1 2,3,4\n1 2,5\n")
+
+
+# --- what looks like something around a table, and is a row of it ------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["1,,", ",,"])
+def test_a_row_with_gaps_is_no_title(read, first):
+    table = read(f"{first}\n1,2,3\n4,5,6\n7,8,9\n")
+    assert (table.rows, table.has_header) == (4, False)
+
+
+def test_a_stray_text_beside_a_name_is_no_line_of_units(read):
+    table = read("x,name\nl2,Bob\n1,Ann\n2,Eve\n3,Joe\n")
+    assert table.rows == 4
+    assert table.stray("x") is not None
+
+
+@pytest.mark.parametrize(("values", "names_rows"), [(("1", "2", "3"), True), (("1.5", "1.7", "1.9"), False)])
+def test_fractions_under_the_name_index_are_measurements(read, values, names_rows):
+    table = read("index,y,z\n" + "".join(f"{value},{i},{i}\n" for i, value in enumerate(values)))
+    assert bool(table.row_names) == names_rows

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpubp.cli import shapes
-from gpubp.cli.options import ReportOptions, TableOptions, TargetOptions
+from gpubp.cli.options import ReportOptions
+from gpubp.cli.table_options import TableOptions, TargetOptions
 from gpubp.errors import DataError
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from gpubp.cli import shapes
-from gpubp.cli.options import BackendOptions, ReportOptions, TableOptions
+from gpubp.cli.options import BackendOptions, ReportOptions
 from gpubp.cli.panels import MODEL
 from gpubp.cli.predict import MODEL_HELP, load, target_of
+from gpubp.cli.table_options import TableOptions
 
 MOST_CLASSES = 15
 """A confusion matrix of more classes is too wide to read; its largest mistakes are listed instead."""

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gpubp.cli.options import BackendOptions, ReportOptions, TableOptions
+from gpubp.cli.options import BackendOptions, ReportOptions
 from gpubp.cli.output import write, write_json
 from gpubp.cli.panels import MODEL, RESULT
+from gpubp.cli.table_options import TableOptions
 from gpubp.errors import DataError
 
 if TYPE_CHECKING:

@@ -9,19 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gpubp.cli.options import (
-    BackendOptions,
-    CheckpointOptions,
-    EngineOptions,
-    ReportOptions,
-    TableOptions,
-    TargetOptions,
-)
+from gpubp.cli.options import BackendOptions, CheckpointOptions, EngineOptions, ReportOptions
 from gpubp.cli.output import say
 from gpubp.cli.panels import DATA, RESULT, SEARCH, TESTING
 from gpubp.cli.space import space_of
 from gpubp.cli.sweep_ending import Ending
 from gpubp.cli.sweep_outcome import parts
+from gpubp.cli.table_options import TableOptions, TargetOptions
 from gpubp.cli.times import seconds_of
 from gpubp.errors import DataError, SettingsError
 from gpubp.files import is_there

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpubp.cli import shapes
-from gpubp.cli.options import ReportOptions, TableOptions, TargetOptions
+from gpubp.cli.options import ReportOptions
 from gpubp.cli.output import Interrupted
 from gpubp.cli.sweep_outcome import ensemble as ensemble_outcome
 from gpubp.cli.sweep_outcome import result
+from gpubp.cli.table_options import TableOptions, TargetOptions
 from gpubp.errors import SettingsError
 from gpubp.files import make_folder, remove_planted, write_whole
 

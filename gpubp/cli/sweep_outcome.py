@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from gpubp.cli import shapes
-from gpubp.cli.options import TableOptions, TargetOptions
+from gpubp.cli.table_options import TableOptions, TargetOptions
 
 if TYPE_CHECKING:
     from gpubp.sweeping.result import SweepResult

@@ -13,17 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpubp.cli import shapes
-from gpubp.cli.options import (
-    BackendOptions,
-    CheckpointOptions,
-    EngineOptions,
-    RecipeOptions,
-    ReportOptions,
-    TableOptions,
-    TargetOptions,
-)
+from gpubp.cli.options import BackendOptions, CheckpointOptions, EngineOptions, RecipeOptions, ReportOptions
 from gpubp.cli.output import Interrupted, say
 from gpubp.cli.panels import NETWORK, RESULT
+from gpubp.cli.table_options import TableOptions, TargetOptions
 from gpubp.errors import DataError, SettingsError
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpubp.cli import shapes
-from gpubp.cli.options import BackendOptions, EngineOptions, ReportOptions, TableOptions, TargetOptions
+from gpubp.cli.options import BackendOptions, EngineOptions, ReportOptions
 from gpubp.cli.output import Interrupted, say
+from gpubp.cli.table_options import TableOptions, TargetOptions
 
 if TYPE_CHECKING:
     from gpubp.ensemble_fitting import EnsembleFit

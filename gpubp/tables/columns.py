@@ -153,7 +153,6 @@ class Draft:
     markers: Markers
     written: Written | None = None
     notation: Notation | None = None
-    guess: str = ""
     why: str = ""
     either_order: bool = False
     stray: str = ""
@@ -194,7 +193,7 @@ class Draft:
         return " and ".join(named for named, pattern in signs.items() if self.texts.str.contains(pattern).any())
 
     def read(self, settled: Conventions) -> tuple[pl.Series, ColumnReading]:
-        notation, guess = self.notation, self.guess
+        notation, guess = self.notation, ""
         if self.written is not None:
             style, guessed = self.written.style(settled.decimal, settled.usual_decimal)
             if PLAIN in self.written.styles and settled.decimal == "," and _points_group(self.texts):

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from gpubp.errors import DataError, quoted
+from gpubp.tables.names import distinct
 
 SHOWN = 5
 
@@ -31,7 +32,7 @@ def columns_of(frame: Any, source: str) -> tuple[list[pl.Series], tuple[str, ...
     if not hasattr(frame, "iloc") and hasattr(frame, "__arrow_c_stream__"):
         return columns_of(_from_arrow(frame, source), source)
     given = [str(name) for name in frame.columns]
-    names = _distinct(given)
+    names = distinct(given)
     changed = [(old, new) for old, new in zip(given, names, strict=True) if old != new]
     notes: tuple[str, ...] = ()
     if changed:
@@ -60,19 +61,6 @@ def _from_arrow(frame: Any, source: str) -> pl.DataFrame:
 
 def _column(frame: Any, place: int) -> Any:
     return frame.iloc[:, place] if hasattr(frame, "iloc") else frame[frame.columns[place]]
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """x, x, x as x, x_2, x_3."""
-    used: set[str] = set()
-    found = []
-    for name in names:
-        new, number = name, 2
-        while new in used or (new != name and new in names):
-            new, number = f"{name}_{number}", number + 1
-        used.add(new)
-        found.append(new)
-    return found
 
 
 def series_of(column: Any, name: str, source: str) -> pl.Series:

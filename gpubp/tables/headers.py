@@ -11,6 +11,7 @@ import polars as pl
 from gpubp.tables import written_numbers
 from gpubp.tables.description import ColumnReading
 from gpubp.tables.markers import Markers
+from gpubp.tables.names import distinct
 from gpubp.tables.table import automatic_names
 
 YEARS = range(1500, 2201)
@@ -149,10 +150,11 @@ def is_units(
     markers: Markers,
     texts: pl.DataFrame,
 ) -> bool:
-    """Whether these fields, right below a header, are units: not a value among them, texts above columns of numbers,
-    and nothing that occurs again. values, readings, texts: the columns without this line.
+    """Whether these fields, right below a header, are units: not a value among them, texts above columns of numbers
+    and fewer above columns of texts, and nothing that occurs again. values, readings, texts: the columns without this
+    line.
     """
-    above = 0
+    above, beside = 0, 0
     for i, (field, column, reading) in enumerate(zip(fields, values, readings, strict=True)):
         if field in markers.always:
             continue
@@ -164,7 +166,9 @@ def is_units(
             above += 1
         elif (texts.to_series(i) == field).any():
             return False
-    return above > 0
+        else:
+            beside += 1
+    return above > beside
 
 
 def counts_rows(values: pl.Series) -> bool:
@@ -180,21 +184,12 @@ def names_of(fields: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     automatic = automatic_names(len(fields))
     wanted = [field or automatic[i] for i, field in enumerate(fields)]
-    taken, names, remarks = set(wanted), [], []
-    seen: set[str] = set()
-    latest: dict[str, int] = {}
-    for i, name in enumerate(wanted):
-        fresh = name
-        if name in seen:
-            number = latest.get(name, 1) + 1
-            while f"{name}_{number}" in taken:
-                number += 1
-            latest[name], fresh = number, f"{name}_{number}"
-            taken.add(fresh)
-            renamed = f"Column {i + 1} has the same name as an earlier one, {name!r}: it is called {fresh!r} here."
-            remarks.append(renamed)
-        seen.add(fresh)
-        names.append(fresh)
+    names = distinct(wanted)
+    remarks = [
+        f"Column {i + 1} has the same name as an earlier one, {old!r}: it is called {new!r} here."
+        for i, (old, new) in enumerate(zip(wanted, names, strict=True))
+        if old != new
+    ]
     if len(remarks) > SHOWN:
         remarks[SHOWN - 1 :] = [
             f"{len(remarks) - SHOWN + 1:,} more columns with the names of earlier ones have numbers."
@@ -204,11 +199,15 @@ def names_of(fields: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def row_names_of(fields: Sequence[str], names: Sequence[str], values: Sequence[pl.Series]) -> tuple[str, ...]:
     """Columns that number or name the rows: the first one if it has no name, or one that pandas or R gives, and its
-    values differ or are whole numbers.
+    values are whole numbers, or texts that all differ. Fractions under the name index are measurements.
     """
     found = []
     for i, (field, name, column) in enumerate(zip(fields, names, values, strict=True)):
         named = field in INDEX_NAMES or (i == 0 and not field) or field.startswith("Unnamed: 0")
-        if named and len(names) > 1 and (column.n_unique() == len(column) or column.dtype == pl.Int64):
+        if named and len(names) > 1 and _may_name_rows(column):
             found.append(name)
     return tuple(found) if len(found) < len(names) else ()
+
+
+def _may_name_rows(column: pl.Series) -> bool:
+    return column.dtype == pl.Int64 or (column.dtype != pl.Float64 and column.n_unique() == len(column))

@@ -50,7 +50,7 @@ class Layout:
             lines = np.append(lines[:1], lines)
         else:
             first, rest = list(frame.row(0)), frame.slice(1)
-        values, readings = read_columns(rest, given)
+        values, readings = ([], []) if header is False else read_columns(rest, given)
         named = header is None and bool(commented)
         if named and any(map(is_number, first)):
             header = False

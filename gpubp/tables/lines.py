@@ -189,8 +189,16 @@ def _titles(records: Records, odd: np.ndarray) -> int:
 
 
 def _wide_titles(records: Records) -> int:
-    """How many records at the top hold one text or none, beside empty fields, as spreadsheets write titles."""
+    """How many records at the top hold one text or none, beside empty fields, as spreadsheets write titles. A number is
+    a value, and so may be an empty record over numbers.
+    """
+    titled = False
     for i in range(min(TITLES, len(records.fields) - 2)):
-        if sum(map(bool, records.values(i))) > 1:
-            return i if i == 0 or sum(map(bool, records.values(i + 1))) > 1 else 0
+        held = [field for field in records.values(i) if field]
+        if len(held) > 1:
+            below = sum(map(bool, records.values(i + 1))) > 1
+            return i if below and (titled or not any(map(_is_number, held))) else 0
+        if held and _is_number(held[0]):
+            return 0
+        titled |= bool(held)
     return 0
