@@ -84,6 +84,7 @@ def test_senseless_regressions_are_refused(y, prediction, message):
         regression_report(np.array(y), np.array(prediction))
 
 
+@pytest.mark.filterwarnings("ignore:The number of unique classes")  # of scikit-learn 1.7, for more classes than rows
 @pytest.mark.parametrize("seed", range(20))
 def test_classifications_are_measured_as_scikit_learn_does(seed):
     rng = np.random.default_rng(seed)

@@ -156,9 +156,9 @@ def test_the_rows_of_sweeps(tmp_path: Path) -> None:
     assert seeds["checked"].startswith("scores within noise of scikit-learn's")
     assert {"gpubp sweep", "gpubp PopulationSearchCV", "scikit-learn"} <= set(seeds["times"])
     assert set(seeds["missing"]) | set(seeds["times"]) >= {"JAX", "JAX with compilation"}
-    assert different["title"] == "18 networks 10-1-1 to 10-20-1, SGD, batch 32"
+    assert different["title"] == "12 networks 10-1-1 to 10-20-1, SGD, batch 32"
     if importlib.util.find_spec("torch") is not None:
-        assert different["checked"].startswith("the same epoch losses of 18 networks")
+        assert different["checked"].startswith("the same epoch losses of 12 networks")
         assert [goal["times"] for goal in different["goals"] if goal["found"] > 0] == [150, 8]
     assert compiling["checked"] == "1 compiled in all"
     assert 0 < compiling["medians"]["gpubp"] < 300

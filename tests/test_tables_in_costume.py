@@ -293,7 +293,7 @@ def test_row_names_of_pandas_and_r(tmp_path: Path, data: st.DataObject) -> None:
     check(table, ["column_1", *names], [index, *columns])
 
 
-@quickly
+@settings(quickly, max_examples=8)  # each file is read by a process of its own
 @given(data=st.data())
 def test_typed_files(tmp_path: Path, data: st.DataObject) -> None:
     """Parquet and Arrow: types are taken as they are."""
