@@ -56,7 +56,7 @@ def test_large_matrices(standin: CupyBackend) -> None:
 
 def test_a_block_may_have_fewer_threads(standin: CupyBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_ON_CPU_ORDER", "777")
-    program = changed(standin, VALIDATED, THREADS=33)
+    program = changed(standin, VALIDATED, THREADS=64)
     expected, its_metrics = trained_in_calls(NumpyBackend(), VALIDATED, (2,), keep=SOME)
     found, metrics = trained_in_calls(standin, VALIDATED, (2,), program, keep=SOME)
     assert_same_bits(found, expected)

@@ -21,6 +21,15 @@ Array = Any
 
 
 @dataclass(frozen=True)
+class Multiprocessors:
+    """A CUDA device's: how many, and the bytes of shared memory of each, and of a block at the most."""
+
+    count: int
+    shared_bytes: int
+    shared_bytes_of_block: int
+
+
+@dataclass(frozen=True)
 class Memory:
     """Bytes of the memory that the backend's arrays live in."""
 
@@ -55,14 +64,24 @@ class Program(Protocol):
         """Bytes of shared memory that a launch may give to each block; 0 where there is no such memory."""
         ...
 
+    def resident_blocks(self, name: str, shared_bytes: int = 0) -> int:
+        """How many blocks of the kernel a CUDA device holds at the same time; 1 on a CPU."""
+        ...
+
     def launch(
-        self, name: str, calls: Sequence[Sequence[Any]], meeting: Array | None = None, shared_bytes: int = 0
+        self,
+        name: str,
+        calls: Sequence[Sequence[Any]],
+        meeting: Array | None = None,
+        shared_bytes: int = 0,
+        team_blocks: int = 1,
     ) -> float:
         """Run the kernel once for each argument list; the last two arguments are the range of networks.
 
         meeting: where calls meet that wait for each other, so that all of them have to run at the same time; its first
         number is how many they are (see block_cpu.h). Returns the least share of a processor that one of them had,
         else 1. TooFewThreads where they cannot; then nothing was done. shared_bytes: of shared memory for each block.
+        team_blocks: of a CUDA device, for each network, which wait for each other: all of a call run at the same time.
         """
         ...
 
@@ -98,6 +117,10 @@ class Backend(Protocol):
 
     def device(self) -> str:
         """The device in words, for people."""
+        ...
+
+    def multiprocessors(self) -> Multiprocessors | None:
+        """Those of a CUDA device; None for a CPU."""
         ...
 
     def quiet(self) -> AbstractContextManager[Any]:

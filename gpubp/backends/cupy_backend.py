@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.backends.base import ForkedError, Memory, Program
+from gpubp.backends.base import ForkedError, Memory, Multiprocessors, Program
 from gpubp.backends.notices import warn_once
 from gpubp.errors import BackendError
 
@@ -69,6 +69,11 @@ class CupyBackend:
         properties = self.xp.cuda.runtime.getDeviceProperties(self.xp.cuda.runtime.getDevice())
         name = properties["name"].decode()
         return f"{name}, compute capability {properties['major']}.{properties['minor']}"
+
+    def multiprocessors(self) -> Multiprocessors:
+        properties = self.xp.cuda.runtime.getDeviceProperties(self.xp.cuda.runtime.getDevice())
+        names = "multiProcessorCount", "sharedMemPerMultiprocessor", "sharedMemPerBlockOptin"
+        return Multiprocessors(*(int(properties[name]) for name in names))
 
     def quiet(self) -> AbstractContextManager[Any]:
         return nullcontext()  # a device raises no floating-point warnings

@@ -30,8 +30,8 @@ from gpubp.errors import BackendError
 # As on the CPU: a product and a sum become an fma only where the source says so, and denormal numbers are numbers.
 OPTIONS = ("-std=c++17", "-fmad=false", "-ftz=false")
 SHOWN_LINES = 20
-STATIC_SHARED = 8192  # bytes of a block's shared memory that kernels may declare themselves
-WITHOUT_ASKING = 40 << 10  # and those that a launch may add without setting the kernel's limit: 48 KiB in all
+STATIC_SHARED = 40 << 10  # bytes of a block's shared memory that kernels may declare themselves
+WITHOUT_ASKING = 8 << 10  # and those that a launch may add without setting the kernel's limit: 48 KiB in all
 
 
 class CupyProgram:
@@ -43,6 +43,7 @@ class CupyProgram:
         self._set_block(definitions)
         properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
         self.most_shared: int = properties["sharedMemPerBlockOptin"]
+        self.multiprocessors: int = properties["multiProcessorCount"]
 
     def _set_block(self, definitions: Mapping[str, object]) -> None:
         self.threads = int(str(definitions["THREADS"]))
@@ -60,14 +61,25 @@ class CupyProgram:
     def shared_room(self) -> int:
         return self.most_shared - STATIC_SHARED
 
-    def launch(self, name: str, calls: Sequence[Sequence[Any]], meeting: Any = None, shared_bytes: int = 0) -> float:
+    def resident_blocks(self, name: str, shared_bytes: int = 0) -> int:
+        return self.multiprocessors
+
+    def launch(
+        self,
+        name: str,
+        calls: Sequence[Sequence[Any]],
+        meeting: Any = None,
+        shared_bytes: int = 0,
+        team_blocks: int = 1,
+    ) -> float:
         """One launch for each argument list, in order, on the current stream; returns without waiting."""
         kernel = self.module.get_function(name)
         if shared_bytes > WITHOUT_ASKING:
             kernel.max_dynamic_shared_size_bytes = shared_bytes
         for call in calls:
             first, last = call[-2:]
-            blocks = -(-(last - first) // self.networks_per_block)
+            blocks = team_blocks * -(-(last - first) // self.networks_per_block)
+            kernel.cooperative = team_blocks > 1
             arguments = tuple(_argument(argument) for argument in call)
             kernel((blocks,), (self.threads,), arguments, shared_mem=shared_bytes)
         return 1.0

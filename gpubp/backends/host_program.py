@@ -52,8 +52,16 @@ class HostProgram:
     def shared_room(self) -> int:
         return 0
 
+    def resident_blocks(self, name: str, shared_bytes: int = 0) -> int:
+        return 1
+
     def launch(
-        self, name: str, calls: Sequence[Sequence[Any]], meeting: np.ndarray | None = None, shared_bytes: int = 0
+        self,
+        name: str,
+        calls: Sequence[Sequence[Any]],
+        meeting: np.ndarray | None = None,
+        shared_bytes: int = 0,
+        team_blocks: int = 1,
     ) -> float:
         """Call the function once for each argument list: arrays as pointers, None as a null pointer, ints.
 

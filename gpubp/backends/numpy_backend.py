@@ -57,6 +57,9 @@ class NumpyBackend:
     def device(self) -> str:
         return f"{_processor_name()}, {os.cpu_count()} logical cores"
 
+    def multiprocessors(self) -> None:
+        return None
+
     def quiet(self) -> AbstractContextManager[Any]:
         return np.errstate(all="ignore")
 

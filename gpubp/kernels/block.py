@@ -6,7 +6,7 @@ the optimizer and the dtype. Names are the reference's, in capitals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -14,19 +14,20 @@ import numpy as np
 from gpubp.backends import Array, Backend
 from gpubp.errors import SettingsError
 from gpubp.kernels.architecture import Architecture
+from gpubp.kernels.cuda_blocks import BlockLayout
 from gpubp.kernels.lane import REAL_NAMES
 from gpubp.kernels.native import read_source
 from gpubp.kernels.reference.activations import ACTIVATIONS
 from gpubp.kernels.reference.optimizers import OPTIMIZERS
 
 SOURCE = "block.h"
-CUDA_THREADS = 256
 MOST_LAYERS = 32
 PARTIAL_SUMS = 64
 PREDICTION_BYTES = 256 << 10  # of a piece's values on their way through a network: they stay in a core's L2 cache
 # Seconds that a row saves for each parameter and each neuron, and those of compiling; measured on two cores.
 SAVED_PARAMETER, SAVED_NEURON, PREDICTION_COMPILES = 5e-12, 1e-9, 0.8
 WORKING_BYTES = 256 << 20  # of one launch: each CUDA block has working memory of its own
+CUDA_PADDING = 3  # there, where rows begin at multiples of four numbers
 MOST_PADDING = 32  # numbers that a row of a matrix may be padded with, whatever the vector's width
 # What block_cpu.h says of these: numbers of a large matrix; its rows that are packed at a time; the columns of a strip,
 # at the most; numbers of a gradient's panel; rows of a register tile, at the most.
@@ -35,11 +36,12 @@ LARGE_MATRIX, PACKED_STEPS, STRIP, PANEL, TILE_ROWS = 1 << 17, 256, 64, 1 << 14,
 
 @dataclass(frozen=True)
 class BlockKernel:
-    """What the kernel is compiled for."""
+    """What the kernel is compiled for. layout: by which a CUDA device trains; a CPU takes no notice of it."""
 
     dtype: str
     loss: str
     optimizer: str
+    layout: BlockLayout = field(default_factory=BlockLayout)
 
     def definitions(self) -> dict[str, object]:
         """For the compiler."""
@@ -47,8 +49,8 @@ class BlockKernel:
             "REAL": REAL_NAMES[self.dtype],
             "LOSS": self.loss.upper(),
             "OPTIMIZER": self.optimizer.upper(),
-            "THREADS": CUDA_THREADS,
             "BLOCK_PER_NETWORK": True,
+            **self.layout.definitions(),
         }
 
     @property
@@ -92,7 +94,7 @@ def memory_numbers(
     members: of the team of CPU threads that train it; None for a block of CUDA threads.
     """
     rows = -(-batch_size // 16) * 16
-    padding = 0 if members is None else MOST_PADDING
+    padding = CUDA_PADDING if members is None else MOST_PADDING
     numbers = rows * (architecture.n_inputs + 1 + padding)
     scratch = gradients = upstream = 0
     for layer, (fan_in, fan_out) in enumerate(zip(architecture.sizes[:-1], architecture.sizes[1:], strict=True)):
@@ -104,15 +106,17 @@ def memory_numbers(
         numbers += values * (1 + architecture.activation(layer).needs_input + 2 * dropout)
         upstream = max(upstream, values)  # the gradients at a layer's values, and at the last pre-activations
         scratch = max(scratch, packed_numbers(fan_in, fan_out, members))
-        gradients = max(gradients, matrix if members is None else members * panel_numbers(fan_in + 1, fan_out, members))
+        panel = 0 if members is None else members * panel_numbers(fan_in + 1, fan_out, members)
+        gradients = max(gradients, panel)
     numbers += upstream + values + (0 if clips else gradients)
-    return numbers + scratch + 4 * rows + 2 * (architecture.n_outputs + padding) + PARTIAL_SUMS
+    numbers += scratch + 4 * rows + 2 * (architecture.n_outputs + padding) + PARTIAL_SUMS
+    return -(-numbers // 4) * 4  # the next network's begin at a multiple of four
 
 
 def packed_numbers(fan_in: int, fan_out: int, members: int | None = 1) -> int:
-    """Of a layer's weights that the kernel has packed, or on CUDA transposed, at a time."""
+    """Of a layer's weights that the kernel has packed at a time; none on CUDA."""
     if members is None:
-        return fan_in * fan_out
+        return 0
     most = max(fan_in, fan_out)
     return members * STRIP * min(PACKED_STEPS, most)
 

@@ -12,6 +12,7 @@ from gpubp.backends.base import TooFewThreads
 from gpubp.backends.host_program import others_waiting
 from gpubp.backends.host_threads import tell_of_a_missing_team
 from gpubp.kernels.block import BlockKernel, memory_numbers, shape_numbers
+from gpubp.kernels.cuda_blocks import BlockLayout, block_layout, team_blocks
 from gpubp.training.engine import Work
 from gpubp.training.interruption import Interruption
 from gpubp.training.kernel_engine import KernelEngine, Run
@@ -30,6 +31,28 @@ def most_members(work: Work) -> int:
     return max(1, int(operations / MEMBER_OPERATIONS))
 
 
+def cuda_layout(work: Work) -> BlockLayout:
+    """By which a CUDA device trains the networks; the default where there is none."""
+    device = work.backend.multiprocessors()
+    if device is None:
+        return BlockLayout()
+    needed = working_numbers(work, None) * work.dtype.itemsize
+    return block_layout(work.architecture, work.batch_size, work.n_networks, needed, device)
+
+
+def working_numbers(work: Work, members: int | None) -> int:
+    """Of a network's working memory. members: of the team of CPU threads that train it; None for CUDA."""
+    settings = work.settings
+    return memory_numbers(
+        work.architecture,
+        work.batch_size,
+        len(settings.optimizer_rule.arrays),
+        dropout=work.dropout is not None,
+        clips=settings.clip_norm is not None,
+        members=members,
+    )
+
+
 class BlockEngine(KernelEngine):
     name = "block"
     entry = "block_train"
@@ -37,7 +60,8 @@ class BlockEngine(KernelEngine):
     def __init__(self, work: Work, params: Array, program: Program | None = None) -> None:
         """params (P, K), C-contiguous, is trained in place. program: a compiled kernel to use instead of the usual."""
         settings = work.settings
-        kernel = BlockKernel(work.dtype.name, settings.loss, settings.optimizer)
+        self.layout = cuda_layout(work)
+        kernel = BlockKernel(work.dtype.name, settings.loss, settings.optimizer, self.layout)
         program = program or work.backend.compile(kernel.source, kernel.definitions())
         self.shape = work.backend.to_device(shape_numbers(work.architecture))
         self.inputs = work.backend.to_device(work.X, work.dtype)
@@ -53,16 +77,16 @@ class BlockEngine(KernelEngine):
             self.weights = self.backend.to_device(work.weights, work.dtype)
         self.members = min(self.program.team(work.n_networks), most_members(work))
         self.pace, self.by_team, self.share = Pace(), False, 1.0
-        settings = work.settings
-        self.numbers = memory_numbers(
-            work.architecture,
-            work.batch_size,
-            len(settings.optimizer_rule.arrays),
-            dropout=work.dropout is not None,
-            clips=settings.clip_norm is not None,
-            members=self.members if self.backend.name == "numpy" else None,
-        )
+        self.numbers = working_numbers(work, self.members if self.backend.name == "numpy" else None)
         self.shared_numbers = min(self.numbers, self.program.shared_room() // work.dtype.itemsize)
+        self.blocks, self.meeting = 1, None  # of each network, on CUDA, and where they meet
+        if self.layout.team > 1:
+            resident = self.program.resident_blocks(self.entry) // work.n_networks
+            self.blocks = max(1, team_blocks(work.architecture, work.batch_size, resident))
+            self.shared_numbers = 0
+            self.meeting = self.backend.xp.zeros((work.n_networks, 2), np.int32)
+        else:
+            self.shared_numbers = min(self.shared_numbers, self.layout.shared_bytes // work.dtype.itemsize)
         self.memory = {
             piece: self.backend.empty((self.program.columns(*piece), self.numbers), work.dtype)
             for _, piece in self.calls
@@ -118,9 +142,9 @@ class BlockEngine(KernelEngine):
             self.memory[piece],
             self.numbers,
             self.shared_numbers,
-            None,  # `_team` fills these in
+            self.meeting,  # on a CPU, `_teams` fills these in
             0,
-            1,
+            self.blocks,
             *piece,
         ]
 
@@ -149,7 +173,8 @@ class BlockEngine(KernelEngine):
             tell_of_a_missing_team(error)
 
     def _launch_alone(self, calls: list[list[Any]]) -> None:
-        self.program.launch(self.entry, calls, shared_bytes=self.shared_numbers * self.work.dtype.itemsize)
+        shared_bytes = self.shared_numbers * self.work.dtype.itemsize
+        self.program.launch(self.entry, calls, shared_bytes=shared_bytes, team_blocks=self.blocks)
 
     def _teams(self, calls: list[list[Any]]) -> tuple[list[list[Any]], Array]:
         """Each call by all members of a team, and where they meet."""

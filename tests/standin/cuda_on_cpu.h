@@ -1,6 +1,6 @@
 // Runs CUDA kernels on a CPU, to prove their logic: include it before the kernels, call cuda_on_cpu::launch.
 //
-// One block at a time, one fiber for each of its threads. __syncthreads is a true barrier: all threads of the block
+// One block at a time, one fiber for each of its threads; in a cooperative launch all blocks, which take turns. __syncthreads is a true barrier: all threads of the block
 // arrive at the same one, or the launch fails (on a device it would hang, or worse). So do warp operations for the
 // lanes that their mask names. Shared memory is poison when a block begins. The order of threads and of blocks is
 // $CUDA_ON_CPU_ORDER: 0 ascending, 1 descending, any other number the seed of a permutation, in which threads also take
@@ -10,6 +10,7 @@
 #pragma once
 #include "cuda_intrinsics.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -36,7 +37,8 @@
 
 #define __launch_bounds__(...)
 #define warpSize 32
-#ifdef __ELF__  // one block runs at a time, so `static` is "of the block"; the section can be poisoned as a whole
+#define __align__(bytes) __attribute__((aligned(bytes)))
+#ifdef __ELF__  // one block runs at a time, so `static` is "of the block"; the section can be poisoned and put aside
 #define __shared__ static __attribute__((section("cuda_shared"), used))
 extern "C" char __start_cuda_shared[] __attribute__((weak, visibility("hidden")));
 extern "C" char __stop_cuda_shared[] __attribute__((weak, visibility("hidden")));
@@ -217,25 +219,45 @@ static void release_barrier() {  // nothing runs any more: all are at one barrie
   if (waiting && done) return fail(*waiting, "__syncthreads waits for a thread that has returned");
   for (Fiber& fiber : fibers) if (fiber.state == AT_BARRIER) fiber.state = READY;
 }
-static void run_block(const std::vector<unsigned>& order) {
+static void begin_block(unsigned index, size_t shared_bytes) {
+  blockIdx = dim3(index % gridDim.x, index / gridDim.x % gridDim.y, index / (gridDim.x * gridDim.y));
+  dynamic_shared.assign(shared_bytes, (char)0xff);
+  dynamic_shared.shrink_to_fit();  // for AddressSanitizer: it ends where it ends
+#ifdef __ELF__
+  if (__start_cuda_shared) memset(__start_cuda_shared, 0xff, __stop_cuda_shared - __start_cuda_shared);
+#endif
   for (Fiber& fiber : fibers) {
     FORGET_FRAMES(fiber);  // those of the thread that it was before
     fiber.state = READY, prepare(fiber);
   }
-  for (size_t done = 0; done < fibers.size() && failure.empty();) {
-    for (unsigned i : order) {
-      if (fibers[i].state != READY) continue;
-      current = &fibers[i];
-      resume(*current);
-      if (!failure.empty()) return;
-      if (current->state == DONE) done++;
-    }
-    bool running = false;
-    for (const Fiber& fiber : fibers) running |= fiber.state == READY;
-    release_warps(running);
-    if (!running && failure.empty() && done < fibers.size()) release_barrier();
-  }
 }
+// Each thread of the block that can runs until it waits. Returns whether any thread is not done.
+static bool run_round(const std::vector<unsigned>& order) {
+  for (unsigned i : order) {
+    if (fibers[i].state != READY) continue;
+    current = &fibers[i];
+    resume(*current);
+    if (!failure.empty()) return false;
+  }
+  bool running = false, done = true;
+  for (const Fiber& fiber : fibers) running |= fiber.state == READY, done &= fiber.state == DONE;
+  release_warps(running);
+  if (!running && failure.empty() && !done) release_barrier();
+  return !done && failure.empty();
+}
+
+// What belongs to a block, put aside while another one runs.
+struct Aside {
+  std::vector<Fiber> its_fibers;
+  std::vector<char> its_shared, its_dynamic;
+  dim3 index;
+  void exchange() {
+    std::swap(its_fibers, fibers), std::swap(its_dynamic, dynamic_shared), std::swap(index, blockIdx);
+#ifdef __ELF__
+    if (__start_cuda_shared) std::swap_ranges(its_shared.begin(), its_shared.end(), __start_cuda_shared);
+#endif
+  }
+};
 
 // -------------------------------------------------------------------------------------------- a launch
 static void make_fibers(size_t n) {
@@ -257,8 +279,36 @@ struct FlushDenormals {  // while it lives, where the kernel was compiled so
 #endif
 };
 
+static void number_fibers(dim3 block) {
+  for (unsigned t = 0; t < fibers.size(); t++)
+    fibers[t].index = dim3(t % block.x, t / block.x % block.y, t / (block.x * block.y));
+}
+// All blocks at once: each in turn for a round.
+static void run_together(const std::vector<unsigned>& blocks, const std::vector<unsigned>& threads, size_t shared_bytes) {
+  std::vector<Aside> aside(blocks.size());
+  for (unsigned b : blocks) {
+    make_fibers(threads.size());
+    number_fibers(blockDim);
+#ifdef __ELF__
+    if (__start_cuda_shared) aside[b].its_shared.resize(__stop_cuda_shared - __start_cuda_shared);
+#endif
+    begin_block(b, shared_bytes);
+    aside[b].exchange();
+  }
+  for (bool running = true; running && failure.empty();) {
+    running = false;
+    for (unsigned b : blocks) {
+      aside[b].exchange();
+      running |= run_round(threads);
+      aside[b].exchange();
+      if (!failure.empty()) break;
+    }
+  }
+  for (Aside& block : aside) block.exchange(), make_fibers(0);
+}
+
 // Runs the kernel (a call with its arguments bound); returns what went wrong, or null. The text lives till the next.
-static const char* launch(dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> kernel) {
+static const char* launch(dim3 grid, dim3 block, size_t shared_bytes, bool together, std::function<void()> kernel) {
   static std::mutex one_at_a_time;
   std::lock_guard<std::mutex> hold(one_at_a_time);
   const char* chosen = getenv("CUDA_ON_CPU_ORDER");
@@ -267,22 +317,20 @@ static const char* launch(dim3 grid, dim3 block, size_t shared_bytes, std::funct
   taking_turns = seed > 1;
   body = std::move(kernel);
   gridDim = grid, blockDim = block;
-  make_fibers(block.x * block.y * block.z);
-  for (unsigned t = 0; t < fibers.size(); t++)
-    fibers[t].index = dim3(t % block.x, t / block.x % block.y, t / (block.x * block.y));
-  std::vector<unsigned> threads = ordered((unsigned)fibers.size(), seed);
+  std::vector<unsigned> threads = ordered(block.x * block.y * block.z, seed);
+  std::vector<unsigned> blocks = ordered(grid.x * grid.y * grid.z, seed);
   FlushDenormals flushing;
-  for (unsigned b : ordered(grid.x * grid.y * grid.z, seed)) {
-    blockIdx = dim3(b % grid.x, b / grid.x % grid.y, b / (grid.x * grid.y));
-    dynamic_shared.assign(shared_bytes, (char)0xff);
-    dynamic_shared.shrink_to_fit();  // for AddressSanitizer: it ends where it ends
-#ifdef __ELF__
-    if (__start_cuda_shared) memset(__start_cuda_shared, 0xff, __stop_cuda_shared - __start_cuda_shared);
-#endif
-    run_block(threads);
-    if (!failure.empty()) return failure.c_str();
+  if (together) run_together(blocks, threads, shared_bytes);
+  else {
+    make_fibers(threads.size());
+    number_fibers(block);
+    for (unsigned b : blocks) {
+      begin_block(b, shared_bytes);
+      while (run_round(threads)) {}
+      if (!failure.empty()) break;
+    }
   }
-  return nullptr;
+  return failure.empty() ? nullptr : failure.c_str();
 }
 
 // -------------------------------------------------------------------------------------------- warps
@@ -320,6 +368,8 @@ template <class T> static T read(const T* at) {
   return *at;
 }
 
+static inline void give_way() { suspend(); }  // still READY
+
 // -------------------------------------------------------------------------------------------- a kernel's parameters
 struct Parameter {
   char kind;  // 'p' pointer, 'f' floating, 'i' signed, 'u' unsigned, 'b' bool, '?' anything else
@@ -347,8 +397,9 @@ template <class... A> int describe(void (*)(A...), Parameter* out) {
 template <class... A, size_t... I> void call(void (*kernel)(A...), void** arguments, std::index_sequence<I...>) {
   kernel(*(std::remove_reference_t<A>*)arguments[I]...);
 }
-template <class... A> const char* launch_with(void (*kernel)(A...), const unsigned* d, size_t shared, void** arguments) {
-  return launch({d[0], d[1], d[2]}, {d[3], d[4], d[5]}, shared,
+template <class... A>
+const char* launch_with(void (*kernel)(A...), const unsigned* d, size_t shared, bool together, void** arguments) {
+  return launch({d[0], d[1], d[2]}, {d[3], d[4], d[5]}, shared, together,
                 [=] { call(kernel, arguments, std::index_sequence_for<A...>{}); });
 }
 }  // namespace cuda_on_cpu
@@ -357,8 +408,8 @@ template <class... A> const char* launch_with(void (*kernel)(A...), const unsign
 #define CUDA_ON_CPU_EXPORT(kernel, bounds) \
   extern "C" int describe_##kernel(cuda_on_cpu::Parameter* out) { return cuda_on_cpu::describe(kernel, out); } \
   extern "C" int bounds_##kernel() { return bounds; } \
-  extern "C" const char* launch_##kernel(const unsigned* dimensions, size_t shared, void** arguments) { \
-    return cuda_on_cpu::launch_with(kernel, dimensions, shared, arguments); \
+  extern "C" const char* launch_##kernel(const unsigned* dimensions, size_t shared, bool together, void** arguments) { \
+    return cuda_on_cpu::launch_with(kernel, dimensions, shared, together, arguments); \
   }
 
 #define __ldg cuda_on_cpu::read
@@ -373,6 +424,7 @@ template <class... A> const char* launch_with(void (*kernel)(A...), const unsign
 #define __shfl_up_sync(mask, value, by) \
   cuda_on_cpu::shuffle(mask, value, cuda_on_cpu::own_lane() - (by), CUDA_ON_CPU_HERE)
 static inline void __threadfence() {}
+#define __nanosleep(nanoseconds) cuda_on_cpu::give_way()
 static inline void __threadfence_block() {}
 // One fiber runs at a time and gives way only where it waits, so this is atomic.
 template <class T> static inline T atomicAdd(T* at, T value) {

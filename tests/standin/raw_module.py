@@ -88,8 +88,11 @@ class RawKernel:
         self.parameters = list(parameters[:count])
         self.bounds: int = library[f"bounds_{name}"]() or PROPERTIES["maxThreadsPerBlock"]
         self._launch = library[f"launch_{name}"]
-        self._launch.argtypes = [ctypes.POINTER(ctypes.c_uint), ctypes.c_size_t, ctypes.POINTER(ctypes.c_void_p)]
+        self._launch.argtypes = [
+            ctypes.POINTER(ctypes.c_uint), ctypes.c_size_t, ctypes.c_bool, ctypes.POINTER(ctypes.c_void_p)
+        ]  # fmt: skip
         self._launch.restype = ctypes.c_char_p
+        self.cooperative = False
         self.max_dynamic_shared_size_bytes: int = PROPERTIES["sharedMemPerBlock"]
 
     def __call__(
@@ -106,7 +109,7 @@ class RawKernel:
         addresses = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
         STATE.require_driver()
         STATE.counters.launches += 1
-        failure = self._launch(dimensions, shared_mem, addresses)
+        failure = self._launch(dimensions, shared_mem, self.cooperative, addresses)
         if failure is not None:
             raise CUDARuntimeError(f"cudaErrorLaunchFailure: {self.name}: {failure.decode()}")
 

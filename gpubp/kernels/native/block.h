@@ -77,15 +77,16 @@ struct Trainer {
       net.row_weight[r] = weight_of(row);
     }
     block_sync();
-    block_numbers(size, net.inputs(), [&](int r, int c) {
-      net.x[r * net.ldx + c] = task.inputs[(long long)net.rows[r] * net.inputs() + c];
-    });
+    block_numbers_map(
+        size, net.inputs(),
+        [&](int r, int c) { return task.inputs[(long long)net.rows[r] * net.inputs() + c]; },
+        [&](int r, int c, real_t value) { net.x[r * net.ldx + c] = value; });
     FOR_EACH(r, size) net.x[r * net.ldx + net.inputs()] = 1;
     block_sync();
   }
   METHOD real_t weighted_sum(const real_t* values, int size) const {
     real_t sum = 0;
-    for (int r = 0; r < size; r++) sum = sum + (task.weights ? values[r] * net.row_weight[r] : values[r]);
+    UNROLL_SUM for (int r = 0; r < size; r++) sum = sum + (task.weights ? values[r] * net.row_weight[r] : values[r]);
     return sum;
   }
 
@@ -198,15 +199,20 @@ struct Trainer {
    held_scores}
 
 #if TARGET_CUDA
-// A block trains one of the networks first ... last-1; `memory` and `shuffled` have a part for each of them. The launch
-// gives each block `shared_numbers` of shared memory.
-extern "C" __global__ void __launch_bounds__(THREADS, 1) block_train(TRAIN_PARAMETERS) {
-  extern __shared__ real_t shared[];
+// A block trains one of the networks first ... last-1, or a group of `members` blocks does, one group beside the other;
+// `memory` and `shuffled` have a part for each network, `meeting` a pair of numbers. The launch gives each block
+// `shared_numbers` of shared memory; what a group has in common lies in the device's.
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) block_train(TRAIN_PARAMETERS) {
+  extern __shared__ four_t shared[];
   __shared__ Network net;  // in a thread's own memory, 256 times the same 3 kB, it would take a stack frame
-  int column = blockIdx.x;
+  int column = blockIdx.x / members;
   Task task = TRAIN_TASK;
-  if (block_first()) net.lay_out(task, {shared, memory + (long long)column * memory_stride, shared_numbers});
-  block_sync();
+#if GROUPED
+  if (threadIdx.x == 0) team() = {(int)blockIdx.x % members, members, meeting + 2 * column};
+#endif
+  if (threadIdx.x == 0)
+    net.lay_out(task, {(real_t*)shared, memory + (long long)column * memory_stride, shared_numbers});
+  __syncthreads();
   Trainer{task, first + column, column, net}.train();
 }
 #else

@@ -77,10 +77,18 @@ FN int padded(int columns) {
 template <class F> FN void block_elements(int rows, int columns, const F& f) {
   FOR_EACH(r, rows) for (int j = 0; j < columns; j += LANES) f(r, j);
 }
-// The same, one number at a time.
+// give(row, column, take(row, column)) for the same.
+template <class Take, class Give> FN void block_map(int rows, int columns, const Take& take, const Give& give) {
+  block_elements(rows, columns, [&](int r, int j) { give(r, j, take(r, j)); });
+}
+// f(row, column) for a matrix, one number at a time.
 template <class F> FN void block_numbers(int rows, int columns, const F& f) {
   FOR_EACH(r, rows) for (int j = 0; j < columns; j++) f(r, j);
 }
+template <class Take, class Give> FN void block_numbers_map(int rows, int columns, const Take& take, const Give& give) {
+  block_numbers(rows, columns, [&](int r, int j) { give(r, j, take(r, j)); });
+}
+#define UNROLL_SUM
 
 // out[m][n] = start[m][n] + sum over k of A[m][k] B[k][n], k ascending, one fma each; start null: zeros.
 template <int R, int C>
@@ -270,8 +278,8 @@ FN void block_product_transposed(int M, int N, int K, const real_t* A, long lda,
   packed_product<true>(M, N, K, A, lda, B, ldb, nullptr, out, ldo, scratch);
 }
 
-// The transpose of A (K, M) times B (K, N). whole: into g, with rows of ldg; else f(m, n, LANES results from n on) is
-// called by the member that computed them, and g is room for the panel of rows at hand.
+// The transpose of A (K, M) times B (K, N). whole: into g, with rows of ldg; else f.give(m, n, f.take(m, n), LANES results
+// from n on) is called by the member that computed them, and g is room for the panel of rows at hand.
 #define PANEL (1 << 14)  // numbers
 FN int panel_rows(int M, int columns) {
   int rows = PANEL / columns / TILE_ROWS * TILE_ROWS;
@@ -298,7 +306,7 @@ FN void narrow_gradient(int M, int N, int K, const real_t* A, long lda, const re
     lane_t square[LANES];
     for (int n = 0; n < LANES; n++) square[n] = n < N ? lane_load(room + n * ld + m) : lane_set(0);
     lane_transpose(square);
-    for (int l = 0; l < LANES && m + l < M; l++) f(m + l, 0, square[l]);
+    for (int l = 0; l < LANES && m + l < M; l++) f.give(m + l, 0, f.take(m + l, 0), square[l]);
   }
 }
 template <class F>
@@ -320,8 +328,10 @@ FN void block_gradient(int M, int N, int K, const real_t* A, long lda, const rea
       strip_product(rows, width, K, A + m, 1, lda, B + v * LANES, ldb, nullptr, 0, panel + (v - own.vector) * LANES, ldg);
     if (whole) continue;
     for (int r = 0; r < rows; r++)
-      for (int v = 0; v < own.vectors; v++)
-        f(m + r, (own.vector + v) * LANES, lane_load(panel + r * ldg + v * LANES));
+      for (int v = 0; v < own.vectors; v++) {
+        int j = (own.vector + v) * LANES;
+        f.give(m + r, j, f.take(m + r, j), lane_load(panel + r * ldg + v * LANES));
+      }
   }
 }
 

@@ -1,71 +1,104 @@
-// The primitives of block.h on CUDA: a block of THREADS threads is one network, a lane is one thread's element.
+// The primitives of block.h on CUDA: a network is a block of THREADS threads, or, where GROUPED is 1, a group of blocks;
+// a lane is one thread's element.
+// block_tiles.h has the products. Rows of matrices begin at multiples of four numbers (`padded`), so that four travel at once.
 #pragma once
 #include "dialect.h"
 
-FN int padded(int columns) { return columns; }
+#ifndef GROUPED
+#define GROUPED 0
+#endif
+#ifndef BLOCKS
+#define BLOCKS 1  // that a multiprocessor is to have room for, by their registers
+#endif
 
-#define FOR_STEPS(i, n, step) for (int i = threadIdx.x * (step); i < (n); i += THREADS * (step))
+FN int padded(int columns) { return (columns + 3) / 4 * 4; }
+
+// -------------------------------------------------------------------------------------------- who works, and meeting
+struct Team {
+  int member, members;
+  int* meeting;  // how many blocks have arrived, how often all of them have
+};
+#if GROUPED
+FN Team& team() {
+  __shared__ Team its;
+  return its;
+}
+FN int own_member() { return team().member; }
+FN int all_members() { return team().members; }
+// All threads of the network's blocks arrive before any goes on, and see what the others have written.
+FN void block_sync() {
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    volatile int* met = team().meeting + 1;
+    int before = *met;
+    __threadfence();
+    if (atomicAdd(team().meeting, 1) == team().members - 1) {
+      *(volatile int*)team().meeting = 0;
+      __threadfence();
+      *met = before + 1;
+    } else {
+      while (*met == before) __nanosleep(20);
+    }
+    __threadfence();
+  }
+  __syncthreads();
+}
+#else
+FN int own_member() { return 0; }
+FN int all_members() { return 1; }
+FN void block_sync() { __syncthreads(); }
+#endif
+FN int own_rank() { return own_member() * THREADS + (int)threadIdx.x; }
+FN int all_threads() { return all_members() * THREADS; }
+FN bool block_first() { return own_rank() == 0; }
+
+// -------------------------------------------------------------------------------------------- elements
+#define FOR_STEPS(i, n, step) for (int i = own_rank() * (step); i < (n); i += all_threads() * (step))
 #define FOR_LANES(i, n) FOR_STEPS(i, n, 1)
 #define FOR_EACH(i, n) FOR_STEPS(i, n, 1)
+// The places of a matrix that a thread goes through, without a division for each.
+struct Places {
+  int r, c, down, across, columns;
+  METHOD Places(int first, int step, int columns)
+      : r(first / columns), c(first % columns), down(step / columns), across(step % columns), columns(columns) {}
+  METHOD void next() {
+    r += down, c += across;
+    if (c >= columns) c -= columns, r++;
+  }
+};
 template <class F> FN void block_elements(int rows, int columns, const F& f) {
-  FOR_EACH(i, rows * columns) f(i / columns, i % columns);
+  _Pragma("unroll 1") for (Places at(own_rank(), all_threads(), columns); at.r < rows; at.next()) f(at.r, at.c);
 }
 template <class F> FN void block_numbers(int rows, int columns, const F& f) { block_elements(rows, columns, f); }
-FN void block_sync() { __syncthreads(); }
-FN bool block_first() { return threadIdx.x == 0; }
-
-// Each thread sums 4 x 4 results at a time: rows m, m + 1, ... and columns n, n + columns / 4, ..., so that
-// neighbouring threads read neighbouring numbers.
-#define TILE_EDGE 4
-
-FN void tiled_product(int M, int N, int K, const real_t* A, long long a_row, long long a_step, const real_t* B,
-                      long long ldb, const real_t* start, real_t* out, long long ldo) {
-  int across = (N + TILE_EDGE - 1) / TILE_EDGE, down = (M + TILE_EDGE - 1) / TILE_EDGE;
-  _Pragma("unroll 1") for (int t = threadIdx.x; t < across * down; t += THREADS) {
-    int n = t % across, m = t / across * TILE_EDGE;
-    real_t sum[TILE_EDGE][TILE_EDGE];
-    UNROLL for (int j = 0; j < TILE_EDGE; j++) {
-      int column = n + j * across;
-      real_t first = start && column < N ? start[column] : 0;
-      UNROLL for (int i = 0; i < TILE_EDGE; i++) sum[i][j] = first;
+// give(r, c, take(r, c)) for every element: a thread takes several before it gives any, for what is taken is far away.
+#ifndef AT_ONCE
+#define AT_ONCE 4
+#endif
+template <class Take, class Give> FN void block_map(int rows, int columns, const Take& take, const Give& give) {
+  Places at(own_rank(), all_threads(), columns);
+  while (at.r < rows) {
+    decltype(take(0, 0)) taken[AT_ONCE];
+    int r[AT_ONCE], c[AT_ONCE];
+    UNROLL for (int i = 0; i < AT_ONCE; i++, at.next()) {
+      r[i] = at.r, c[i] = at.c;
+      if (r[i] < rows) taken[i] = take(r[i], c[i]);
     }
-    _Pragma("unroll 1") for (int k = 0; k < K; k++) {
-      real_t a[TILE_EDGE], b[TILE_EDGE];
-      UNROLL for (int i = 0; i < TILE_EDGE; i++) a[i] = m + i < M ? A[(m + i) * a_row + k * a_step] : 0;
-      UNROLL for (int j = 0; j < TILE_EDGE; j++) b[j] = n + j * across < N ? B[k * ldb + n + j * across] : 0;
-      UNROLL for (int i = 0; i < TILE_EDGE; i++) {
-        UNROLL for (int j = 0; j < TILE_EDGE; j++) sum[i][j] = lane_fma(a[i], b[j], sum[i][j]);
-      }
-    }
-    UNROLL for (int i = 0; i < TILE_EDGE; i++) {
-      UNROLL for (int j = 0; j < TILE_EDGE; j++) {
-        if (m + i < M && n + j * across < N) out[(m + i) * ldo + n + j * across] = sum[i][j];
-      }
-    }
+    UNROLL for (int i = 0; i < AT_ONCE; i++) if (r[i] < rows) give(r[i], c[i], taken[i]);
   }
 }
 
-// See block_cpu.h for what these are.
-FN void block_product(int M, int N, int K, const real_t* A, long long lda, const real_t* B, long long ldb,
-                      const real_t* start, real_t* out, long long ldo, real_t*) {
-  tiled_product(M, N, K, A, lda, 1, B, ldb, start, out, ldo);
+template <class Take, class Give> FN void block_numbers_map(int rows, int columns, const Take& take, const Give& give) {
+  block_map(rows, columns, take, give);
 }
-FN void block_product_transposed(int M, int N, int K, const real_t* A, long long lda, const real_t* B, long long ldb,
-                                 real_t* out, long long ldo, real_t* scratch) {
-  FOR_EACH(i, N * K) scratch[(i % K) * N + i / K] = B[(i / K) * ldb + i % K];
-  block_sync();  // transposed weights are written before others take them
-  tiled_product(M, N, K, A, lda, 1, scratch, N, nullptr, out, ldo);
-}
-template <class F>
-FN void block_gradient(int M, int N, int K, const real_t* A, long long lda, const real_t* B, long long ldb, bool whole,
-                       real_t* g, long long ldg, const F& f) {
-  tiled_product(M, N, K, A, 1, lda, B, ldb, nullptr, g, ldg);
-  if (whole) return;
-  block_sync();  // gradients are written before others take them
-  block_elements(M, N, [&](int m, int n) { f(m, n, g[m * ldg + n]); });
-}
-FN long long scratch_numbers(int I, int O) { return (long long)I * O; }
-FN long long gradient_numbers(int M, int N) { return (long long)M * N; }
+#define UNROLL_SUM _Pragma("unroll 8")  // what is summed is far away: several are fetched at a time
+
+template <int N> struct alignas(N * sizeof(real_t) < 16 ? N * sizeof(real_t) : 16) Pack { real_t value[N]; };
+typedef Pack<4> four_t;
+template <int N> FN Pack<N> load_pack(const real_t* p) { return *(const Pack<N>*)p; }
+template <int N> FN void store_pack(real_t* p, const Pack<N>& v) { *(Pack<N>*)p = v; }
+
+FN long long scratch_numbers(int, int) { return 0; }
+FN long long gradient_numbers(int, int) { return 0; }  // beyond a whole gradient
 FN bool in_place(int, int) { return false; }
 
 FN lane_t lane_load_rows(const real_t* p, long long) { return *p; }

@@ -1,14 +1,17 @@
 // The block engine's forward and backward pass over a batch.
 #pragma once
 #include "block_update.h"
+#if TARGET_CUDA
+#include "block_tiles.h"
+#endif
 #include "dropout.h"
 
 struct ActivationForward {
   const Layer& at;
   int size;
   template <int A> METHOD void run() const {
-    block_elements(size, at.O, [&](int r, int j) {
-      lane_store(at.raw + r * at.ldr + j, forward<A>(lane_load(at.z + r * at.ldz + j)));
+    block_map(size, at.O, [&](int r, int j) { return lane_load(at.z + r * at.ldz + j); }, [&](int r, int j, lane_t z) {
+      lane_store(at.raw + r * at.ldr + j, forward<A>(z));
     });
   }
 };
@@ -17,18 +20,27 @@ struct ActivationBackward {  // from the gradient at this layer's values that at
   int size;
   const real_t* d;
   long long ld;
+  struct Taken {
+    lane_t d, z, raw, keep;
+  };
+  METHOD Taken take(int r, int j) const {
+    Taken its;
+    its.d = lane_load(d + r * ld + j);
+    its.z = lane_load(at.z + r * at.ldz + j);
+    its.raw = lane_load(at.raw + r * at.ldr + j);
+    its.keep = at.keep ? lane_load(at.keep + r * at.ldh + j) : its.d;
+    return its;
+  }
   template <int A> METHOD void run() const {
-    block_elements(size, at.O, [&](int r, int j) {
-      lane_t value = lane_load(d + r * ld + j);
-      if (at.keep) value = value * lane_load(at.keep + r * at.ldh + j);
-      value = backward<A>(value, lane_load(at.z + r * at.ldz + j), lane_load(at.raw + r * at.ldr + j));
-      lane_store(at.d + r * at.ldd + j, value);
+    block_map(size, at.O, [&](int r, int j) { return take(r, j); }, [&](int r, int j, const Taken& its) {
+      lane_t value = at.keep ? its.d * its.keep : its.d;
+      lane_store(at.d + r * at.ldd + j, backward<A>(value, its.z, its.raw));
     });
   }
 };
 
 // The factors of all hidden values of a batch that begins at place `start` of the epoch.
-LARGE_FN void block_draw(const Task& task, const Network& net, int network, int epoch, int start, int size) {
+CALLED_FN void block_draw(const Task& task, const Network& net, int network, int epoch, int start, int size) {
   lane_uint_t seed_low = lane_set_uint(task.seed_low[network]), seed_high = lane_set_uint(task.seed_high[network]);
   int first = start / 4, neuron = 0;
   for (int l = 0; l < net.layers - 1; l++) {
@@ -48,15 +60,20 @@ LARGE_FN void block_draw(const Task& task, const Network& net, int network, int 
 }
 // drops: in training; else every value goes up as it is.
 FN void block_drop(const Layer& at, int size, bool drops) {
-  block_elements(size, at.O, [&](int r, int j) {
-    lane_t value = lane_load(at.raw + r * at.ldr + j);
-    if (drops) value = value * lane_load(at.keep + r * at.ldh + j);
-    lane_store(at.h + r * at.ldh + j, value);
-  });
+  struct Taken {
+    lane_t raw, keep;
+  };
+  block_map(
+      size, at.O,
+      [&](int r, int j) {
+        lane_t raw = lane_load(at.raw + r * at.ldr + j);
+        return Taken{raw, drops ? lane_load(at.keep + r * at.ldh + j) : raw};
+      },
+      [&](int r, int j, const Taken& its) { lane_store(at.h + r * at.ldh + j, drops ? its.raw * its.keep : its.raw); });
 }
 
 // Up to the last layer's pre-activations, where the loss goes on with its own link; squared error takes the outputs.
-LARGE_FN void block_forward(const Network& net, int size, bool drops) {
+CALLED_FN void block_forward(const Network& net, int size, bool drops) {
   for (int l = 0; l < net.layers; l++) {
     const Layer& at = net.layer[l];
     block_product(size, at.O, at.I, net.input(l), net.input_ld(l), at.w, at.ldw, at.w + at.I * at.ldw, at.z, at.ldz,
@@ -72,7 +89,7 @@ LARGE_FN void block_forward(const Network& net, int size, bool drops) {
 
 // From the last layer's d to new parameters, or where the gradient is to be clipped to that of all parameters. A layer's
 // weights change when its d has gone through them to the layer below.
-LARGE_FN void block_backward(const Network& net, int size, const Update& update) {
+CALLED_FN void block_backward(const Network& net, int size, const Update& update) {
   if constexpr (LOSS == SQUARED_ERROR) {
     const Layer& last = net.layer[net.layers - 1];
     with_activation(last.activation, ActivationBackward{last, size, last.d, last.ldd});

@@ -64,11 +64,11 @@ struct Predictor {
 
 #if TARGET_CUDA
 // A block for each of the items first ... last-1; `memory` has a part for each of them.
-extern "C" __global__ void __launch_bounds__(THREADS, 1) block_predict(PREDICT_PARAMETERS) {
-  extern __shared__ real_t shared[];
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) block_predict(PREDICT_PARAMETERS) {
+  extern __shared__ four_t shared[];
   __shared__ Network net;
   if (block_first())
-    net.lay_out_forward(shape, rows_at_once, {shared, memory + (long long)blockIdx.x * memory_stride, shared_numbers});
+    net.lay_out_forward(shape, rows_at_once, {(real_t*)shared, memory + (long long)blockIdx.x * memory_stride, shared_numbers});
   block_sync();
   Predictor{params, X, out, n_rows, net}.item(first + blockIdx.x, (n_rows + rows_at_once - 1) / rows_at_once,
                                               rows_at_once, -1);

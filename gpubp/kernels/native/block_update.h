@@ -29,18 +29,25 @@ struct Change {
   lane_t l2_share;
   bool has_l2;  // and no clipping, which adds the L2 term itself
 
-  METHOD void operator()(int i, int j, lane_t g) const {
+  struct Weights {
+    lane_t w, a, b;
+  };
+  METHOD Weights take(int i, int j) const {
+    long long k = i * at.ldw + j;
+    Weights its = {lane_load(at.w + k), lane_set(0), lane_set(0)};
+    if constexpr (slots > 0) its.a = lane_load(at.a + k);
+    if constexpr (slots > 1) its.b = lane_load(at.b + k);
+    return its;
+  }
+  METHOD void give(int i, int j, Weights its, lane_t g) const {
     bool decays = i < at.I;
     long long k = i * at.ldw + j;
-    lane_t w = lane_load(at.w + k), a = lane_set(0), b = lane_set(0);
-    if constexpr (slots > 0) a = lane_load(at.a + k);
-    if constexpr (slots > 1) b = lane_load(at.b + k);
-    if (decays && has_l2) g = lane_fma(l2_share, w, g);
-    if (OPTIMIZER == ADAMW && !decays) rule.update<false>(w, a, b, g);
-    else rule.update<true>(w, a, b, g);
-    lane_store(at.w + k, w);
-    if constexpr (slots > 0) lane_store(at.a + k, a);
-    if constexpr (slots > 1) lane_store(at.b + k, b);
+    if (decays && has_l2) g = lane_fma(l2_share, its.w, g);
+    if (OPTIMIZER == ADAMW && !decays) rule.update<false>(its.w, its.a, its.b, g);
+    else rule.update<true>(its.w, its.a, its.b, g);
+    lane_store(at.w + k, its.w);
+    if constexpr (slots > 0) lane_store(at.a + k, its.a);
+    if constexpr (slots > 1) lane_store(at.b + k, its.b);
   }
 };
 
@@ -89,7 +96,9 @@ struct Update {  // of one network, over its batches
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
       Change its = change(at);
-      block_elements(at.I + 1, at.O, [&](int i, int j) { its(i, j, lane_load(at.g + i * at.ldw + j) * factor); });
+      block_map(at.I + 1, at.O, [&](int i, int j) { return its.take(i, j); }, [&](int i, int j, Change::Weights taken) {
+        its.give(i, j, taken, lane_load(at.g + i * at.ldw + j) * factor);
+      });
     }
     block_sync();
   }

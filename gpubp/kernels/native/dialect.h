@@ -57,6 +57,11 @@ typedef int mask_element_t;
 #define FN static __device__ __forceinline__
 #define METHOD __device__ __forceinline__
 #define LARGE_FN FN  // a call would put what its callers hold in registers onto a stack
+#ifdef CUDA_ON_CPU
+#define CALLED_FN static __attribute__((noinline))
+#else
+#define CALLED_FN static __device__ __noinline__  // where code once is worth that
+#endif
 #define LARGE_METHOD METHOD
 #define RESTRICT __restrict__
 #define CONSTANT_FN __host__ __device__ constexpr
@@ -161,6 +166,7 @@ FN void lane_store_places(int* p, int, int, lane_index_t v) { *p = v; }
 #endif
 // What is called for a whole batch, or seldom: inlined twice, it would only take longer to compile.
 #define LARGE_FN static __attribute__((noinline))
+#define CALLED_FN LARGE_FN
 #define LARGE_METHOD __attribute__((noinline))
 #define RESTRICT __restrict__
 #define CONSTANT_FN constexpr

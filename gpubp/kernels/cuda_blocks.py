@@ -1,0 +1,75 @@
+"""How a CUDA device trains networks by blocks: threads of a block, blocks of a network, shared memory of each.
+
+A pure function of the work and the device. No bit of a training depends on it (kernels/native/block_tiles.h).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gpubp.backends.base import Multiprocessors
+from gpubp.kernels.architecture import Architecture
+
+LARGE_OUTPUTS, SMALL_OUTPUTS = 8192, 1024  # results of the largest product, for 256 threads and for 64 at the most
+BLOCKS = {256: 1, 128: 4, 64: 8}  # that a multiprocessor has registers for, by their threads
+STAGE_NUMBERS = {256: 8192, 128: 3072, 64: 2048}  # of the products' buffers (block_tiles.h), in four bytes
+OWN_BYTES = 6 << 10  # of a block's shared memory that hold the network's layout and the like, and the driver's own
+# Of a group of blocks: multiply-adds of one in a second, the seconds of a meeting for each of its blocks and besides,
+# and the meetings of an update for each layer.
+BLOCK_RATE, MEETING, MEETING_BLOCK, MEETINGS = 1.4e11, 1.2e-6, 0.01e-6, 6
+
+
+@dataclass(frozen=True)
+class BlockLayout:
+    """threads: of a block; blocks: that a multiprocessor has registers for; team: blocks that train one network;
+    shared_bytes: of each block, for the network's arrays."""
+
+    threads: int = 256
+    blocks: int = 1
+    team: int = 1
+    shared_bytes: int = 0
+
+    def definitions(self) -> dict[str, object]:
+        """For the compiler. A team of one block, alone, needs no code for meeting others."""
+        return {"THREADS": self.threads, "BLOCKS": self.blocks, "GROUPED": self.team > 1}
+
+
+def block_layout(
+    architecture: Architecture, batch_size: int, n_networks: int, needed_bytes: int, device: Multiprocessors
+) -> BlockLayout:
+    """needed_bytes: of one network's working memory."""
+    products = list(_products(architecture, batch_size))
+    largest = max(rows * columns for rows, columns, _ in products)
+    threads = 256 if largest > LARGE_OUTPUTS else 128 if largest > SMALL_OUTPUTS else 64
+    blocks = BLOCKS[threads]
+    team = team_blocks(architecture, batch_size, device.count * blocks // n_networks)
+    if team > 1:  # what its blocks have in common cannot lie in the shared memory of one
+        return BlockLayout(threads, blocks, team)
+    resident = min(blocks, -(-n_networks // device.count))
+    own = 4 * STAGE_NUMBERS[threads] + OWN_BYTES
+    room = min(device.shared_bytes // resident, device.shared_bytes_of_block) - own
+    return BlockLayout(threads, blocks, 1, max(0, min(room, needed_bytes)) // 32 * 32)
+
+
+def team_blocks(architecture: Architecture, batch_size: int, most: int) -> int:
+    """The number of blocks, up to `most`, by which an update of one network is estimated to take the least time."""
+    products = list(_products(architecture, batch_size))
+    operations = float(sum(rows * columns * steps for rows, columns, steps in products))
+    useful = max(-(-rows // 32) * -(-columns // 32) for rows, columns, _ in products)
+    meetings = MEETINGS * architecture.n_layers
+
+    def seconds(blocks: int) -> float:
+        meeting = MEETING + blocks * MEETING_BLOCK if blocks > 1 else 0.0
+        return operations / BLOCK_RATE / blocks + meetings * meeting
+
+    return min(range(1, max(1, min(most, useful)) + 1), key=seconds)
+
+
+def _products(architecture: Architecture, batch_size: int) -> Iterator[tuple[int, int, int]]:
+    """Rows, columns and steps of an update's matrix products."""
+    for layer, (fan_in, fan_out) in enumerate(zip(architecture.sizes[:-1], architecture.sizes[1:], strict=True)):
+        yield batch_size, fan_out, fan_in
+        yield fan_in, fan_out, batch_size
+        if layer:
+            yield batch_size, fan_in, fan_out
