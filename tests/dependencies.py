@@ -29,7 +29,13 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "gpubp").rglob("*.py"))
 STANDARD = {*sys.stdlib_module_names, "tomllib", "compression"}  # which came with Python 3.11 and 3.14
 FOR_DEVELOPERS = ("test", "bench", "dev")  # extras that gpubp itself never imports
-MODULES = {"cupy-cuda12x": ("cupy", "cupyx"), "cupy-cuda13x": ("cupy", "cupyx")}  # of what may not be installed
+MODULES = {  # of what may not be installed
+    "cupy-cuda12x": ("cupy", "cupyx"),
+    "cupy-cuda13x": ("cupy", "cupyx"),
+    "cuda-core": ("cuda",),  # packages that share a name
+    "cuda-bindings": ("cuda",),
+    "cuda-toolkit": ("cuda",),  # the libraries that they load
+}
 COMMANDS = {"ziglang"}  # started as programs, not imported
 
 

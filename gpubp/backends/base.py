@@ -65,7 +65,9 @@ class Program(Protocol):
         ...
 
     def resident_blocks(self, name: str, shared_bytes: int = 0) -> int:
-        """How many blocks of the kernel a CUDA device holds at the same time; 1 on a CPU."""
+        """How many blocks of a kernel run at the same time, each with so much shared memory; 0 where blocks are no
+        thing of the machine's.
+        """
         ...
 
     def launch(
@@ -81,7 +83,8 @@ class Program(Protocol):
         meeting: where calls meet that wait for each other, so that all of them have to run at the same time; its first
         number is how many they are (see block_cpu.h). Returns the least share of a processor that one of them had,
         else 1. TooFewThreads where they cannot; then nothing was done. shared_bytes: of shared memory for each block.
-        team_blocks: of a CUDA device, for each network, which wait for each other: all of a call run at the same time.
+        team_blocks: on CUDA, so many blocks where there would be one; if several, all blocks of a call run at the same
+        time, and may wait for each other. They must be no more than `resident_blocks`.
         """
         ...
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from gpubp.backends.base import ForkedError, Memory, Multiprocessors, Program
 from gpubp.backends.notices import warn_once
+from gpubp.backends.nvrtc import INSTALL
 from gpubp.errors import BackendError
 
-INSTALL = "Install it with: pip install 'gpubp[cuda13]' (or 'gpubp[cuda12]' for a CUDA 12 driver)."
 NO_DRIVER = (
     "CuPy is installed, but there is no usable NVIDIA driver (none, or one too old for this CuPy). "
     "Install or update the driver (`nvidia-smi` shows it), or choose --backend numpy."
@@ -38,6 +38,8 @@ class CupyBackend:
 
     def __init__(self, reason: str = "asked for") -> None:
         self.reason = reason
+        self._missing: str | None = None
+        self._looked = False
         self._cupy = _import_cupy()
         _require_device(self._cupy)
 
@@ -82,7 +84,13 @@ class CupyBackend:
         self.xp.take(array, indices, axis=0, out=out)
 
     def compiler_missing(self) -> str | None:
-        return None  # NVRTC comes with CUDA
+        if not self._looked:
+            from gpubp.backends.cupy_program import why_not_compile
+
+            self._missing, self._looked = why_not_compile(self.xp), True
+            if self._missing is not None:
+                warn_once(f"Training and prediction are slower here, without compiled kernels: {self._missing}")
+        return self._missing
 
     def compiling_failed(self, error: BackendError) -> None:
         warn_once(f"Training and prediction are slower here, without compiled kernels: {error}")

@@ -1,4 +1,4 @@
-"""Compiled kernels on a CUDA device: NVRTC through CuPy, the machine code kept in the kernel cache."""
+"""Compiled kernels on a CUDA device: loaded and launched by cuda-core on CuPy's stream, kept in the kernel cache."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from gpubp.backends.kernel_cache import (
     KEY_LENGTH,
+    PROBE,
     discard_library,
     find_library,
     keep_library,
@@ -25,11 +26,9 @@ from gpubp.backends.kernel_cache import (
     workshop,
 )
 from gpubp.backends.notices import warn_once
+from gpubp.backends.nvrtc import MEANWHILE, OPTIONS, TINY_KERNEL, Target, compile_source, definition_texts, find_nvrtc
 from gpubp.errors import BackendError
 
-# As on the CPU: a product and a sum become an fma only where the source says so, and denormal numbers are numbers.
-OPTIONS = ("-std=c++17", "-fmad=false", "-ftz=false")
-SHOWN_LINES = 20
 STATIC_SHARED = 40 << 10  # bytes of a block's shared memory that kernels may declare themselves
 WITHOUT_ASKING = 8 << 10  # and those that a launch may add without setting the kernel's limit: 48 KiB in all
 
@@ -39,9 +38,10 @@ class CupyProgram:
     BLOCK_PER_NETWORK is defined as true, one for each block."""
 
     def __init__(self, cupy: Any, source: str, definitions: Mapping[str, object]) -> None:
+        self.cupy, self.device = cupy, int(cupy.cuda.Device().id)
         self.module = _load(cupy, source, definitions)
         self._set_block(definitions)
-        properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+        properties = cupy.cuda.runtime.getDeviceProperties(self.device)
         self.most_shared: int = properties["sharedMemPerBlockOptin"]
         self.multiprocessors: int = properties["multiProcessorCount"]
 
@@ -62,7 +62,11 @@ class CupyProgram:
         return self.most_shared - STATIC_SHARED
 
     def resident_blocks(self, name: str, shared_bytes: int = 0) -> int:
-        return self.multiprocessors
+        """How many blocks of a kernel the whole device holds at the same time."""
+        kernel = self._kernel(name, shared_bytes)
+        return self.multiprocessors * int(
+            kernel.occupancy.max_active_blocks_per_multiprocessor(self.threads, shared_bytes)
+        )
 
     def launch(
         self,
@@ -72,35 +76,91 @@ class CupyProgram:
         shared_bytes: int = 0,
         team_blocks: int = 1,
     ) -> float:
-        """One launch for each argument list, in order, on the current stream; returns without waiting."""
-        kernel = self.module.get_function(name)
-        if shared_bytes > WITHOUT_ASKING:
-            kernel.max_dynamic_shared_size_bytes = shared_bytes
+        """One launch for each argument list, in order, on the current stream; returns without waiting.
+
+        team_blocks: so many blocks for one, which wait for each other: the launch is cooperative.
+        """
+        kernel = self._kernel(name, shared_bytes)
         for call in calls:
             first, last = call[-2:]
             blocks = team_blocks * -(-(last - first) // self.networks_per_block)
-            kernel.cooperative = team_blocks > 1
-            arguments = tuple(_argument(argument) for argument in call)
-            kernel((blocks,), (self.threads,), arguments, shared_mem=shared_bytes)
+            self._start(kernel, blocks, shared_bytes, team_blocks > 1, [self._argument(argument) for argument in call])
         return 1.0
+
+    def _kernel(self, name: str, shared_bytes: int) -> Any:
+        kernel = self.module.get_kernel(name)
+        if shared_bytes > WITHOUT_ASKING:
+            from cuda.bindings import driver  # cuda-core reads this attribute only
+
+            attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+            (status,) = driver.cuKernelSetAttribute(attribute, shared_bytes, kernel.handle, self.device)
+            if status != driver.CUresult.CUDA_SUCCESS:
+                raise BackendError(f"The CUDA device gives no {shared_bytes:,} bytes of shared memory: {status!r}.")
+        return kernel
+
+    def _start(self, kernel: Any, blocks: int, shared_bytes: int, cooperative: bool, arguments: list[Any]) -> None:
+        from cuda.core import LaunchConfig, launch
+
+        config = LaunchConfig(grid=blocks, block=self.threads, shmem_size=shared_bytes, is_cooperative=cooperative)
+        launch(_Stream(self.cupy.cuda.get_current_stream().ptr), config, kernel, *arguments)
+
+    def _argument(self, argument: Any) -> Any:
+        """An address for an array, and for None; Python ints as the kernel's 32-bit ints; NumPy's numbers as they are.
+
+        cuda-core takes a Python int for an address.
+        """
+        if argument is None:
+            return 0
+        if isinstance(argument, self.cupy.ndarray):
+            if not argument.flags.c_contiguous:
+                raise ValueError("a kernel reads C-contiguous arrays only")
+            return argument.data.ptr
+        return np.int32(argument) if isinstance(argument, int) else argument
+
+
+class _Stream:
+    """A stream of CuPy's for cuda-core, by the protocol that both know of (CuPy's own objects have it from 14 on)."""
+
+    def __init__(self, address: int) -> None:
+        self.address = address or 1  # CUDA's own name for the default stream, whatever a thread calls its default
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.address
+
+
+def why_not_compile(cupy: Any) -> str | None:
+    """Why no kernel can be compiled for the current device, with the remedy; None if one can: a tiny one was."""
+    try:
+        compile_for_device(cupy, TINY_KERNEL, {PROBE: True})
+    except BackendError as error:
+        return str(error)
+    return None
 
 
 def _load(cupy: Any, source: str, definitions: Mapping[str, object]) -> Any:
-    """The module; kept machine code that the device does not take is deleted, and compiled once again."""
-    path = compile_for_device(cupy, source, definitions)
+    """cuda-core's ObjectCode; kept machine code that the device does not take is deleted, and compiled once again."""
+    path, target = compile_for_device(cupy, source, definitions)
     try:
-        return cupy.RawModule(path=str(path))
-    except (OSError, RuntimeError):  # CuPy's errors are RuntimeErrors
+        return _loaded(path, target)
+    except Exception:  # cuda-core's own errors have no public names
         discard_library(path.parent, path.name[:KEY_LENGTH])
-    path = compile_for_device(cupy, source, definitions)
+    path, target = compile_for_device(cupy, source, definitions)
     try:
-        return cupy.RawModule(path=str(path))
-    except (OSError, RuntimeError) as error:
+        return _loaded(path, target)
+    except Exception as error:
         discard_library(path.parent, path.name[:KEY_LENGTH])
         raise BackendError(
-            f"The CUDA device does not load a kernel that was just compiled for it: {error}. Until that is mended, "
-            "engine='array' with smaller networks compiles nothing of ours."
+            f"The CUDA device does not load a kernel that was just compiled for it ({target}): {error}. {MEANWHILE}"
         ) from error
+
+
+def _loaded(path: Path, target: Target) -> Any:
+    from cuda.core import ObjectCode
+
+    load = ObjectCode.from_cubin if target.kind == "cubin" else ObjectCode.from_ptx
+    code = load(path.read_bytes(), name=path.name)
+    _ = code.handle  # loads it now, not at the first kernel
+    return code
 
 
 def _folder() -> Path:
@@ -123,62 +183,24 @@ def _temporary_folder(process: int) -> Path:
     return Path(folder)
 
 
-def compile_for_device(cupy: Any, source: str, definitions: Mapping[str, object]) -> Path:
-    """The file of the source's machine code for the current device, compiled by NVRTC or found in the kernel cache.
+def compile_for_device(cupy: Any, source: str, definitions: Mapping[str, object]) -> tuple[Path, Target]:
+    """The file of the source's code for the current device, compiled or found in the kernel cache. Raises BackendError.
 
-    Not by RawModule(code=...): CuPy would add -ftz=true to its options, which has the last word and makes denormal
-    floats zero, so that a GPU's bits would differ from a CPU's. Raises BackendError.
+    The key holds all that decides the code: NVRTC's version and build, the options, and what is compiled to.
     """
-    options = (*OPTIONS, *define_options(definitions))
-    version = "NVRTC {}.{}".format(*cupy.cuda.nvrtc.getVersion())
-    architecture = cupy.cuda.Device().compute_capability
-    parts = [source, options, version, cupy.__version__, architecture]
+    nvrtc = find_nvrtc()
+    target = nvrtc.target(int(cupy.cuda.Device().compute_capability))
+    texts = definition_texts(definitions)
+    parts = [source, OPTIONS, [*texts.items()], nvrtc.version, nvrtc.size, str(target)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     folder = _folder()
     ready = find_library(folder, key)
     if ready is not None:
-        return ready
+        return ready, target
     start = time.perf_counter()
-    try:
-        code, _ = cupy.cuda.compiler.compile_using_nvrtc(source, options, architecture, "gpubp.cu")
-    except cupy.cuda.compiler.CompileException as error:
-        raise BackendError(_rejection(str(error), version, options)) from error
+    code = compile_source(nvrtc, source, definitions, target)
     seconds = time.perf_counter() - start
     with workshop(folder) as place:
-        (place / "kernel.so").write_bytes(code)  # a cubin; the cache has one suffix for all that it keeps
-        compiler = f"{version} for sm_{architecture}"
-        record = {"compiler": compiler, "flags": OPTIONS, "definitions": _texts(definitions), "seconds": seconds}
-        return keep_library(folder, key, place / "kernel.so", record)
-
-
-def define_options(definitions: Mapping[str, object]) -> tuple[str, ...]:
-    """-D options: True and False as 1 and 0, sequences joined by commas."""
-    return tuple(f"-D{name}={value}" for name, value in _texts(definitions).items())
-
-
-def _texts(definitions: Mapping[str, object]) -> dict[str, str]:
-    return {name: _text(value) for name, value in sorted(definitions.items())}
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ",".join(str(item) for item in value)
-    return str(value)
-
-
-def _rejection(words: str, version: str, options: Sequence[str]) -> str:
-    lines = words.splitlines()
-    shown = "\n".join(lines[:SHOWN_LINES] + (["…"] if len(lines) > SHOWN_LINES else []))
-    return (
-        "NVRTC rejected a kernel of gpubp. This is a defect of gpubp: please report it with this message. Until then, "
-        f"engine='array' compiles nothing of ours.\ncompiler: {version}\noptions: {' '.join(options)}\n{shown}"
-    )
-
-
-def _argument(argument: Any) -> Any:
-    """Python ints as the kernel's 32-bit ints; None as a null pointer (CuPy's own None is no null: cupy issue 9046)."""
-    if argument is None:
-        return np.uintp(0)
-    return np.int32(argument) if isinstance(argument, int) else argument
+        (place / "kernel.so").write_bytes(code)  # no library; the cache has one suffix for all that it keeps
+        record = {"compiler": f"{nvrtc} for {target}", "flags": OPTIONS, "definitions": texts, "seconds": seconds}
+        return keep_library(folder, key, place / "kernel.so", record), target

@@ -53,7 +53,7 @@ class HostProgram:
         return 0
 
     def resident_blocks(self, name: str, shared_bytes: int = 0) -> int:
-        return 1
+        return 0
 
     def launch(
         self,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from gpubp.backends import NumpyBackend, Program
 from gpubp.backends.cupy_program import CupyProgram
@@ -28,25 +30,23 @@ class PtxBackend(NumpyBackend):
 
 
 class _PtxProgram(CupyProgram):
-    """CupyProgram's own pieces, columns and launch, on a module that is interpreted."""
+    """CupyProgram's own pieces, columns and launch, of kernels that are interpreted."""
 
     def __init__(self, ptx: str, definitions: Mapping[str, object], machines: list[Machine], most_shared: int) -> None:
-        self.module = _PtxModule(ptx, machines)
+        self.ptx, self.machines = ptx, machines
         self.most_shared = most_shared
         self._set_block(definitions)
 
+    def _kernel(self, name: str, shared_bytes: int) -> Kernel:
+        return _parsed(self.ptx, name)
 
-class _PtxModule:
-    def __init__(self, ptx: str, machines: list[Machine]) -> None:
-        self.ptx, self.machines = ptx, machines
+    def _start(self, kernel: Kernel, blocks: int, shared_bytes: int, cooperative: bool, arguments: list[Any]) -> None:
+        self.machines.append(launch(kernel, blocks, self.threads, arguments, shared_bytes))
 
-    def get_function(self, name: str) -> Any:
-        kernel = _parsed(self.ptx, name)
-
-        def call(grid: tuple[int], block: tuple[int], arguments: Sequence[Any], *, shared_mem: int) -> None:
-            self.machines.append(launch(kernel, *grid, *block, arguments, shared_mem))
-
-        return call
+    def _argument(self, argument: Any) -> Any:
+        if argument is None:
+            return np.uintp(0)
+        return np.int32(argument) if isinstance(argument, int) else argument
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 
-from gpubp.backends.cupy_program import OPTIONS, define_options
+from gpubp.backends.nvrtc import OPTIONS, define_options
 
 REQUIREMENT = "nvidia-cuda-nvrtc>=13,<14"
 PACKAGE = "nvidia-cuda-nvrtc"
@@ -79,7 +79,7 @@ def parse_usage(log: str, name: str) -> Usage:
 
 
 def _options(definitions: Mapping[str, object]) -> list[str]:
-    """Exactly those of CupyProgram."""
+    """Exactly those that cuda-core gives for gpubp (tests/test_nvrtc.py compares them)."""
     return [*OPTIONS, *define_options(definitions)]
 
 

@@ -17,6 +17,12 @@ from standin.state import STATE
 SCALARS = (bool, int, float, complex, np.generic)
 
 
+class Address(int):
+    """`array.data.ptr`: a number, as in CuPy, that remembers its array."""
+
+    array: ndarray
+
+
 class ndarray:
     """An array in the pretended device's memory; `ndarray(shape, dtype)` is uninitialised: poisoned."""
 
@@ -59,6 +65,12 @@ class ndarray:
     def flags(self) -> SimpleNamespace:
         flags = self._memory.flags
         return SimpleNamespace(c_contiguous=flags.c_contiguous, f_contiguous=flags.f_contiguous, owndata=flags.owndata)
+
+    @property
+    def data(self) -> SimpleNamespace:
+        address = Address(self._memory.ctypes.data)
+        address.array = self
+        return SimpleNamespace(ptr=address)
 
     def __len__(self) -> int:
         return len(self._memory)

@@ -11,11 +11,10 @@ DRIVER_VERSION = RUNTIME_VERSION = 13000
 
 PROPERTIES: dict[str, Any] = {
     "name": b"Stand-in for a CUDA device",
-    "major": 9,
-    "minor": 0,
     "multiProcessorCount": 132,
     "warpSize": 32,
     "regsPerBlock": 65536,
+    "regsPerMultiprocessor": 65536,
     "sharedMemPerBlock": 49152,
     "sharedMemPerBlockOptin": 232448,
     "sharedMemPerMultiprocessor": 233472,
@@ -38,7 +37,8 @@ def getDeviceProperties(device: int) -> dict[str, Any]:
     STATE.require_driver()
     if not 0 <= device < STATE.machine.devices:
         raise CUDARuntimeError(NO_DEVICE_TEXT)
-    return {**PROPERTIES, "totalGlobalMem": STATE.machine.total}
+    major, minor = divmod(STATE.machine.capability, 10)
+    return {**PROPERTIES, "major": major, "minor": minor, "totalGlobalMem": STATE.machine.total}
 
 
 def memGetInfo() -> tuple[int, int]:
@@ -87,6 +87,9 @@ class Stream:
         deviceSynchronize()
 
 
+STREAM = Stream()
+
+
 def is_available() -> bool:
     """False, and no error, without a driver."""
     try:
@@ -111,9 +114,8 @@ def fill_cuda(cuda: ModuleType, runtime: ModuleType) -> None:
     """Put this file's names where CuPy has them."""
     for value in RUNTIME:
         setattr(runtime, value.__name__, value)
-    stream = Stream()
     names = SimpleNamespace(
-        runtime=runtime, Device=Device, is_available=is_available, get_current_stream=lambda: stream
+        runtime=runtime, Device=Device, is_available=is_available, get_current_stream=lambda: STREAM
     )
     for name, value in vars(names).items():
         setattr(cuda, name, value)

@@ -6,7 +6,7 @@
 // $CUDA_ON_CPU_ORDER: 0 ascending, 1 descending, any other number the seed of a permutation, in which threads also take
 // turns at every __ldg (else a thread runs until it waits). A kernel whose result depends on it has a race.
 //
-// RawModule (raw_module.py) defines CUDA_ON_CPU_FTZ for NVRTC's -ftz=true: denormal floats count as zero.
+// nvrtc.py defines CUDA_ON_CPU_FTZ for NVRTC's --ftz=true: denormal floats count as zero.
 #pragma once
 #include "cuda_intrinsics.h"
 
@@ -45,7 +45,7 @@ extern "C" char __stop_cuda_shared[] __attribute__((weak, visibility("hidden")))
 #else
 #define __shared__ static
 #endif
-// `extern __shared__ type name[];` is rewritten to this by raw_module.py
+// `extern __shared__ type name[];` is rewritten to this by nvrtc.py
 #define CUDA_ON_CPU_DYNAMIC_SHARED(type, name) type* name = (type*)cuda_on_cpu::dynamic_shared.data()
 
 struct dim3 {

@@ -2,7 +2,7 @@
 
 Add one only after a look into CuPy's documentation: what is not here shall fail in the tests, as it would on
 a machine with a GPU. Left out on purpose: `random` (gpubp's numbers are counter-based), `errstate` (a device
-raises no warnings), and `RawModule`, whose place is standin/install.py.
+raises no warnings), and `RawModule` (kernels are loaded by cuda-core: standin/cuda_core.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Put the stand-in into `sys.modules` as `cupy` and `cupyx`, and take it out again."""
+"""Put the stand-in into `sys.modules` as `cupy`, `cupyx` and `cuda`, and take it out again."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from scipy.special import erf, expit
 from standin.array import ndarray
 from standin.creation import CREATION
 from standin.cuda import fill_cuda
+from standin.cuda_core import MODULES as CUDA_MODULES
+from standin.cuda_core import fill_cuda_core
 from standin.functions import FUNCTIONS, norm
-from standin.nvrtc import CompileException, compile_using_nvrtc, getVersion
-from standin.raw_module import RawModule
 from standin.state import READY, STATE, Counters, Machine
 from standin.ufuncs import UFUNCS, matmul, ufunc
 
 PACKAGES = ("cupy", "cupyx")
+CUDA = "cuda"  # cuda-core's
 
 # NumPy's own objects, in CuPy too
 BORROWED = """
@@ -36,10 +37,10 @@ BORROWED = """
 def installed(machine: Machine = READY) -> Iterator[Any]:
     """Within it, `import cupy` gives the stand-in, on the machine told; it yields the module.
 
-    `cupy.counters` counts the transfers. Whatever `cupy` and `cupyx` were before is hidden, and is back
+    `cupy.counters` counts the transfers. Whatever `cupy`, `cupyx` and `cuda` were before is hidden, and is back
     afterwards. Where the machine has no working CuPy, the import fails as it would there, and None is given.
     """
-    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_cupy(name)}
+    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_hidden(name)}
     before = STATE.machine, STATE.counters, STATE.process
     STATE.machine, STATE.counters, STATE.process = machine, Counters(), None
     finder = _FailingFinder(machine.import_error)
@@ -52,13 +53,15 @@ def installed(machine: Machine = READY) -> Iterator[Any]:
             yield None
         else:
             modules = _modules()
+            if not machine.cuda_core:
+                modules |= dict.fromkeys((CUDA, *CUDA_MODULES))  # None stops the import
             sys.modules.update(modules)
             yield modules["cupy"]
     finally:
         STATE.machine, STATE.counters, STATE.process = before
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)
-        for name in [name for name in sys.modules if _is_cupy(name)]:
+        for name in [name for name in sys.modules if _is_hidden(name)]:
             del sys.modules[name]
         sys.modules.update(hidden)
 
@@ -69,6 +72,10 @@ def is_standin(module: Any) -> bool:
 
 def _is_cupy(module_name: str) -> bool:
     return module_name.split(".")[0] in PACKAGES
+
+
+def _is_hidden(module_name: str) -> bool:
+    return _is_cupy(module_name) or module_name.split(".")[0] == CUDA
 
 
 class _FailingFinder(MetaPathFinder):
@@ -87,12 +94,11 @@ class _FailingFinder(MetaPathFinder):
         ) from original
 
 
-def _modules() -> dict[str, ModuleType]:
+def _modules() -> dict[str, Any]:
     names = (
+        *CUDA_MODULES,
         "cupy",
         "cupy.cuda",
-        "cupy.cuda.compiler",
-        "cupy.cuda.nvrtc",
         "cupy.cuda.runtime",
         "cupy.linalg",
         "cupyx",
@@ -115,10 +121,7 @@ def _modules() -> dict[str, ModuleType]:
     modules["cupyx.scipy.special"].erf = ufunc("erf", erf)
     modules["cupyx.scipy.special"].expit = ufunc("expit", expit)
     fill_cuda(modules["cupy.cuda"], modules["cupy.cuda.runtime"])
-    modules["cupy.cuda.nvrtc"].getVersion = getVersion
-    modules["cupy.cuda.compiler"].compile_using_nvrtc = compile_using_nvrtc
-    modules["cupy.cuda.compiler"].CompileException = CompileException
-    cupy.RawModule = RawModule
+    fill_cuda_core(modules)
     return modules
 
 

@@ -32,6 +32,11 @@ class Machine:
     devices: int = 1
     free: int = 8192 * MIB  # bytes
     total: int = 81920 * MIB  # bytes
+    capability: int = 90
+    cuda_core: bool = True  # False: cuda-core is not installed
+    architectures: tuple[int, ...] = (75, 80, 86, 87, 88, 89, 90, 100, 103, 110, 120, 121)  # that NVRTC knows
+    missing_libraries: tuple[str, ...] = ()  # "nvrtc", "cublas"
+    builtins: bool = True  # False: NVRTC does not find its own
 
 
 READY = Machine()
