@@ -9,12 +9,22 @@
 #include "block_passes.h"
 #include "random.h"
 
+// Copies a layer's matrix between `here`, whose rows are padded, and `there`, where they are not.
+CALLED_FN void block_move(bool in, const Layer& at, real_t* here, real_t* there) {
+  const real_t* from = in ? there : here;
+  real_t* to = in ? here : there;
+  long long from_ld = in ? at.O : at.ldw, to_ld = in ? at.ldw : at.O;
+  block_numbers_map(
+      at.I + 1, at.O, [&](int i, int j) { return from[i * from_ld + j]; },
+      [&](int i, int j, real_t value) { to[i * to_ld + j] = value; });
+}
+
 struct Trainer {
   const Task& task;
   int network, column;  // among all networks; among those whose `shuffled` orders lie side by side
   Network& net;         // laid out
 
-  // f(in the padded memory, in the flat row) for every parameter of three matrices at a time
+  // Between the flat rows of parameters and optimizer state, and the padded matrices that are trained.
   LARGE_METHOD void copy(bool in) {
     long long flat = network * net.parameters();
     for (int l = 0; l < net.layers; l++) {
@@ -26,17 +36,13 @@ struct Trainer {
         flat += (at.I + 1) * at.O;
         continue;
       }
-      block_numbers(at.I + 1, at.O, [&](int i, int j) {
-        long long k = i * at.ldw + j, there = flat + (long long)i * at.O + j;
-        move(in, at.w + k, task.params + there);
-        if constexpr (slots > 0) move(in, at.a + k, task.slot_a + there);
-        if constexpr (slots > 1) move(in, at.b + k, task.slot_b + there);
-      });
+      block_move(in, at, at.w, task.params + flat);
+      if constexpr (slots > 0) block_move(in, at, at.a, task.slot_a + flat);
+      if constexpr (slots > 1) block_move(in, at, at.b, task.slot_b + flat);
       flat += (at.I + 1) * at.O;
     }
     block_sync();
   }
-  METHOD void move(bool in, real_t* here, real_t* there) { *(in ? here : there) = *(in ? there : here); }
   METHOD lane_t hyper(int row) const { return lane_set(task.hyper[(long long)row * task.n_networks + network]); }
 
   LARGE_METHOD void shuffle(int epoch) {

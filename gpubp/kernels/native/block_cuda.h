@@ -70,23 +70,23 @@ template <class F> FN void block_elements(int rows, int columns, const F& f) {
   _Pragma("unroll 1") for (Places at(own_rank(), all_threads(), columns); at.r < rows; at.next()) f(at.r, at.c);
 }
 template <class F> FN void block_numbers(int rows, int columns, const F& f) { block_elements(rows, columns, f); }
-// give(r, c, take(r, c)) for every element: a thread takes several before it gives any, for what is taken is far away.
+// give(r, c, take(r, c)) for every element. What is taken is far away: a thread asks for several before it gives any, and
+// beyond the last asks for that once more, for a branch would make it wait for each.
 #ifndef AT_ONCE
 #define AT_ONCE 4
 #endif
 template <class Take, class Give> FN void block_map(int rows, int columns, const Take& take, const Give& give) {
   Places at(own_rank(), all_threads(), columns);
-  while (at.r < rows) {
+  _Pragma("unroll 1") while (at.r < rows) {
     decltype(take(0, 0)) taken[AT_ONCE];
     int r[AT_ONCE], c[AT_ONCE];
     UNROLL for (int i = 0; i < AT_ONCE; i++, at.next()) {
       r[i] = at.r, c[i] = at.c;
-      if (r[i] < rows) taken[i] = take(r[i], c[i]);
+      taken[i] = take(r[i] < rows ? r[i] : rows - 1, c[i]);
     }
     UNROLL for (int i = 0; i < AT_ONCE; i++) if (r[i] < rows) give(r[i], c[i], taken[i]);
   }
 }
-
 template <class Take, class Give> FN void block_numbers_map(int rows, int columns, const Take& take, const Give& give) {
   block_map(rows, columns, take, give);
 }

@@ -48,33 +48,54 @@ FN Product& product() {
   return its;
 }
 
-// A thread's part of the numbers of `wide` rows (of A) or columns (of B) from `first` on, for STEPS of k.
+FN int smaller(int a, int b) { return a < b ? a : b; }
+// A thread's part of the numbers of `wide` rows (of A) or columns (of B), for STEPS of k: so many times four neighbours.
 template <int wide> struct Fetched {
   static constexpr int pieces = wide * STEPS / 4, own = (pieces + THREADS - 1) / THREADS;
   static constexpr bool all_have = pieces % THREADS == 0;
   Pack<4> piece[own];
+  const real_t* at[own];  // where the next ones are
+  long long step;
 
-  METHOD static int smaller(int a, int b) { return a < b ? a : b; }
-  METHOD static int across(bool by_k, int t) { return by_k ? t % (wide / 4) * 4 : t % wide; }
-  METHOD static int along(bool by_k, int t) { return by_k ? t / (wide / 4) : t / wide * 4; }
-  METHOD void fetch(const Operand& its, int first, int k, int K) {
+  METHOD static bool has(int i) { return all_have || (int)threadIdx.x + i * THREADS < pieces; }
+  METHOD static int across(bool by_k, int i) {
+    int t = threadIdx.x + i * THREADS;
+    return by_k ? t % (wide / 4) * 4 : t % wide;
+  }
+  METHOD static int along(bool by_k, int i) {
+    int t = threadIdx.x + i * THREADS;
+    return by_k ? t / (wide / 4) : t / wide * 4;
+  }
+  // Beyond the last row or column, or k, others are taken, and not used.
+  METHOD static int row_or_column(const Operand& its, int first, int i) {
+    return smaller(first + across(its.by_k, i), its.by_k ? (its.count - 1) & ~3 : its.count - 1);
+  }
+  METHOD void begin(const Operand& its, int first) {
+    step = its.by_k ? STEPS * its.ld : STEPS;
     UNROLL for (int i = 0; i < own; i++) {
-      int t = threadIdx.x + i * THREADS;
-      if (!all_have && t >= pieces) break;
-      // Beyond the last number of a row or column, others are taken, and not used.
-      int c = first + across(its.by_k, t), s = k + along(its.by_k, t);
-      c = smaller(c, its.by_k ? (its.count - 1) & ~3 : its.count - 1);
-      s = smaller(s, its.by_k ? K - 1 : (K - 1) & ~3);
-      piece[i] = load_pack<4>(its.from + (its.by_k ? s * its.ld + c : c * its.ld + s));
+      long long c = row_or_column(its, first, i), s = along(its.by_k, i);
+      at[i] = its.from + (its.by_k ? s * its.ld + c : c * its.ld + s);
+    }
+  }
+  METHOD void fetch() {
+    UNROLL for (int i = 0; i < own; i++) {
+      if (has(i)) piece[i] = load_pack<4>(at[i]);
+      at[i] += step;
+    }
+  }
+  METHOD void fetch_last(const Operand& its, int first, int k, int K) {
+    UNROLL for (int i = 0; i < own; i++) {
+      long long c = row_or_column(its, first, i);
+      long long s = smaller(k + along(its.by_k, i), its.by_k ? K - 1 : (K - 1) & ~3);
+      if (has(i)) piece[i] = load_pack<4>(its.from + (its.by_k ? s * its.ld + c : c * its.ld + s));
     }
   }
   METHOD void put(bool by_k, real_t* to) const {  // to[k * wide + row or column]
     UNROLL for (int i = 0; i < own; i++) {
-      int t = threadIdx.x + i * THREADS;
-      if (!all_have && t >= pieces) break;
-      real_t* at = to + along(by_k, t) * wide + across(by_k, t);
-      if (by_k) store_pack<4>(at, piece[i]);
-      else UNROLL for (int j = 0; j < 4; j++) at[j * wide] = piece[i].value[j];
+      if (!has(i)) break;
+      real_t* there = to + along(by_k, i) * wide + across(by_k, i);
+      if (by_k) store_pack<4>(there, piece[i]);
+      else UNROLL for (int j = 0; j < 4; j++) there[j * wide] = piece[i].value[j];
     }
   }
 };
@@ -111,20 +132,25 @@ template <int R, int C> struct Tile {
     Fetched<rows> left;
     Fetched<columns> right;
     real_t *here = stage(), *there = stage() + buffer;
-    left.fetch(a, m, 0, K), right.fetch(b, n, 0, K);
+    left.begin(a, m), right.begin(b, n);
+    if (K >= STEPS) left.fetch(), right.fetch();
+    else left.fetch_last(a, m, 0, K), right.fetch_last(b, n, 0, K);
     left.put(a.by_k, here), right.put(b.by_k, here + STEPS * rows);
     __syncthreads();
     int k = 0;
-    _Pragma("unroll 1") for (; k + STEPS < K; k += STEPS) {
-      left.fetch(a, m, k + STEPS, K), right.fetch(b, n, k + STEPS, K);
+    _Pragma("unroll 1") for (; K - k >= STEPS; k += STEPS) {
+      bool more = K - k > STEPS;
+      if (K - k >= 2 * STEPS) left.fetch(), right.fetch();
+      else if (more) left.fetch_last(a, m, k + STEPS, K), right.fetch_last(b, n, k + STEPS, K);
       UNROLL for (int i = 0; i < STEPS; i++) step(here + i * rows, here + STEPS * rows + i * columns);
-      left.put(a.by_k, there), right.put(b.by_k, there + STEPS * rows);
-      __syncthreads();
+      if (more) left.put(a.by_k, there), right.put(b.by_k, there + STEPS * rows);
+      __syncthreads();  // the next numbers are there, and everyone has read those before them
       real_t* other = here;
       here = there, there = other;
     }
+    if (k == K) return;
     _Pragma("unroll 1") for (int i = 0; i < K - k; i++) step(here + i * rows, here + STEPS * rows + i * columns);
-    __syncthreads();  // everyone has read the last buffer before it is filled anew
+    __syncthreads();
   }
   METHOD void store(int m, int n, int M, int N, real_t* out, long long ldo) const {
     UNROLL for (int r = 0; r < R; r++) {
@@ -159,8 +185,8 @@ template <int R, int C> struct Tile {
       _Pragma("unroll 1") for (int first = threadIdx.x; first < together * columns; first += THREADS * AT_ONCE) {
         decltype(f.take(0, 0)) taken[AT_ONCE];
         UNROLL for (int i = 0; i < AT_ONCE; i++) {
-          int at = first + i * THREADS, r = top + at / columns, c = n + at % columns;
-          if (r < M && c < N) taken[i] = f.take(r, c);
+          int at = first + i * THREADS;
+          taken[i] = f.take(smaller(top + at / columns, M - 1), smaller(n + at % columns, N - 1));
         }
         UNROLL for (int i = 0; i < AT_ONCE; i++) {
           int at = first + i * THREADS, r = top + at / columns, c = n + at % columns;
@@ -175,7 +201,8 @@ template <int R, int C> struct Tile {
 // The product at hand, by tiles of R x C results a thread; the blocks of a group take turns.
 template <int R, int C> CALLED_FN void tiles() {
   typedef Tile<R, C> tile_t;
-  Product its = product();
+  const Product its = product();
+  const Change change = change_at_hand();
   int across = (its.N + tile_t::columns - 1) / tile_t::columns, down = (its.M + tile_t::rows - 1) / tile_t::rows;
   _Pragma("unroll 1") for (int t = own_member(); t < across * down; t += all_members()) {
     int m = t / across * tile_t::rows, n = t % across * tile_t::columns;
@@ -183,7 +210,7 @@ template <int R, int C> CALLED_FN void tiles() {
     tile.begin(its.start, n, its.N);
     tile.multiply(its.a, its.b, m, n, its.K);
     if (its.out) tile.store(m, n, its.M, its.N, its.out, its.ldo);
-    else tile.hand_over(m, n, its.M, its.N, change_at_hand());
+    else tile.hand_over(m, n, its.M, its.N, change);
   }
 }
 // About the time that the product takes by tiles of R x C, of which one takes `weight` for each k.
