@@ -12,8 +12,8 @@ from gpubp.backends.base import Multiprocessors
 from gpubp.kernels.architecture import Architecture
 
 LARGE_OUTPUTS, SMALL_OUTPUTS = 8192, 1024  # results of the largest product, for 256 threads and for 64 at the most
-BLOCKS = {256: 1, 128: 4, 64: 8}  # that a multiprocessor has registers for, by their threads
-STAGE_NUMBERS = {256: 8192, 128: 3072, 64: 2048}  # of the products' buffers (block_tiles.h), in four bytes
+BLOCKS = {512: 1, 256: 1, 128: 4, 64: 8}  # that a multiprocessor has registers for, by their threads
+STAGE_NUMBERS = {512: 8192, 256: 8192, 128: 3072, 64: 2048}  # of the products' buffers (block_tiles.h), in four bytes
 OWN_BYTES = 6 << 10  # of a block's shared memory that hold the network's layout and the like, and the driver's own
 # Of a group of blocks: multiply-adds of one in a second, the seconds of a meeting for each of its blocks and besides,
 # and the meetings of an update for each layer.

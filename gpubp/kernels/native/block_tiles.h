@@ -13,17 +13,17 @@ FN Change& change_at_hand() {
   return *(Change*)its;
 }
 
-#define ACROSS (THREADS >= 128 ? 16 : 8)  // threads beside each other in a tile
+// Threads beside each other in a tile, and below each other; the largest tile has HIGH x WIDE results a thread.
+#define ACROSS (THREADS >= 512 ? 32 : THREADS >= 128 ? 16 : 8)
 #define DOWN (THREADS / ACROSS)
-#ifndef EDGE
-#define EDGE (THREADS >= 256 && !REAL_IS_DOUBLE ? 8 : 4)  // results of a thread in the largest tile, each way
-#endif
+#define HIGH (THREADS >= 256 && !REAL_IS_DOUBLE ? 8 : 4)
+#define WIDE (THREADS == 256 && !REAL_IS_DOUBLE ? 8 : 4)
 #ifndef STEPS
 #define STEPS (REAL_IS_DOUBLE ? 8 : 16)
 #endif
 CONSTANT_FN int larger_of(int a, int b) { return a > b ? a : b; }
 // Room for two buffers of both operands, or for four rows of a thread's results.
-constexpr int stage_numbers = larger_of(2 * STEPS * EDGE * (ACROSS + DOWN), 4 * DOWN * EDGE * ACROSS);
+constexpr int stage_numbers = larger_of(2 * STEPS * (WIDE * ACROSS + HIGH * DOWN), 4 * DOWN * WIDE * ACROSS);
 FN real_t* stage() {
   __shared__ __align__(32) real_t numbers[stage_numbers];
   return numbers;
@@ -221,15 +221,13 @@ template <int R, int C> FN int time_by(int M, int N, int weight) {
 FN void run(const Product& its) {
   if (threadIdx.x == 0) product() = its;
   __syncthreads();
-  int large = EDGE > 4 ? time_by<EDGE, EDGE>(its.M, its.N, 70) : 1 << 30, middle = time_by<4, 4>(its.M, its.N, 18);
-  int high = time_by<EDGE, 1>(its.M, its.N, EDGE == 8 ? 12 : 9), small = time_by<2, 2>(its.M, its.N, 9);
-  int least = large < middle ? large : middle;
-  least = high < least ? high : least, least = small < least ? small : least;
-#if EDGE > 4
-  if (large == least) return tiles<EDGE, EDGE>();
-#endif
-  if (middle == least) tiles<4, 4>();
-  else if (high == least) tiles<EDGE, 1>();
+  // The time of a tile is that of its multiply-adds and, where it is small, of its reads.
+  int large = time_by<HIGH, WIDE>(its.M, its.N, HIGH * WIDE + 6), middle = time_by<4, 4>(its.M, its.N, 18);
+  int high = time_by<HIGH, 1>(its.M, its.N, HIGH == 8 ? 12 : 9), small = time_by<2, 2>(its.M, its.N, 9);
+  int least = smaller(smaller(large, middle), smaller(high, small));
+  if (large == least) tiles<HIGH, WIDE>();
+  else if (middle == least) tiles<4, 4>();
+  else if (high == least) tiles<HIGH, 1>();
   else tiles<2, 2>();
 }
 
