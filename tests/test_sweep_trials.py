@@ -19,6 +19,7 @@ from gpubp.errors import BackendError, DivergenceError, SettingsError
 from gpubp.kernels.architecture import Architecture
 from gpubp.population import Population, network_seeds
 from gpubp.splits import cross_validation_folds
+from gpubp.sweeping.memory import widest
 from gpubp.training import EarlyStopping, Settings, train
 
 RNG = np.random.default_rng(5)
@@ -385,6 +386,12 @@ def test_what_makes_no_sense_is_refused_before_anything_is_trained(monkeypatch: 
     with pytest.raises(SettingsError, match="factor=1"):
         Halving(factor=1)
     assert sizes == []
+
+
+def test_a_devices_lanes_are_filled_by_one_population(standin: Any) -> None:
+    multiprocessors = 132  # of the stand-in
+    assert widest(standin, "lane") == 512 * multiprocessors
+    assert widest(standin, "array") == widest(get_backend("numpy"), "lane") == 1024
 
 
 def test_populations_on_a_device(standin: Any) -> None:

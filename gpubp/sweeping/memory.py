@@ -10,6 +10,7 @@ from gpubp.sweeping.job import Job
 
 SHARE = 0.5  # of the free memory that a sweep takes where nobody says how much
 WIDEST = 1024  # networks of a part: more are no faster, and a sweep is to be told of its progress
+LANES = 512  # networks that the lane engine trains on each of a CUDA device's multiprocessors (LaneKernel.blocks)
 COPIES_OF_A_SHEET = 4  # the sheet, the stack, the table on the device, and checks on the way
 WORKSPACES = 16  # of the block engine: some for each thread; of the others: fewer
 
@@ -44,14 +45,23 @@ def population_bytes(jobs: Sequence[Job]) -> int:
     return workspace_bytes(jobs[0]) + sum(map(network_bytes, jobs)) + COPIES_OF_A_SHEET * tables
 
 
-def parts(jobs: Sequence[Job], budget: int | None) -> Iterator[list[Job]]:
-    """The jobs, in order, as lists that fit the budget; a single job where not even that fits."""
+def widest(backend: Backend, engine: str) -> int:
+    """How many networks a part may have: as many as the engine can have in training at the same time."""
+    if backend.name != "cupy" or engine != "lane":
+        return WIDEST
+    runtime = backend.xp.cuda.runtime
+    multiprocessors = int(runtime.getDeviceProperties(runtime.getDevice())["multiProcessorCount"])
+    return max(WIDEST, LANES * multiprocessors)
+
+
+def parts(jobs: Sequence[Job], budget: int | None, most: int = WIDEST) -> Iterator[list[Job]]:
+    """The jobs, in order, as lists of `most` that fit the budget; a single job where not even that fits."""
     part: list[Job] = []
     taken, sheets = 0, set[int]()
     for job in jobs:
         sheet = 0 if id(job.sheet) in sheets else COPIES_OF_A_SHEET * (job.sheet.X.nbytes + job.sheet.T.nbytes)
         needed = network_bytes(job) + sheet
-        if part and (len(part) == WIDEST or (budget is not None and taken + needed > budget)):
+        if part and (len(part) == most or (budget is not None and taken + needed > budget)):
             yield part
             part, taken, sheets = [], 0, set()
         if not part:

@@ -19,7 +19,7 @@ from gpubp.sweeping.guide import Guide
 from gpubp.sweeping.job import Job, population_key
 from gpubp.sweeping.keeper import CohortKeeper
 from gpubp.sweeping.ledger import Ledger
-from gpubp.sweeping.memory import parts
+from gpubp.sweeping.memory import parts, widest
 from gpubp.sweeping.portions import Portions
 from gpubp.sweeping.rates import Rates
 from gpubp.sweeping.side_by_side import in_order
@@ -216,7 +216,7 @@ class Pool:
         by_epochs: dict[Hashable, list[Job]] = {}
         for job in fresh:
             by_epochs.setdefault((population_key(job), job.epochs), []).append(job)
-        alike = [part for group in by_epochs.values() for part in parts(_neighbours(group), self.budget)]
+        alike = [part for group in by_epochs.values() for part in self._fitting(_neighbours(group))]
         self.cohorts += [Cohort.start(part, self.backend) for part in alike]
 
     def keep(self, stays: Callable[[Job], bool]) -> None:
@@ -230,7 +230,7 @@ class Pool:
         self.cohorts = []
         for cohorts in alike.values():
             packed, first = Cohort.join(cohorts), 0
-            for part in parts(packed.jobs, self.budget):
+            for part in self._fitting(packed.jobs):
                 self.cohorts.append(packed.take(np.arange(first, first + len(part))))
                 first += len(part)
 
@@ -276,11 +276,22 @@ class Pool:
         return [cohort.take(np.arange(middle, len(cohort))), cohort.take(np.arange(middle))]
 
     def _parts(self, group: Sequence[Job], workers: int) -> Iterator[list[Job]]:
-        budget = None if self.budget is None else self.budget // workers
         mixed = len({job.epochs for job in group}) > 1
-        size = MIXED[self.backend.name] if mixed else len(group)
+        size = self._together(group) if mixed else len(group)
         for first in range(0, len(group), size):
-            yield from parts(group[first : first + size], budget)
+            yield from self._fitting(group[first : first + size], workers)
+
+    def _fitting(self, group: Sequence[Job], workers: int = 1) -> Iterator[list[Job]]:
+        budget = None if self.budget is None else self.budget // workers
+        yield from parts(group, budget, self._widest(group))
+
+    def _together(self, group: Sequence[Job]) -> int:
+        if self.backend.name == "numpy":
+            return MIXED["numpy"]
+        return max(MIXED["cupy"], self._widest(group))
+
+    def _widest(self, group: Sequence[Job]) -> int:
+        return widest(self.backend, self.engine(group[0]))
 
 
 def _as_it_is(cohort: Cohort) -> Cohort:
