@@ -111,7 +111,9 @@ def block_table(jobs: int) -> tuple[list[list[nvrtc.Usage]], list[str]]:
 
 
 def speed_table() -> Iterable[str]:
-    yield from head(["network", "trained by", "dtype", "instructions", "cycles", "warps", "networks", "updates/s"])
+    yield from head(
+        ["network", "trained by", "dtype", "instructions", "cycles", "warps", "networks", "updates/s", "of one"]
+    )
     logistic = ("logistic",), "logistic", "squared_error"
     for kernel in (
         lane_kernel((7, 5, 3), *logistic),
@@ -131,6 +133,7 @@ def speed_table() -> Iterable[str]:
             found.warps,
             f"{found.networks:,}",
             f"{found.updates:.1e}",
+            f"{found.alone:.1e}",
         )
 
 

@@ -28,7 +28,7 @@ SOME = [(kernel, CAPABILITIES[i // 8 % len(CAPABILITIES)]) for i, (_, kernel) in
 def test_the_case_studys_network_fits_everywhere(capability: int) -> None:
     found = usage(COVERING[0][1], capability)
     assert found.fits, found
-    assert found.registers < 200  # so that at least four blocks share a multiprocessor
+    assert found.registers <= 128  # so that eight blocks share a multiprocessor
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,9 @@ def test_the_estimate_counts_what_an_update_needs() -> None:
     kernel = COVERING[0][1]
     counts = count_of_update(kernel)
     products = (7 * 5 + 5 * 3) * 2 + 5 * 3
-    assert products < counts["fma.rn.f32"] < products + 8 * 15  # and in the exp of eight neurons
-    assert counts["div.rn.f32"] == 8 + 1  # a sigmoid each, and one over the batch's size
+    assert products < counts["fma.rn.f32"] < products + 8 * 20  # and in the exp of eight neurons
+    assert counts["rcp.approx.ftz.f32"] == 8  # a sigmoid each, and no branch for its division
+    assert "div.rn.f32" not in counts
     few, many = estimate(kernel, 80), estimate(kernel, 160)
     assert (few.warps, many.warps) == (24, 12)
     assert few.updates >= many.updates > 1e9

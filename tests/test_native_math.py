@@ -87,6 +87,32 @@ def neighbours(real: str, centre: float, count: int = 50_000) -> np.ndarray:
     return run if centre >= 0 else -run[::-1]
 
 
+@pytest.mark.parametrize("epsilon", [0.0, 1e-30, 1e-8, 1.0, 1e10])
+def test_ratios_without_a_branch_are_those_of_the_cpu(epsilon: float) -> None:
+    """Every pair of exponents, zeros, infinity and NaN; no denormal numbers, which optimizers flush."""
+    random = np.random.default_rng(3)
+    mantissas = random.integers(0, 1 << 23, (2, 254, 254)).astype(np.uint32)
+    mantissas[:, ::9, ::7] = random.choice([0, 1, (1 << 23) - 1], mantissas[:, ::9, ::7].shape)
+    exponents = np.arange(1, 255, dtype=np.uint32) << 23
+    a, v = (exponents[:, None] + mantissas[0]).view(np.float32), (exponents + mantissas[1]).view(np.float32)
+    special = np.array([0.0, INF, NAN, 1.0], np.float32)
+    a = np.concatenate([a.ravel() * random.choice([-1, 1], a.size), np.repeat(special, 4), np.zeros(254), special])
+    v = np.concatenate([v.ravel(), np.tile(special, 4), exponents.view(np.float32), special])
+    a, v = (np.concatenate([x, np.ones(-len(x) % 16)]).astype(np.float32) for x in (a, v))
+    found = []
+    for include in ("", '#include "cuda_intrinsics.h"\n'):
+        source = include + (DRIVERS / "ratios.cpp").read_text(encoding="utf-8")
+        built = compile_library(source, {"REAL": "float"}, include=(NATIVE, DRIVERS), extra=STRICT)
+        ratio = np.empty_like(a)
+        arguments = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_longlong, ctypes.c_float
+        built.function("ratios", arguments)(a.ctypes.data, v.ctypes.data, ratio.ctypes.data, len(a), epsilon)
+        found.append(patterns(ratio))
+    with np.errstate(all="ignore"):
+        expected = a / (np.sqrt(v) + np.float32(epsilon))
+    np.testing.assert_array_equal(found[0], patterns(expected))
+    np.testing.assert_array_equal(found[1], patterns(expected))
+
+
 # -------------------------------------------------------------------------------------------------- accuracy
 @pytest.mark.parametrize("name", NAMES)
 def test_float_error_is_within_the_stated_bound(name: str) -> None:

@@ -31,6 +31,11 @@ LARGEST_ON_CUDA = {"float32": 205, "float64": 168}
 # than this NVRTC takes very long.
 PREDICTION_REGISTERS_ON_CUDA, PREDICTION_PARAMETERS_ON_CUDA = 120, 600
 CUDA_THREADS = 64
+# How many blocks a multiprocessor is to hold at a time, and what each thread may keep for it: the more, the less its
+# schedulers wait. Four schedulers with 16,384 registers each share the warps, so threads of eight blocks have 128
+# registers, those of six 168. Measured, too, with nothing spilled; divisions, which go side by side, take some more.
+MOST_KEPT = {"float32": {8: 83, 6: 115}, "float64": {8: 41, 6: 81}}
+KEPT_FOR_DIVISIONS = {"adam": 30, "adamw": 30, "rmsprop": 30}
 NARROW_BYTES = 16
 KEPT_HYPERPARAMETERS = {"sgd": 1, "momentum": 2, "nesterov": 2, "adam": 9, "adamw": 11, "rmsprop": 4}
 REAL_NAMES = {"float32": "float", "float64": "double"}
@@ -77,6 +82,7 @@ class LaneKernel:
             "HAS_DROPOUT": self.dropout,
             "SHARED_ORDER": self.shared_order,
             "THREADS": CUDA_THREADS,
+            "BLOCKS": self.blocks,
         }
 
     @property
@@ -105,6 +111,12 @@ class LaneKernel:
             row += width * ((2 if ACTIVATIONS[name].needs_input else 1) + 2 * self.dropout)
         hyper = KEPT_HYPERPARAMETERS[self.optimizer] + 3 * self.l2 + self.clip + (self.weights > 0)
         return (self.numbers + row + hyper) * np.dtype(self.dtype).itemsize // 4
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of CUDA_THREADS a multiprocessor is to hold: as many as can be without spilling registers."""
+        kept = self.registers + KEPT_FOR_DIVISIONS.get(self.optimizer, 0)
+        return next((blocks for blocks, most in MOST_KEPT[self.dtype].items() if kept <= most), 1)
 
     def refusal(self, backend_name: str) -> str | None:
         """Why this backend's lanes cannot serve such networks; None if they can."""

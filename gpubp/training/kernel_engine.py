@@ -14,6 +14,7 @@ from gpubp.sampling import RowSets, runs
 from gpubp.training.engine import MOST_UPDATES, Work, total_weights
 from gpubp.training.interruption import Interruption
 
+PIECE_BYTES = 16  # a row of the table has so many, or a multiple
 PADDING = 16  # networks beside the last that a CPU lane group may read the rows of
 
 
@@ -58,10 +59,14 @@ class KernelEngine:
         self._lay_out(replace(work, slots={}))
 
     def _table(self, work: Work, T: np.ndarray) -> Array:
-        """(N, I + O [+ 1]): inputs, targets and weight of a row side by side, where a lane finds them with one step."""
+        """(N, I + O [+ 1] [+ padding]): inputs, targets and weight of a row side by side, in pieces of 16 bytes, which
+        a lane loads at a time.
+        """
         columns = [work.X, T]
         if work.weights is not None and work.weights.ndim == 1:
             columns.append(work.weights[:, None])
+        width = sum(column.shape[1] for column in columns)
+        columns.append(np.zeros((len(T), -width % (PIECE_BYTES // work.dtype.itemsize)), dtype=work.dtype))
         if not isinstance(work.X, np.ndarray):
             columns = [self.backend.to_device(column, work.dtype) for column in columns]
             return self.backend.xp.concatenate(columns, axis=1)

@@ -24,7 +24,18 @@ static inline int __float_as_int(float a) { return cuda_reinterpret<int>(a); }
 static inline float __int_as_float(int a) { return cuda_reinterpret<float>(a); }
 static inline long long __double_as_longlong(double a) { return cuda_reinterpret<long long>(a); }
 static inline double __longlong_as_double(long long a) { return cuda_reinterpret<double>(a); }
+// Approximations, to a unit in the last place: a device's own may be others, the bits that are made of them may not.
+static inline float approximate_reciprocal(float a) {  // rounded upwards
+  float r = 1 / a;
+  return __builtin_fmaf(-a, r, 1) > 0 ? __builtin_nextafterf(r, __builtin_inff()) : r;
+}
+static inline float approximate_inverse_root(float a) {  // rounded downwards
+  float r = (float)(1 / __builtin_sqrt((double)a));
+  return (double)r * r * a > 1 ? __builtin_nextafterf(r, 0) : r;
+}
 static inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((unsigned long long)a * b >> 32); }
+struct float4 { float x, y, z, w; };
+struct double2 { double x, y; };
 template <class T>
 static inline T __ldg(const T* p) {
   return *p;

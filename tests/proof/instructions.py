@@ -2,7 +2,8 @@
 
 What is not here is refused. That is on purpose for `add.f32`, `mul.f32` and their like without a rounding: ptxas may
 contract such a product and sum into an fma; and for everything with `.ftz`, which flushes denormal numbers, or
-`.approx`. https://docs.nvidia.com/cuda/parallel-thread-execution says what each of them does.
+`.approx`, but for the two approximations that divisions.h makes exact results of.
+https://docs.nvidia.com/cuda/parallel-thread-execution says what each of them does.
 """
 
 from __future__ import annotations
@@ -71,6 +72,24 @@ def _multiply_add(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     return a * b + c
 
 
+def _reciprocal(a: np.ndarray) -> np.ndarray:
+    """To a unit in the last place, rounded upwards: a device's may be another one, what is made of it may not."""
+    near = (1 / a).astype(np.float32)
+    short = near.astype(np.float64) * a < 1
+    return _without_denormals(np.where(short, np.nextafter(near, np.float32(np.inf)), near))
+
+
+def _inverse_root(a: np.ndarray) -> np.ndarray:
+    """The same, rounded downwards."""
+    near = (1 / np.sqrt(a.astype(np.float64))).astype(np.float32)
+    beyond = near.astype(np.float64) ** 2 * a > 1
+    return _without_denormals(np.where(beyond, np.nextafter(near, np.float32(0)), near))
+
+
+def _without_denormals(a: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(a) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), a), a).astype(np.float32)
+
+
 def _table() -> dict[str, Meaning]:
     table: dict[str, Meaning] = {}
 
@@ -90,7 +109,11 @@ def _table() -> dict[str, Meaning]:
             add(f"setp.{order}.{f}", ordered, f, f)
             add(f"setp.{order}u.{f}", lambda a, b, opposite=opposite: ~opposite(a, b), f, f)  # true for NaN
         add(f"setp.eq.{f}", np.equal, f, f)
+        add(f"setp.nan.{f}", lambda a, b: np.isnan(a) | np.isnan(b), f, f)
+        add(f"setp.num.{f}", lambda a, b: ~(np.isnan(a) | np.isnan(b)), f, f)
         add(f"setp.neu.{f}", np.not_equal, f, f)  # true for NaN
+    add("rcp.approx.ftz.f32", _reciprocal, "f32")
+    add("rsqrt.approx.ftz.f32", _inverse_root, "f32")
     add("cvt.rn.f32.s64", _converted(np.dtype(np.float32)), "s64")
     add("cvt.rn.f64.s64", _converted(np.dtype(np.float64)), "s64")
     add("cvt.rn.f32.s32", _converted(np.dtype(np.float32)), "s32")

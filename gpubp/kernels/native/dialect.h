@@ -108,11 +108,29 @@ FN lane_t lane_sqrt(lane_t a) { return __fsqrt_rn(a); }
 FN lane_bits_t lane_as_bits(lane_t a) { return (bits_t)__float_as_int(a); }
 FN lane_t lane_from_bits(lane_bits_t a) { return __int_as_float((int)a); }
 #endif
-// values[i] = the i-th value of this lane's row; `stride` values lie between the starts of two rows
+#include "divisions.h"
+// values[i] = the i-th value of this lane's row; `stride` values lie between the starts of two rows, pieces of 16 bytes
 template <int N>
 FN void lane_gather_row(lane_t (&values)[N], const real_t* RESTRICT base, int stride, lane_index_t row) {
-  const real_t* p = base + (long long)row * stride;
-  UNROLL for (int i = 0; i < N; i++) values[i] = __ldg(p + i);
+  // the row's address in one instruction: a product of 32 bits each, and a sum
+  const char* start = (const char*)base + (unsigned long long)(unsigned)row * (unsigned)(stride * (int)sizeof(real_t));
+#if REAL_IS_DOUBLE
+  const double2* p = (const double2*)start;
+  UNROLL for (int i = 0; i < N; i += 2) {
+    double2 piece = __ldg(p + i / 2);
+    values[i] = piece.x;
+    if (i + 1 < N) values[i + 1] = piece.y;
+  }
+#else
+  const float4* p = (const float4*)start;
+  UNROLL for (int i = 0; i < N; i += 4) {
+    float4 piece = __ldg(p + i / 4);
+    values[i] = piece.x;
+    if (i + 1 < N) values[i + 1] = piece.y;
+    if (i + 2 < N) values[i + 2] = piece.z;
+    if (i + 3 < N) values[i + 3] = piece.w;
+  }
+#endif
 }
 FN lane_index_t lane_gather_index(const int* RESTRICT base, lane_index_t i) { return __ldg(base + i); }
 FN void lane_store_index(int* p, lane_index_t v) { *p = v; }
@@ -205,6 +223,7 @@ FN lane_t lane_select(lane_mask_t m, lane_t yes, lane_t no) { return m ? yes : n
 FN lane_bits_t lane_as_bits(lane_t a) { return (lane_bits_t)a; }
 FN lane_t lane_from_bits(lane_bits_t a) { return (lane_t)a; }
 FN lane_t lane_div(lane_t a, lane_t b) { return a / b; }
+FN lane_t lane_div_tame(lane_t a, lane_t b) { return a / b; }  // see divisions.h
 
 // fma and square root have no operator: the vector instruction's builtin where there is one, else element by element
 // (g++ makes vector code of that too, less reliably; without fma instructions it calls the C library's exact one).
@@ -282,6 +301,11 @@ FN lane_t lane_sqrt(lane_t a) {
   return r;
 }
 #endif
+
+template <int N>
+FN void lane_ratios(lane_t (&ratio)[N], const lane_t* a, const lane_t* v, lane_t epsilon) {  // see divisions.h
+  for (int i = 0; i < N; i++) ratio[i] = lane_div(a[i], lane_sqrt(v[i]) + epsilon);
+}
 
 // values[i] = the i-th value of each lane's row; `stride` values lie between the starts of two rows.
 #include "rows.h"

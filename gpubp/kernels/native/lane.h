@@ -25,6 +25,9 @@ constexpr bool stores_gradient = !ONLINE || HAS_CLIP;
 constexpr bool rate_in_gradient = OPTIMIZER == SGD && !HAS_CLIP;
 // A shuffle's numbers and a network do not fit into a CUDA thread's registers together: the network waits in memory.
 constexpr bool makes_room = SHUFFLE && FEW_REGISTERS;
+// Of a shuffle: while one place goes its long way, others follow. On CUDA there are registers for some, too.
+constexpr int places_together = FEW_REGISTERS ? 4 : CHAINS;
+constexpr int updates_together = 5;  // of parameters, on CUDA
 constexpr int rows_together = ONLINE || FEW_REGISTERS ? 1 : 4;
 
 struct Task {             // one call's arguments; arrays of real_t unless said otherwise
@@ -107,6 +110,10 @@ struct Learner {
   Masks masks;
 #endif
   int this_epoch;  // counted from the training's begin
+#if FEW_REGISTERS
+  const int* next;  // where the row of the next place stands, and what stands there
+  lane_index_t coming;
+#endif
 
   METHOD lane_t operator()(int k) const { return w[k]; }
 
@@ -168,11 +175,30 @@ struct Learner {
     else if constexpr (SHARED_ORDER) return lane_set_index(task.order[place]);
     else return lane_load_index(task.order + (long long)place * task.order_stride + first);
   }
+#if FEW_REGISTERS
+  // A thread has few others to wait with: it asks for the next place's row before it works on this one.
+  METHOD void first_row(const Task& task, int first) {
+    next = SHUFFLE ? task.shuffled : SHARED_ORDER ? task.order : task.order + first;
+    coming = lane_load_index(next);
+  }
+  METHOD lane_index_t take_next(const Task& task, int, int place) {
+    lane_index_t row = coming;
+    int step = SHUFFLE ? task.shuffled_stride : SHARED_ORDER ? 1 : task.order_stride;
+    next += place + 1 < task.n_rows ? step : 0;
+    coming = lane_load_index(next);
+    return row;
+  }
+#else
+  METHOD void first_row(const Task&, int) const {}
+  METHOD lane_index_t take_next(const Task& task, int first, int place) const { return row_at(task, first, place); }
+#endif
+  // Places come in order.
   template <int rows>
-  METHOD void read(const Task& task, int first, int count, int place, Pass<rows>& pass, int r) const {
+  METHOD void read(const Task& task, int first, int count, int place, Pass<rows>& pass, int r) {
     lane_t values[I + O];
-    lane_index_t row = row_at(task, first, place);
-    if constexpr (SHARED_ORDER && !SHUFFLE) lane_shared_row(values, task.table, task.stride, task.order[place]);
+    lane_index_t row = take_next(task, first, place);
+    if constexpr (SHARED_ORDER && !SHUFFLE && !FEW_REGISTERS)
+      lane_shared_row(values, task.table, task.stride, task.order[place]);
     else lane_gather_row(values, task.table, task.stride, row);
     take_row(task, first, count, values, row, pass, r);
   }
@@ -183,17 +209,21 @@ struct Learner {
     FORGET_VALUE(seed_low);
     FORGET_VALUE(seed_high);
     order.begin(seed_low, seed_high, task.n_rows, epoch);
-    for (int place = 0; place < task.n_rows; place += CHAINS) {
-      int count = task.n_rows - place < CHAINS ? task.n_rows - place : CHAINS;
-      lane_uint_t at[CHAINS];
-      UNROLL_TILE for (int c = 0; c < CHAINS; c++) at[c] = lane_set_uint(place + (c < count ? c : 0));
-      order.rows(at);
-      for (int c = 0; c < count; c++) {
-        lane_index_t row;
-        if constexpr (SHARED_ORDER) row = lane_gather_index(task.order, lane_index_of(at[c]));
-        else row = lane_gather_own_index(task.order + first, task.order_stride, lane_index_of(at[c]));
-        lane_store_index(task.shuffled + (long long)(place + c) * task.shuffled_stride, row);
-      }
+    int place = 0;
+    for (; place + places_together <= task.n_rows; place += places_together)
+      shuffle_places<places_together>(order, task, first, place);
+    for (; place < task.n_rows; place++) shuffle_places<1>(order, task, first, place);
+  }
+  template <int together>
+  METHOD void shuffle_places(const Shuffle& order, const Task& task, int first, int place) const {
+    lane_uint_t at[together];
+    UNROLL_TILE for (int c = 0; c < together; c++) at[c] = lane_set_uint(place + c);
+    order.rows(at);
+    UNROLL_TILE for (int c = 0; c < together; c++) {
+      lane_index_t row;
+      if constexpr (SHARED_ORDER) row = lane_gather_index(task.order, lane_index_of(at[c]));
+      else row = lane_gather_own_index(task.order + first, task.order_stride, lane_index_of(at[c]));
+      lane_store_index(task.shuffled + (long long)(place + c) * task.shuffled_stride, row);
     }
   }
 
@@ -223,6 +253,35 @@ struct Learner {
     } else if constexpr (rate_in_gradient) w[k] = w[k] - delta[0];
     else change<false>(k, delta[0]);
   }
+  // Those of neighbours together: a CUDA thread's own way of having several operations under way.
+  template <int n, int rows> METHOD void weights(int k, const lane_t (&in)[rows], const lane_t (*delta)[rows]) {
+    if constexpr (stores_gradient || rate_in_gradient) {
+      UNROLL for (int o = 0; o < n; o++) weight(k + o, in, delta[o]);
+    } else {
+      lane_t gradient[n];
+      UNROLL for (int o = 0; o < n; o++) gradient[o] = in[0] * delta[o][0];
+      changes<true, n>(k, gradient);
+    }
+  }
+  template <int n, int rows> METHOD void biases(int k, const lane_t (*delta)[rows]) {
+    if constexpr (stores_gradient || rate_in_gradient) {
+      UNROLL for (int o = 0; o < n; o++) bias(k + o, delta[o]);
+    } else {
+      lane_t gradient[n];
+      UNROLL for (int o = 0; o < n; o++) gradient[o] = delta[o][0];
+      changes<false, n>(k, gradient);
+    }
+  }
+  template <bool decays, int n> METHOD void changes(int k, const lane_t* gradients) {
+    constexpr int now = n < updates_together ? n : updates_together;
+    lane_t gradient[now];
+    UNROLL for (int i = 0; i < now; i++) {
+      gradient[i] = gradients[i];
+      if constexpr (HAS_L2 && decays && !HAS_CLIP) gradient[i] = with_l2(k + i, gradient[i]);
+    }
+    rule.template update_together<decays, now>(w + k, a + (slots > 0 ? k : 0), b + (slots > 1 ? k : 0), gradient);
+    if constexpr (n > now) changes<decays, n - now>(k + now, gradients + now);
+  }
   template <bool decays> METHOD void change(int k, lane_t gradient) {
     if constexpr (rate_in_gradient) {
       lane_t old = w[k];
@@ -232,6 +291,12 @@ struct Learner {
       if constexpr (HAS_L2 && decays && !HAS_CLIP) gradient = with_l2(k, gradient);
       rule.update<decays>(w[k], a[slots > 0 ? k : 0], b[slots > 1 ? k : 0], gradient);
     }
+  }
+  template <int layer = 0> METHOD void change_all() {
+    constexpr int k = net::weights(layer), at = net::biases(layer), end = net::weights(layer + 1);
+    changes<true, at - k>(k, g + k);
+    changes<false, end - at>(at, g + at);
+    if constexpr (layer + 1 < net::layers) change_all<layer + 1>();
   }
   // The L2 term where the rate is in the gradient, and in l2_share. With l2 = 0 it changes no bit.
   METHOD void shrink(int k, lane_t old) {
@@ -296,7 +361,8 @@ struct Learner {
       for (int r = 0; r < size; r++) total = total + weight_of(task, first, count, row_at(task, first, start + r));
       total = where_positive(total, total, one());
     }
-    lane_t share = lane_div(one(), total);
+    lane_t share = one();
+    if constexpr (!ONLINE || WEIGHTS) share = lane_div(one(), total);
     if constexpr (HAS_L2) l2_share = lane_div(l2, total), penalty = lane_set(0);
     if constexpr (HAS_L2 && rate_in_gradient) l2_share = l2_share * this_rate;
     if constexpr (stores_gradient) { UNROLL for (int k = 0; k < K; k++) g[k] = lane_set(0); }
@@ -312,7 +378,8 @@ struct Learner {
     if constexpr (stores_gradient) {
       if constexpr (HAS_L2 && HAS_CLIP) for_parameters(AddL2{*this});
       if constexpr (HAS_CLIP) clip_gradient();
-      for_parameters(Change{*this});
+      if constexpr (FEW_REGISTERS && !rate_in_gradient) change_all();
+      else for_parameters(Change{*this});
     }
     return HAS_L2 ? loss + penalty : loss;
   }
@@ -325,6 +392,7 @@ struct Learner {
       this_epoch = task.first_epoch + epoch;
       if constexpr (SHUFFLE) shuffle(task, first, count, this_epoch);
       if constexpr (makes_room) load(task, first, count);
+      first_row(task, first);
       Sum loss;
       loss.clear();
       for (int step = 0; step < steps; step++) {
@@ -392,7 +460,7 @@ struct Learner {
 #if TARGET_CUDA
 // A thread trains one of the networks first ... last-1; `shuffled` has a column for each of them. One block on a
 // multiprocessor is enough: without that word the compiler spills some registers to make room for more blocks.
-extern "C" __global__ void __launch_bounds__(THREADS, 1) lane_train(TRAIN_PARAMETERS) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) lane_train(TRAIN_PARAMETERS) {
   int network = first + blockIdx.x * blockDim.x + threadIdx.x;
   if (network >= last) return;  // no barrier follows
   Task task = TRAIN_TASK;

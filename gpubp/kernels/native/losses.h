@@ -19,7 +19,7 @@ FN void softmax(const lane_t (&z)[O], lane_t (&y)[O], lane_t& largest, lane_t& s
     y[o] = lane_exp(z[o] - largest);
     sum = sum + y[o];
   }
-  lane_t scale = lane_div(one(), sum);
+  lane_t scale = lane_div_tame(one(), sum);
   UNROLL for (int o = 0; o < O; o++) y[o] = y[o] * scale;
 }
 

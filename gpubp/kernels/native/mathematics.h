@@ -77,9 +77,9 @@ FN lane_t lane_expm1(lane_t x) {
 
 // 1 / (1 + e^-x), the sigmoid. At most 2.5 / 2.3 ulp.
 FN lane_t lane_logistic(lane_t x) {
-  Reduced reduced = reduce_by_ln2(lane_at_most(lane_at_least(-x, EXP_UNDERFLOW), -EXP_UNDERFLOW));
+  Reduced reduced = reduce_by_ln2(-lane_at_most(lane_at_least(x, EXP_UNDERFLOW), -EXP_UNDERFLOW));
   lane_t denominator = lane_fma(exp_of_reduced(reduced.r), power_of_two(reduced.exponent), lane_set(1));
-  return lane_select(x < lane_set(EXP_UNDERFLOW), lane_set(0), lane_div(lane_set(1), denominator));
+  return lane_select(x < lane_set(EXP_UNDERFLOW), lane_set(0), lane_div_tame(lane_set(1), denominator));
 }
 
 // (e^2a - 1) / (e^2a + 1) for a = |x|, the signs put back. At most 2.6 / 2.7 ulp.
@@ -90,7 +90,7 @@ FN lane_t lane_tanh(lane_t x) {
   lane_t denominator = lane_fma(power, q, power + lane_set(1));
   lane_mask_t large = power > lane_set(8);  // then as 1 - 2 / (e^2a + 1): monotone up to 1
   lane_t numerator = lane_select(large, lane_set(2), lane_fma(power, q, power - lane_set(1)));
-  lane_t ratio = lane_div(numerator, denominator);
+  lane_t ratio = lane_div_tame(numerator, denominator);
   return lane_copy_sign(lane_select(large, lane_set(1) - ratio, ratio), x);
 }
 
@@ -123,7 +123,7 @@ FN Split split_exponent(lane_t x) {
 // k ln(2) + log(1 + f) + correction, with s = f / (2 + f) and log(1 + f) = f - f²/2 + s (f²/2 + s² P(s²)),
 // as in fdlibm's e_log.c (Sun Microsystems, 1993): the large terms are exact, the divided one is small.
 FN lane_t log_from_parts(lane_t k, lane_t f, lane_t correction) {
-  lane_t s = lane_div(f, lane_set(2) + f), z = s * s, half_square = lane_set((real_t)0.5) * f * f;
+  lane_t s = lane_div_tame(f, lane_set(2) + f), z = s * s, half_square = lane_set((real_t)0.5) * f * f;
   lane_t small = lane_fma(k, lane_set(LN2_LOW), correction);
   lane_t bent = lane_fma(s, lane_fma(z, log_polynomial(z), half_square), small) - half_square;
   return lane_fma(k, lane_set(LN2_HIGH), f + bent);

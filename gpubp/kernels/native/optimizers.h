@@ -60,16 +60,34 @@ struct Rule {  // what an update needs besides the parameter, its slots and its 
       lane_t step = rate * g;
       a = lane_flush(lane_fma(momentum, a, -step));
       w = w + lane_fma(momentum, a, -step);
-    } else if constexpr (is_adam) {
-      if constexpr (OPTIMIZER == ADAMW && decays) w = w * keep;
-      g = lane_flush(g, SMALLEST_GRADIENT);
-      a = lane_flush(lane_fma(beta1, a, rest1 * g));
-      b = lane_flush(lane_fma(beta2, b, rest2 * (g * g)));
-      w = lane_fma(-step_size, lane_div(a, lane_sqrt(b) + step_epsilon), w);
-    } else {  // RMSPROP
-      g = lane_flush(g, SMALLEST_GRADIENT);
-      a = lane_flush(lane_fma(beta2, a, rest2 * (g * g)));
-      w = lane_fma(-rate, lane_div(g, lane_sqrt(a) + epsilon), w);
+    } else {
+      lane_t gradient[1] = {g};
+      update_together<decays, 1>(&w, &a, &b, gradient);
+    }
+  }
+  // The same for neighbouring parameters. Adam and RMSprop divide, and some divisions side by side take little longer
+  // than one.
+  template <bool decays, int n> METHOD void update_together(lane_t* w, lane_t* a, lane_t* b, lane_t (&g)[n]) const {
+    if constexpr (is_adam) {
+      UNROLL for (int i = 0; i < n; i++) {
+        if constexpr (OPTIMIZER == ADAMW && decays) w[i] = w[i] * keep;
+        g[i] = lane_flush(g[i], SMALLEST_GRADIENT);
+        a[i] = lane_flush(lane_fma(beta1, a[i], rest1 * g[i]));
+        b[i] = lane_flush(lane_fma(beta2, b[i], rest2 * (g[i] * g[i])));
+      }
+      lane_t ratio[n];
+      lane_ratios(ratio, a, b, step_epsilon);
+      UNROLL for (int i = 0; i < n; i++) w[i] = lane_fma(-step_size, ratio[i], w[i]);
+    } else if constexpr (OPTIMIZER == RMSPROP) {
+      UNROLL for (int i = 0; i < n; i++) {
+        g[i] = lane_flush(g[i], SMALLEST_GRADIENT);
+        a[i] = lane_flush(lane_fma(beta2, a[i], rest2 * (g[i] * g[i])));
+      }
+      lane_t ratio[n];
+      lane_ratios(ratio, g, a, epsilon);
+      UNROLL for (int i = 0; i < n; i++) w[i] = lane_fma(-rate, ratio[i], w[i]);
+    } else {
+      UNROLL for (int i = 0; i < n; i++) update<decays>(w[i], a[slots > 0 ? i : 0], b[0], g[i]);
     }
   }
 };

@@ -73,7 +73,7 @@ template <int layer, int rows, bool drops, class Weights> FN void forward_layers
 
 // d: the gradients at all pre-activations, those of the last layer given; weight(k) is read before take(k, ...) is told
 // that parameter's gradient as a sum of products (input · d; for biases 1 · d) over the rows, so take may change the
-// weight at once.
+// weight at once. On CUDA, take is told those of an input together: weights<count>(k, ...), biases<count>(k, ...).
 template <int layer, int rows, class Weights, class Take>
 FN void backward_layers(const Weights& weight, const Trace<rows>& trace, lane_t (&d)[net::neurons][rows], Take& take) {
   constexpr int I = net::sizes[layer], O = net::sizes[layer + 1], at = net::values(layer);
@@ -86,8 +86,9 @@ FN void backward_layers(const Weights& weight, const Trace<rows>& trace, lane_t 
       if constexpr (layer > 0) {
         UNROLL_TILE for (int r = 0; r < rows; r++) below[r] = lane_fma(weight(k), d[at + o][r], below[r]);
       }
-      take.weight(k, in, d[at + o]);
+      if constexpr (!FEW_REGISTERS) take.weight(k, in, d[at + o]);
     }
+    if constexpr (FEW_REGISTERS) take.template weights<O>(net::weights(layer) + i * O, in, d + at);
     if constexpr (layer > 0) {
       constexpr int before = net::values(layer - 1);
 #if HAS_DROPOUT
@@ -98,6 +99,7 @@ FN void backward_layers(const Weights& weight, const Trace<rows>& trace, lane_t 
             backward<net::activations[layer - 1]>(below[r], trace.z[before + i][r], trace.h[before + i][r]);
     }
   }
-  UNROLL for (int o = 0; o < O; o++) take.bias(net::biases(layer) + o, d[at + o]);
+  if constexpr (FEW_REGISTERS) take.template biases<O>(net::biases(layer), d + at);
+  else for (int o = 0; o < O; o++) take.bias(net::biases(layer) + o, d[at + o]);
   if constexpr (layer > 0) backward_layers<layer - 1, rows>(weight, trace, d, take);
 }
