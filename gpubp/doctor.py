@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 import shlex
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -64,6 +65,8 @@ class BackendState:
     reason: str  # why it is not usable; the device in words where it is
     free_memory: int = 0
     total_memory: int = 0
+    kernels_missing: str | None = None  # why none can be compiled; None if they can, or where that is told elsewhere
+    bits_settings: tuple[str, ...] = ()  # NAME=VALUE in the environment that changes the array engine's bits
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,13 @@ class Diagnosis:
         return self.data_folder is not None and all(check.passed for check in self.checks)
 
 
-def examine(only: str | None = None) -> Diagnosis:
+def examine(only: str | None = None, device: int | None = None) -> Diagnosis:
     """Look around and run the self-test on every usable backend, or on `only` ("numpy" or "cupy").
 
-    Raises BackendError where `only` is not usable.
+    device: the CUDA device's number. Raises BackendError where `only` is not usable, SettingsError for a device that
+    is not there.
     """
-    usable, states = _backends(only)
+    usable, states = _backends(only, device)
     compiler, compiler_message = _compiler()
     return Diagnosis(
         versions=versions(),
@@ -128,11 +132,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _backends(only: str | None) -> tuple[list[Backend], tuple[BackendState, ...]]:
+def _backends(only: str | None, device: int | None) -> tuple[list[Backend], tuple[BackendState, ...]]:
     usable, states = [], []
     for name in ("numpy", "cupy") if only in (None, "auto") else (only,):
         try:
-            backend = get_backend(name)
+            backend = get_backend(name, None if name == "numpy" and only != name else device)
         except BackendError as error:
             if only == name:
                 raise
@@ -140,8 +144,18 @@ def _backends(only: str | None) -> tuple[list[Backend], tuple[BackendState, ...]
             continue
         memory = backend.memory()
         usable.append(backend)
-        states.append(BackendState(backend.name, True, backend.device(), memory.free, memory.total))
+        about = backend.name, True, backend.device(), memory.free, memory.total
+        states.append(BackendState(*about, _kernels_missing(backend), backend.bits_settings()))
     return usable, tuple(states)
+
+
+def _kernels_missing(backend: Backend) -> str | None:
+    """On CUDA; the compiler for a CPU has a line of its own."""
+    if backend.name == "numpy":
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the reason is in the report
+        return backend.compiler_missing()
 
 
 def _compiler() -> tuple[str | None, str]:
@@ -183,12 +197,12 @@ def self_test(backends: list[Backend], compiler: str | None = None) -> list[Chec
     for backend in backends:
         checks.append(_check("the tutorial's network: the known weights", backend, TUTORIAL_TOLERANCE, _tutorial))
         checks.append(_check("4 networks at once = one by one", backend, POPULATION_TOLERANCE, _alone))
-        if compiler or backend.name == "cupy":
+        if compiler if backend.name == "numpy" else backend.compiler_missing() is None:
             checks.append(_check("lane engine = array engine", backend, POPULATION_TOLERANCE, _lane))
     for backend in backends[1:]:
         name = f"4 networks as on {backends[0].name}"
         checks.append(_check(name, backend, POPULATION_TOLERANCE, lambda one: _as_on(backends[0], one)))
-        if compiler:
+        if compiler and backend.compiler_missing() is None:
             name = f"lane engine: the same bits as on {backends[0].name}"
             checks.append(_check(name, backend, 0.0, lambda one: _same_bits(backends[0], one)))
     return checks

@@ -17,7 +17,7 @@ from gpubp.errors import BackendError
 
 @pytest.fixture
 def no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: CupyBackend, reason: str = "") -> None:
+    def refuse(self: CupyBackend, reason: str = "", device: int | None = None) -> None:
         raise BackendError("CuPy is not installed. Install it.")
 
     monkeypatch.setattr(CupyBackend, "__init__", refuse)

@@ -99,12 +99,12 @@ def test_the_backend_asked_for_computes(standin: CupyBackend, name: str) -> None
 
 
 def test_auto_takes_a_device_for_much_work_alone(standin: CupyBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choose_backend("auto", False, SMALL_WORK / 2).name == "numpy"
-    assert choose_backend("auto", False, SMALL_WORK * 2).name == "cupy"
-    assert choose_backend("auto", True, 1.0).name == "cupy"
+    assert choose_backend("auto", None, SMALL_WORK / 2).name == "numpy"
+    assert choose_backend("auto", None, SMALL_WORK * 2).name == "cupy"
+    assert choose_backend("auto", standin.xp.zeros(3), 1.0).name == "cupy"
     monkeypatch.setenv("GPUBP_BACKEND", "cupy")
-    assert choose_backend("auto", False, 1.0).name == "cupy"
-    assert choose_backend("numpy", True, 1.0).name == "numpy"
+    assert choose_backend("auto", None, 1.0).name == "cupy"
+    assert choose_backend("numpy", standin.xp.zeros(3), 1.0).name == "numpy"
 
 
 def test_a_missing_device_is_an_error_at_fit_and_not_before() -> None:

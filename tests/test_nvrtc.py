@@ -73,11 +73,21 @@ def test_a_new_device_runs_what_the_driver_makes_of_ptx() -> None:
         assert out.get().tolist() == [7, 7, 7]
 
 
+def test_a_missing_nvrtc_is_named_with_the_remedy() -> None:
+    with (
+        with_nvrtc(missing_libraries=("nvrtc",)),
+        pytest.raises(BackendError, match=r"NVRTC, .* cannot be loaded .*pip install 'gpubp\[cuda13\]'"),
+    ):
+        nvrtc.find_nvrtc()
+
+
 MISSING = {
     "no cuda-core": ({"cuda_core": False}, r"cuda-core, .* cannot be used .*pip install 'gpubp\[cuda13\]'"),
-    "no NVRTC": ({"missing_libraries": ("nvrtc",)}, r"NVRTC, .* cannot be loaded .*pip install 'gpubp\[cuda13\]'"),
     "no builtins": ({"builtins": False}, r"does not compile even a tiny kernel.*pip install --force-reinstall"),
-    "an old device": ({"capability": 61}, r"6\.1, and NVRTC 13\.0 compiles for 7\.5 and newer.*gpubp\[cuda12\]"),
+    "an old device": (
+        {"capability": 75, "architectures": (80, 90)},
+        r"7\.5, and NVRTC 13\.0 compiles for 8\.0 and newer",
+    ),
 }
 
 

@@ -94,6 +94,7 @@ class Backend(Protocol):
 
     name: str
     reason: str  # why this backend was taken, in a few words
+    watchdog: bool  # whether the driver ends a launch that takes seconds, as it does for displays and in WSL2
 
     @property
     def xp(self) -> Any:
@@ -124,6 +125,10 @@ class Backend(Protocol):
 
     def multiprocessors(self) -> Multiprocessors | None:
         """Those of a CUDA device; None for a CPU."""
+        ...
+
+    def bits_settings(self) -> tuple[str, ...]:
+        """What the environment asks for that changes the array engine's bits, as NAME=VALUE."""
         ...
 
     def quiet(self) -> AbstractContextManager[Any]:

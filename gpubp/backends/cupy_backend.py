@@ -2,54 +2,57 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
-from gpubp.backends.base import ForkedError, Memory, Multiprocessors, Program
+from gpubp.backends.base import Memory, Multiprocessors, Program
+from gpubp.backends.cupy_device import (
+    bits_settings,
+    require_capability,
+    require_device,
+    require_libraries,
+    require_unforked,
+)
 from gpubp.backends.notices import warn_once
 from gpubp.backends.nvrtc import INSTALL
 from gpubp.errors import BackendError
 
-NO_DRIVER = (
-    "CuPy is installed, but there is no usable NVIDIA driver (none, or one too old for this CuPy). "
-    "Install or update the driver (`nvidia-smi` shows it), or choose --backend numpy."
-)
-NO_DEVICE = (
-    "CuPy and a driver are installed, but no CUDA device is visible. Check `nvidia-smi` and "
-    "CUDA_VISIBLE_DEVICES, or choose --backend numpy."
-)
-FORKED = (
-    "CUDA cannot be used in this process: it was forked from one that had used CUDA before, and the driver does not go "
-    "along with a fork. Start such processes by spawn (multiprocessing.get_context('spawn'), joblib's backend 'loky'), "
-    "or use the GPU in the forked processes only, or choose --backend numpy there."
-)
-
-_first_process: int | None = None  # that asked the driver for something: its forked children cannot
-
 
 class CupyBackend:
-    """Arrays in a CUDA device's memory (the current device of CuPy). ForkedError in a process that was forked later."""
+    """Arrays in a CUDA device's memory. ForkedError in a process that was forked later."""
 
     name = "cupy"
 
-    def __init__(self, reason: str = "asked for") -> None:
+    def __init__(self, reason: str = "asked for", device: int | None = None) -> None:
+        """device: its number; None is CuPy's current one. Raises BackendError where it cannot be used, and
+        SettingsError where there is no such device.
+        """
         self.reason = reason
         self._missing: str | None = None
         self._looked = False
         self._cupy = _import_cupy()
-        _require_device(self._cupy)
+        self.number, self.count = require_device(self._cupy, device)
+        properties = self._properties()
+        require_capability(self._cupy, properties)
+        require_libraries(self.xp)
+        self.watchdog = bool(properties["kernelExecTimeoutEnabled"])
 
     @property
     def xp(self) -> Any:
-        _require_unforked()
+        """CuPy, on this backend's device: it becomes the current one of this thread."""
+        require_unforked()
+        runtime = self._cupy.cuda.runtime
+        if runtime.getDevice() != self.number:
+            runtime.setDevice(self.number)
         return self._cupy
 
     def to_device(self, array: Any, dtype: Any = None) -> Any:
         if isinstance(array, self.xp.ndarray):
+            if array.device.id != self.number:
+                array = array.copy()  # to the current device
             return self.xp.ascontiguousarray(array, dtype=dtype)
         # Convert on the host first, so that only what is needed travels, and travels as one block.
         return self.xp.asarray(np.asarray(array, dtype=dtype, order="C"))
@@ -65,15 +68,25 @@ class CupyBackend:
 
     def memory(self) -> Memory:
         free, total = self.xp.cuda.runtime.memGetInfo()
-        return Memory(free=free, total=total)
+        kept = int(self.xp.get_default_memory_pool().free_bytes())  # by CuPy, for arrays to come
+        return Memory(free=free + kept, total=total)
 
     def device(self) -> str:
-        properties = self.xp.cuda.runtime.getDeviceProperties(self.xp.cuda.runtime.getDevice())
-        name = properties["name"].decode()
-        return f"{name}, compute capability {properties['major']}.{properties['minor']}"
+        properties = self._properties()
+        words = f"{properties['name'].decode()}, compute capability {properties['major']}.{properties['minor']}"
+        if self.count > 1:
+            words += f", device {self.number} of 0 to {self.count - 1}"
+        return words + (", with a watchdog that ends launches of seconds" if self.watchdog else "")
+
+    def _properties(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._cupy.cuda.runtime.getDeviceProperties(self.number)
+        return found
+
+    def bits_settings(self) -> tuple[str, ...]:
+        return bits_settings()
 
     def multiprocessors(self) -> Multiprocessors:
-        properties = self.xp.cuda.runtime.getDeviceProperties(self.xp.cuda.runtime.getDevice())
+        properties = self._properties()
         names = "multiProcessorCount", "sharedMemPerMultiprocessor", "sharedMemPerBlockOptin"
         return Multiprocessors(*(int(properties[name]) for name in names))
 
@@ -123,36 +136,3 @@ def _import_cupy() -> Any:
             f"CuPy is installed, but cannot be imported ({reason}). Uninstall every cupy package. {INSTALL}"
         ) from error
     return cupy
-
-
-def _require_unforked() -> None:
-    if _first_process not in (None, os.getpid()):
-        raise ForkedError(FORKED)
-
-
-def _require_device(cupy: Any) -> None:
-    """Tell a missing driver from a missing device; both leave `import cupy` working."""
-    global _first_process
-    _require_unforked()
-    runtime = cupy.cuda.runtime
-    try:
-        if runtime.getDeviceCount() == 0:
-            raise BackendError(NO_DEVICE)
-    except runtime.CUDARuntimeError as error:
-        if "NoDevice" in str(error):
-            raise BackendError(NO_DEVICE) from error
-        if "InsufficientDriver" in str(error):
-            raise BackendError(NO_DRIVER) from error
-        if "InitializationError" in str(error):  # what the driver says after a fork, here of somebody else's use of it
-            raise ForkedError(FORKED) from error
-        raise BackendError(
-            f"CuPy cannot reach a CUDA device: {error}. Check `nvidia-smi`, or choose --backend numpy."
-        ) from error
-    _first_process = os.getpid()
-    try:
-        runtime.memGetInfo()
-    except runtime.CUDARuntimeError as error:
-        raise BackendError(
-            f"The CUDA device has no memory to give ({error}). Free it (`nvidia-smi` shows by whom it is "
-            "used), or choose --backend numpy."
-        ) from error

@@ -37,6 +37,8 @@ class CupyProgram:
     """A compiled source, in blocks of THREADS (of its definitions) threads: one network for each thread, or, where
     BLOCK_PER_NETWORK is defined as true, one for each block."""
 
+    most_networks: int | None = None  # of a launch, where a watchdog ends those that take long
+
     def __init__(self, cupy: Any, source: str, definitions: Mapping[str, object]) -> None:
         self.cupy, self.device = cupy, int(cupy.cuda.Device().id)
         self.module = _load(cupy, source, definitions)
@@ -44,13 +46,17 @@ class CupyProgram:
         properties = cupy.cuda.runtime.getDeviceProperties(self.device)
         self.most_shared: int = properties["sharedMemPerBlockOptin"]
         self.multiprocessors: int = properties["multiProcessorCount"]
+        if properties["kernelExecTimeoutEnabled"]:  # no more at a time than run side by side
+            blocks = self.multiprocessors * (properties["maxThreadsPerMultiProcessor"] // self.threads)
+            self.most_networks = max(1, blocks) * self.networks_per_block
 
     def _set_block(self, definitions: Mapping[str, object]) -> None:
         self.threads = int(str(definitions["THREADS"]))
         self.networks_per_block = 1 if definitions.get("BLOCK_PER_NETWORK") else self.threads
 
     def pieces(self, first: int, last: int) -> list[tuple[int, int]]:
-        return [(first, last)]
+        size = self.most_networks or max(1, last - first)
+        return [(start, min(start + size, last)) for start in range(first, last, size)]
 
     def columns(self, first: int, last: int) -> int:
         return last - first

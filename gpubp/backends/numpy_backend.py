@@ -26,6 +26,7 @@ class NumpyBackend:
 
     name = "numpy"
     xp: Any = np
+    watchdog = False
 
     def __init__(self, reason: str = "asked for") -> None:
         self.reason = reason
@@ -59,6 +60,9 @@ class NumpyBackend:
 
     def multiprocessors(self) -> None:
         return None
+
+    def bits_settings(self) -> tuple[str, ...]:
+        return ()
 
     def quiet(self) -> AbstractContextManager[Any]:
         return np.errstate(all="ignore")

@@ -31,7 +31,7 @@ def doctor(report: ReportOptions, backend: BackendOptions) -> None:
     from gpubp.doctor import examine
 
     report.note("Training a few small networks …")
-    found = examine(backend.backend)
+    found = examine(backend.backend, backend.device)
     report.give(asdict(found) | {"healthy": found.healthy}, lambda: parts(found))
     if not found.healthy:
         raise typer.Exit(1)
@@ -61,7 +61,12 @@ def backend(state: BackendState) -> str:
     if not state.usable:
         return f"not usable: {state.reason}"
     memory = f", {state.free_memory / 2**30:.1f} of {state.total_memory / 2**30:.1f} GiB free"
-    return state.reason + (memory if state.total_memory else "")
+    words = state.reason + (memory if state.total_memory else "")
+    if state.kernels_missing:
+        words += f"; no compiled kernels: {state.kernels_missing}"
+    if state.bits_settings:
+        words += f"; other bits by the array engine: {', '.join(state.bits_settings)}"
+    return words
 
 
 def check_row(check: Check) -> tuple[str, ...]:

@@ -66,10 +66,20 @@ class BackendOptions:
         ),
     ] = None
 
+    device: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=MACHINE,
+            show_default=False,
+            help="Which of several CUDA devices, from 0 on (nvidia-smi lists them). If not given: the first.",
+        ),
+    ] = None
+
     def choose(self, report: ReportOptions) -> Backend:
         from gpubp.backends import get_backend
 
-        chosen = get_backend(self.backend)
+        chosen = get_backend(self.backend, self.device)
         report.note(f"Backend {chosen.name}: {chosen.reason}.")
         return chosen
 

@@ -99,7 +99,7 @@ class MLP(BaseEstimator):
         learners = begin_networks(self, architecture, targets, weights, dtype, fresh, incremental)
         batch = min(len(targets.T), 200 if self.batch_size == "auto" else self.batch_size)
         operations = 6.0 * architecture.n_parameters * len(learners) * batch
-        backend = choose_backend(self.backend, inputs.on_device, operations)
+        backend = choose_backend(self.backend, inputs.device_array, operations)
         table = table if backend.name == "cupy" else to_host(table)
         return Problem(table, targets, weights, architecture, backend, received.kept), learners
 

@@ -13,11 +13,11 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from gpubp.backends import Array, get_backend
+from gpubp.backends import Array
 from gpubp.estimators.base import MLP
 from gpubp.estimators.labels import encode, first_partial_fit, labels_of_outputs, plain_labels, weights_by_class
 from gpubp.estimators.parameters import CONSTRAINTS
-from gpubp.estimators.places import to_host
+from gpubp.estimators.places import backend_of, to_host
 from gpubp.estimators.prediction import outputs
 from gpubp.estimators.problem import Targets
 from gpubp.training import Callback
@@ -255,7 +255,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         Y, on_device = self._outputs(X)
         if self.n_outputs_ != 1:
             return Y
-        xp = get_backend("cupy").xp if on_device else np
+        xp = backend_of(Y).xp if on_device else np
         return xp.concatenate([1 - Y, Y], axis=1)
 
     def predict_log_proba(self, X: Any) -> Array:
@@ -264,7 +264,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         if isinstance(probabilities, np.ndarray):
             with np.errstate(divide="ignore"):
                 return np.log(probabilities, out=probabilities)
-        return get_backend("cupy").xp.log(probabilities)
+        return backend_of(probabilities).xp.log(probabilities)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The accuracy on X and y; of a multilabel target, the share of the rows with every label right."""
@@ -279,7 +279,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         return outputs(self, X)
 
     def _labels_of_device(self, Y: Array) -> Any:
-        backend = get_backend("cupy")
+        backend = backend_of(Y)
         if self.out_activation_ == "softmax":
             place = Y.argmax(axis=1)
         elif self.n_outputs_ > 1:

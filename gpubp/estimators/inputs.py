@@ -22,7 +22,7 @@ from sklearn.utils.validation import (
 
 from gpubp.backends import Array, get_backend
 from gpubp.errors import DataError
-from gpubp.estimators.places import is_on_device, to_device, to_host
+from gpubp.estimators.places import backend_of, is_on_device, to_device, to_host
 from gpubp.preprocessing.missing import refuse_missing
 from gpubp.turns import in_turn
 
@@ -40,6 +40,10 @@ class Inputs:
     @property
     def is_sparse(self) -> bool:
         return not self.on_device and not isinstance(self.X, np.ndarray)
+
+    @property
+    def device_array(self) -> Array | None:
+        return self.X if self.on_device else None
 
     def dense(self, dtype: Any) -> Array:
         """All rows as a dense table of this dtype, where they are. DataError where they would not fit the memory."""
@@ -102,7 +106,7 @@ def receive(mlp: Any, X: Any, *, reset: bool = False) -> Inputs:
         with in_turn():
             checked = validate_data(mlp, to_host(X), accept_sparse=["csr", "csc"], dtype=DTYPES, reset=reset)
         return Inputs(checked, on_device=False)
-    backend = get_backend("cupy")
+    backend = backend_of(X)
     on_device = to_device(backend, X)
     if on_device.ndim != 2 or on_device.shape[0] == 0:
         raise ValueError(

@@ -35,26 +35,35 @@ def to_device(backend: Backend, array: Any) -> Array:
     return backend.xp.from_dlpack(array)
 
 
+def backend_of(array: Any) -> Backend:
+    """The CuPy backend on the device that the array is on."""
+    backend = get_backend("cupy")
+    number = int(to_device(backend, array).device.id)
+    return backend if number == getattr(backend, "number", number) else get_backend("cupy", number)
+
+
 def to_host(array: Any) -> Any:
     """NumPy's array for one on a device or one that is readable by DLPack alone; anything else as it is."""
     if is_on_device(array):
-        backend = get_backend("cupy")
+        backend = backend_of(array)
         return backend.to_host(to_device(backend, array))
     if hasattr(array, "__dlpack__") and not hasattr(array, "__array__"):
         return np.from_dlpack(array)
     return array
 
 
-def choose_backend(name: str, on_device: bool, operations: float) -> Backend:
+def choose_backend(name: str, on_device: Array | None, operations: float) -> Backend:
     """The backend for work of so many operations (of one update, or of one prediction).
+
+    on_device: the data, if that is on a device.
 
     "auto": where the data is, if that is a device; else the environment variable's choice; else NumPy for small work,
     and for more what `get_backend` finds. The choice depends on the work's size alone.
     """
     if name != "auto":
         return get_backend(name)
-    if on_device:
-        return get_backend("cupy")
+    if on_device is not None:
+        return backend_of(on_device)
     if os.environ.get(ENVIRONMENT_VARIABLE):
         return get_backend(None)
     return get_backend("numpy" if operations < SMALL_WORK else "auto")

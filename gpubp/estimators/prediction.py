@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.backends import Array, get_backend
+from gpubp.backends import Array
 from gpubp.estimators.inputs import Inputs, receive
 from gpubp.estimators.networks import architecture_of, layers_of, members_of, packed
-from gpubp.estimators.places import choose_backend
+from gpubp.estimators.places import backend_of, choose_backend, to_host
 from gpubp.kernels.block import prediction_pays
 from gpubp.kernels.reference.network import predict_by_layers
 from gpubp.population import Population
@@ -46,7 +46,7 @@ def _over_pieces(mlp: Any, X: Any, of_members: Callable[[Any, Array], Array]) ->
     members, n_rows = members_of(mlp), inputs.X.shape[0]
     architecture, n_members = architecture_of(mlp), len(members)
     dtype = np.dtype(mlp.dtype) if mlp.dtype else np.result_type(inputs.X.dtype, members[0].coefs_[0].dtype)
-    backend = choose_backend(mlp.backend, inputs.on_device, 2.0 * n_rows * n_members * architecture.n_parameters)
+    backend = choose_backend(mlp.backend, inputs.device_array, 2.0 * n_rows * n_members * architecture.n_parameters)
     few = n_members == 1 and n_rows <= PIECE_ROWS and backend.name == "numpy" and not inputs.on_device
     if few and not prediction_pays(backend, architecture, 1, n_rows):  # copies of the weights would take longer
         layers, table = layers_of(members[0], dtype), backend.to_device(inputs.dense(dtype))
@@ -58,12 +58,12 @@ def _over_pieces(mlp: Any, X: Any, of_members: Callable[[Any, Array], Array]) ->
     for piece in _pieces(inputs, n_members):
         table = piece.dense(dtype)
         if piece.on_device and backend.name == "numpy":
-            table = get_backend("cupy").to_host(table)
+            table = to_host(table)
         Y = of_members(backend.xp, population.predict(backend.to_device(table, dtype), engine="auto"))
         pieces.append(Y if inputs.on_device else backend.to_host(Y))
     found = pieces[0] if len(pieces) == 1 else (backend.xp if inputs.on_device else np).concatenate(pieces)
     if inputs.on_device and backend.name == "numpy":
-        found = get_backend("cupy").to_device(found)
+        found = backend_of(inputs.X).to_device(found)
     return found, inputs.on_device
 
 

@@ -32,6 +32,7 @@ class History:
     backend: str
     engine: str
     engine_reason: str  # why this engine, in a few words
+    bits_settings: tuple[str, ...] = ()  # NAME=VALUE in the environment that changed the array engine's bits
     snapshot: Snapshot | None = field(default=None, repr=False)  # to be resumed, where `until` asked for it
 
     @property

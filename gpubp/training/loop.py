@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Backend
+from gpubp.backends.notices import warn_once
 from gpubp.errors import BackendError, SettingsError
 from gpubp.population import Population
 from gpubp.sampling import Rows
@@ -25,6 +26,7 @@ from gpubp.training.snapshot import Keeper, Snapshot
 from gpubp.training.state import TrainingState
 
 FINITE_AT_ONCE = 1 << 18  # parameters of each network that are looked at together
+WATCHED_SECONDS = 1.0  # of a call; a watchdog gives it two or more
 LONGEST_CALL = 0.2  # seconds that one call of an engine may take, since Ctrl-C and the progress bar wait for it
 
 
@@ -222,7 +224,11 @@ class _Run:
         return self._history(interruption.requested, self.seconds + seconds, snapshot)
 
     def _first_epochs(self) -> int:
-        """How many epochs the first call may take: by the estimate, with room for a machine four times as slow."""
+        """How many epochs the first call may take: by the estimate, with room for a machine four times as slow; where
+        there is a watchdog, one.
+        """
+        if self.backend.watchdog:
+            return 1
         estimate = self.choice.seconds.get(self.engine.name, np.inf) / (self.settings.epochs - self.epoch)
         return max(1, min(int(LONGEST_CALL / 4 / estimate), self.settings.epochs))
 
@@ -230,6 +236,11 @@ class _Run:
         """How many epochs the next call may take, by the time that the last one took."""
         self.engine.wait()
         seconds = max(time.perf_counter() - began, 1e-6)
+        if self.backend.watchdog and count == 1 and seconds > WATCHED_SECONDS and self.choice.engine != "array":
+            warn_once(
+                f"An epoch takes {seconds:.1f} s on a CUDA device whose watchdog ends launches of a few seconds. "
+                "Should the training fail, choose engine='array', a device without a display, or fewer rows."
+            )
         return max(1, min(int(count * LONGEST_CALL / seconds), 8 * count))
 
     def _stop(self, reports: Sequence[EpochReport]) -> None:
@@ -351,6 +362,7 @@ class _Run:
             backend=backend.name,
             engine=self.choice.engine,
             engine_reason=self.choice.reason,
+            bits_settings=backend.bits_settings(),
             snapshot=snapshot,
         )
 

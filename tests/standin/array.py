@@ -26,15 +26,29 @@ class Address(int):
 class ndarray:
     """An array in the pretended device's memory; `ndarray(shape, dtype)` is uninitialised: poisoned."""
 
-    __slots__ = ("__weakref__", "_memory")
+    __slots__ = ("__weakref__", "_values", "device")
     __hash__ = None
     __array_ufunc__ = None  # np.exp(x) raises TypeError; host_array + x comes to our own operator, which refuses
 
-    _memory: Any  # np.ndarray
+    _values: Any  # np.ndarray
 
     def __init__(self, shape: Any, dtype: Any = float, *, order: str = "C") -> None:
         STATE.require_memory()
         self._memory = poison(np.empty(shape, supported(dtype), order))
+
+    @property
+    def _memory(self) -> Any:
+        """The values, where the current device can reach them."""
+        if self.device.id != STATE.device:
+            raise ValueError(
+                f"Array device must be same as the current device: array device = {self.device.id} while current = "
+                f"{STATE.device}"
+            )
+        return self._values
+
+    @_memory.setter
+    def _memory(self, values: Any) -> None:
+        self._values, self.device = values, SimpleNamespace(id=STATE.device)
 
     # --- what is refused, each with the remedy ---
 
@@ -52,18 +66,18 @@ class ndarray:
 
     # --- shape and layout: known to the host, no transfer ---
 
-    shape = property(lambda self: self._memory.shape)
-    ndim = property(lambda self: self._memory.ndim)
-    size = property(lambda self: self._memory.size)
-    dtype = property(lambda self: self._memory.dtype)
-    itemsize = property(lambda self: self._memory.itemsize)
-    nbytes = property(lambda self: self._memory.nbytes)
-    strides = property(lambda self: self._memory.strides)
+    shape = property(lambda self: self._values.shape)
+    ndim = property(lambda self: self._values.ndim)
+    size = property(lambda self: self._values.size)
+    dtype = property(lambda self: self._values.dtype)
+    itemsize = property(lambda self: self._values.itemsize)
+    nbytes = property(lambda self: self._values.nbytes)
+    strides = property(lambda self: self._values.strides)
     T = property(lambda self: wrap(self._memory.T))
 
     @property
     def flags(self) -> SimpleNamespace:
-        flags = self._memory.flags
+        flags = self._values.flags
         return SimpleNamespace(c_contiguous=flags.c_contiguous, f_contiguous=flags.f_contiguous, owndata=flags.owndata)
 
     @property
@@ -152,7 +166,8 @@ class ndarray:
         return wrap(self._memory.view() if dtype is None else self._memory.view(supported(dtype)))
 
     def copy(self, order: str = "C") -> ndarray:
-        return wrap(self._memory.copy(order))
+        """On the current device, from wherever the array is."""
+        return wrap(self._values.copy(order))
 
     def astype(self, dtype: Any, order: str = "K", casting: str | None = None, *, copy: bool = True) -> ndarray:
         dtype = supported(dtype)

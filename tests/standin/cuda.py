@@ -30,7 +30,14 @@ def getDeviceCount() -> int:
 
 def getDevice() -> int:
     STATE.require_driver()
-    return 0
+    return STATE.device
+
+
+def setDevice(device: int) -> None:
+    STATE.require_driver()
+    if not 0 <= device < STATE.machine.devices:
+        raise CUDARuntimeError(NO_DEVICE_TEXT)
+    STATE.device = device
 
 
 def getDeviceProperties(device: int) -> dict[str, Any]:
@@ -38,7 +45,8 @@ def getDeviceProperties(device: int) -> dict[str, Any]:
     if not 0 <= device < STATE.machine.devices:
         raise CUDARuntimeError(NO_DEVICE_TEXT)
     major, minor = divmod(STATE.machine.capability, 10)
-    return {**PROPERTIES, "major": major, "minor": minor, "totalGlobalMem": STATE.machine.total}
+    of_machine = {"totalGlobalMem": STATE.machine.total, "kernelExecTimeoutEnabled": int(STATE.machine.watchdog)}
+    return {**PROPERTIES, "major": major, "minor": minor, **of_machine}
 
 
 def memGetInfo() -> tuple[int, int]:
@@ -64,6 +72,18 @@ class Device:
 
     def __init__(self, device: int | None = None) -> None:
         self.id = getDevice() if device is None else device
+        self.before: list[int] = []
+
+    def __enter__(self) -> Device:
+        self.before.append(getDevice())
+        setDevice(self.id)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        setDevice(self.before.pop())
+
+    def use(self) -> None:
+        setDevice(self.id)
 
     @property
     def compute_capability(self) -> str:
@@ -76,6 +96,13 @@ class Device:
 
     def synchronize(self) -> None:
         deviceSynchronize()
+
+
+class MemoryPool:
+    """CuPy's default pool, on the current device."""
+
+    def free_bytes(self) -> int:
+        return STATE.machine.pooled
 
 
 class Stream:
@@ -101,6 +128,7 @@ def is_available() -> bool:
 RUNTIME = (
     getDeviceCount,
     getDevice,
+    setDevice,
     getDeviceProperties,
     memGetInfo,
     driverGetVersion,

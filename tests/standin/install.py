@@ -15,7 +15,7 @@ from scipy.special import erf, expit
 
 from standin.array import ndarray
 from standin.creation import CREATION
-from standin.cuda import fill_cuda
+from standin.cuda import MemoryPool, fill_cuda
 from standin.cuda_core import MODULES as CUDA_MODULES
 from standin.cuda_core import fill_cuda_core
 from standin.functions import FUNCTIONS, norm
@@ -41,8 +41,8 @@ def installed(machine: Machine = READY) -> Iterator[Any]:
     afterwards. Where the machine has no working CuPy, the import fails as it would there, and None is given.
     """
     hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_hidden(name)}
-    before = STATE.machine, STATE.counters, STATE.process
-    STATE.machine, STATE.counters, STATE.process = machine, Counters(), None
+    before = STATE.machine, STATE.counters, STATE.process, STATE.device
+    STATE.machine, STATE.counters, STATE.process, STATE.device = machine, Counters(), None, 0
     finder = _FailingFinder(machine.import_error)
     try:
         if not machine.importable:
@@ -54,11 +54,11 @@ def installed(machine: Machine = READY) -> Iterator[Any]:
         else:
             modules = _modules()
             if not machine.cuda_core:
-                modules |= dict.fromkeys((CUDA, *CUDA_MODULES))  # None stops the import
+                modules |= dict.fromkeys(("cuda.core", "cuda.bindings", "cuda.bindings.nvrtc"))  # None stops the import
             sys.modules.update(modules)
             yield modules["cupy"]
     finally:
-        STATE.machine, STATE.counters, STATE.process = before
+        STATE.machine, STATE.counters, STATE.process, STATE.device = before
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)
         for name in [name for name in sys.modules if _is_hidden(name)]:
@@ -114,7 +114,9 @@ def _modules() -> dict[str, Any]:
     cupy = modules["cupy"]
     contents = {**CREATION, **FUNCTIONS, **UFUNCS, **{name: getattr(np, name) for name in BORROWED}}
     contents.update(ndarray=ndarray, ufunc=ufunc, matmul=matmul, is_available=lambda: cupy.cuda.is_available())
-    contents.update(__version__="13.6.0", counters=STATE.counters)
+    contents.update(__version__="14.2.0", counters=STATE.counters, get_default_memory_pool=MemoryPool)
+    if not STATE.machine.headers:
+        contents["arange"] = _without_headers
     for name, value in contents.items():
         setattr(cupy, name, value)
     modules["cupy.linalg"].norm = norm
@@ -123,6 +125,11 @@ def _modules() -> dict[str, Any]:
     fill_cuda(modules["cupy.cuda"], modules["cupy.cuda.runtime"])
     fill_cuda_core(modules)
     return modules
+
+
+def _without_headers(*_: Any) -> Any:
+    """What CuPy's first kernel comes to."""
+    raise RuntimeError('carray.cuh(3): catastrophic error: cannot open source file "cuda_fp16.h"')
 
 
 def _strict_module(name: str) -> ModuleType:

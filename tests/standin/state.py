@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass, fields
 
 MIB = 1 << 20
@@ -33,10 +34,13 @@ class Machine:
     free: int = 8192 * MIB  # bytes
     total: int = 81920 * MIB  # bytes
     capability: int = 90
+    pooled: int = 0  # bytes that CuPy keeps for arrays to come, no part of `free`
     cuda_core: bool = True  # False: cuda-core is not installed
     architectures: tuple[int, ...] = (75, 80, 86, 87, 88, 89, 90, 100, 103, 110, 120, 121)  # that NVRTC knows
     missing_libraries: tuple[str, ...] = ()  # "nvrtc", "cublas"
     builtins: bool = True  # False: NVRTC does not find its own
+    headers: bool = True  # False: those of CUDA's runtime, which CuPy's own kernels include, are not there
+    watchdog: bool = False  # True: a display's, which ends launches that take seconds
 
 
 READY = Machine()
@@ -83,6 +87,16 @@ class State:
         self.machine = READY
         self.counters = Counters()
         self.process: int | None = None  # that has begun to use the driver
+        self.current = threading.local()
+
+    @property
+    def device(self) -> int:
+        """The current one of this thread."""
+        return getattr(self.current, "device", 0)
+
+    @device.setter
+    def device(self, number: int) -> None:
+        self.current.device = number
 
     def require_driver(self) -> None:
         """Every call to the driver, in a process forked after the first one too, fails as it does there."""
