@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import assert_same_networks
 
 from gpubp.backends import Backend, NumpyBackend
 from gpubp.errors import DataError, SettingsError
@@ -38,15 +39,15 @@ def population(backend: Backend, seeds: Any, dtype: str = "float32") -> Populati
 
 def assert_same(together: tuple[Population, History], alone: list[tuple[Population, History]]) -> None:
     population, history = together
-    to_host = population.backend.to_host
+    backend = population.backend
     for p, (single, its_history) in enumerate(alone):
-        np.testing.assert_array_equal(to_host(population.params)[p], to_host(single.params)[0])
+        assert_same_networks(backend, backend.to_host(population.params)[p], backend.to_host(single.params)[0])
         epochs = len(its_history.training_loss)
-        np.testing.assert_array_equal(history.training_loss[:epochs, p], its_history.training_loss[:, 0])
+        assert_same_networks(backend, history.training_loss[:epochs, p], its_history.training_loss[:, 0])
         assert history.epochs[p] == its_history.epochs[0]
         assert history.best_epoch[p] == its_history.best_epoch[0]
         if its_history.validation_loss is not None and history.validation_loss is not None:
-            np.testing.assert_array_equal(history.validation_loss[:epochs, p], its_history.validation_loss[:, 0])
+            assert_same_networks(backend, history.validation_loss[:epochs, p], its_history.validation_loss[:, 0])
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_early_stopping_restores_the_best_weights(backend: Backend) -> None:
         assert history.validation_loss[best, p] == np.nanmin(history.validation_loss[:, p])
         shorter = population(backend, [1 + p])
         train(shorter, X, noise, Settings(epochs=best + 1, **settings), rows=rows, engine="array")
-        np.testing.assert_array_equal(backend.to_host(stopped.params)[p], backend.to_host(shorter.params)[0])
+        assert_same_networks(backend, backend.to_host(stopped.params)[p], backend.to_host(shorter.params)[0])
     assert np.isnan(history.training_loss[history.epochs.min() :, history.epochs.argmin()]).all()
 
 
