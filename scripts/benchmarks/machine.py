@@ -8,6 +8,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from gpubp import __version__
 from gpubp.backends import Backend, NumpyBackend
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "jax", "jaxlib", "cupy-cuda12x", "cupy-cuda13x")
@@ -21,7 +22,7 @@ def describe(backend: Backend) -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "BLAS": blas(),
-        "gpubp": f"{version('gpubp')} on {backend.name}",
+        "gpubp": f"{__version__} on {backend.name}",
     }
     if backend.name != "numpy":
         found["device"] = backend.device()
