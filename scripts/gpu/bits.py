@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -67,6 +67,7 @@ def all_comparisons() -> list[Comparison]:
     odd, wide = Training((37, 101, 53, 7), 33, 150), Training((16, 32, 3), 32, 200)
     online = Training((7, 5, 3), 1, 60, tutorial=True)
     stopping = {"early_stopping": EarlyStopping(patience=2), "dropout": 0.2, "learning_rate": 0.05}
+    sgd = {"optimizer": "sgd", "learning_rate": 0.5}  # a CUDA thread's registers hold no more
     return [
         Comparison("lane 7-5-3 online, 3000 networks", by_train(online, "lane", 3000, 3)),
         Comparison("block 16-64-64-3, 1 network", by_train(small, "block", 1, 3)),
@@ -81,15 +82,15 @@ def all_comparisons() -> list[Comparison]:
             Comparison(f"{case}, {case.rows} rows", partial(of_case, case), compiled=case)
             for case in LANE_CASES + BLOCK_CASES
         ),
-        Comparison("lane 7-5-3, early stopping, dropout", early_stopping((7, 5, 3), "lane", 40, stopping)),
+        Comparison("lane 7-5-3, early stopping, dropout", early_stopping((7, 5, 3), "lane", 40, stopping | sgd)),
         Comparison("block 16-33-3, early stopping, dropout", early_stopping((16, 33, 3), "block", 40, stopping)),
         *(
             Comparison(f"block {training}, {where}", partial(in_shared_memory, training, share))
             for training in (small, odd)
             for where, share in (("nothing in shared memory", 0.0), ("a third in shared memory", 1 / 3))
         ),
-        Comparison("array 16-64-64-3, 7 networks", by_train(small, "array", 7, 2), 1e-3),
-        Comparison("array 64-256-256-10, 1 network", by_train(middle, "array", 1, 1), 1e-3),
+        Comparison("array 16-64-64-3, 7 networks", by_train(_smooth(small), "array", 7, 2), 1e-4),
+        Comparison("array 64-256-256-10, 1 network", by_train(_smooth(middle), "array", 1, 2), 1e-4),
         Comparison("array 37-101-53-7, float64", by_train(_double(odd), "array", 3, 3), 1e-9),
         Comparison("block 37-101-53-7, float64", by_train(_double(odd), "block", 3, 2)),
     ]
@@ -105,12 +106,17 @@ def tiny_comparisons() -> list[Comparison]:
         *of_cases(alike[:1]),
         Comparison("block 3-5-3", by_train(small, "block", 2, 1)),
         Comparison("block 3-5-3, a third in shared memory", partial(in_shared_memory, small, 1 / 3)),
-        Comparison("array 3-5-3", by_train(small, "array", 2, 1), 1e-3),
+        Comparison("array 3-5-3", by_train(_smooth(small), "array", 2, 1), 1e-4),
     ]
 
 
+def _smooth(training: Training) -> Training:
+    """By momentum: Adam makes a whole step of a rounding error, where a gradient is next to nothing."""
+    return replace(training, settings={"optimizer": "momentum", "learning_rate": 0.01})
+
+
 def _double(training: Training) -> Training:
-    return Training(training.sizes, training.batch_size, training.rows, training.tutorial, "float64")
+    return replace(training, dtype="float64")
 
 
 def by_train(training: Training, name: str, n_networks: int, epochs: int, **more: Any) -> Callable[[Backend], States]:

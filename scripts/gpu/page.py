@@ -39,8 +39,7 @@ def wrong(row: dict[str, Any]) -> str:
         ]
         return "; ".join(failed) or "no check failed, but something is missing"
     if "differing" in row:
-        named = f"{row['variant']}: " if "variant" in row else ""
-        return f"{named}{row['differing']} of {row['numbers']} numbers differ, by at most {row['most']:.1e}"
+        return f"{row['differing']} of {row['numbers']} numbers differ, by at most {row['most']:.1e}"
     return "not as it should be"
 
 

@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,8 @@ from benchmarks.machine import usable_cores
 from gpu.work import ROOT, Item, Row, Work
 
 MOST_WORKERS, CORES_A_WORKER = 14, 1.15  # each has a CUDA context of some hundred MB
-REHEARSED = ("tests/test_random_numbers.py",)
+TESTS = tuple(sorted((ROOT / "tests").glob("test_*.py"), key=lambda path: path.stat().st_size))
+REHEARSED = (ROOT / "tests" / "test_random_numbers.py",)
 LAST_WORDS = 6.0  # seconds for pytest to end
 CONFIGURED = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
 COMMON = [*CONFIGURED, "-q", "-m", "gpu", "-p", "no:cacheprovider", "--continue-on-collection-errors", "-W", "default"]
@@ -31,7 +33,7 @@ def items(work: Work) -> list[Item]:
 def run(work: Work) -> Iterable[Row]:
     """counts: by outcome. failed: names, each with the last line of what went wrong. uncollected: files that cannot be
     imported here (a package is missing), and why."""
-    files, uncollected = collected(REHEARSED if work.stand_in else ("tests",), work)
+    files, uncollected = collected(REHEARSED if work.stand_in else TESTS, work)
     outcomes = work.folder / "tests.jsonl"
     outcomes.unlink(missing_ok=True)
     workers = max(1, min(MOST_WORKERS, int(usable_cores() / CORES_A_WORKER), len(files) * 4))
@@ -52,20 +54,28 @@ def run(work: Work) -> Iterable[Row]:
     if cut:
         row["error"] = f"cut at its limit, after {len(found)} tests"
     elif not found:
-        said = (work.folder / ("tests-output.txt" if files else "tests-collected.txt")).read_text(errors="replace")
+        said = (work.folder / ("tests-output.txt" if files else "tests-collected-0.txt")).read_text(errors="replace")
         row["error"] = f"no test ran: {said[-1500:]}"
     yield row
 
 
-def collected(where: Iterable[str], work: Work) -> tuple[list[str], dict[str, str]]:
-    """(files that have tests marked gpu; files that cannot be imported, and why). Collecting is one process's work."""
-    outcomes = work.folder / "tests-collected.jsonl"
+def collected(files: Sequence[Path], work: Work) -> tuple[list[str], dict[str, str]]:
+    """(files that have tests marked gpu; files that cannot be imported, and why). By several processes: collecting
+    some thousand tests takes a while."""
+    n = max(1, min(usable_cores(), len(files)))
+    with ThreadPoolExecutor(n) as pool:
+        parts = pool.map(partial(collect, work), range(n), [files[i::n] for i in range(n)])
+        found = [outcome for part in parts for outcome in part]
+    marked = dict.fromkeys(each["file"] for each in found if each["outcome"] == COLLECTED)
+    return list(marked), {each["file"]: each["reason"] for each in found if each["outcome"] == BROKEN}
+
+
+def collect(work: Work, number: int, files: Sequence[Path]) -> list[Row]:
+    outcomes = work.folder / f"tests-collected-{number}.jsonl"
     outcomes.unlink(missing_ok=True)
-    words = [*COMMON, "--collect-only", "-o", "addopts=--strict-markers", "-p", "gpu.outcomes", *where]
-    pytest(words, work, outcomes, "tests-collected.txt", work.left() - LAST_WORDS)
-    found = [json.loads(line) for line in lines_of(outcomes)]
-    files = dict.fromkeys(each["file"] for each in found if each["outcome"] == COLLECTED)
-    return list(files), {each["file"]: each["reason"] for each in found if each["outcome"] == BROKEN}
+    words = [*COMMON, "--collect-only", "-o", "addopts=--strict-markers", "-p", "gpu.outcomes", *map(str, files)]
+    pytest(words, work, outcomes, f"tests-collected-{number}.txt", work.left() - LAST_WORDS)
+    return [json.loads(line) for line in lines_of(outcomes)]
 
 
 def pytest(words: list[str], work: Work, outcomes: Path, output: str, seconds: float) -> int | None:

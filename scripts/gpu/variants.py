@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from benchmarks.machine import usable_cores
 
 from gpu.distance import apart
 from gpu.epochs import trainer
@@ -53,6 +56,9 @@ class Place:
     n_networks: int
     epochs: int = 2
 
+    def __str__(self) -> str:
+        return f"{self.training}, {self.n_networks} networks"
+
 
 PLACES = (
     Place(Training((64, 256, 256, 256, 10), 256, 1024), 132, 1),
@@ -65,47 +71,56 @@ TINY = (Place(Training((3, 5, 3), 4, 10), 2),)
 
 
 def items(work: Work) -> list[Item]:
-    """A place for each item: its variants are compiled, compared, and timed in turns."""
-    variants = (VARIANTS[0], VARIANTS[-1]) if work.stand_in else VARIANTS
+    """Kernels are compiled side by side, here already; then one variant after the other at each place."""
+    variants, places = ((VARIANTS[0], VARIANTS[-1]), TINY) if work.stand_in else (VARIANTS, PLACES)
+    pool = ThreadPoolExecutor(usable_cores())
+    ahead = {each.name: pool.submit(compiled, each) for each in variants if not each.constants}
+    expected: dict[Place, np.ndarray] = {}
     return [
-        Item(f"{place.training}, {place.n_networks} networks", partial(rows, place, variants), needs=4, limit=90)
-        for place in (TINY if work.stand_in else PLACES)
+        Item(f"{place}: {variant.name}", partial(rows, place, variant, expected, ahead.get(variant.name)))
+        for place in places
+        for variant in variants
     ]
 
 
-def rows(place: Place, variants: Iterable[Variant]) -> Iterable[Row]:
-    expected: np.ndarray | None = None
-    for variant in variants:
-        row: Row = {"training": str(place.training), "networks": place.n_networks, "variant": variant.name}
-        try:
-            with built(place, variant) as (run, params):
-                run(place.epochs)
-                ours = params()
-                expected = ours if expected is None else expected
-                row |= apart({"params": ours}, {"params": expected}, 0.0)
-                seconds, _ = slope(run, 0.06)
-            updates = place.training.updates * place.n_networks
-            flops = place.training.operations * place.n_networks / seconds
-            row |= {"us": 1e6 * seconds / updates, "flops": flops}
-        except Exception as error:  # a variant that does not compile or run is told, and the others go on
-            row["error"] = f"{type(error).__name__}: {error}"[:1000]
-        yield row
-        free(get_backend("cupy"))
+def compiled(variant: Variant) -> Any:
+    """The program of all places; from the cache where it has been compiled before."""
+    kernel = BlockKernel("float32", "cross_entropy", "adam")
+    unknown = [name for name in variant.definitions if name not in kernel.source]
+    if unknown:
+        raise ValueError(f"the kernel's source knows no {', '.join(unknown)}: the variant would be the kernel as it is")
+    return get_backend("cupy").compile(kernel.source, kernel.definitions() | dict(variant.definitions))
+
+
+def rows(
+    place: Place, variant: Variant, expected: dict[Place, np.ndarray], ahead: Future[Any] | None = None
+) -> Iterable[Row]:
+    """expected: by place, the parameters (P, K) by the kernel as it is shipped, trained here where they are missing."""
+    if ahead is not None:
+        ahead.result()
+    if place not in expected:
+        with built(place, VARIANTS[0]) as (run, params):
+            run(place.epochs)
+            expected[place] = params()
+    with built(place, variant) as (run, params):
+        run(place.epochs)
+        distance = apart({"params": params()}, {"params": expected[place]}, 0.0)
+        seconds, _ = slope(run, 0.06)
+    updates = place.training.updates * place.n_networks
+    times = {"us": 1e6 * seconds / updates, "flops": place.training.operations * place.n_networks / seconds}
+    yield {"place": str(place), "variant": variant.name} | distance | times
+    free(get_backend("cupy"))
 
 
 @contextmanager
 def built(place: Place, variant: Variant) -> Iterator[tuple[Callable[[int], None], Callable[[], np.ndarray]]]:
     """From the same weights as every other variant: run(epochs), and the parameters (P, K) on the host."""
     training, backend = place.training, get_backend("cupy")
-    kernel = BlockKernel(training.dtype, training.how(1).loss, training.how(1).optimizer)
-    unknown = [name for name in variant.definitions if name not in kernel.source]
-    if unknown:
-        raise ValueError(f"the kernel's source knows no {', '.join(unknown)}: the variant would be the kernel as it is")
     with ExitStack() as stack:
         for name, value in variant.constants.items():
             module, _, constant = name.rpartition(".")
             stack.enter_context(patch.object(importlib.import_module(module), constant, value))
-        program = backend.compile(kernel.source, kernel.definitions() | dict(variant.definitions))
+        program = compiled(variant)
         for name, value in variant.attributes.items():
             stack.enter_context(patch.object(program, name, value))
         networks = training.population(backend, place.n_networks)
