@@ -119,12 +119,13 @@ BROKEN = """
 def test_whatever_ends_a_process_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gpu.page import complaints, lines
     from gpu.parts import Part
-    from gpu.runner import run_part
+    from gpu.runner import Runner, environment
 
     (tmp_path / "broken_part.py").write_text(textwrap.dedent(BROKEN), encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     told: list[str] = []
-    findings = run_part(Part("variants", "broken_part", 1, "A title"), 1e6, tmp_path, False, told.append)
+    broken = Part("variants", "broken_part", 1, "A title")
+    findings = Runner(tmp_path, environment(), False, told.append).run(broken, 1e6)
     assert findings.rows == [
         {"item": "one", "number": 1},
         {"item": "raises", "number": 2},
@@ -153,7 +154,8 @@ def test_a_part_is_cut_at_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "endless_part.py").write_text(endless, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(runner, "LEAST", 0.0)
-    findings = runner.run_part(Part("speed", "endless_part", 1, "A title"), 3.0, tmp_path, False, lambda _: None)
+    run = runner.Runner(tmp_path, runner.environment(), False, lambda _: None).run
+    findings = run(Part("speed", "endless_part", 1, "A title"), 3.0)
     assert findings.content["ending"] == "cut at its limit"
     assert findings.content["left_out"] in (["next"], [])  # a busy machine has not begun by then
     assert findings.rows in ([{"item": "endless", "error": "cut at its limit"}], [])
@@ -161,10 +163,12 @@ def test_a_part_is_cut_at_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_part_that_cannot_begin_says_why(tmp_path: Path) -> None:
     from gpu.parts import Part
-    from gpu.runner import run_part
+    from gpu.runner import Runner, environment
 
-    findings = run_part(Part("speed", "no_such_part", 1, "A title"), 1e6, tmp_path, False, lambda _: None)
+    missing = Part("speed", "no_such_part", 1, "A title", ("first", "second"))
+    findings = Runner(tmp_path, environment(), False, lambda _: None).run(missing, 1e6)
     assert findings.content["ending"] == "failed"
+    assert [row["item"] for row in findings.rows] == ["first", "second"]
     assert "No module named 'no_such_part'" in findings.rows[0]["error"]
 
 

@@ -20,13 +20,17 @@ Layers = list[tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Contest:
-    """engines: of gpubp, the fastest counts. epochs: of a peer's timed run, and of the losses that are compared."""
+    """engines: of gpubp, the fastest counts. epochs: of a peer's timed run, and of the losses that are compared.
+    unroll: updates of JAX's scan in one piece of its program: several where an update is short, for they take long to
+    compile.
+    """
 
     name: str
     training: Training
     n_networks: int
     engines: tuple[str, ...]
     epochs: int
+    unroll: int = 1
 
     @property
     def rate(self) -> float:
@@ -67,9 +71,9 @@ class Contest:
 
 CONTESTS = (
     Contest("7-5-3 online, 50,000", Training((7, 5, 3), 1, 128, tutorial=True), 50_000, ("lane",), 8),
-    Contest("16-64-64-3 b32, 1,056", Training((16, 64, 64, 3), 32, 1024), 1056, ("block",), 4),
+    Contest("16-64-64-3 b32, 1,056", Training((16, 64, 64, 3), 32, 1024), 1056, ("block",), 4, unroll=4),
     Contest("64-256-256-256-10 b256, 132", Training((64, 256, 256, 256, 10), 256, 2048), 132, ("block", "array"), 4),
-    Contest("784-1024-1024-10 b256, 1", Training((784, 1024, 1024, 10), 256, 4096), 1, ("block", "array"), 8),
+    Contest("784-1024-1024-10 b256, 1", Training((784, 1024, 1024, 10), 256, 4096), 1, ("block", "array"), 8, unroll=2),
 )
 TINY = (
     Contest("2-2-3 online, 3", Training((2, 2, 3), 1, 5, tutorial=True), 3, ("array",), 2),

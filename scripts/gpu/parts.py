@@ -20,7 +20,7 @@ PARTS = {
     part.name: part
     for part in (
         Part("machine", "gpu.machine", 14, "The device and its ceilings"),
-        Part("doctor", "gpu.doctor", 30, "gpubp doctor"),
+        Part("doctor", "gpu.doctor", 36, "gpubp doctor"),
         Part("bits", "gpu.bits", 36, "Bits against the CPU"),
         Part("speed", "gpu.speed", 46, "Times of the engines"),
         Part("case", "gpu.case", 16, "The case study, as a whole command"),

@@ -125,16 +125,13 @@ def by_jax(contest: Contest, precision: str | None, last: bool) -> Measured:
             rates = np.full(contest.n_networks, contest.rate)
             X, T = contest.training.table()
             return jax_online.train(training, contest.layers, X, T, rates, contest.order[:, :, None])
-        scan = jax_scan.Training(contest.n_networks, UNROLL, contest.epochs, True, contest.rate)
+        scan = jax_scan.Training(contest.n_networks, contest.unroll, contest.epochs, True, contest.rate)
         return jax_scan.train(scan, contest.layers, *contest.batches)
 
     with jax.default_matmul_precision(precision):
         _, losses = once()
         seconds = min(once()[0] for _ in range(2))
     return seconds / contest.epochs, losses
-
-
-UNROLL = 4  # updates of the scan in one piece
 
 
 def torch_items(contests: Iterable[Contest], work: Work) -> list[Item]:
