@@ -51,6 +51,14 @@ def rows_of(part: str, tmp_path: Path, group: str = "") -> list[dict[str, Any]]:
     return written["rows"]
 
 
+def page_of(**parts: list[dict[str, Any]]) -> str:
+    from gpu.findings import Findings
+    from gpu.page import lines
+
+    nowhere = Findings(Path("nowhere.json")).content
+    return "\n".join(lines({name: nowhere | {"rows": rows} for name, rows in parts.items()}, stand_in=True))
+
+
 def test_one_command(tmp_path: Path) -> None:
     """A part in its process on the stand-in, one that has nothing to do, and the page."""
     page = tmp_path / "lab" / "gpu-none.md"
@@ -77,6 +85,10 @@ def test_the_parts_on_the_stand_in(standin: Any, tmp_path: Path) -> None:
     assert [row["engine"] for row in speed] == ["lane", "block", "array"]
     assert all(row["us"] > 0 and row["flops"] > 0 for row in [*speed, *variants])
     assert [row["differing"] for row in variants] == [0, 0]
+    page = page_of(bits=bits, speed=speed, variants=variants)
+    assert "The CPU's bits in 4 of 4 trainings by lane and block" in page
+    assert "| 2-2-3, SGD, batch 1 | 3 | lane | " in page
+    assert "| 3-5-3, Adam, batch 4, 2 networks | nothing in shared memory | " in page
 
 
 @pytest.mark.parametrize("group", ["jax", "torch"])
@@ -84,9 +96,13 @@ def test_peers(standin: Any, tmp_path: Path, group: str) -> None:
     rows = rows_of("peers", tmp_path, group)
     if importlib.util.find_spec(group) is None:
         assert [list(row) for row in rows] == [["item", "absent"]]
+        assert page_of(peers=rows).endswith(
+            " is not installed.\n\nNot run: machine, doctor, bits, speed, case, variants, sanitize, tests."
+        )
         return
     assert [row for row in rows if "error" in row] == []
     assert all(row["apart"] < 1e-5 for row in rows if not row["name"].startswith("gpubp"))
+    assert page_of(peers=rows).count("| × 1 |") == 3  # gpubp against itself
 
 
 def test_a_peer_with_other_losses_is_not_timed(standin: Any) -> None:
@@ -99,6 +115,7 @@ def test_a_peer_with_other_losses_is_not_timed(standin: Any) -> None:
     wrong = opponents.losses[TINY[0].name] * 1.01
     (row,) = opponents.peer(TINY[0], "a peer", "a peer", lambda: (1.0, wrong))
     assert "us" not in row
+    assert "× 1 |" in page_of(peers=[{"item": "gpubp", **ours}, {"item": "peer", **row}])
     assert "1.0e-02 apart from gpubp's: not timed" in row["error"]
 
 
@@ -192,6 +209,9 @@ def test_the_outcomes_of_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ]
     assert row["skipped"] == {"Skipped: no device": 1}
     assert "No module named 'a_package_that_is_not_there'" in next(iter(row["uncollected"].values()))
+    page = page_of(tests=[{"item": "pytest", **row}])
+    assert "1 passed, 1 failed, 1 skipped, in 1 files, 1 at a time." in page
+    assert "test_bad: assert 1 == 2" in page
 
 
 def test_a_difference_is_found() -> None:

@@ -23,7 +23,7 @@ PARTS = {
         Part("doctor", "gpu.doctor", 36, "gpubp doctor"),
         Part("bits", "gpu.bits", 36, "Bits against the CPU"),
         Part("speed", "gpu.speed", 46, "Times of the engines"),
-        Part("case", "gpu.case", 16, "The case study, as a whole command"),
+        Part("case", "gpu.case", 20, "The case study, as a whole command"),
         Part("peers", "gpu.peers", 80, "Peers on the same device", ("jax", "torch")),
         Part("variants", "gpu.variants", 24, "Variants of the block kernel"),
         Part("sanitize", "gpu.sanitize", 24, "compute-sanitizer"),

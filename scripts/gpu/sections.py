@@ -84,9 +84,10 @@ def bits(rows: Rows, facts: Facts) -> Iterable[str]:
 def speed(rows: Rows, facts: Facts) -> Iterable[str]:
     yield (
         "Shuffled rows. An update of all networks takes “a step”. The share of FP32 is of the measured multiply-adds. "
-        "Bytes are what a network's update has to move where its state lies in device memory: parameters and the "
-        "optimizer's arrays read and written once, and the batch read; where the state stays in registers or shared "
-        "memory, it moves less. “auto” is the engine that auto takes for 100 epochs of this."
+        "Bandwidth counts what an update has to move where a network's state lies in device memory: parameters and the "
+        "optimizer's arrays read and written once, the batch read; of lanes, whose state stays in registers, the batch "
+        "alone. Blocks that fit into shared memory move less than that. “auto” is the engine that auto takes for 100 "
+        "epochs of this."
     )
     yield ""
     measured = [row for row in rows if "us" in row]

@@ -83,7 +83,7 @@ def times(training: Training, networks: Population, engine: str) -> Row:
         "step_us": 1e6 * seconds / training.updates,
         "updates_a_second": training.updates * n / seconds,
         "flops": training.operations * n / seconds,
-        "bytes_a_second": training.bytes_through_memory() * n / seconds,
+        "bytes_a_second": training.bytes_through_memory(engine) * n / seconds,
         "epochs": epochs,
         "first_s": first,
         "auto": auto,

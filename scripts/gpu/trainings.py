@@ -62,11 +62,12 @@ class Training:
         """Of a network in an epoch, counted as 6 for each parameter and row: a multiply-add forward, two backward."""
         return 6.0 * self.architecture.n_parameters * self.rows
 
-    def bytes_through_memory(self) -> float:
+    def bytes_through_memory(self, engine: str) -> float:
         """Of a network in an epoch, at the least, where its state lies in device memory: in each update the parameters
-        and the optimizer's arrays are read and written once, and the batch is read.
+        and the optimizer's arrays are read and written once, and the batch is read. By lanes only the batch: their
+        state stays in registers.
         """
-        arrays = 1 + len(self.how(1).optimizer_rule.arrays)
+        arrays = 0 if engine == "lane" else 1 + len(self.how(1).optimizer_rule.arrays)
         state = 2.0 * arrays * self.architecture.n_parameters * self.updates
         return np.dtype(self.dtype).itemsize * (state + self.rows * (self.sizes[0] + self.sizes[-1]))
 
