@@ -15,41 +15,35 @@ CHAINS = 8  # independent sums of a thread: enough for the latency of a multiply
 ROUND = 16  # multiply-adds of each chain in a turn of the loop
 
 SOURCE = r"""
-extern "C" __global__ void multiply_adds(float* out, float a, float b, int turns) {
+extern "C" __global__ void multiply_adds(float* out, float a, float b, int turns, int first, int last) {
   float sums[CHAINS];
   for (int i = 0; i < CHAINS; ++i) sums[i] = (float)(threadIdx.x + i);
   for (int turn = 0; turn < turns; ++turn) {
 #pragma unroll
     for (int k = 0; k < ROUND; ++k) {
 #pragma unroll
-      for (int i = 0; i < CHAINS; ++i) sums[i] = sums[i] * a + b;
+      for (int i = 0; i < CHAINS; ++i) sums[i] = __fmaf_rn(sums[i], a, b);
     }
   }
   float sum = 0.0f;
   for (int i = 0; i < CHAINS; ++i) sum += sums[i];
   out[blockIdx.x * blockDim.x + threadIdx.x] = sum;
 }
-extern "C" __global__ void nothing(float* out) {}
+extern "C" __global__ void nothing(float* out, int first, int last) {}
 """
-
-
-def _module() -> object:
-    """With CuPy's own options, which contract a product and a sum into one multiply-add."""
-    definitions = (f"-DCHAINS={CHAINS}", f"-DROUND={ROUND}")
-    return get_backend("cupy").xp.RawModule(code=SOURCE, options=("-std=c++17", *definitions))
+DEFINITIONS = {"CHAINS": CHAINS, "ROUND": ROUND, "THREADS": THREADS, "BLOCK_PER_NETWORK": True}
 
 
 def fma_rate(turns: int) -> Iterable[Row]:
     """Operations a second, two for each multiply-add; nothing else is done."""
-    cupy, backend = get_backend("cupy").xp, get_backend("cupy")
-    kernel = _module().get_function("multiply_adds")  # type: ignore[attr-defined]
-    multiprocessors = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())["multiProcessorCount"]
+    backend = get_backend("cupy")
+    runtime = backend.xp.cuda.runtime
+    multiprocessors = runtime.getDeviceProperties(runtime.getDevice())["multiProcessorCount"]
     blocks = 1 if turns == 1 else multiprocessors * BLOCKS
-    out = cupy.empty(blocks * THREADS, dtype=np.float32)
+    program, out = backend.compile(SOURCE, DEFINITIONS), backend.empty((blocks * THREADS,), np.float32)
 
     def run(count: int) -> None:
-        for _ in range(count):
-            kernel((blocks,), (THREADS,), (out, np.float32(0.5), np.float32(1.0), np.int32(turns)))
+        program.launch("multiply_adds", [[out, np.float32(0.5), np.float32(1.0), turns, 0, blocks]] * count)
         backend.synchronize()
 
     run(1)
@@ -74,20 +68,18 @@ def bandwidth(n_bytes: int) -> Iterable[Row]:
 
 
 def launches(count: int) -> Iterable[Row]:
-    """Microseconds: of a launch among others, of a launch that is waited for, of a launch of CuPy's own kernels."""
+    """Microseconds: of a launch of gpubp's among others, of one that is waited for, of one of CuPy's own kernels."""
     cupy, backend = get_backend("cupy").xp, get_backend("cupy")
-    kernel = _module().get_function("nothing")  # type: ignore[attr-defined]
-    out = cupy.zeros(4, dtype=np.float32)
+    program, out = backend.compile(SOURCE, DEFINITIONS), cupy.zeros(4, dtype=np.float32)
     units = max(1, count // 100)
 
     def ours(n: int) -> None:
-        for _ in range(n * units):
-            kernel((1,), (32,), (out,))
+        program.launch("nothing", [[out, 0, 1]] * (n * units))
         backend.synchronize()
 
     def waited(n: int) -> None:
         for _ in range(n * units):
-            kernel((1,), (32,), (out,))
+            program.launch("nothing", [[out, 0, 1]])
             backend.synchronize()
 
     def cupys(n: int) -> None:
