@@ -167,8 +167,9 @@ template <int R, int C> struct Tile {
       }
     }
   }
-  // f.give(m, n, f.take(m, n), result) for every result, by way of shared memory: neighbouring threads have neighbours.
-  template <class F> METHOD void hand_over(int m, int n, int M, int N, const F& f) const {
+  // Changes the weights by their gradients, the results, which go by way of shared memory: neighbouring threads have
+  // neighbours.
+  METHOD void change(int m, int n, int M, int N, const Change& rule) const {
     constexpr int together = high * DOWN;
     _Pragma("unroll 1") for (int group = 0; group < R / high; group++) {
       UNROLL for (int g = 0; g < R / high; g++) if (g == group) {
@@ -183,14 +184,17 @@ template <int R, int C> struct Tile {
       __syncthreads();
       int top = m + group * together;
       _Pragma("unroll 1") for (int first = threadIdx.x; first < together * columns; first += THREADS * AT_ONCE) {
-        decltype(f.take(0, 0)) taken[AT_ONCE];
+        Change::Weights its[AT_ONCE];
+        lane_t g[AT_ONCE];
         UNROLL for (int i = 0; i < AT_ONCE; i++) {
           int at = first + i * THREADS;
-          taken[i] = f.take(smaller(top + at / columns, M - 1), smaller(n + at % columns, N - 1));
+          its[i] = rule.take(smaller(top + at / columns, M - 1), smaller(n + at % columns, N - 1));
+          g[i] = stage()[smaller(at, together * columns - 1)];
         }
+        rule.change(its, g);
         UNROLL for (int i = 0; i < AT_ONCE; i++) {
           int at = first + i * THREADS, r = top + at / columns, c = n + at % columns;
-          if (r < M && c < N) f.give(r, c, taken[i], stage()[at]);
+          if (at < together * columns && r < M && c < N) rule.store(r, c, its[i]);
         }
       }
       __syncthreads();  // the results have been taken before others lie there
@@ -210,7 +214,7 @@ template <int R, int C> CALLED_FN void tiles() {
     tile.begin(its.start, n, its.N);
     tile.multiply(its.a, its.b, m, n, its.K);
     if (its.out) tile.store(m, n, its.M, its.N, its.out, its.ldo);
-    else tile.hand_over(m, n, its.M, its.N, change);
+    else tile.change(m, n, its.M, its.N, change);
   }
 }
 // About the time that the product takes by tiles of R x C, of which one takes `weight` for each k.

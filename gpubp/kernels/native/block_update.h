@@ -41,10 +41,21 @@ struct Change {
   }
   METHOD void give(int i, int j, Weights its, lane_t g) const {
     bool decays = i < at.I;
-    long long k = i * at.ldw + j;
     if (decays && has_l2) g = lane_fma(l2_share, its.w, g);
     if (OPTIMIZER == ADAMW && !decays) rule.update<false>(its.w, its.a, its.b, g);
     else rule.update<true>(its.w, its.a, its.b, g);
+    store(i, j, its);
+  }
+  // The first half of it for some weights, no biases, at a time; `store` is the second.
+  template <int n> METHOD void change(Weights (&its)[n], lane_t (&g)[n]) const {
+    lane_t w[n], a[n], b[n];
+    UNROLL for (int i = 0; i < n; i++) w[i] = its[i].w, a[i] = its[i].a, b[i] = its[i].b;
+    if (has_l2) UNROLL for (int i = 0; i < n; i++) g[i] = lane_fma(l2_share, w[i], g[i]);
+    rule.update_together<true, n>(w, a, b, g);
+    UNROLL for (int i = 0; i < n; i++) its[i] = {w[i], a[i], b[i]};
+  }
+  METHOD void store(int i, int j, Weights its) const {
+    long long k = i * at.ldw + j;
     lane_store(at.w + k, its.w);
     if constexpr (slots > 0) lane_store(at.a + k, its.a);
     if constexpr (slots > 1) lane_store(at.b + k, its.b);
