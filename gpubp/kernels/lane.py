@@ -34,7 +34,8 @@ CUDA_THREADS = 64
 # How many blocks a multiprocessor is to hold at a time, and what each thread may keep for it: the more, the less its
 # schedulers wait. Four schedulers with 16,384 registers each share the warps, so threads of eight blocks have 128
 # registers, those of six 168. Measured, too, with nothing spilled; divisions, which go side by side, take some more.
-MOST_KEPT = {"float32": {8: 83, 6: 115}, "float64": {8: 41, 6: 81}}
+MOST_KEPT = {"float32": {8: 85, 6: 115}, "float64": {8: 41, 6: 81}}
+DIVIDING = ("logistic", "tanh", "silu", "gelu_tanh", "mish")
 KEPT_FOR_DIVISIONS = {"adam": 30, "adamw": 30, "rmsprop": 30}
 NARROW_BYTES = 16
 KEPT_HYPERPARAMETERS = {"sgd": 1, "momentum": 2, "nesterov": 2, "adam": 9, "adamw": 11, "rmsprop": 4}
@@ -109,6 +110,8 @@ class LaneKernel:
         row = n_inputs + (4 if sums else 3) * n_outputs
         for width, name in zip(hidden, self.architecture.activations, strict=False):
             row += width * ((2 if ACTIVATIONS[name].needs_input else 1) + 2 * self.dropout)
+            if self.dtype == "float32" and name in DIVIDING:  # side by side: see divisions.h
+                row += width // 2
         hyper = KEPT_HYPERPARAMETERS[self.optimizer] + 3 * self.l2 + self.clip + (self.weights > 0)
         return (self.numbers + row + hyper) * np.dtype(self.dtype).itemsize // 4
 
