@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from gpubp.backends.base import Multiprocessors
 from gpubp.kernels.architecture import Architecture
 
-LARGE_OUTPUTS, SMALL_OUTPUTS = 8192, 1024  # results of the largest product, for 256 threads and for 64 at the most
+# Threads of a block, by the results that the largest product has at the least.
+THREADS = ((8192, 256), (1024, 128), (0, 64))
 BLOCKS = {512: 1, 256: 1, 128: 4, 64: 8}  # that a multiprocessor has registers for, by their threads
 STAGE_NUMBERS = {512: 8192, 256: 8192, 128: 3072, 64: 2048}  # of the products' buffers (block_tiles.h), in four bytes
 OWN_BYTES = 6 << 10  # of a block's shared memory that hold the network's layout and the like, and the driver's own
@@ -41,7 +42,7 @@ def block_layout(
     """needed_bytes: of one network's working memory."""
     products = list(_products(architecture, batch_size))
     largest = max(rows * columns for rows, columns, _ in products)
-    threads = 256 if largest > LARGE_OUTPUTS else 128 if largest > SMALL_OUTPUTS else 64
+    threads = next(threads for least, threads in THREADS if largest >= least)
     blocks = BLOCKS[threads]
     team = team_blocks(architecture, batch_size, device.count * blocks // n_networks)
     if team > 1:  # what its blocks have in common cannot lie in the shared memory of one
