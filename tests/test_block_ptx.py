@@ -33,7 +33,7 @@ pytestmark = [
 def test_trainings_give_the_same_bits(case: Case, networks: list[int]) -> None:
     """A warp for each network: the interpreter's time goes with the number of instructions, not of threads. Room for
     everything in shared memory, or for some of it."""
-    backend = PtxBackend(THREADS=32, shared=STATIC_SHARED + 3000 if 0 in networks else 48 << 10)
+    backend = PtxBackend(THREADS=32, ONE_FUNCTION=True, shared=STATIC_SHARED + 3000 if 0 in networks else 48 << 10)
     found, metrics = trained_in_calls(backend, case, (1,), keep=np.array(networks))
     expected, its_metrics = trained_in_calls(NumpyBackend(), case, (1,), keep=np.array(networks))
     assert [(machine.blocks, machine.threads) for machine in backend.machines] == [(1, 32)] * len(networks)
@@ -52,4 +52,4 @@ def test_predictions_give_the_same_bits(dtype: str) -> None:
     def predicted(backend: NumpyBackend) -> np.ndarray:
         return Population.initialize(shape, network_seeds(3, 2), backend, dtype=dtype).predict(rows, engine="block")
 
-    np.testing.assert_array_equal(predicted(PtxBackend(THREADS=32)), predicted(NumpyBackend()))
+    np.testing.assert_array_equal(predicted(PtxBackend(THREADS=32, ONE_FUNCTION=True)), predicted(NumpyBackend()))
