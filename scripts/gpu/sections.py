@@ -169,13 +169,15 @@ def variants(rows: Rows, facts: Facts) -> Iterable[str]:
     yield "“times”: of the first of its place. A variant whose numbers differ fails."
     yield ""
     yield from table(
-        ["training", "variant", "µs", "TFLOP/s", "of FP32", "times", "numbers that differ"],
+        ["training", "variant", "µs", "TFLOP/s", "of FP32", "times", "registers", "local bytes", "numbers that differ"],
         (
             [
                 *picked(row, "place variant us"),
                 tera(row["flops"]),
                 share(row["flops"], facts.ceiling),
                 row["us"] / first[row["place"]],
+                row.get("registers"),
+                row.get("local_bytes"),
                 row["differing"],
             ]
             for row in rows

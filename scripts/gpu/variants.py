@@ -108,8 +108,16 @@ def rows(
         seconds, _ = slope(run, 0.06)
     updates = place.training.updates * place.n_networks
     times = {"us": 1e6 * seconds / updates, "flops": place.training.operations * place.n_networks / seconds}
-    yield {"place": str(place), "variant": variant.name} | distance | times
+    yield {"place": str(place), "variant": variant.name} | distance | times | registers(compiled(variant))
     free(get_backend("cupy"))
+
+
+def registers(program: Any) -> Row:
+    """Of a thread, and its bytes outside of them, where cuda-core tells of a loaded kernel."""
+    if not hasattr(program.module, "get_kernel"):
+        return {}
+    told = getattr(program.module.get_kernel("block_train"), "attributes", None)
+    return {} if told is None else {"registers": told.num_regs, "local_bytes": told.local_size_bytes}
 
 
 @contextmanager
