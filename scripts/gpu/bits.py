@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,15 +15,12 @@ import numpy as np
 from benchmarks.machine import usable_cores
 from bit_cases import BLOCK_CASES, LANE_CASES, Case, engine, trained
 
+from gpu.block_changes import changed
 from gpu.distance import METRICS, States, apart
 from gpu.trainings import Training
 from gpu.work import Item, Row, Work
 from gpubp.backends import Backend, NumpyBackend, get_backend
-from gpubp.kernels.block import BlockKernel
 from gpubp.training import EarlyStopping, History, TrainingState, train
-from gpubp.training.block_engine import BlockEngine
-from gpubp.training.interruption import Interruption
-from gpubp.training.preparation import prepare
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,14 @@ def compare(comparison: Comparison, ahead: Future[None] | None, expected: Future
     yield {"wanted": "close" if comparison.close else "bits"} | apart(found, expected.result(), comparison.close)
 
 
+LAYOUTS: tuple[dict[str, int], ...] = (
+    {"team": 1, "shared_bytes": 0},
+    {"team": 1, "shared_bytes": 16 << 10},
+    {"team": 2, "shared_bytes": 0},
+    *({"threads": threads, "blocks": 1, "team": 1, "shared_bytes": 32 << 10} for threads in (64, 128, 256, 512)),
+)
+
+
 def all_comparisons() -> list[Comparison]:
     small, middle = Training((16, 64, 64, 3), 32, 200), Training((64, 256, 256, 10), 128, 300)
     large, deep = Training((784, 1024, 1024, 10), 256, 512), Training((64, 256, 256, 256, 10), 256, 512)
@@ -85,9 +90,9 @@ def all_comparisons() -> list[Comparison]:
         Comparison("lane 7-5-3, early stopping, dropout", early_stopping((7, 5, 3), "lane", 40, stopping | sgd)),
         Comparison("block 16-33-3, early stopping, dropout", early_stopping((16, 33, 3), "block", 40, stopping)),
         *(
-            Comparison(f"block {training}, {where}", partial(in_shared_memory, training, share))
+            Comparison(f"block {training}, {layout}", laid_out(training, layout, 3))
             for training in (small, odd)
-            for where, share in (("nothing in shared memory", 0.0), ("a third in shared memory", 1 / 3))
+            for layout in LAYOUTS
         ),
         Comparison("array 16-64-64-3, 7 networks", by_train(_smooth(small), "array", 7, 2), 1e-4),
         Comparison("array 64-256-256-10, 1 network", by_train(_smooth(middle), "array", 1, 2), 1e-4),
@@ -99,13 +104,10 @@ def all_comparisons() -> list[Comparison]:
 def tiny_comparisons() -> list[Comparison]:
     """One of each kind."""
     online, small = Training((2, 2, 3), 1, 5, tutorial=True), Training((3, 5, 3), 4, 10)
-    kernel = BlockKernel("float32", "cross_entropy", "adam")  # one for all of them
-    alike = [case for case in BLOCK_CASES if (case.dtype, case.loss, case.optimizer) == astuple(kernel)]
     return [
         Comparison("lane 2-2-3", by_train(online, "lane", 3, 1)),
-        *of_cases(alike[:1]),
         Comparison("block 3-5-3", by_train(small, "block", 2, 1)),
-        Comparison("block 3-5-3, a third in shared memory", partial(in_shared_memory, small, 1 / 3)),
+        Comparison("block 3-5-3, nothing in shared memory", laid_out(small, LAYOUTS[0], 2)),
         Comparison("array 3-5-3", by_train(_smooth(small), "array", 2, 1), 1e-4),
     ]
 
@@ -157,36 +159,14 @@ def _metrics(history: History) -> States:
     return {name: values for name, values in found.items() if values is not None}
 
 
-class Room:
-    """A program with less shared memory for a block's network than the device has."""
+def laid_out(training: Training, layout: dict[str, int], n_networks: int) -> Callable[[Backend], States]:
+    """By blocks, whose layout on the device has these fields; the CPU has none."""
 
-    def __init__(self, program: Any, n_bytes: int) -> None:
-        self._program, self._n_bytes = program, n_bytes
+    def states(backend: Backend) -> States:
+        with changed(layout):
+            return by_train(training, "block", n_networks, 2)(backend)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._program, name)
-
-    def shared_room(self) -> int:
-        return self._n_bytes
-
-
-def in_shared_memory(training: Training, share: float, backend: Backend) -> States:
-    """Three networks, of which so much lies in shared memory. On the CPU nothing does."""
-    X, T = training.table()
-    settings = training.how(2)
-    kernel = BlockKernel(training.dtype, settings.loss, settings.optimizer)
-    program = backend.compile(kernel.source, kernel.definitions())
-    networks = training.population(backend, 3)
-    work = prepare(networks, X, T, settings)
-    if backend.name != "numpy":
-        numbers = BlockEngine(work, networks.params, program).numbers
-        n_bytes = int(numbers * share * work.dtype.itemsize) // 1024 * 1024
-        program = Room(program, min(n_bytes, program.shared_room()))
-    block = BlockEngine(work, networks.params, program)
-    with Interruption() as interruption, backend.quiet():
-        metrics, _ = block.run(0, settings.epochs, interruption)
-    slots = block.slots_on_host()
-    return {"params": backend.to_host(block.params)} | slots | {"training_loss": backend.to_host(metrics)[0]}
+    return states
 
 
 def _require(found: str, name: str) -> None:

@@ -84,7 +84,7 @@ def shown(contest: Contest, beside: str, name: str, seconds: float) -> Row:
 
 def by_gpubp(contest: Contest, engine: str, backend: Backend) -> Measured:
     losses, networks = losses_of(contest, engine, backend), contest.population(backend)
-    with trainer(networks, contest.training, engine, rows=contest.rows, shuffle=False) as run:
+    with trainer(networks, contest.training, engine, rows=contest.rows, shuffle=False) as (run, _):
         run(1)
         return slope(run)[0], losses
 

@@ -169,7 +169,18 @@ def variants(rows: Rows, facts: Facts) -> Iterable[str]:
     yield "“times”: of the first of its place. A variant whose numbers differ fails."
     yield ""
     yield from table(
-        ["training", "variant", "µs", "TFLOP/s", "of FP32", "times", "registers", "local bytes", "numbers that differ"],
+        [
+            "training",
+            "variant",
+            "µs",
+            "TFLOP/s",
+            "of FP32",
+            "times",
+            "registers",
+            "local bytes",
+            "layout",
+            "numbers that differ",
+        ],
         (
             [
                 *picked(row, "place variant us"),
@@ -178,6 +189,7 @@ def variants(rows: Rows, facts: Facts) -> Iterable[str]:
                 row["us"] / first[row["place"]],
                 row.get("registers"),
                 row.get("local_bytes"),
+                row["layout"],
                 row["differing"],
             ]
             for row in rows

@@ -73,7 +73,7 @@ def times(training: Training, networks: Population, engine: str) -> Row:
     """us: of a network's update. first_s: the first epoch, with compiling where the kernel is not in the cache."""
     auto = choose_engine(prepare(networks, *training.table(), training.how(100))).engine
     started = time.perf_counter()
-    with trainer(networks, training, engine) as run:
+    with trainer(networks, training, engine) as (run, _):
         run(1)
         first = time.perf_counter() - started
         seconds, epochs = slope(run)

@@ -5,18 +5,17 @@ A new variant is a line in VARIANTS. The first one is the kernel as it is shippe
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 from benchmarks.machine import usable_cores
 
+from gpu.block_changes import changed
 from gpu.distance import apart
 from gpu.epochs import trainer
 from gpu.speed import free
@@ -25,26 +24,34 @@ from gpu.trainings import Training
 from gpu.work import Item, Row, Work
 from gpubp.backends import get_backend
 from gpubp.kernels.block import BlockKernel
+from gpubp.training import block_engine, prepare
 
 
 @dataclass(frozen=True)
 class Variant:
-    """definitions: what the kernel is compiled with instead of what BlockKernel.definitions() says, or besides.
-    attributes: of the program, set once it is compiled. constants: of modules, by their dotted names, as they are while
-    the kernel is compiled and the networks are trained.
-    """
+    """What is other than shipped: fields of the BlockLayout, definitions for the compiler, constants of modules by
+    their dotted names."""
 
     name: str
-    definitions: Mapping[str, object] = field(default_factory=dict)
-    attributes: Mapping[str, object] = field(default_factory=dict)
-    constants: Mapping[str, object] = field(default_factory=dict)
+    layout: dict[str, int] = field(default_factory=dict)
+    definitions: dict[str, object] = field(default_factory=dict)
+    constants: dict[str, object] = field(default_factory=dict)
+
+    def applied(self) -> AbstractContextManager[None]:
+        return changed(self.layout, self.definitions, self.constants)
 
 
 VARIANTS = (
     Variant("as shipped"),
-    Variant("128 threads", {"THREADS": 128}),
-    Variant("512 threads", {"THREADS": 512}),
-    Variant("nothing in shared memory", attributes={"most_shared": 8192}),
+    Variant("64 threads", {"threads": 64, "blocks": 8}),
+    Variant("128 threads", {"threads": 128, "blocks": 4}),
+    Variant("256 threads", {"threads": 256, "blocks": 1}),
+    Variant("512 threads", {"threads": 512, "blocks": 1}),
+    Variant("8 steps", definitions={"STEPS": 8}),
+    Variant("32 steps", definitions={"STEPS": 32}),
+    Variant("8 at once", definitions={"AT_ONCE": 8}),
+    Variant("a block a network", {"team": 1}),
+    Variant("nothing in shared memory", {"shared_bytes": 0}),
 )
 
 
@@ -71,25 +78,37 @@ TINY = (Place(Training((3, 5, 3), 4, 10), 2),)
 
 
 def items(work: Work) -> list[Item]:
-    """Kernels are compiled side by side, here already; then one variant after the other at each place."""
+    """Kernels are compiled side by side, from here on; then one variant after the other at each place."""
     variants, places = ((VARIANTS[0], VARIANTS[-1]), TINY) if work.stand_in else (VARIANTS, PLACES)
     pool = ThreadPoolExecutor(usable_cores())
-    ahead = {each.name: pool.submit(compiled, each) for each in variants if not each.constants}
+    ahead = {place: compiled_ahead(place, variants, pool) for place in places}
     expected: dict[Place, np.ndarray] = {}
     return [
-        Item(f"{place}: {variant.name}", partial(rows, place, variant, expected, ahead.get(variant.name)))
+        Item(f"{place}: {variant.name}", partial(rows, place, variant, expected, ahead[place][variant.name]))
         for place in places
         for variant in variants
     ]
 
 
-def compiled(variant: Variant) -> Any:
-    """The program of all places; from the cache where it has been compiled before."""
-    kernel = BlockKernel("float32", "cross_entropy", "adam")
-    unknown = [name for name in variant.definitions if name not in kernel.source]
-    if unknown:
-        raise ValueError(f"the kernel's source knows no {', '.join(unknown)}: the variant would be the kernel as it is")
-    return get_backend("cupy").compile(kernel.source, kernel.definitions() | dict(variant.definitions))
+def compiled_ahead(
+    place: Place, variants: Iterable[Variant], pool: ThreadPoolExecutor
+) -> dict[str, Future[Any] | None]:
+    """By the variant's name: its kernel, on its way into the kernel cache; None where it cannot be."""
+    backend, training = get_backend("cupy"), place.training
+    work = prepare(training.population(backend, place.n_networks), *training.table(), training.how(1))
+    started: dict[str, Future[Any] | None] = {}
+    for variant in variants:
+        started[variant.name] = None
+        try:
+            with variant.applied():
+                settings = work.settings
+                layout = block_engine.cuda_layout(work)
+                kernel = BlockKernel(work.dtype.name, settings.loss, settings.optimizer, layout)
+                started[variant.name] = pool.submit(backend.compile, kernel.source, kernel.definitions())
+        except (ValueError, TypeError, AttributeError):  # told where it is tried
+            continue
+    free(backend)
+    return started
 
 
 def rows(
@@ -98,18 +117,22 @@ def rows(
     """expected: by place, the parameters (P, K) by the kernel as it is shipped, trained here where they are missing."""
     if ahead is not None:
         ahead.result()
+    training, backend = place.training, get_backend("cupy")
     if place not in expected:
-        with built(place, VARIANTS[0]) as (run, params):
+        networks = training.population(backend, place.n_networks)
+        with trainer(networks, training, "block") as (run, _):
             run(place.epochs)
-            expected[place] = params()
-    with built(place, variant) as (run, params):
+        expected[place] = backend.to_host(networks.params)
+    networks = training.population(backend, place.n_networks)
+    with variant.applied(), trainer(networks, training, "block") as (run, engine):
         run(place.epochs)
-        distance = apart({"params": params()}, {"params": expected[place]}, 0.0)
+        distance = apart({"params": backend.to_host(networks.params)}, {"params": expected[place]}, 0.0)
         seconds, _ = slope(run, 0.06)
-    updates = place.training.updates * place.n_networks
-    times = {"us": 1e6 * seconds / updates, "flops": place.training.operations * place.n_networks / seconds}
-    yield {"place": str(place), "variant": variant.name} | distance | times | registers(compiled(variant))
-    free(get_backend("cupy"))
+        told = registers(engine.program) | {"layout": str(engine.layout)}
+    updates = training.updates * place.n_networks
+    times = {"us": 1e6 * seconds / updates, "flops": training.operations * place.n_networks / seconds}
+    yield {"place": str(place), "variant": variant.name} | distance | times | told
+    free(backend)
 
 
 def registers(program: Any) -> Row:
@@ -118,19 +141,3 @@ def registers(program: Any) -> Row:
         return {}
     told = getattr(program.module.get_kernel("block_train"), "attributes", None)
     return {} if told is None else {"registers": told.num_regs, "local_bytes": told.local_size_bytes}
-
-
-@contextmanager
-def built(place: Place, variant: Variant) -> Iterator[tuple[Callable[[int], None], Callable[[], np.ndarray]]]:
-    """From the same weights as every other variant: run(epochs), and the parameters (P, K) on the host."""
-    training, backend = place.training, get_backend("cupy")
-    with ExitStack() as stack:
-        for name, value in variant.constants.items():
-            module, _, constant = name.rpartition(".")
-            stack.enter_context(patch.object(importlib.import_module(module), constant, value))
-        program = compiled(variant)
-        for name, value in variant.attributes.items():
-            stack.enter_context(patch.object(program, name, value))
-        networks = training.population(backend, place.n_networks)
-        run = stack.enter_context(trainer(networks, training, "block", program=program))
-        yield run, lambda: backend.to_host(networks.params)
