@@ -36,7 +36,7 @@ CUDA_THREADS = 64
 # registers, those of six 168. Measured, too, with nothing spilled; divisions, which go side by side, take some more.
 MOST_KEPT = {"float32": {8: 85, 6: 115}, "float64": {8: 41, 6: 81}}
 DIVIDING = ("logistic", "tanh", "silu", "gelu_tanh", "mish")
-KEPT_FOR_DIVISIONS = {"adam": 30, "adamw": 30, "rmsprop": 30}
+KEPT_FOR_DIVISIONS = {"adam": 25, "adamw": 25, "rmsprop": 25}
 NARROW_BYTES = 16
 KEPT_HYPERPARAMETERS = {"sgd": 1, "momentum": 2, "nesterov": 2, "adam": 9, "adamw": 11, "rmsprop": 4}
 REAL_NAMES = {"float32": "float", "float64": "double"}
@@ -112,6 +112,8 @@ class LaneKernel:
             row += width * ((2 if ACTIVATIONS[name].needs_input else 1) + 2 * self.dropout)
             if self.dtype == "float32" and name in DIVIDING:  # side by side: see divisions.h
                 row += width // 2
+        if self.dtype == "float32" and self.optimizer in KEPT_FOR_DIVISIONS:
+            row += 5  # updates_together in lane.h
         hyper = KEPT_HYPERPARAMETERS[self.optimizer] + 3 * self.l2 + self.clip + (self.weights > 0)
         return (self.numbers + row + hyper) * np.dtype(self.dtype).itemsize // 4
 
