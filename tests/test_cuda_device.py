@@ -180,7 +180,7 @@ def test_settings_that_change_bits_are_told_and_recorded(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("engine", ["lane", "block"])
 def test_a_watchdog_is_served_by_short_launches_of_the_same_bits(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(standin.cuda.PROPERTIES, "multiProcessorCount", 1)
-    monkeypatch.setitem(standin.cuda.PROPERTIES, "maxThreadsPerMultiProcessor", 256)
+    monkeypatch.setitem(standin.cuda.PROPERTIES, "maxThreadsPerMultiProcessor", 64)
     monkeypatch.setattr("gpubp.training.loop.LONGEST_CALL", 1e9)
     launches = []
     for watchdog in (False, True):

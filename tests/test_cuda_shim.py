@@ -190,13 +190,16 @@ def test_impossible_launches_are_refused(cp: Any, module: Any) -> None:
     assert cp.counters.launches == 0
 
 
-def test_a_cooperative_launch_is_no_larger_than_the_device(cp: Any, module: Any) -> None:
-    """132 multiprocessors, each with eight blocks of 64 threads, by the registers that the stand-in says they have."""
-    x, out = cp.ones((132 * 8 + 1, 64), np.float32), cp.zeros(132 * 8 + 1, np.float32)
-    start(module, "sum_blocks", 132 * 8, 64, (x, out), cooperative=True)
-    assert out.get().tolist() == [64.0] * 132 * 8 + [0.0]
-    with pytest.raises(ValueError, match=r"grid size .1057 .* exceeds the limit .1056"):
-        start(module, "sum_blocks", 132 * 8 + 1, 64, (x, out), cooperative=True)
+def test_a_cooperative_launch_is_no_larger_than_the_device(
+    cp: Any, module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each multiprocessor eight blocks of 64 threads, by the registers that the stand-in says they have."""
+    monkeypatch.setitem(standin.cuda.PROPERTIES, "multiProcessorCount", 2)
+    x, out = cp.ones((17, 64), np.float32), cp.zeros(17, np.float32)
+    start(module, "sum_blocks", 16, 64, (x, out), cooperative=True)
+    assert out.get().tolist() == [64.0] * 16 + [0.0]
+    with pytest.raises(ValueError, match=r"grid size .17 .* exceeds the limit .16"):
+        start(module, "sum_blocks", 17, 64, (x, out), cooperative=True)
 
 
 def arithmetic(cp: Any, module: Any) -> np.ndarray:
