@@ -22,9 +22,11 @@ Array = Any
 
 @dataclass(frozen=True)
 class Multiprocessors:
-    """A CUDA device's: how many, and the bytes of shared memory of each, and of a block at the most."""
+    """A CUDA device's: how many, their clock in cycles a second, and the bytes of shared memory of each, and of a block
+    at the most."""
 
     count: int
+    clock: float
     shared_bytes: int
     shared_bytes_of_block: int
 

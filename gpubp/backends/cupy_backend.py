@@ -87,8 +87,9 @@ class CupyBackend:
 
     def multiprocessors(self) -> Multiprocessors:
         properties = self._properties()
-        names = "multiProcessorCount", "sharedMemPerMultiprocessor", "sharedMemPerBlockOptin"
-        return Multiprocessors(*(int(properties[name]) for name in names))
+        clock = 1e3 * properties.get("clockRate", 0) or USUAL_CLOCK  # kHz; CUDA 13's own properties have none
+        shared = properties["sharedMemPerMultiprocessor"], properties["sharedMemPerBlockOptin"]
+        return Multiprocessors(int(properties["multiProcessorCount"]), clock, *shared)
 
     def quiet(self) -> AbstractContextManager[Any]:
         return nullcontext()  # a device raises no floating-point warnings

@@ -18,7 +18,7 @@ STAGE_NUMBERS = {512: 8192, 256: 8192, 128: 3072, 64: 2048}  # of the products' 
 OWN_BYTES = 6 << 10  # of a block's shared memory that hold the network's layout and the like, and the driver's own
 # Of a group of blocks: multiply-adds of one in a second, the seconds of a meeting for each of its blocks and besides,
 # and the meetings of an update for each layer.
-BLOCK_RATE, MEETING, MEETING_BLOCK, MEETINGS = 1.4e11, 1.2e-6, 0.01e-6, 6
+BLOCK_RATE, MEETING, MEETING_BLOCK, MEETINGS = 6e10, 1.2e-6, 0.01e-6, 6
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,23 @@ def block_layout(
 
 def team_blocks(architecture: Architecture, batch_size: int, most: int) -> int:
     """The number of blocks, up to `most`, by which an update of one network is estimated to take the least time."""
-    products = list(_products(architecture, batch_size))
-    operations = float(sum(rows * columns * steps for rows, columns, steps in products))
-    useful = max(-(-rows // 32) * -(-columns // 32) for rows, columns, _ in products)
-    meetings = MEETINGS * architecture.n_layers
+    operations = multiply_adds(architecture, batch_size)
+    useful = max(-(-rows // 32) * -(-columns // 32) for rows, columns, _ in _products(architecture, batch_size))
 
     def seconds(blocks: int) -> float:
-        meeting = MEETING + blocks * MEETING_BLOCK if blocks > 1 else 0.0
-        return operations / BLOCK_RATE / blocks + meetings * meeting
+        return operations / BLOCK_RATE / blocks + team_seconds(architecture, blocks)
 
     return min(range(1, max(1, min(most, useful)) + 1), key=seconds)
+
+
+def team_seconds(architecture: Architecture, blocks: int) -> float:
+    """That an update's blocks need for meeting."""
+    return MEETINGS * architecture.n_layers * (MEETING + blocks * MEETING_BLOCK) if blocks > 1 else 0.0
+
+
+def multiply_adds(architecture: Architecture, batch_size: int) -> float:
+    """Of an update of one network."""
+    return float(sum(rows * columns * steps for rows, columns, steps in _products(architecture, batch_size)))
 
 
 def _products(architecture: Architecture, batch_size: int) -> Iterator[tuple[int, int, int]]:

@@ -14,6 +14,7 @@ from gpubp.backends import Array
 from gpubp.errors import SettingsError
 from gpubp.kernels.block import refusal as block_refusal
 from gpubp.suggestions import check_choice
+from gpubp.training import cuda_costs
 from gpubp.training.array_engine import ArrayEngine
 from gpubp.training.block_engine import BlockEngine, most_members
 from gpubp.training.engine import Engine, Work
@@ -41,9 +42,6 @@ BLOCK_PARAMETER, BLOCK_PARAMETER_SLOT = 0.1e-9, 0.15e-9  # of an update; and for
 # Ctrl-C waits for the end of a block engine's epoch: networks of more parameters are its work only as long as all of
 # them together are expected to take no longer for an epoch than so many seconds.
 LARGE_BLOCK, LONGEST_EPOCH = 500_000, 5.0
-CUDA_ARRAY_UPDATE = 300e-6  # launches of an update's kernels; not measured, an estimate from CUDA's launch latency
-CUDA_LANE_OPERATION = 3e-9  # one instruction of a lone thread; not measured, an estimate from the latency of an fma
-CUDA_THREADS = 10_000  # that run side by side
 
 
 @dataclass(frozen=True)
@@ -109,13 +107,14 @@ def _choose(work: Work, wanted: str) -> EngineChoice:
     seconds = estimates(work, lane=refusal is None, block=no_block is None)
     if wanted != "auto":
         return EngineChoice(wanted, "asked for", seconds)
-    best = min(seconds, key=lambda engine: seconds[engine] + compile_share(engine))
+    best = min(seconds, key=lambda engine: seconds[engine] + compile_share(engine, work.backend.name))
     reason = "about " + ", ".join(f"{seconds[engine]:.2g} s by {engine}" for engine in seconds)
     if refusal is not None:
         reason += f"; no lanes: {refusal}"
     fastest = min(seconds, key=lambda engine: seconds[engine])
     if best == "array" and fastest != "array":
-        reason += f"; compiling a kernel (about {COMPILE_SECONDS[fastest]:g} s, once) would not pay"
+        compiling = compile_seconds(work.backend.name)[fastest]
+        reason += f"; compiling a kernel (about {compiling:g} s, once) would not pay"
     return EngineChoice(best, reason, seconds, asked_for=False)
 
 
@@ -126,16 +125,25 @@ def softmax_refusal(work: Work) -> str | None:
     return None
 
 
-def compile_share(engine: str) -> float:
+def compile_share(engine: str, backend: str = "numpy") -> float:
     """Seconds of a kernel's compilation that one training has to be worth."""
-    return COMPILE_SECONDS[engine] / TRAININGS_THAT_PAY[engine]
+    return compile_seconds(backend)[engine] / TRAININGS_THAT_PAY[engine]
+
+
+def compile_seconds(backend: str) -> dict[str, float]:
+    """Of each engine's kernel, where it is not in the cache."""
+    return cuda_costs.COMPILE_SECONDS if backend == "cupy" else COMPILE_SECONDS
 
 
 def estimates(work: Work, lane: bool, block: bool) -> dict[str, float]:
     """Seconds of the whole training, without compiling, by each engine that could serve."""
     seconds = {"lane": lane_seconds(work)} if lane else {}
-    # on CUDA the block engine has not been timed yet
-    if block and work.backend.name == "numpy":
+    device = work.backend.multiprocessors()
+    if device is not None:
+        if block:
+            seconds["block"] = cuda_costs.block_seconds(work, device)
+        return seconds | {"array": cuda_costs.array_seconds(work)}
+    if block:
         by_block = block_seconds(work)
         if work.architecture.n_parameters <= LARGE_BLOCK or by_block <= LONGEST_EPOCH * work.settings.epochs:
             seconds["block"] = by_block
@@ -143,12 +151,10 @@ def estimates(work: Work, lane: bool, block: bool) -> dict[str, float]:
 
 
 def array_seconds(work: Work) -> float:
-    """The estimated time of the whole training, all epochs, by the array engine."""
+    """The estimated time of the whole training, all epochs, by the array engine on a CPU."""
     steps = float(work.steps.max()) * work.settings.epochs
     rows = float(work.rows.count.sum()) * work.settings.epochs
     parameters, slots = work.architecture.n_parameters, len(work.settings.optimizer_rule.slots)
-    if work.backend.name == "cupy":
-        return steps * CUDA_ARRAY_UPDATE
     network = ARRAY_NETWORK + parameters * (ARRAY_PARAMETER + slots * ARRAY_PARAMETER_SLOT)
     row = ARRAY_ROW + work.settings.shuffle * ARRAY_SHUFFLED_ROW + parameters * ARRAY_NUMBER
     return steps * (ARRAY_UPDATE + slots * ARRAY_UPDATE_SLOT + work.n_networks * network) + rows * row
@@ -162,8 +168,9 @@ def lane_seconds(work: Work) -> float:
     per_update = parameters * (3 + 7 * slots) + 120
     per_epoch = float(work.rows.count.max()) * per_row + float(work.steps.max()) * per_update
     operations = per_epoch * work.settings.epochs
-    if work.backend.name == "cupy":
-        return operations * CUDA_LANE_OPERATION * max(1.0, work.n_networks / CUDA_THREADS)
+    device = work.backend.multiprocessors()
+    if device is not None:
+        return cuda_costs.lane_seconds(work, operations, device)
     networks = work.n_networks * work.dtype.itemsize
     if networks <= SHORT_BYTES:
         return operations * LANE_OPERATION * SHORT

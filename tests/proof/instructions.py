@@ -131,6 +131,7 @@ def _table() -> dict[str, Meaning]:
         add(f"min.{i}", np.minimum, i, i)
         add(f"max.{i}", np.maximum, i, i)
         add(f"div.{i}", _divide, i, i)
+        add(f"rem.{i}", lambda a, b: a - _divide(a, b) * b, i, i)
         for order, compare in comparisons.items():
             add(f"setp.{order}.{i}", compare, i, i)
         add(f"shr.{i}", _shift(np.right_shift, _sign if i[0] == "s" else _zero), i, "u32")

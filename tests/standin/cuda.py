@@ -12,6 +12,7 @@ DRIVER_VERSION = RUNTIME_VERSION = 13000
 PROPERTIES: dict[str, Any] = {
     "name": b"Stand-in for a CUDA device",
     "multiProcessorCount": 132,
+    "clockRate": 1_980_000,
     "warpSize": 32,
     "regsPerBlock": 65536,
     "regsPerMultiprocessor": 65536,

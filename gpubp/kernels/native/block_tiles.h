@@ -32,8 +32,8 @@ FN real_t* stage() {
 struct Operand {  // A or B
   const real_t* from;
   long long ld;
-  int count;   // of A's rows, or B's columns
-  bool by_k;   // they lie side by side, and k goes from row to row; else k goes along a row
+  int count;  // of A's rows, or B's columns
+  int by_k;   // they lie side by side, and k goes from row to row; else k goes along a row
 };
 // What a product is, the same for all threads. Results go to `out`, or to what hands a gradient over.
 struct Product {

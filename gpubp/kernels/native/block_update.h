@@ -27,7 +27,7 @@ struct Change {
   Layer at;
   Rule rule;
   lane_t l2_share;
-  bool has_l2;  // and no clipping, which adds the L2 term itself
+  int has_l2;  // and no clipping, which adds the L2 term itself
 
   struct Weights {
     lane_t w, a, b;
