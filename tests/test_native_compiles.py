@@ -13,7 +13,8 @@ from proof.speed import count_of_update, estimate
 
 from gpubp.backends.cupy_program import STATIC_SHARED
 from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.block import CUDA_THREADS, BlockKernel
+from gpubp.kernels.block import BlockKernel
+from gpubp.kernels.cuda_blocks import BLOCKS, BlockLayout
 from gpubp.kernels.lane import LARGEST_ON_CUDA, LaneKernel, prediction_definitions, prediction_refusal
 from gpubp.kernels.native import read_source
 
@@ -48,10 +49,27 @@ def test_what_is_served_fits(kernel: LaneKernel, capability: int) -> None:
     ids=lambda value: f"sm_{value}" if isinstance(value, int) else f"{value.loss}-{value.optimizer}-{value.dtype}",
 )
 def test_the_block_kernel_fits(kernel: BlockKernel, capability: int) -> None:
-    """Whatever the network's shape: the table of its layers is in shared memory, not on each thread's stack."""
+    """The functions that it calls, the tiles of products among them, keep everything in registers. What the kernel
+    itself keeps over a call lies on a stack: it calls a few dozen times an update.
+    """
     found = usage(kernel, capability)
-    assert found.fits, found
-    assert found.registers * CUDA_THREADS <= 65_536  # of a multiprocessor
+    assert found.called == 0
+    assert_block_fits(found, kernel.layout)
+
+
+@pytest.mark.parametrize("threads", [64, 128, 512])
+def test_the_block_kernel_with_fewer_registers_a_thread(threads: int) -> None:
+    """The largest tile's own numbers included, but for what a function puts aside as it begins."""
+    layout = BlockLayout(threads, BLOCKS[threads])
+    found = usage(BlockKernel("float32", "cross_entropy", "adam", layout), 90)
+    assert found.called <= 1024
+    assert_block_fits(found, layout)
+
+
+def assert_block_fits(found: nvrtc.Usage, layout: BlockLayout) -> None:
+    assert found.spill_stores + found.spill_loads <= 1024
+    assert found.stack <= 1024
+    assert found.registers * layout.threads * layout.blocks <= 65_536  # of a multiprocessor
     assert 0 < found.shared < STATIC_SHARED
 
 
@@ -59,7 +77,7 @@ def test_the_block_kernel_fits(kernel: BlockKernel, capability: int) -> None:
 def test_prediction_by_blocks_fits(dtype: str) -> None:
     definitions = BlockKernel(dtype, "squared_error", "sgd").definitions()
     found = nvrtc.compile_cubin(read_source("block_predict.h"), definitions, 90, "block_predict")[1]
-    assert found.fits, found
+    assert_block_fits(found, BlockLayout())
     assert 0 < found.shared < STATIC_SHARED
 
 

@@ -157,6 +157,7 @@ def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array)
     pairs = list(zip(architecture.sizes[:-1], architecture.sizes[1:], strict=True))
     numbers = rows_at_once * widths + max(packed_numbers(*pair) for pair in pairs)
     numbers += sum((fan_in + 1) * (fan_out + MOST_PADDING) for fan_in, fan_out in pairs)
+    numbers = -(-numbers // 4) * 4  # the next network's begin at a multiple of four
     shared = min(numbers, program.shared_room() // dtype.itemsize)
     shape = backend.to_device(shape_numbers(architecture))
     items = n_networks * -(-n_rows // rows_at_once)

@@ -13,8 +13,9 @@ from gpubp.kernels.architecture import Architecture
 
 # Threads of a block, by the results that the largest product has at the least.
 THREADS = ((8192, 256), (1024, 128), (0, 64))
-BLOCKS = {512: 1, 256: 1, 128: 4, 64: 8}  # that a multiprocessor has registers for, by their threads
-STAGE_NUMBERS = {512: 8192, 256: 8192, 128: 3072, 64: 2048}  # of the products' buffers (block_tiles.h), in four bytes
+# Blocks that a multiprocessor has registers for, by their threads; those of 512 are for float32 alone.
+BLOCKS = {512: 1, 256: 1, 128: 4, 64: 8}
+STAGE_BYTES = {512: 32 << 10, 256: 32 << 10, 128: 16 << 10, 64: 8 << 10}  # of the products' buffers (block_tiles.h)
 OWN_BYTES = 6 << 10  # of a block's shared memory that hold the network's layout and the like, and the driver's own
 # Of a group of blocks: multiply-adds of one in a second, the seconds of a meeting for each of its blocks and besides,
 # and the meetings of an update for each layer.
@@ -48,7 +49,7 @@ def block_layout(
     if team > 1:  # what its blocks have in common cannot lie in the shared memory of one
         return BlockLayout(threads, blocks, team)
     resident = min(blocks, -(-n_networks // device.count))
-    own = 4 * STAGE_NUMBERS[threads] + OWN_BYTES
+    own = STAGE_BYTES[threads] + OWN_BYTES
     room = min(device.shared_bytes // resident, device.shared_bytes_of_block) - own
     return BlockLayout(threads, blocks, 1, max(0, min(room, needed_bytes)) // 32 * 32)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import NumpyBackend, Program
+from gpubp.backends.base import Multiprocessors
 from gpubp.backends.cupy_program import CupyProgram
 from proof.machine import Machine, launch
 from proof.nvrtc import compile_ptx
@@ -23,6 +24,10 @@ class PtxBackend(NumpyBackend):
         self.most_shared = shared
         self.machines: list[Machine] = []
         self.more = more
+
+    def multiprocessors(self) -> Multiprocessors:
+        """One, with as much shared memory as one likes; what a block may have is the program's to say."""
+        return Multiprocessors(1, 1e9, 1 << 30, 1 << 30)
 
     def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
         definitions = {**definitions, **self.more}

@@ -28,11 +28,12 @@ class Usage:
     spill_stores: int
     spill_loads: int
     shared: int
+    called: int = 0  # bytes outside of registers, of the functions that it calls
 
     @property
     def fits(self) -> bool:
         """Everything a thread keeps is in registers."""
-        return self.stack == self.spill_stores == self.spill_loads == 0
+        return self.stack == self.spill_stores == self.spill_loads == self.called == 0
 
 
 def missing() -> str | None:
@@ -63,8 +64,10 @@ def parse_usage(log: str, name: str) -> Usage:
     if about is None:
         raise NvrtcError(f"ptxas says nothing about the kernel {name}:\n{log}")
 
+    own, *called = re.split(r"Function properties for (?!" + re.escape(name) + r"\b)", about[0])
+
     def number(pattern: str, default: int | None = None) -> int:
-        match = re.search(pattern, about[0])
+        match = re.search(pattern, own)
         if match is None and default is None:
             raise NvrtcError(f"ptxas says nothing like {pattern!r}:\n{log}")
         return int(match[1]) if match else int(default or 0)
@@ -75,6 +78,7 @@ def parse_usage(log: str, name: str) -> Usage:
         spill_stores=number(r"(\d+) bytes spill stores"),
         spill_loads=number(r"(\d+) bytes spill loads"),
         shared=number(r"(\d+) bytes smem", 0),
+        called=sum(int(size) for its in called for size in re.findall(r"(\d+) bytes (?:stack|spill)", its)),
     )
 
 
