@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
 
-from gpubp.backends.nvrtc import OPTIONS, define_options
+from gpubp.backends.nvrtc import OPTIONS, TINY_KERNEL, define_options, load_builtins
 
 REQUIREMENT = "nvidia-cuda-nvrtc>=13,<14"
 PACKAGE = "nvidia-cuda-nvrtc"
@@ -36,12 +37,13 @@ class Usage:
         return self.stack == self.spill_stores == self.spill_loads == self.called == 0
 
 
+@lru_cache(maxsize=1)
 def missing() -> str | None:
-    """Why NVRTC cannot be used here; None if it can."""
+    """Why NVRTC cannot be used here; None if it can: it has compiled a tiny kernel."""
     try:
-        _library()
-    except (metadata.PackageNotFoundError, OSError) as error:
-        return f"NVRTC is not here ({error!r}): pip install '{REQUIREMENT}'"
+        compile_ptx(TINY_KERNEL, {})
+    except (metadata.PackageNotFoundError, OSError, NvrtcError) as error:
+        return f"NVRTC is not here, or of no use ({error!r}): pip install '{REQUIREMENT}'"
     return None
 
 
@@ -116,9 +118,10 @@ def _read(nvrtc: ctypes.CDLL, program: ctypes.c_void_p, what: str) -> bytes:
 
 @lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL:
-    """libnvrtc out of the package's folder; it finds its builtins beside itself."""
+    """libnvrtc out of the package's folder, and its builtins, which not every version finds beside itself."""
     for file in metadata.files(PACKAGE) or []:
         if re.fullmatch(r"libnvrtc\.so\.\d+|nvrtc64_\d+_0\.dll", file.name):
+            load_builtins(Path(str(file.locate())))
             return ctypes.CDLL(str(file.locate()))
     raise OSError(f"the package {PACKAGE} holds no library")
 
