@@ -44,10 +44,10 @@ def start(
     module: Any, name: str, grid: Any, block: Any, arguments: Any, shared: int = 0, cooperative: bool = False
 ) -> None:
     """A launch by cuda-core on the default stream: arrays as addresses, all else as it is."""
-    from cuda.core import LaunchConfig, launch
+    from cuda.core import LaunchConfig, Stream, launch
 
     addresses = [argument.data.ptr if isinstance(argument, ndarray) else argument for argument in arguments]
-    launch(DefaultStream(), LaunchConfig(grid, block, shared, cooperative), module.get_kernel(name), *addresses)
+    launch(Stream.from_handle(1), LaunchConfig(grid, block, shared, cooperative), module.get_kernel(name), *addresses)
 
 
 def compiled(**options: Any) -> Any:
@@ -55,11 +55,6 @@ def compiled(**options: Any) -> Any:
     from cuda.core import Program, ProgramOptions
 
     return Program(SOURCE, "c++", ProgramOptions(name="gpubp.cu", arch="sm_90", **options)).compile("cubin")
-
-
-class DefaultStream:
-    def __cuda_stream__(self) -> tuple[int, int]:
-        return 0, 1
 
 
 @pytest.mark.parametrize("order", ORDERS)

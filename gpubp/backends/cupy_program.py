@@ -31,12 +31,14 @@ from gpubp.errors import BackendError
 
 STATIC_SHARED = 40 << 10  # bytes of a block's shared memory that kernels may declare themselves
 WITHOUT_ASKING = 8 << 10  # and those that a launch may add without setting the kernel's limit: 48 KiB in all
+DEFAULT_STREAM = 1  # CUDA's own name for it, whatever cuda-core is told to take for its default
 
 
 class CupyProgram:
     """A compiled source, in blocks of THREADS (of its definitions) threads: one network for each thread, or, where
     BLOCK_PER_NETWORK is defined as true, one for each block."""
 
+    last_stream: tuple[int, Any] | None = None
     most_networks: int | None = None  # of a launch, where a watchdog ends those that take long
 
     def __init__(self, cupy: Any, source: str, definitions: Mapping[str, object]) -> None:
@@ -108,7 +110,16 @@ class CupyProgram:
         from cuda.core import LaunchConfig, launch
 
         config = LaunchConfig(grid=blocks, block=self.threads, shmem_size=shared_bytes, is_cooperative=cooperative)
-        launch(_Stream(self.cupy.cuda.get_current_stream().ptr), config, kernel, *arguments)
+        launch(self._stream(), config, kernel, *arguments)
+
+    def _stream(self) -> Any:
+        """CuPy's current stream as cuda-core's; the last one is kept, since making it takes as long as a launch."""
+        from cuda.core import Stream
+
+        address = self.cupy.cuda.get_current_stream().ptr or DEFAULT_STREAM
+        if self.last_stream is None or self.last_stream[0] != address:
+            self.last_stream = address, Stream.from_handle(address)
+        return self.last_stream[1]
 
     def _argument(self, argument: Any) -> Any:
         """An address for an array, and for None; Python ints as the kernel's 32-bit ints; NumPy's numbers as they are.
@@ -122,16 +133,6 @@ class CupyProgram:
                 raise ValueError("a kernel reads C-contiguous arrays only")
             return argument.data.ptr
         return np.int32(argument) if isinstance(argument, int) else argument
-
-
-class _Stream:
-    """A stream of CuPy's for cuda-core, by the protocol that both know of (CuPy's own objects have it from 14 on)."""
-
-    def __init__(self, address: int) -> None:
-        self.address = address or 1  # CUDA's own name for the default stream, whatever a thread calls its default
-
-    def __cuda_stream__(self) -> tuple[int, int]:
-        return 0, self.address
 
 
 def why_not_compile(cupy: Any) -> str | None:

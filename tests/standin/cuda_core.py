@@ -108,10 +108,26 @@ class LaunchConfig:
     is_cooperative: bool = False
 
 
-def launch(stream: Any, config: LaunchConfig, kernel: Kernel, *arguments: Any) -> None:
-    version, address = stream.__cuda_stream__()
-    if (version, address) != (0, STREAM.ptr or 1):
-        raise ValueError(f"{kernel.name} is launched on another stream than CuPy's current one: {address}")
+class Stream:
+    """A stream by its address."""
+
+    def __init__(self, *_: Any) -> None:
+        raise RuntimeError("Stream objects cannot be instantiated directly.")
+
+    @staticmethod
+    def from_handle(handle: int) -> Stream:
+        stream = object.__new__(Stream)
+        stream.address = handle
+        return stream
+
+    address: int
+
+
+def launch(stream: Stream, config: LaunchConfig, kernel: Kernel, *arguments: Any) -> None:
+    if not isinstance(stream, Stream):
+        raise TypeError("cuda-core has deprecated objects that are no streams of its own, but say their address")
+    if stream.address != (STREAM.ptr or 1):
+        raise ValueError(f"{kernel.name} is launched on another stream than CuPy's current one: {stream.address}")
     grid, block = (size if isinstance(size, tuple) else (size,) for size in (config.grid, config.block))
     kernel.start(grid, block, config.shmem_size, config.is_cooperative, arguments)
 
@@ -148,7 +164,7 @@ def load_nvidia_dynamic_lib(libname: str) -> SimpleNamespace:
 
 def fill_cuda_core(modules: dict[str, ModuleType]) -> None:
     """Put this file's names where cuda-core has them."""
-    for value in (Program, ProgramOptions, ObjectCode, LaunchConfig, launch):
+    for value in (Program, ProgramOptions, ObjectCode, Stream, LaunchConfig, launch):
         setattr(modules["cuda.core"], value.__name__, value)
     driver = modules["cuda.bindings.driver"]
     driver.CUfunction_attribute, driver.CUresult = Attribute, Result
