@@ -33,9 +33,9 @@ def two() -> Iterator[Any]:
         yield cupy
 
 
-def trained(backend: Backend, engine: str, **settings: Any) -> tuple[np.ndarray, History]:
+def trained(backend: Backend, engine: str, epochs: int = 3) -> tuple[np.ndarray, History]:
     population = Population.initialize(Architecture(3, 4, 2, "tanh", "softmax"), network_seeds(0, 3), backend)
-    history = train(population, X, T, Settings(batch_size=8, epochs=3, **settings), engine=engine)
+    history = train(population, X, T, Settings(batch_size=8, epochs=epochs), engine=engine)
     return population.state()["params"], history
 
 
@@ -145,7 +145,8 @@ def test_a_device_that_cuda_13_has_dropped(capability: int) -> None:
         assert get_backend("auto").reason.startswith("CUDA 13 has dropped this CUDA device")
 
 
-def test_doctor_tells_why_there_are_no_kernels() -> None:
+def test_doctor_tells_why_there_are_no_kernels_and_what_changes_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUPY_TF32", "1")
     with standin.installed(replace(standin.READY, cuda_core=False)):
         found = doctor.examine("cupy")
         assert found.healthy
@@ -156,19 +157,20 @@ def test_doctor_tells_why_there_are_no_kernels() -> None:
     assert reason.startswith("cuda-core, which compiles")
     assert "no compiled kernels: cuda-core, which compiles" in said
     assert "pip install 'gpubp[cuda13]'" in said
+    assert "CUPY_TF32=1" in found.backends[0].bits_settings
+    assert "other bits by the array engine: CUPY_TF32=1" in said
 
 
 # --- settings that change bits ---
 
 
-def test_settings_that_change_bits_are_told_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_change_bits_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CUPY_ACCELERATORS", "CUBLAS_WORKSPACE_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CUPY_TF32", "1")
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")  # which asks for what is so anyway
     with standin.installed():
         _, history = trained(CupyBackend(), "array")
-        assert doctor.examine("cupy").backends[0].bits_settings == ("CUPY_TF32=1",)
     assert history.bits_settings == ("CUPY_TF32=1",)
     assert trained(NumpyBackend(), "array")[1].bits_settings == ()
 
@@ -202,3 +204,14 @@ def test_an_epoch_that_is_too_long_for_a_watchdog_is_told(monkeypatch: pytest.Mo
         assert "watchdog" in backend.device()
         with pytest.warns(UserWarning, match="whose watchdog ends launches"):
             trained(backend, "lane")
+
+
+def test_without_cuda_core_auto_trains_by_arrays_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpubp.backends.notices._said", set())
+    with standin.installed(replace(standin.READY, cuda_core=False)):
+        with pytest.warns(UserWarning, match=r"slower here, without compiled kernels: cuda-core"):
+            _, history = trained(CupyBackend(), "auto", epochs=200)  # so many that a kernel would pay
+        with pytest.raises(BackendError, match=r"cuda-core, .*pip install 'gpubp\[cuda13\]'"):
+            trained(CupyBackend(), "lane")
+    assert history.engine == "array"
+    assert history.engine_reason.startswith("cuda-core, which compiles")
