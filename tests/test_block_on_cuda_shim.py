@@ -12,8 +12,12 @@ from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.backends.cupy_program import STATIC_SHARED
 from gpubp.backends.host_compiler import find_compiler
 from gpubp.kernels.architecture import Architecture
+from gpubp.kernels.cuda_blocks import BlockLayout
 from gpubp.population import Population
 from gpubp.training import Settings, train
+from gpubp.training.block_engine import BlockEngine
+from gpubp.training.interruption import Interruption
+from gpubp.training.preparation import prepare
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
@@ -100,20 +104,56 @@ def test_predictions_by_blocks(standin: CupyBackend, monkeypatch: pytest.MonkeyP
     assert_same_bits(predicted(standin), predicted(NumpyBackend()))
 
 
+LAYOUTS = [BlockLayout(64, team=3), BlockLayout(32, team=2)]
+
+
+@pytest.mark.parametrize("order", ["0", "77"])
+@pytest.mark.parametrize(("case", "layout"), list(zip([ADAM, VALIDATED], LAYOUTS, strict=True)), ids=str)
+def test_a_team_of_blocks(
+    standin: CupyBackend, monkeypatch: pytest.MonkeyPatch, case: Case, layout: BlockLayout, order: str
+) -> None:
+    """They share a network's rows, columns and tiles, and wait for each other."""
+    monkeypatch.setenv("CUDA_ON_CPU_ORDER", order)
+    expected, its_metrics = trained_in_calls(NumpyBackend(), case, (2,), keep=SOME)
+    monkeypatch.setattr("gpubp.training.block_engine.cuda_layout", lambda work: layout)
+    monkeypatch.setattr("gpubp.training.block_engine.team_blocks", lambda *_: layout.team)
+    found, metrics = trained_in_calls(standin, case, (2,), keep=SOME)
+    assert_same_bits(found, expected)
+    assert_same_bits(metrics, its_metrics)
+
+
+def test_one_network_has_a_team_where_that_pays(standin: CupyBackend) -> None:
+    random = np.random.default_rng(3)
+    X, T = random.normal(size=(130, 150)).astype(np.float32), np.eye(90)[random.integers(0, 90, 130)]
+
+    def trained(backend: NumpyBackend | CupyBackend) -> tuple[np.ndarray, int]:
+        population = Population.initialize(Architecture(150, (), 90, (), "softmax"), np.arange(1), backend)
+        work = prepare(population, X, T.astype(np.float32), Settings(epochs=1, batch_size=128, optimizer="adam"))
+        one = BlockEngine(work, population.params)
+        one.run(0, 1, Interruption())
+        return backend.to_host(one.params), one.blocks
+
+    (found, blocks), (expected, _) = trained(standin), trained(NumpyBackend())
+    assert blocks > 1
+    assert_same_bits(found, expected)
+
+
 @pytest.mark.parametrize(
     "barrier",
     [
-        "block_sync();  // transposed weights are written before others take them",
-        "net.scratch);\n    block_sync();\n    if (l == net.layers - 1",  # so are pre-activations
-        "block_sync();  // gradients are written before others take them",
+        "net.scratch);\n    block_sync();\n    if (l == net.layers - 1",  # pre-activations are written
+        "__syncthreads();  // the next numbers are there, and everyone has read those before them",
+        "__syncthreads();  // the results lie there",
+        "__syncthreads();  // the results have been taken before others lie there",
         "block_sync();  // everyone has seen this batch's losses and weights",  # before the next batch's overwrite them
     ],
-    ids=["transposed", "forward", "gradient", "validation"],
+    ids=["forward", "staged", "gradient", "weights", "validation"],
 )
 def test_a_missing_barrier_shows(standin: CupyBackend, monkeypatch: pytest.MonkeyPatch, barrier: str) -> None:
     """In the bits, under some order of the threads. The others in block.h were taken away one by one as well."""
     assert kernel(VALIDATED).source.count(barrier) == 1
-    program = changed(standin, VALIDATED, (barrier, barrier.replace("block_sync();", "")))
+    without = barrier.replace("block_sync();", "").replace("__syncthreads();", "")
+    program = changed(standin, VALIDATED, (barrier, without), THREADS=64)
     expected, its_metrics = trained_in_calls(NumpyBackend(), VALIDATED, (2,), keep=SOME)
     shows = []
     for order in ("1", "31"):

@@ -20,6 +20,8 @@ from gpubp.backends.notices import warn_once
 from gpubp.backends.nvrtc import INSTALL
 from gpubp.errors import BackendError
 
+USUAL_CLOCK = 1.7e9  # cycles a second
+
 
 class CupyBackend:
     """Arrays in a CUDA device's memory. ForkedError in a process that was forked later."""

@@ -16,6 +16,7 @@ THREADS = ((8192, 256), (1024, 128), (0, 64))
 # Blocks that a multiprocessor has registers for, by their threads; those of 512 are for float32 alone.
 BLOCKS = {512: 1, 256: 1, 128: 4, 64: 8}
 STAGE_BYTES = {512: 32 << 10, 256: 32 << 10, 128: 16 << 10, 64: 8 << 10}  # of the products' buffers (block_tiles.h)
+TEAM_THREADS, TEAM_BLOCKS = 128, 2  # of a block of several that train one network; more of them meet than of 256 threads
 OWN_BYTES = 6 << 10  # of a block's shared memory that hold the network's layout and the like, and the driver's own
 # Of a group of blocks: multiply-adds of one in a second, the seconds of a meeting for each of its blocks and besides,
 # and the meetings of an update for each layer.
@@ -44,10 +45,12 @@ def block_layout(
     products = list(_products(architecture, batch_size))
     largest = max(rows * columns for rows, columns, _ in products)
     threads = next(threads for least, threads in THREADS if largest >= least)
-    blocks = BLOCKS[threads]
-    team = team_blocks(architecture, batch_size, device.count * blocks // n_networks)
+    team = 1
+    if 2 * n_networks <= device.count:
+        team = team_blocks(architecture, batch_size, device.count * TEAM_BLOCKS // n_networks)
     if team > 1:  # what its blocks have in common cannot lie in the shared memory of one
-        return BlockLayout(threads, blocks, team)
+        return BlockLayout(TEAM_THREADS, TEAM_BLOCKS, team)
+    blocks = BLOCKS[threads]
     resident = min(blocks, -(-n_networks // device.count))
     own = STAGE_BYTES[threads] + OWN_BYTES
     room = min(device.shared_bytes // resident, device.shared_bytes_of_block) - own

@@ -7,7 +7,7 @@ number of multiprocessors where the device is full. A pure function of the work 
 from __future__ import annotations
 
 from gpubp.backends.base import Multiprocessors
-from gpubp.kernels.cuda_blocks import BLOCKS, block_layout, multiply_adds, team_seconds
+from gpubp.kernels.cuda_blocks import block_layout, multiply_adds, team_seconds
 from gpubp.training.engine import Work
 
 MEASURED_CLOCK = 1.98e9  # cycles a second, of the device that the constants are from
@@ -42,6 +42,6 @@ def block_seconds(work: Work, device: Multiprocessors) -> float:
     update += team_seconds(work.architecture, layout.team)
     blocks = work.n_networks * layout.team
     waves = -(-blocks // (device.count * layout.blocks))
-    neighbours = min(BLOCKS[layout.threads], -(-blocks // device.count)) - 1
+    neighbours = min(layout.blocks, -(-blocks // device.count)) - 1
     update *= waves * (1 + BLOCK_NEIGHBOUR * neighbours)
     return float(work.steps.max()) * work.settings.epochs * update * MEASURED_CLOCK / device.clock

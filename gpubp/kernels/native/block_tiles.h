@@ -181,7 +181,7 @@ template <int R, int C> struct Tile {
           }
         }
       }
-      __syncthreads();
+      __syncthreads();  // the results lie there
       int top = m + group * together;
       _Pragma("unroll 1") for (int first = threadIdx.x; first < together * columns; first += THREADS * AT_ONCE) {
         Change::Weights its[AT_ONCE];
