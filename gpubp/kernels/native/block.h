@@ -205,9 +205,9 @@ struct Trainer {
    held_scores}
 
 #if TARGET_CUDA
-// A block trains one of the networks first ... last-1, or a group of `members` blocks does, one group beside the other;
+// A block trains one of the networks first ... last-1, or a team of `members` blocks does, one team beside the other;
 // `memory` and `shuffled` have a part for each network, `meeting` a pair of numbers. The launch gives each block
-// `shared_numbers` of shared memory; what a group has in common lies in the device's.
+// `shared_numbers` of shared memory; what a team has in common lies in the device's.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) block_train(TRAIN_PARAMETERS) {
   extern __shared__ four_t shared[];
   __shared__ Network net;  // in a thread's own memory, 256 times the same 3 kB, it would take a stack frame

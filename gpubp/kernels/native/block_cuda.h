@@ -1,6 +1,6 @@
-// The primitives of block.h on CUDA: a network is a block of THREADS threads, or, where GROUPED is 1, a group of blocks;
-// a lane is one thread's element.
-// block_tiles.h has the products. Rows of matrices begin at multiples of four numbers (`padded`), so that four travel at once.
+// The primitives of block.h on CUDA: a network is a block of THREADS threads, or, where GROUPED is 1, a team of blocks;
+// a lane is one thread's element. block_tiles.h has the products. Rows of matrices begin at multiples of four numbers
+// (`padded`), so that four travel at once.
 #pragma once
 #include "dialect.h"
 
@@ -70,8 +70,8 @@ template <class F> FN void block_elements(int rows, int columns, const F& f) {
   _Pragma("unroll 1") for (Places at(own_rank(), all_threads(), columns); at.r < rows; at.next()) f(at.r, at.c);
 }
 template <class F> FN void block_numbers(int rows, int columns, const F& f) { block_elements(rows, columns, f); }
-// give(r, c, take(r, c)) for every element. What is taken is far away: a thread asks for several before it gives any, and
-// beyond the last asks for that once more, for a branch would make it wait for each.
+// give(r, c, take(r, c)) for every element. What is taken is far away: a thread asks for several before it gives any. A
+// branch would make it wait for each, so beyond the last one it asks for its first once more.
 #ifndef AT_ONCE
 #define AT_ONCE 4
 #endif
@@ -82,7 +82,8 @@ template <class Take, class Give> FN void block_map(int rows, int columns, const
     int r[AT_ONCE], c[AT_ONCE];
     UNROLL for (int i = 0; i < AT_ONCE; i++, at.next()) {
       r[i] = at.r, c[i] = at.c;
-      taken[i] = take(r[i] < rows ? r[i] : rows - 1, c[i]);
+      bool is_there = r[i] < rows;
+      taken[i] = take(is_there ? r[i] : r[0], is_there ? c[i] : c[0]);
     }
     UNROLL for (int i = 0; i < AT_ONCE; i++) if (r[i] < rows) give(r[i], c[i], taken[i]);
   }

@@ -184,25 +184,29 @@ template <int R, int C> struct Tile {
       __syncthreads();  // the results lie there
       int top = m + group * together;
       _Pragma("unroll 1") for (int first = threadIdx.x; first < together * columns; first += THREADS * AT_ONCE) {
+        int at[AT_ONCE], r[AT_ONCE], c[AT_ONCE], last = -1;
+        UNROLL for (int i = 0; i < AT_ONCE; i++) {
+          at[i] = first + i * THREADS, r[i] = top + at[i] / columns, c[i] = n + at[i] % columns;
+          if (at[i] < together * columns && r[i] < M && c[i] < N) last = i;
+          else at[i] = -1;
+        }
+        if (last < 0) continue;
         Change::Weights its[AT_ONCE];
         lane_t g[AT_ONCE];
-        UNROLL for (int i = 0; i < AT_ONCE; i++) {
-          int at = first + i * THREADS;
-          its[i] = rule.take(smaller(top + at / columns, M - 1), smaller(n + at % columns, N - 1));
-          g[i] = stage()[smaller(at, together * columns - 1)];
+        UNROLL for (int i = 0; i < AT_ONCE; i++) {  // as in block_map: one of its own rather than a branch
+          int from = first + (at[i] < 0 ? last : i) * THREADS;
+          its[i] = rule.take(top + from / columns, n + from % columns);
+          g[i] = stage()[from];
         }
         rule.change(its, g);
-        UNROLL for (int i = 0; i < AT_ONCE; i++) {
-          int at = first + i * THREADS, r = top + at / columns, c = n + at % columns;
-          if (at < together * columns && r < M && c < N) rule.store(r, c, its[i]);
-        }
+        UNROLL for (int i = 0; i < AT_ONCE; i++) if (at[i] >= 0) rule.store(r[i], c[i], its[i]);
       }
       __syncthreads();  // the results have been taken before others lie there
     }
   }
 };
 
-// The product at hand, by tiles of R x C results a thread; the blocks of a group take turns.
+// The product at hand, by tiles of R x C results a thread; the blocks of a team take turns.
 template <int R, int C> CALLED_FN void tiles() {
   typedef Tile<R, C> tile_t;
   const Product its = product();
