@@ -16,9 +16,9 @@ THREADS = ((8192, 256), (1024, 128), (0, 64))
 # Blocks that a multiprocessor has registers for, by their threads; those of 512 are for float32 alone.
 BLOCKS = {512: 1, 256: 1, 128: 4, 64: 8}
 STAGE_BYTES = {512: 32 << 10, 256: 32 << 10, 128: 16 << 10, 64: 8 << 10}  # of the products' buffers (block_tiles.h)
-TEAM_THREADS, TEAM_BLOCKS = 128, 2  # of a block of several that train one network; more of them meet than of 256 threads
+TEAM_THREADS, TEAM_BLOCKS = 128, 2  # of a block of a team, and that a multiprocessor has registers for
 OWN_BYTES = 6 << 10  # of a block's shared memory that hold the network's layout and the like, and the driver's own
-# Of a group of blocks: multiply-adds of one in a second, the seconds of a meeting for each of its blocks and besides,
+# Of a team of blocks: multiply-adds of one in a second, the seconds of a meeting for each of its blocks and besides,
 # and the meetings of an update for each layer.
 BLOCK_RATE, MEETING, MEETING_BLOCK, MEETINGS = 6e10, 1.2e-6, 0.01e-6, 6
 
