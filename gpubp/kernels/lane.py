@@ -36,7 +36,9 @@ CUDA_THREADS = 64
 # registers, those of six 168. Measured, too, with nothing spilled; divisions, which go side by side, take some more.
 MOST_KEPT = {"float32": {8: 85, 6: 115}, "float64": {8: 41, 6: 81}}
 DIVIDING = ("logistic", "tanh", "silu", "gelu_tanh", "mish")
-KEPT_FOR_DIVISIONS = {"adam": 25, "adamw": 25, "rmsprop": 25}
+KEPT_FOR_DIVISIONS = {"float32": 30, "float64": 25}  # of optimizers that divide
+KEPT_WHERE_TIGHT = 25  # of the former, in float32: where ptxas spilled below LARGEST_ON_CUDA
+DIVIDING_OPTIMIZERS = ("adam", "adamw", "rmsprop")
 NARROW_BYTES = 16
 KEPT_HYPERPARAMETERS = {"sgd": 1, "momentum": 2, "nesterov": 2, "adam": 9, "adamw": 11, "rmsprop": 4}
 REAL_NAMES = {"float32": "float", "float64": "double"}
@@ -112,15 +114,22 @@ class LaneKernel:
             row += width * ((2 if ACTIVATIONS[name].needs_input else 1) + 2 * self.dropout)
             if self.dtype == "float32" and name in DIVIDING:  # side by side: see divisions.h
                 row += width // 2
-        if self.dtype == "float32" and self.optimizer in KEPT_FOR_DIVISIONS:
-            row += 5  # updates_together in lane.h
+        row += KEPT_WHERE_TIGHT * self._tight
         hyper = KEPT_HYPERPARAMETERS[self.optimizer] + 3 * self.l2 + self.clip + (self.weights > 0)
         return (self.numbers + row + hyper) * np.dtype(self.dtype).itemsize // 4
 
     @property
+    def _tight(self) -> bool:
+        """Whether an update's divisions need registers of their own. Measured: Adam's mostly find some."""
+        many = self.optimizer in DIVIDING_OPTIMIZERS and self.weights == 2 and not self.online
+        return self.dtype == "float32" and (self.optimizer == "rmsprop" or many)
+
+    @property
     def blocks(self) -> int:
         """How many blocks of CUDA_THREADS a multiprocessor is to hold: as many as can be without spilling registers."""
-        kept = self.registers + KEPT_FOR_DIVISIONS.get(self.optimizer, 0)
+        kept = self.registers - KEPT_WHERE_TIGHT * self._tight
+        if self.optimizer in DIVIDING_OPTIMIZERS:
+            kept += KEPT_FOR_DIVISIONS[self.dtype]
         return next((blocks for blocks, most in MOST_KEPT[self.dtype].items() if kept <= most), 1)
 
     def refusal(self, backend_name: str) -> str | None:

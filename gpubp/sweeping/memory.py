@@ -47,11 +47,10 @@ def population_bytes(jobs: Sequence[Job]) -> int:
 
 def widest(backend: Backend, engine: str) -> int:
     """How many networks a part may have: as many as the engine can have in training at the same time."""
-    if backend.name != "cupy" or engine != "lane":
+    device = backend.multiprocessors()
+    if device is None or engine != "lane":
         return WIDEST
-    runtime = backend.xp.cuda.runtime
-    multiprocessors = int(runtime.getDeviceProperties(runtime.getDevice())["multiProcessorCount"])
-    return max(WIDEST, LANES * multiprocessors)
+    return max(WIDEST, LANES * device.count)
 
 
 def parts(jobs: Sequence[Job], budget: int | None, most: int = WIDEST) -> Iterator[list[Job]]:
