@@ -2,9 +2,9 @@
 //
 // __fdiv_rn and __fsqrt_rn ask whether their operands are ordinary numbers, and call a slow path where they are not.
 // Around that branch nothing can be moved, so that one division after the other waits for all of its steps. Here are
-// the same steps as on their fast path (machine code of sm_75 ... sm_120: an approximation, Newton's step, the quotient
-// put right by its exact remainder), which round correctly wherever nothing on the way under- or overflows, and what
-// keeps it so. double has the hardware's own divisions.
+// the same steps as on their fast path (read from machine code of sm_75, 80, 86, 89, 90, 100 and 120: an approximation,
+// Newton's step, the quotient put right by its exact remainder), which round correctly wherever nothing on the way
+// under- or overflows, and what keeps it so. double has the hardware's own divisions.
 #pragma once
 
 #if REAL_IS_DOUBLE
