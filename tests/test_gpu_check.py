@@ -198,7 +198,8 @@ def test_the_outcomes_of_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "def test_good(): pass\ndef test_bad(): assert 1 == 2\ndef test_absent(): pytest.skip('no device')\n"
     )
     (tmp_path / "test_unimportable.py").write_text("import a_package_that_is_not_there\n")
-    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    for variable in ("PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS", "PYTEST_PLUGINS"):  # of the run that this test is in
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SCRIPTS), str(ROOT)]))
     monkeypatch.setattr(tests, "REHEARSED", (tmp_path,))
     monkeypatch.setattr(tests, "find_spec", lambda name: None)  # one process is enough

@@ -152,7 +152,7 @@ def _table() -> dict[str, Meaning]:
         add(f"or.{b}", np.bitwise_or, b, b)
         add(f"xor.{b}", np.bitwise_xor, b, b)
         add(f"not.{b}", np.invert, b)
-    for t in ("b32", "b64", "u32", "u64", "f32", "f64", "pred"):
+    for t in ("b32", "b64", "u32", "s32", "u64", "f32", "f64", "pred"):
         add(f"mov.{t}", lambda a: a, t)
         add(f"selp.{t}", _select, t, t, "pred")
     add("cvta.to.global.u64", lambda a: a, "u64")  # generic addresses are global ones, but for a window
