@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import shutil
 import tempfile
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -74,14 +77,21 @@ class ObjectCode:
         if self._library is None:
             STATE.require_driver()
             _require_for_the_device(self.code)
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "kernel.so"
-                path.write_bytes(self.code)
-                self._library = ctypes.CDLL(str(path))  # stays mapped when its file is gone
+            with tempfile.NamedTemporaryFile(dir=_folder(), suffix=".so", delete=False) as file:
+                file.write(self.code)
+            self._library = ctypes.CDLL(file.name)
         return self._library
 
     def get_kernel(self, name: str) -> Kernel:
         return Kernel(self.handle, name)
+
+
+@lru_cache(maxsize=1)
+def _folder() -> Path:
+    """Of the libraries, which stay as long as the process: a sanitizer names their functions by their files."""
+    folder = tempfile.mkdtemp(prefix="standin-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _with_code(module: bytes, kind: str) -> ObjectCode:
