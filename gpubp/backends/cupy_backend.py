@@ -37,10 +37,11 @@ class CupyBackend:
         self._looked = False
         self._cupy = _import_cupy()
         self.number, self.count = require_device(self._cupy, device)
-        properties = self._properties()
-        require_capability(self._cupy, properties)
-        require_libraries(self.xp)
-        self.watchdog = bool(properties["kernelExecTimeoutEnabled"])
+        self._properties: Mapping[str, Any] = self._cupy.cuda.runtime.getDeviceProperties(self.number)
+        require_capability(self._cupy, self._properties)
+        require_libraries(self.xp, self.number)
+        self.watchdog = bool(self._properties["kernelExecTimeoutEnabled"])
+        self._programs: dict[Any, Program] = {}
 
     @property
     def xp(self) -> Any:
@@ -74,21 +75,17 @@ class CupyBackend:
         return Memory(free=free + kept, total=total)
 
     def device(self) -> str:
-        properties = self._properties()
+        properties = self._properties
         words = f"{properties['name'].decode()}, compute capability {properties['major']}.{properties['minor']}"
         if self.count > 1:
             words += f", device {self.number} of 0 to {self.count - 1}"
         return words + (", with a watchdog that ends launches of seconds" if self.watchdog else "")
 
-    def _properties(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._cupy.cuda.runtime.getDeviceProperties(self.number)
-        return found
-
     def bits_settings(self) -> tuple[str, ...]:
         return bits_settings()
 
     def multiprocessors(self) -> Multiprocessors:
-        properties = self._properties()
+        properties = self._properties
         clock = 1e3 * properties.get("clockRate", 0) or USUAL_CLOCK  # kHz; CUDA 13's own properties have none
         shared = properties["sharedMemPerMultiprocessor"], properties["sharedMemPerBlockOptin"]
         return Multiprocessors(int(properties["multiProcessorCount"]), clock, *shared)
@@ -114,7 +111,11 @@ class CupyBackend:
     def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
         from gpubp.backends.cupy_program import CupyProgram
 
-        return CupyProgram(self.xp, source, definitions)
+        xp = self.xp
+        key = source, tuple(sorted((name, str(value)) for name, value in definitions.items()))
+        if key not in self._programs:  # read, checked and loaded once, however many trainings follow
+            self._programs[key] = CupyProgram(xp, source, definitions)
+        return self._programs[key]
 
     def erf(self, array: Any, out: Any) -> None:
         from cupyx.scipy.special import erf

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from gpubp.backends.base import ForkedError
 from gpubp.backends.nvrtc import INSTALL, too_old_remedy
@@ -33,6 +34,9 @@ BITS_VARIABLES = {
     "CUBLAS_WORKSPACE_CONFIG": (),
 }
 
+_computed: WeakKeyDictionary[Any, set[int]] = (
+    WeakKeyDictionary()
+)  # devices that something was computed on, of each CuPy
 _first_process: int | None = None  # that asked the driver for something: its forked children cannot
 
 
@@ -91,8 +95,12 @@ def require_capability(cupy: Any, properties: Mapping[str, Any]) -> None:
         )
 
 
-def require_libraries(cupy: Any) -> None:
-    """CuPy is of no use without NVRTC, cuBLAS and the runtime's headers: load the first two, and compute something."""
+def require_libraries(cupy: Any, device: int) -> None:
+    """CuPy is of no use without NVRTC, cuBLAS and the runtime's headers: load the first two, and compute something on
+    the device, which is the current one. Once it could, a process does not ask again.
+    """
+    if device in _computed.setdefault(cupy, set()):
+        return
     try:
         from cuda.pathfinder import load_nvidia_dynamic_lib  # as CuPy does itself, from 14 on
     except ImportError:
@@ -111,6 +119,7 @@ def require_libraries(cupy: Any) -> None:
             return  # a full device is no broken one
         what = "CUDA's headers" if "cannot open source file" in str(error) else "something that it needs"
         raise BackendError(f"CuPy cannot compute: it lacks {what} ({_in_a_line(error)}). {INSTALL}") from error
+    _computed[cupy].add(device)
 
 
 def _in_a_line(error: Exception) -> str:

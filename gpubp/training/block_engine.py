@@ -78,15 +78,13 @@ class BlockEngine(KernelEngine):
         self.members = min(self.program.team(work.n_networks), most_members(work))
         self.pace, self.by_team, self.share = Pace(), False, 1.0
         self.numbers = working_numbers(work, self.members if self.backend.name == "numpy" else None)
-        self.shared_numbers = min(self.numbers, self.program.shared_room() // work.dtype.itemsize)
+        room = min(self.layout.shared_bytes, self.program.shared_room())
+        self.shared_numbers = min(self.numbers, room // work.dtype.itemsize)
         self.blocks, self.meeting = 1, None  # of each network, on CUDA, and where they meet
         if self.layout.team > 1:
             resident = self.program.resident_blocks(self.entry) // work.n_networks
             self.blocks = max(1, team_blocks(work.architecture, work.batch_size, resident))
-            self.shared_numbers = 0
             self.meeting = self.backend.xp.zeros((work.n_networks, 2), np.int32)
-        else:
-            self.shared_numbers = min(self.shared_numbers, self.layout.shared_bytes // work.dtype.itemsize)
         self.memory = {
             piece: self.backend.empty((self.program.columns(*piece), self.numbers), work.dtype)
             for _, piece in self.calls

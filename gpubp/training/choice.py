@@ -80,7 +80,8 @@ def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
 
 def _known_choice(work: Work, wanted: str) -> EngineChoice:
     """One network may be trained for microseconds, call after call: the choice is kept, by all that it depends on."""
-    known = wanted, work.backend.name, work.batch_size, work.settings.epochs, int(work.rows.count[0]), lane_kernel(work)
+    machine = work.backend.name, work.backend.multiprocessors()
+    known = wanted, machine, work.batch_size, work.settings.epochs, int(work.rows.count[0]), lane_kernel(work)
     choice = _chosen.get(known)
     if choice is None:
         if len(_chosen) >= MOST_CHOSEN:

@@ -1,8 +1,8 @@
 // Runs CUDA kernels on a CPU, to prove their logic: include it before the kernels, call cuda_on_cpu::launch.
 //
-// One block at a time, one fiber for each of its threads; in a cooperative launch all blocks, which take turns. __syncthreads is a true barrier: all threads of the block
-// arrive at the same one, or the launch fails (on a device it would hang, or worse). So do warp operations for the
-// lanes that their mask names. Shared memory is poison when a block begins. The order of threads and of blocks is
+// One block at a time, one fiber for each of its threads; in a cooperative launch all blocks, which take turns.
+// __syncthreads is a true barrier: all threads of the block arrive at the same one, or the launch fails (on a device it
+// would hang, or worse). So do warp operations for the lanes that their mask names. Shared memory is poison when a block begins. The order of threads and of blocks is
 // $CUDA_ON_CPU_ORDER: 0 ascending, 1 descending, any other number the seed of a permutation, in which threads also take
 // turns at every __ldg (else a thread runs until it waits). A kernel whose result depends on it has a race.
 //
