@@ -10,72 +10,72 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from gpubp._version import __version__
 
 _HOMES = {
-    "Architecture": "gpubp.kernels.architecture",
-    "Checkpoint": "gpubp.training",
-    "EarlyStopping": "gpubp.training",
-    "Ensemble": "gpubp.ensemble",
+    "Architecture": "gpubp.operations.architecture",
+    "Checkpoint": "gpubp.training.checkpoint",
+    "EarlyStopping": "gpubp.networks.settings",
+    "Ensemble": "gpubp.models.ensemble",
     "GpubpError": "gpubp.errors",
-    "Grid": "gpubp.sweeping.strategies",
-    "Halving": "gpubp.sweeping.strategies",
-    "History": "gpubp.training",
+    "Grid": "gpubp.search.strategies.strategies",
+    "Halving": "gpubp.search.strategies.strategies",
+    "History": "gpubp.training.history",
     "MLPClassifier": "gpubp.estimators.classifier",
     "MLPRegressor": "gpubp.estimators.regressor",
-    "Model": "gpubp.model",
-    "Population": "gpubp.population",
-    "PopulationSearchCV": "gpubp.sweeping.search",
-    "Range": "gpubp.sweeping.ranges",
-    "Settings": "gpubp.training",
-    "Space": "gpubp.sweeping.space",
-    "SweepResult": "gpubp.sweeping.result",
-    "TPE": "gpubp.sweeping.tpe",
-    "When": "gpubp.sweeping.space",
-    "TrainingState": "gpubp.training",
-    "cross_validate": "gpubp.cross_validation",
+    "Model": "gpubp.models.model",
+    "Population": "gpubp.engines.prediction",
+    "PopulationSearchCV": "gpubp.estimators.search.population_search",
+    "Range": "gpubp.search.space.ranges",
+    "Settings": "gpubp.networks.settings",
+    "Space": "gpubp.search.space.space",
+    "SweepResult": "gpubp.search.results.result",
+    "TPE": "gpubp.search.strategies.tpe",
+    "When": "gpubp.search.space.space",
+    "TrainingState": "gpubp.networks.state",
+    "cross_validate": "gpubp.fitting.cross_validation",
     "get_backend": "gpubp.backends",
-    "network_seeds": "gpubp.population",
+    "network_seeds": "gpubp.networks.population",
     "read_table": "gpubp.tables",
-    "sweep": "gpubp.sweeping.sweep",
-    "train": "gpubp.training",
-    "Recipe": "gpubp.recipe",
-    "train_ensemble": "gpubp.ensemble_fitting",
-    "train_model": "gpubp.fitting",
+    "sweep": "gpubp.sweeping",
+    "train": "gpubp.training.loop",
+    "Recipe": "gpubp.fitting.recipe",
+    "train_ensemble": "gpubp.fitting.ensemble_fit",
+    "train_model": "gpubp.fitting.fit",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
 
 if TYPE_CHECKING:
     from gpubp.backends import get_backend as get_backend
-    from gpubp.cross_validation import cross_validate as cross_validate
-    from gpubp.ensemble import Ensemble as Ensemble
-    from gpubp.ensemble_fitting import train_ensemble as train_ensemble
     from gpubp.errors import GpubpError as GpubpError
     from gpubp.estimators.classifier import MLPClassifier as MLPClassifier
     from gpubp.estimators.regressor import MLPRegressor as MLPRegressor
-    from gpubp.fitting import train_model as train_model
-    from gpubp.kernels.architecture import Architecture as Architecture
-    from gpubp.model import Model as Model
-    from gpubp.population import Population as Population
-    from gpubp.population import network_seeds as network_seeds
-    from gpubp.recipe import Recipe as Recipe
-    from gpubp.sweeping.ranges import Range as Range
-    from gpubp.sweeping.result import SweepResult as SweepResult
-    from gpubp.sweeping.search import PopulationSearchCV as PopulationSearchCV
-    from gpubp.sweeping.space import Space as Space
-    from gpubp.sweeping.space import When as When
-    from gpubp.sweeping.strategies import Grid as Grid
-    from gpubp.sweeping.strategies import Halving as Halving
-    from gpubp.sweeping.sweep import sweep as sweep
-    from gpubp.sweeping.tpe import TPE as TPE
+    from gpubp.estimators.search.population_search import PopulationSearchCV as PopulationSearchCV
+    from gpubp.fitting.cross_validation import cross_validate as cross_validate
+    from gpubp.fitting.ensemble_fit import train_ensemble as train_ensemble
+    from gpubp.fitting.fit import train_model as train_model
+    from gpubp.fitting.recipe import Recipe as Recipe
+    from gpubp.models.ensemble import Ensemble as Ensemble
+    from gpubp.models.model import Model as Model
+    from gpubp.networks.population import Population as Population
+    from gpubp.networks.population import network_seeds as network_seeds
+    from gpubp.networks.settings import EarlyStopping as EarlyStopping
+    from gpubp.networks.settings import Settings as Settings
+    from gpubp.networks.state import TrainingState as TrainingState
+    from gpubp.operations.architecture import Architecture as Architecture
+    from gpubp.search.results.result import SweepResult as SweepResult
+    from gpubp.search.space.ranges import Range as Range
+    from gpubp.search.space.space import Space as Space
+    from gpubp.search.space.space import When as When
+    from gpubp.search.strategies.strategies import Grid as Grid
+    from gpubp.search.strategies.strategies import Halving as Halving
+    from gpubp.search.strategies.tpe import TPE as TPE
+    from gpubp.sweeping import sweep as sweep
     from gpubp.tables import read_table as read_table
-    from gpubp.training import Checkpoint as Checkpoint
-    from gpubp.training import EarlyStopping as EarlyStopping
-    from gpubp.training import History as History
-    from gpubp.training import Settings as Settings
-    from gpubp.training import TrainingState as TrainingState
-    from gpubp.training import train as train
+    from gpubp.training.checkpoint import Checkpoint as Checkpoint
+    from gpubp.training.history import History as History
+    from gpubp.training.loop import train as train
 
 
 def __getattr__(name: str) -> Any:

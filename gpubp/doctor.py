@@ -21,11 +21,12 @@ import numpy as np
 from gpubp.backends import Backend, get_backend
 from gpubp.backends.host_compiler import find_compiler, why_not_compile
 from gpubp.backends.kernel_cache import cache_folder
-from gpubp.datasets import data_folder
 from gpubp.errors import BackendError, DataError, GpubpError
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population, network_seeds
-from gpubp.training import Settings, train
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.tables.datasets import data_folder
+from gpubp.training.loop import train
 from gpubp.tutorial import initialize_network, train_network
 
 PACKAGES = ("numpy", "scipy", "polars", "scikit-learn", "safetensors", "typer", "rich")
@@ -121,7 +122,7 @@ def examine(only: str | None = None, device: int | None = None) -> Diagnosis:
 
 def versions() -> dict[str, str]:
     """Of gpubp, Python, and the packages it uses; those that are missing are left out."""
-    from gpubp import __version__
+    from gpubp._version import __version__
 
     found = {"gpubp": __version__, "python": platform.python_version()}
     for package in (*PACKAGES, *CUPY_PACKAGES):

@@ -17,17 +17,19 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Backend, get_backend
-from gpubp.baselines import zero_rule as most_common_class
-from gpubp.baselines import zero_rule_accuracy
-from gpubp.datasets import wheat_seeds
 from gpubp.errors import DataError, SettingsError, quoted
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.reference.activations import logistic_backward
-from gpubp.kernels.reference.losses import squared_error
-from gpubp.kernels.reference.network import Layers, Tape, backward, forward
-from gpubp.population import Population
+from gpubp.models.baselines import zero_rule as most_common_class
+from gpubp.models.baselines import zero_rule_accuracy
+from gpubp.networks.population import Population
+from gpubp.networks.settings import Settings
+from gpubp.operations.activations import logistic_backward
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import squared_error
+from gpubp.operations.network import Layers, Tape, backward, forward
 from gpubp.tables import read_table
-from gpubp.training import Callback, Settings, train
+from gpubp.tables.datasets import wheat_seeds
+from gpubp.training.history import Callback
+from gpubp.training.loop import train
 
 Row = Sequence[float]
 

@@ -19,9 +19,9 @@ from rich.padding import Padding
 from rich.table import Table
 
 from gpubp.backends import Backend, get_backend
-from gpubp.datasets import wheat_seeds
 from gpubp.errors import GpubpError
 from gpubp.tables import read_table
+from gpubp.tables.datasets import wheat_seeds
 from gpubp.tutorial import (
     Network,
     backward_propagate_error,

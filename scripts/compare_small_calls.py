@@ -38,8 +38,8 @@ from sklearn.preprocessing import StandardScaler
 from gpubp.backends import get_backend
 from gpubp.estimators import MLPClassifier, MLPRegressor
 from gpubp.estimators.conversion import to_sklearn
-from gpubp.fitting import train_model
-from gpubp.recipe import Recipe
+from gpubp.fitting.fit import train_model
+from gpubp.fitting.recipe import Recipe
 from gpubp.tables import Table as Data
 
 console = Console(highlight=False)

@@ -1,4 +1,4 @@
-"""Where which engine is faster, measured: the table that `engine="auto"` is fitted to (gpubp/training/choice.py).
+"""Where which engine is faster, measured: the table that `engine="auto"` is fitted to (gpubp/engines/choose.py).
 
     python scripts/crossover.py --markdown table.md --json crossover.json      # about 6 minutes
     python scripts/crossover.py --quick
@@ -22,13 +22,13 @@ import typer
 from benchmarks.machine import describe
 
 from gpubp.backends import Backend, get_backend
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population, network_seeds
-from gpubp.training import Settings
-from gpubp.training.choice import EngineChoice, choose_engine, compile_share
-from gpubp.training.engine import Work
-from gpubp.training.interruption import Interruption
-from gpubp.training.preparation import prepare
+from gpubp.backends.interruption import Interruption
+from gpubp.engines.choose import EngineChoice, choose_engine, compile_share
+from gpubp.networks.plan import Work
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.preparation import prepare
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
 
 ENGINES = ("lane", "block", "array")
 NETWORKS = (1, 4, 16, 64, 256, 1000)

@@ -3,7 +3,7 @@
 Each polynomial is the minimax one (Remez exchange in 60 digits) for the *relative error of the function that it
 serves*, rounded to the target type; the error written beside it is the rounded polynomial's.
 
-    python scripts/fit_polynomials.py            # write gpubp/kernels/native/polynomials.h
+    python scripts/fit_polynomials.py            # write gpubp/engines/dialect/polynomials.h
     python scripts/fit_polynomials.py --check    # fail if the file is not what this script writes
 """
 

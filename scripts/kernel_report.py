@@ -27,9 +27,9 @@ from proof import nvrtc  # noqa: E402
 from proof.kernels import CAPABILITIES, block_kernels, covering_set, lane_kernel, usage  # noqa: E402
 from proof.speed import estimate  # noqa: E402
 
-from gpubp.kernels.block import BlockKernel  # noqa: E402
-from gpubp.kernels.cuda_blocks import BlockLayout  # noqa: E402
-from gpubp.kernels.lane import LaneKernel  # noqa: E402
+from gpubp.engines.block.kernel import BlockKernel  # noqa: E402
+from gpubp.engines.block.layout import BlockLayout  # noqa: E402
+from gpubp.engines.lane.kernel import LaneKernel  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "kernels.md"
 ENGINES = ("lane", "block")

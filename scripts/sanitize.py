@@ -37,13 +37,14 @@ import bit_cases
 import standin
 
 from gpubp import training
-from gpubp.kernels import lane
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population
-from gpubp.training import Settings, block_engine
-from gpubp.training.block_engine import BlockEngine
-from gpubp.training.interruption import Interruption
-from gpubp.training.kernel_engine import KernelEngine
+from gpubp.backends.interruption import Interruption
+from gpubp.engines.block import engine as block_engine
+from gpubp.engines.block.engine import BlockEngine
+from gpubp.engines.kernel_engine import KernelEngine
+from gpubp.engines.lane import kernel as lane
+from gpubp.networks.population import Population
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
 
 # Not optimised: compiled in a third of the time, and nothing is optimised away.
 MEMORY = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g1", "-O0")

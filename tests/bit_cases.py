@@ -14,17 +14,19 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Backend, NumpyBackend, Program
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.block import BlockKernel
-from gpubp.kernels.lane import LaneKernel
-from gpubp.kernels.reference.losses import LOSSES
-from gpubp.population import Population, network_seeds
-from gpubp.training import History, Settings, train
-from gpubp.training.block_engine import BlockEngine
-from gpubp.training.interruption import Interruption
-from gpubp.training.kernel_engine import KernelEngine
-from gpubp.training.lane_engine import LaneEngine, lane_kernel
-from gpubp.training.preparation import prepare
+from gpubp.backends.interruption import Interruption
+from gpubp.engines.block.engine import BlockEngine
+from gpubp.engines.block.kernel import BlockKernel
+from gpubp.engines.kernel_engine import KernelEngine
+from gpubp.engines.lane.engine import LaneEngine, lane_kernel
+from gpubp.engines.lane.kernel import LaneKernel
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.preparation import prepare
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES
+from gpubp.training.history import History
+from gpubp.training.loop import train
 
 N, I, P = 23, 3, 37  # noqa: E741
 EPOCHS = 5

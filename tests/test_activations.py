@@ -6,7 +6,7 @@ import pytest
 from finite_differences import assert_close, numerical_gradient
 
 from gpubp.backends import Backend
-from gpubp.kernels.reference.activations import ACTIVATIONS
+from gpubp.operations.activations import ACTIVATIONS
 
 ELEMENTWISE = sorted(name for name, entry in ACTIVATIONS.items() if not entry.only_output)
 EXTREMES = np.array([-1e4, -745.0, -104.0, -88.8, -30.0, -1e-8, 0.0, 1e-8, 30.0, 88.8, 104.0, 745.0, 1e4])

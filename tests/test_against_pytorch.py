@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from gpubp.backends import Backend
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.reference.losses import LOSSES, smooth_labels
-from gpubp.kernels.reference.network import Layers, Tape, loss_and_gradient
-from gpubp.kernels.reference.regularization import l2_penalty
-from gpubp.population import Population
-from gpubp.training import Settings, train
+from gpubp.networks.population import Population
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES, smooth_labels
+from gpubp.operations.network import Layers, Tape, loss_and_gradient
+from gpubp.operations.regularization import l2_penalty
+from gpubp.training.loop import train
 
 OPTIMISATION = "-O0"
 

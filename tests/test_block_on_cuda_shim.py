@@ -11,13 +11,14 @@ from gpubp.backends import NumpyBackend, Program
 from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.backends.cupy_program import STATIC_SHARED
 from gpubp.backends.host_compiler import find_compiler
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.cuda_blocks import BlockLayout
-from gpubp.population import Population
-from gpubp.training import Settings, train
-from gpubp.training.block_engine import BlockEngine
-from gpubp.training.interruption import Interruption
-from gpubp.training.preparation import prepare
+from gpubp.backends.interruption import Interruption
+from gpubp.engines.block.engine import BlockEngine
+from gpubp.engines.block.layout import BlockLayout
+from gpubp.networks.population import Population
+from gpubp.networks.preparation import prepare
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.training.loop import train
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
@@ -94,7 +95,7 @@ def test_where_its_arrays_lie_does_not_matter(standin: CupyBackend, monkeypatch:
 def test_predictions_by_blocks(standin: CupyBackend, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     """300 rows of 300 neurons: longer than the block has threads, in several pieces."""
     monkeypatch.setitem(PROPERTIES, "sharedMemPerBlockOptin", STATIC_SHARED + room)
-    monkeypatch.setattr("gpubp.kernels.block.WORKING_BYTES", 3 << 20)  # two of the six pieces at a time, or so
+    monkeypatch.setattr("gpubp.engines.block.kernel.WORKING_BYTES", 3 << 20)  # two of the six pieces at a time, or so
     rows = np.random.default_rng(2).normal(size=(301, 5)).astype(np.float32)
 
     def predicted(backend: NumpyBackend | CupyBackend) -> np.ndarray:
@@ -115,8 +116,8 @@ def test_a_team_of_blocks(
     """They share a network's rows, columns and tiles, and wait for each other."""
     monkeypatch.setenv("CUDA_ON_CPU_ORDER", order)
     expected, its_metrics = trained_in_calls(NumpyBackend(), case, (2,), keep=SOME)
-    monkeypatch.setattr("gpubp.training.block_engine.cuda_layout", lambda work: layout)
-    monkeypatch.setattr("gpubp.training.block_engine.team_blocks", lambda *_: layout.team)
+    monkeypatch.setattr("gpubp.engines.block.engine.cuda_layout", lambda work: layout)
+    monkeypatch.setattr("gpubp.engines.block.engine.team_blocks", lambda *_: layout.team)
     found, metrics = trained_in_calls(standin, case, (2,), keep=SOME)
     assert_same_bits(found, expected)
     assert_same_bits(metrics, its_metrics)

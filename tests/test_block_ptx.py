@@ -11,8 +11,8 @@ from proof.backend import PtxBackend
 from gpubp.backends import NumpyBackend
 from gpubp.backends.cupy_program import STATIC_SHARED
 from gpubp.backends.host_compiler import find_compiler
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population, network_seeds
+from gpubp.networks.population import Population, network_seeds
+from gpubp.operations.architecture import Architecture
 
 pytestmark = [
     pytest.mark.skipif(nvrtc.missing() is not None, reason=str(nvrtc.missing())),

@@ -20,10 +20,13 @@ from safetensors.numpy import load_file, save_file
 
 from gpubp.backends import get_backend
 from gpubp.errors import DataError, GpubpError, ModelFileError, SettingsError
-from gpubp.kernels.architecture import Architecture
-from gpubp.locks import Lock
-from gpubp.population import Population
-from gpubp.training import Checkpoint, EarlyStopping, EpochReport, Settings, train
+from gpubp.networks.population import Population
+from gpubp.networks.settings import EarlyStopping, Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.storage.locks import Lock
+from gpubp.training.checkpoint import Checkpoint
+from gpubp.training.history import EpochReport
+from gpubp.training.loop import train
 
 RNG = np.random.default_rng(23)
 X = RNG.normal(size=(60, 4))

@@ -11,21 +11,15 @@ from standin.cuda import PROPERTIES
 
 from gpubp.backends import NumpyBackend, get_backend
 from gpubp.backends.cupy_backend import CupyBackend
+from gpubp.engines.block.kernel import refusal as block_refusal
+from gpubp.engines.choose import EngineChoice, array_seconds, block_seconds, choose_engine, compile_share, lane_seconds
 from gpubp.errors import SettingsError
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.block import refusal as block_refusal
-from gpubp.population import Population, network_seeds
-from gpubp.training import Settings, train
-from gpubp.training.choice import (
-    EngineChoice,
-    array_seconds,
-    block_seconds,
-    choose_engine,
-    compile_share,
-    lane_seconds,
-)
-from gpubp.training.engine import Work
-from gpubp.training.preparation import prepare
+from gpubp.networks.plan import Work
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.preparation import prepare
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.training.loop import train
 from gpubp.tutorial import load_seeds, one_hot, online_settings, split_folds
 
 

@@ -19,14 +19,14 @@ from command_line import DATA, gpubp, numbers_table, succeeds, write
 from gpubp.backends import BACKENDS
 from gpubp.cli.app import main
 from gpubp.cli.completion import CHOICES, columns_of
-from gpubp.initializers import INITIALIZERS
-from gpubp.kernels.reference.activations import ACTIVATIONS
-from gpubp.kernels.reference.losses import LOSSES
-from gpubp.kernels.reference.optimizers import OPTIMIZERS
-from gpubp.kernels.reference.schedules import SCHEDULES
+from gpubp.engines.choose import ENGINES
+from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.initializers import INITIALIZERS
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.schedules import SCHEDULES
 from gpubp.preprocessing.scaling import SCALES
 from gpubp.preprocessing.target import TASKS
-from gpubp.training import ENGINES
 
 NAMES = ["species", "bill length", "bill_depth", "sex"]
 TABLE = "species,bill length,bill_depth,sex\nAdelie,39.1,18.7,male\n"

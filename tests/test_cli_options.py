@@ -15,12 +15,12 @@ from gpubp.cli.groups import grouped
 from gpubp.cli.options import RecipeOptions
 from gpubp.cli.output import clean, plain
 from gpubp.cli.panels import GENERAL, PANELS, in_panels
-from gpubp.initializers import INITIALIZERS
-from gpubp.kernels.reference.activations import ACTIVATIONS
-from gpubp.kernels.reference.losses import LOSSES
-from gpubp.kernels.reference.optimizers import OPTIMIZERS
-from gpubp.kernels.reference.schedules import SCHEDULES
-from gpubp.recipe import Recipe
+from gpubp.fitting.recipe import Recipe
+from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.initializers import INITIALIZERS
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.schedules import SCHEDULES
 
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 

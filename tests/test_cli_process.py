@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from command_line import SEEDS, gpubp, numbers_table, only_error, succeeds
 
-from gpubp.sweeping.experiment import Experiment
-from gpubp.training import interruption
+from gpubp.backends import interruption
+from gpubp.search.run.experiment import Experiment
 
 GPUBP = [sys.executable, "-m", "gpubp"]
 
@@ -55,7 +55,7 @@ def test_the_installed_command() -> None:
 
 
 def test_a_defect_shows_its_traceback(model: Path) -> None:
-    code = "import gpubp.model, gpubp.cli.app as a; del gpubp.model.Model; a.main(['show', 'x'])"
+    code = "import gpubp.models.model, gpubp.cli.app as a; del gpubp.models.model.Model; a.main(['show', 'x'])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert found.returncode == 1
     assert "Traceback (most recent call last)" in found.stderr

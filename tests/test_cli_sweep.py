@@ -14,8 +14,8 @@ from command_line import SEEDS, gpubp, numbers_table, refused, succeeds
 
 from gpubp import Model, Range, read_table, sweep
 from gpubp.cli.space import DEFAULT, space_of
-from gpubp.ensemble import Ensemble
 from gpubp.errors import SettingsError
+from gpubp.models.ensemble import Ensemble
 
 SMALL = ("--grid", "hidden=3;4,2", "--range", "learning-rate=0.005:0.1:log", "--set", "epochs=12", "--folds", 3)
 
@@ -149,7 +149,7 @@ def test_a_study_that_machines_share(tmp_path: Path) -> None:
 
 
 def test_no_ensemble_without_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpubp.sweeping.experiment.PREDICTIONS_BYTES", 1000)
+    monkeypatch.setattr("gpubp.search.run.experiment.PREDICTIONS_BYTES", 1000)
     found = succeeds("sweep", SEEDS, *SMALL, "--trials", 3)
     assert "No ensemble: the predictions that it is chosen by would take more than 1 GiB." in found.err
     assert "ensemble" not in found.out
@@ -254,8 +254,8 @@ def test_the_folder_is_looked_at_before_the_sweep(tmp_path: Path, monkeypatch: p
     def never(*arguments: object, **options: object) -> None:
         raise AssertionError("the sweep has begun")
 
-    monkeypatch.setattr("gpubp.sweeping.sweep.sweep", never)
-    monkeypatch.setattr("gpubp.sweep", never, raising=False)
+    monkeypatch.setattr("gpubp.search.sweep.sweep", never)
+    monkeypatch.setattr("gpubp.sweeping.sweep", never, raising=False)
     file = tmp_path / "file"
     file.write_text("precious")
     refused(tmp_path, "sweep", SEEDS, "-o", file / "runs", words=("does not let you write", "Choose another place"))

@@ -12,9 +12,11 @@ from bit_cases import BLOCK_CASES, EPOCHS, LANE_CASES, TARGETS, Case, X, assert_
 from gpubp.backends import NumpyBackend
 from gpubp.backends.host_compiler import ISAS, Isa, find_compiler, runnable_isas
 from gpubp.backends.host_program import HostProgram
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population, network_seeds
-from gpubp.training import Settings, array_engine, train
+from gpubp.engines.array import engine as array_engine
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.training.loop import train
 
 OPTIMISATION = "shipped"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")

@@ -21,10 +21,10 @@ from gpubp import sweep
 from gpubp.backends import compiler_process, compilers, host_compiler
 from gpubp.backends.compiler_process import CompilerHangs, interrupt_compilers, run_compiler
 from gpubp.backends.host_compiler import HostLibrary, compile_library, find_compiler
+from gpubp.backends.interruption import Interruption
 from gpubp.backends.kernel_cache import cache_entries
 from gpubp.backends.once import OncePerKey
 from gpubp.errors import BackendError
-from gpubp.training.interruption import Interruption
 
 ANSWER = 'extern "C" int answer() { return VALUE; }\n'
 REAL = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++") or ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gpubp.backends.base import Multiprocessors
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.cuda_blocks import BLOCKS, STAGE_BYTES, block_layout, team_blocks
+from gpubp.engines.block.layout import BLOCKS, STAGE_BYTES, block_layout, team_blocks
+from gpubp.operations.architecture import Architecture
 
 H200 = Multiprocessors(132, 1.98e9, 233_472, 232_448)
 T4 = Multiprocessors(40, 1.59e9, 65_536, 65_536)

@@ -16,10 +16,11 @@ from gpubp.backends import Backend, NumpyBackend, get_backend
 from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.backends.host_compiler import find_compiler
 from gpubp.errors import BackendError, SettingsError
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population, network_seeds
-from gpubp.training import Settings, train
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
 from gpubp.training.history import History
+from gpubp.training.loop import train
 
 needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)

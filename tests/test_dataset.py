@@ -14,11 +14,11 @@ import pytest
 from command_line import succeeds
 
 import gpubp
-from gpubp.dataset import Dataset
 from gpubp.errors import DataError, SettingsError
-from gpubp.sweeping.data import receive
+from gpubp.fitting.dataset import Dataset
+from gpubp.fitting.fold_data import receive
 from gpubp.tables import Table, read_table, table_of
-from gpubp.tables.table import TIME
+from gpubp.tables.limits import TIME
 
 RECIPE = gpubp.Recipe(hidden=(3,), epochs=2)
 HOW = {"engine": "array", "backend": "numpy"}
@@ -67,7 +67,7 @@ def test_every_kind_of_table_gives_the_same_model(kind, tmp_path):
     np.testing.assert_array_equal(fit.model.predict(given).values, values)
     assert fit.model.evaluate(given)["rows"] == 40
     assert gpubp.cross_validate(given, "y", RECIPE, folds=2, **HOW).notes == fit.notes
-    assert gpubp.fitting.explain_engine(given, "y", RECIPE, **HOW).engine == "array"
+    assert gpubp.fitting.fit.explain_engine(given, "y", RECIPE, **HOW).engine == "array"
 
 
 def test_arrays_go_by_position():

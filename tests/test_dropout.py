@@ -8,12 +8,13 @@ import pytest
 
 from gpubp.backends import NumpyBackend
 from gpubp.errors import SettingsError
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.reference.dropout import Dropout
-from gpubp.kernels.reference.losses import LOSSES
-from gpubp.kernels.reference.network import Layers, Tape, loss_and_gradient
-from gpubp.population import Population, network_seeds
-from gpubp.training import Settings, train
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.dropout import Dropout
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.network import Layers, Tape, loss_and_gradient
+from gpubp.training.loop import train
 
 BACKEND = NumpyBackend()
 RNG = np.random.default_rng(3)

@@ -12,11 +12,11 @@ import pytest
 from safetensors.numpy import load, save
 
 from gpubp import Ensemble, Range, SweepResult, read_table, sweep
-from gpubp.datasets import wheat_seeds
 from gpubp.errors import DataError, ModelFileError, SettingsError
-from gpubp.population import Population
-from gpubp.sweeping.selection import greedy
+from gpubp.networks.population import Population
+from gpubp.search.results.selection import greedy
 from gpubp.tables import Table
+from gpubp.tables.datasets import wheat_seeds
 
 RNG = np.random.default_rng(9)
 X = RNG.normal(size=(80, 3)) + np.array([0.0, 50.0, 0.0])

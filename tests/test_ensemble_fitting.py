@@ -11,9 +11,9 @@ import pytest
 from command_line import SEEDS, gpubp, mixed_table, numbers_table, refused, succeeds, write
 
 from gpubp import Ensemble, Recipe, get_backend, network_seeds, read_table, train_ensemble, train_model
+from gpubp.backends.interruption import Interruption
 from gpubp.errors import DivergenceError, SettingsError
 from gpubp.tables import Table
-from gpubp.training.interruption import Interruption
 
 RECIPE = Recipe(hidden=(6,), epochs=15, seed=3)
 

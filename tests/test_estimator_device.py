@@ -11,8 +11,8 @@ from sklearn.datasets import load_iris, make_multilabel_classification
 
 from gpubp import MLPClassifier, MLPRegressor
 from gpubp.backends.cupy_backend import CupyBackend
+from gpubp.backends.placement import SMALL_WORK, choose_backend, is_on_device
 from gpubp.errors import BackendError
-from gpubp.estimators.places import SMALL_WORK, choose_backend, is_on_device
 
 X, Y = load_iris(return_X_y=True)
 QUICK: dict[str, Any] = {"hidden_layer_sizes": (6,), "max_iter": 4, "random_state": 0, "engine": "array"}

@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 
 from gpubp import MLPClassifier, MLPRegressor
 from gpubp.errors import DataError, SettingsError
-from gpubp.training import EpochReport
+from gpubp.training.history import EpochReport
 
 X, Y = load_iris(return_X_y=True)
 QUICK: dict[str, Any] = {"max_iter": 4, "random_state": 0, "engine": "array"}

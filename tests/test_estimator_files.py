@@ -19,8 +19,8 @@ from sklearn.exceptions import NotFittedError
 from gpubp.errors import ModelFileError
 from gpubp.estimators import MLPClassifier, MLPRegressor
 from gpubp.estimators.files import load, save
-from gpubp.fitting import train_model
-from gpubp.recipe import Recipe
+from gpubp.fitting.fit import train_model
+from gpubp.fitting.recipe import Recipe
 from gpubp.tables import Table
 
 RANDOM = np.random.default_rng(0)

@@ -26,9 +26,9 @@ from sklearn.utils.estimator_checks import check_estimator
 import gpubp
 from gpubp import MLPClassifier, MLPRegressor, PopulationSearchCV
 from gpubp.backends.cupy_backend import CupyBackend
+from gpubp.backends.placement import is_on_device
 from gpubp.errors import ModelFileError, SettingsError
 from gpubp.estimators.onnx import to_onnx
-from gpubp.estimators.places import is_on_device
 
 X, Y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)

@@ -22,16 +22,15 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardSca
 from gpubp.backends import NumpyBackend
 from gpubp.errors import SettingsError
 from gpubp.estimators.onnx import to_onnx
-from gpubp.fitting import train_model
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.reference.activations import ACTIVATIONS
-from gpubp.kernels.reference.network import predict
-from gpubp.model import Model
-from gpubp.onnx_export import network
-from gpubp.onnx_export.graph import Graph
-from gpubp.onnx_export.tables import model_to_onnx
+from gpubp.fitting.fit import train_model
+from gpubp.fitting.recipe import Recipe
+from gpubp.models.model import Model
+from gpubp.models.onnx import network
+from gpubp.models.onnx.graph import Graph
+from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.network import predict
 from gpubp.preprocessing.dates import PARTS, calendar, input_parts
-from gpubp.recipe import Recipe
 from gpubp.tables import Table
 
 RANDOM = np.random.default_rng(0)
@@ -253,7 +252,7 @@ def test_a_model_that_classifies_tables(loss: str, dtype: str) -> None:
     model = train_model(flowers(), "kind", recipe).model
     new = flowers(40)
     new = replace(new, frame=new.frame.with_columns(pl.col("colour").replace("blue", "green")))
-    found, expected = answers(model_to_onnx(model), model_inputs(model, new)), model.predict(new, NumpyBackend())
+    found, expected = answers(model.to_onnx(), model_inputs(model, new)), model.predict(new, NumpyBackend())
     assert expected.probabilities is not None
     np.testing.assert_allclose(found["probabilities"], expected.probabilities, **TOLERANCE[dtype])
     np.testing.assert_array_equal(found["label"], expected.values)
@@ -266,7 +265,7 @@ def test_a_model_that_predicts_numbers(loss: str, scale: str) -> None:
     table = replace(table, frame=table.frame.drop("width"))  # too large as it is
     recipe = Recipe(hidden=(6,), loss=loss, scale=scale, epochs=8, learning_rate=0.01)
     model = train_model(table, "height", recipe).model
-    found = answers(model_to_onnx(model), model_inputs(model, table))["value"]
+    found = answers(model.to_onnx(), model_inputs(model, table))["value"]
     np.testing.assert_allclose(found, model.predict(table, NumpyBackend()).values, rtol=2e-5)
 
 
@@ -275,7 +274,7 @@ def test_a_model_of_one_kind_of_column(kept: list[str]) -> None:
     table = flowers()
     table = replace(table, frame=table.frame.select(kept))
     model = train_model(table, "kind", Recipe(hidden=(4,), epochs=3)).model
-    found = answers(model_to_onnx(model), model_inputs(model, table))
+    found = answers(model.to_onnx(), model_inputs(model, table))
     expected = model.predict(table, NumpyBackend())
     np.testing.assert_allclose(found["probabilities"], expected.probabilities, **TOLERANCE["float32"])
 
@@ -283,7 +282,7 @@ def test_a_model_of_one_kind_of_column(kept: list[str]) -> None:
 def test_columns_named_like_the_graphs_own_tensors() -> None:
     frame = flowers().frame.rename({"colour": "label", "code": "numbers", "length": "gemm"})
     model = train_model(Table.from_frame(frame), "kind", Recipe(hidden=(4,), epochs=3)).model
-    exported = model_to_onnx(model)
+    exported = model.to_onnx()
     inputs = {name: frame.select(pl.col(name).fill_null("")).to_numpy().astype(object) for name in ("label", "numbers")}
     inputs["numbers_1"] = frame.select("gemm", "width", "height").cast(pl.Float64).to_numpy()
     found = answers(exported, inputs)
@@ -303,7 +302,7 @@ def test_a_column_that_a_graph_cannot_take() -> None:
     )
     odd = replace(model, preprocessing=replace(model.preprocessing, columns=columns))
     with pytest.raises(SettingsError, match="Column 'length' is categorical with 0"):
-        model_to_onnx(odd)
+        odd.to_onnx()
 
 
 def test_a_graph_takes_the_parts_of_dates() -> None:
@@ -313,7 +312,7 @@ def test_a_graph_takes_the_parts_of_dates() -> None:
     model = train_model(
         frame, "y", Recipe(hidden=(4,), epochs=2, dtype="float64"), task="regression", engine="array"
     ).model
-    graph = model_to_onnx(model)
+    graph = model.to_onnx()
     described = json.loads(next(each.value for each in graph.metadata_props if each.key == "columns"))
     assert [column.get("parts") for column in described] == [None, list(PARTS), None]
     numbers = calendar(frame["when"].to_numpy().astype("datetime64[us]"), PARTS)

@@ -20,14 +20,19 @@ from gpubp.backends import Backend, NumpyBackend, Program
 from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.backends.host_compiler import ISAS, Isa, find_compiler, runnable_isas
 from gpubp.backends.host_program import HostProgram
-from gpubp.kernels import fused
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.fused import FusedKernel
-from gpubp.kernels.reference.activations import ACTIVATIONS
-from gpubp.kernels.reference.losses import LOSSES
-from gpubp.kernels.reference.optimizers import OPTIMIZERS
-from gpubp.population import Population, network_seeds
-from gpubp.training import History, Settings, TrainingState, array_engine, fused_slice, train
+from gpubp.engines.array import engine as array_engine
+from gpubp.engines.array import fused_kernel as fused
+from gpubp.engines.array import fused_slice
+from gpubp.engines.array.fused_kernel import FusedKernel
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.settings import Settings
+from gpubp.networks.state import TrainingState
+from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.training.history import History
+from gpubp.training.loop import train
 
 OPTIMISATION = "shipped"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")

@@ -17,26 +17,21 @@ import pytest
 from gpubp.backends import Backend, NumpyBackend, host_compiler
 from gpubp.backends.host_compiler import find_compiler
 from gpubp.backends.host_program import available_cores
+from gpubp.engines.array import engine as array_engine
+from gpubp.engines.array import fused_learner, fused_slice
+from gpubp.engines.array.fused_kernel import FusedKernel
 from gpubp.errors import BackendError
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.fused import FusedKernel
-from gpubp.kernels.reference.activations import ACTIVATIONS
-from gpubp.kernels.reference.losses import LOSSES
-from gpubp.kernels.reference.optimizers import OPTIMIZERS
-from gpubp.kernels.reference.schedules import SCHEDULES
-from gpubp.population import Population, network_seeds
-from gpubp.training import (
-    EarlyStopping,
-    EpochReport,
-    History,
-    Settings,
-    TrainingState,
-    array_engine,
-    fused_learner,
-    fused_slice,
-    train,
-)
-from gpubp.training.preparation import prepare
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.preparation import prepare
+from gpubp.networks.settings import EarlyStopping, Settings
+from gpubp.networks.state import TrainingState
+from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.schedules import SCHEDULES
+from gpubp.training.history import EpochReport, History
+from gpubp.training.loop import train
 
 OPTIMISATION = "-O0"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")

@@ -9,11 +9,11 @@ import pytest
 from finite_differences import assert_close, numerical_gradient
 
 from gpubp.backends import Backend
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.reference.activations import ACTIVATIONS
-from gpubp.kernels.reference.losses import LOSSES
-from gpubp.kernels.reference.network import Layers, Tape, loss_and_gradient
-from gpubp.kernels.reference.regularization import clip_by_global_norm, l2_penalty
+from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.network import Layers, Tape, loss_and_gradient
+from gpubp.operations.regularization import clip_by_global_norm, l2_penalty
 
 HIDDEN = sorted(name for name, entry in ACTIVATIONS.items() if not entry.only_output)
 P, B, I, O = 2, 5, 3, 2  # noqa: E741

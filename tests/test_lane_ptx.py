@@ -11,12 +11,14 @@ from proof.backend import PtxBackend
 
 from gpubp.backends import Backend, NumpyBackend
 from gpubp.backends.host_compiler import find_compiler
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.reference.activations import ACTIVATIONS
-from gpubp.kernels.reference.losses import LOSSES
-from gpubp.kernels.reference.optimizers import OPTIMIZERS
-from gpubp.population import Population, network_seeds
-from gpubp.training import History, Settings, train
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.settings import Settings
+from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.training.history import History
+from gpubp.training.loop import train
 
 pytestmark = [
     pytest.mark.skipif(nvrtc.missing() is not None, reason=str(nvrtc.missing())),

@@ -14,8 +14,8 @@ from finite_differences import assert_close, numerical_gradient
 from gpubp.backends import Backend, NumpyBackend
 from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.errors import DataError, DivergenceError, SettingsError
-from gpubp.kernels.architecture import Architecture
-from gpubp.training import EpochReport
+from gpubp.operations.architecture import Architecture
+from gpubp.training.history import EpochReport
 from gpubp.training.lbfgs import _SCIPY_ON_ONE_THREAD, LbfgsResult, _is_scipys, fit_lbfgs
 
 LIMITS: dict[str, Any] = {"max_iter": 200, "max_fun": 15000, "tol": 1e-4}

@@ -5,8 +5,8 @@ import pytest
 from finite_differences import assert_close, numerical_gradient
 
 from gpubp.backends import Backend
-from gpubp.kernels.reference.activations import ACTIVATIONS
-from gpubp.kernels.reference.losses import LOSSES, smooth_labels
+from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.losses import LOSSES, smooth_labels
 
 P, B, O = 2, 3, 4  # noqa: E741
 RANDOM = np.random.default_rng(7)

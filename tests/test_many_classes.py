@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from command_line import refused, succeeds, write
 
-from gpubp.metrics import classification_report
-from gpubp.model import Model
+from gpubp.models.metrics import classification_report
+from gpubp.models.model import Model
 from gpubp.reporting import load
 
 CLASSES = 1100

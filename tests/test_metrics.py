@@ -9,7 +9,7 @@ import pytest
 import sklearn.metrics as judge
 
 from gpubp.errors import DataError
-from gpubp.metrics import classification_report, regression_report
+from gpubp.models.metrics import classification_report, regression_report
 
 
 def test_classification_by_hand():

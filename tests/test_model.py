@@ -19,7 +19,7 @@ import gpubp
 from gpubp import Model, Recipe, cross_validate, read_table, train_model
 from gpubp.backends import Backend, NumpyBackend
 from gpubp.errors import DataError, DivergenceError, ModelFileError, SettingsError
-from gpubp.files import write_whole
+from gpubp.storage.files import write_whole
 from gpubp.tables import Table
 
 SEEDS = Path(__file__).parent.parent / "data" / "wheat-seeds.csv"
@@ -90,7 +90,7 @@ def test_validation_and_early_stopping() -> None:
 def test_validation_rows_do_not_touch_the_preprocessing() -> None:
     table = flowers()
     recipe = Recipe(epochs=1, validation=0.3)
-    from gpubp.splits import validation_split
+    from gpubp.fitting.splits import validation_split
 
     labels = (table.frame["kind"] == "rose").to_numpy().astype(int)
     _, held = validation_split(labels, table.rows, 0.3, recipe.seed)
@@ -179,7 +179,7 @@ def test_test_rows_do_not_touch_their_folds_training() -> None:
     folds that train on these rows."""
     table = flowers()
     recipe = Recipe(hidden=(4,), epochs=5)
-    from gpubp.splits import cross_validation_folds
+    from gpubp.fitting.splits import cross_validation_folds
 
     labels = (table.frame["kind"] == "rose").to_numpy().astype(int)
     first = cross_validation_folds(labels, table.rows, 3, 1, recipe.seed)[0]

@@ -23,11 +23,13 @@ from bit_cases import TARGETS as T
 from gpubp.backends import NumpyBackend
 from gpubp.backends.host_compiler import Isa, find_compiler, runnable_isas
 from gpubp.backends.host_program import HostProgram
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.block import BlockKernel
-from gpubp.population import Population, network_seeds
-from gpubp.training import Settings, block_engine, train
-from gpubp.training.pace import Pace
+from gpubp.engines.block import engine as block_engine
+from gpubp.engines.block.kernel import BlockKernel
+from gpubp.engines.block.thread_tuner import Pace
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.training.loop import train
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 

@@ -12,11 +12,11 @@ from proof.kernels import CAPABILITIES, DTYPES, block_kernels, covering_set, lan
 from proof.speed import count_of_update, estimate
 
 from gpubp.backends.cupy_program import STATIC_SHARED
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.block import BlockKernel
-from gpubp.kernels.cuda_blocks import BLOCKS, BlockLayout
-from gpubp.kernels.lane import LARGEST_ON_CUDA, LaneKernel, prediction_definitions, prediction_refusal
-from gpubp.kernels.native import read_source
+from gpubp.engines.block.kernel import BlockKernel
+from gpubp.engines.block.layout import BLOCKS, BlockLayout
+from gpubp.engines.dialect import read_source
+from gpubp.engines.lane.kernel import LARGEST_ON_CUDA, LaneKernel, prediction_definitions, prediction_refusal
+from gpubp.operations.architecture import Architecture
 
 pytestmark = pytest.mark.skipif(nvrtc.missing() is not None, reason=str(nvrtc.missing()))
 

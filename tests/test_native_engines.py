@@ -12,17 +12,20 @@ import pytest
 from gpubp.backends import Backend, NumpyBackend
 from gpubp.backends.host_compiler import find_compiler
 from gpubp.backends.host_program import available_cores
+from gpubp.engines.block import kernel as block
+from gpubp.engines.block.kernel import BlockKernel, prediction_pays
+from gpubp.engines.lane.engine import lane_kernel
 from gpubp.errors import SettingsError
-from gpubp.kernels import block
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.block import BlockKernel, prediction_pays
-from gpubp.kernels.reference.activations import ACTIVATIONS
-from gpubp.kernels.reference.losses import LOSSES
-from gpubp.kernels.reference.optimizers import OPTIMIZERS
-from gpubp.kernels.reference.schedules import SCHEDULES
-from gpubp.population import Population, network_seeds
-from gpubp.training import EarlyStopping, History, Settings, prepare, train
-from gpubp.training.lane_engine import lane_kernel
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.preparation import prepare
+from gpubp.networks.settings import EarlyStopping, Settings
+from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.schedules import SCHEDULES
+from gpubp.training.history import History
+from gpubp.training.loop import train
 
 OPTIMISATION = "-O0"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")

@@ -33,15 +33,16 @@ from bit_cases import TARGETS as T
 from gpubp.backends import NumpyBackend
 from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.backends.host_compiler import find_compiler
+from gpubp.engines.lane.kernel import LARGEST_ON_CUDA
 from gpubp.errors import SettingsError
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.lane import LARGEST_ON_CUDA
-from gpubp.kernels.reference.activations import ACTIVATIONS
-from gpubp.kernels.reference.losses import LOSSES
-from gpubp.kernels.reference.optimizers import OPTIMIZERS
-from gpubp.kernels.reference.schedules import SCHEDULES
-from gpubp.population import Population
-from gpubp.training import EarlyStopping, Settings, train
+from gpubp.networks.population import Population
+from gpubp.networks.settings import EarlyStopping, Settings
+from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.schedules import SCHEDULES
+from gpubp.training.loop import train
 from gpubp.tutorial import case_study
 
 OPTIMISATION = "shipped"

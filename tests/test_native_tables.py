@@ -6,13 +6,13 @@ import re
 
 import pytest
 
-from gpubp.kernels import lane
-from gpubp.kernels.native import read_source
-from gpubp.kernels.reference.activations import ACTIVATIONS, LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
-from gpubp.kernels.reference.losses import LOSSES
-from gpubp.kernels.reference.optimizers import OPTIMIZERS
-from gpubp.kernels.reference.permutation import MIXER, ROUNDS
-from gpubp.kernels.reference.philox import KEY_INCREMENTS, MULTIPLIERS, Stream
+from gpubp.engines import arguments
+from gpubp.engines.dialect import read_source
+from gpubp.operations.activations import ACTIVATIONS, LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.permutation import MIXER, ROUNDS
+from gpubp.operations.philox import KEY_INCREMENTS, MULTIPLIERS, Stream
 
 SOURCE = read_source("lane.h")
 
@@ -39,10 +39,10 @@ def test_every_entry_is_on_both_sides(enum: str, table: dict) -> None:
 
 
 def test_hyperparameters_are_packed_in_the_kernels_order() -> None:
-    expected = [f"H_{name.upper()}" for name in lane.HYPERPARAMETERS]
+    expected = [f"H_{name.upper()}" for name in arguments.HYPERPARAMETERS]
     assert enumerators("Hyperparameter") == [*expected, "HYPERPARAMETERS"]
     for optimizer in OPTIMIZERS.values():
-        assert set(optimizer.hyperparameters) <= set(lane.HYPERPARAMETERS)
+        assert set(optimizer.hyperparameters) <= set(arguments.HYPERPARAMETERS)
 
 
 def test_every_elementwise_activation_has_both_passes() -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 import polars as pl
 import pytest
 
-from gpubp.schema import Given
+from gpubp.storage.schema import Given
 from gpubp.tables import read_table, written_dates, written_times
 from gpubp.tables.notation import NUMBER, Notation
 from gpubp.tables.written_numbers import PLAIN, NumberStyle

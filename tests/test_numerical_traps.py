@@ -10,12 +10,14 @@ from bit_cases import ENGINES, TARGETS, I, X, assert_same_bits
 
 from gpubp.backends import NumpyBackend
 from gpubp.backends.host_compiler import find_compiler
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.reference.losses import LOSSES
-from gpubp.population import Population, network_seeds
-from gpubp.training import History, Settings, train
-from gpubp.training.interruption import Interruption
-from gpubp.training.preparation import prepare
+from gpubp.backends.interruption import Interruption
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.preparation import prepare
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES
+from gpubp.training.history import History
+from gpubp.training.loop import train
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 

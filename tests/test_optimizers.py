@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gpubp.backends import Backend
-from gpubp.kernels.reference.optimizers import OPTIMIZERS, Hyperparameters, decay_weights
+from gpubp.operations.optimizers import OPTIMIZERS, Hyperparameters, decay_weights
 
 RATES = np.array([0.1, 0.02])
 STEPS = 5

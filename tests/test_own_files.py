@@ -17,11 +17,13 @@ from command_line import SEEDS, contents, gpubp, numbers_table, only_error, refu
 import gpubp as package
 from gpubp.backends import get_backend
 from gpubp.errors import DataError
-from gpubp.files import make_folder, temporary_of, write_whole
-from gpubp.kernels.architecture import Architecture
-from gpubp.locks import Lock
-from gpubp.population import Population
-from gpubp.training import Checkpoint, Settings, train
+from gpubp.networks.population import Population
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.storage.files import make_folder, temporary_of, write_whole
+from gpubp.storage.locks import Lock
+from gpubp.training.checkpoint import Checkpoint
+from gpubp.training.loop import train
 
 GPUBP = [sys.executable, "-m", "gpubp"]
 
@@ -88,7 +90,7 @@ def test_a_link_that_a_user_has_chosen_stays(shared: Path) -> None:
 def test_a_new_file_has_the_mode_that_the_process_gives(shared: Path, mask: int) -> None:
     """In a process of its own, since the mask is the whole process's; which stays as it was."""
     code = (
-        "import os, sys; from gpubp.files import write_whole\n"
+        "import os, sys; from gpubp.storage.files import write_whole\n"
         f"os.umask({mask}); [write_whole(sys.argv[1] + name, b'', alone) for name, alone in (('/a', 0), ('/b', 1))]\n"
         f"assert os.umask(0) == {mask}"
     )

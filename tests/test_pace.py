@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpubp.training.pace import RARELY, Pace
+from gpubp.engines.block.thread_tuner import RARELY, Pace
 
 
 def train(pace: Pace, n_epochs: int, epoch: dict[bool, float], share: float = 1.0, at_once: int = 10) -> list[bool]:

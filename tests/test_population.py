@@ -5,10 +5,10 @@ import pytest
 
 from gpubp.backends import Backend
 from gpubp.errors import DataError, SettingsError
-from gpubp.initializers import INITIALIZERS, initial_parameters
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population, network_seeds
-from gpubp.schema import Given
+from gpubp.networks.population import Population, network_seeds
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.initializers import INITIALIZERS, initial_parameters
+from gpubp.storage.schema import Given
 
 SHAPE = Architecture(3, (4, 2), 2, ("tanh", "relu"))
 
@@ -38,7 +38,7 @@ def test_forward_pass_is_the_formula(backend: Backend) -> None:
 
 
 def test_long_tables_are_predicted_in_pieces(numpy_backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gpubp.kernels.reference import network
+    from gpubp.operations import network
 
     population = Population.initialize(SHAPE, [1, 2], numpy_backend, dtype="float64")
     X = np.random.default_rng(0).normal(size=(23, 3))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpubp.backends import Backend
-from gpubp.kernels.reference.permutation import permutation
-from gpubp.kernels.reference.philox import Stream, philox, uniform
+from gpubp.operations.permutation import permutation
+from gpubp.operations.philox import Stream, philox, uniform
 
 
 # The known answers of Random123, the authors' own library (file kat_vectors, philox 4x32, 10 rounds).

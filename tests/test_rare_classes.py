@@ -10,7 +10,7 @@ from command_line import numbers_table, succeeds
 
 from gpubp import Model, read_table
 from gpubp.backends import NumpyBackend
-from gpubp.ensemble import Ensemble
+from gpubp.models.ensemble import Ensemble
 
 QUICK = ("--engine", "array", "--backend", "numpy")
 BRIEF = ("--epochs", 2, *QUICK)

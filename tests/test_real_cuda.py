@@ -16,11 +16,11 @@ from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.backends.cupy_device import NO_DEVICE, NO_DRIVER
 from gpubp.backends.kernel_cache import PROBE
 from gpubp.backends.nvrtc import OPTIONS, SETTINGS, Nvrtc, compile_source, define_options, definition_texts, find_nvrtc
+from gpubp.engines.array.fused_kernel import FusedKernel
+from gpubp.engines.block.kernel import BlockKernel
+from gpubp.engines.dialect import read_source
+from gpubp.engines.lane.kernel import prediction_definitions
 from gpubp.errors import BackendError
-from gpubp.kernels.block import BlockKernel
-from gpubp.kernels.fused import FusedKernel
-from gpubp.kernels.lane import prediction_definitions
-from gpubp.kernels.native import read_source
 
 MISSING = [name for name in ("cupy", "cuda") if find_spec(name) is None]
 REASON = f"not installed: {', '.join(MISSING)} (pip install 'gpubp[cuda13]')"

@@ -11,8 +11,8 @@ import pytest
 from command_line import succeeds
 
 import gpubp
-from gpubp.dataset import Dataset
 from gpubp.errors import DataError
+from gpubp.fitting.dataset import Dataset
 from gpubp.tables import read_table
 
 HOW = {"engine": "array", "backend": "numpy"}

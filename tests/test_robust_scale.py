@@ -11,8 +11,8 @@ import pytest
 from gpubp import Ensemble, Model, Range, cross_validate, sweep, train_ensemble, train_model
 from gpubp.backends import get_backend
 from gpubp.errors import DataError, SettingsError
+from gpubp.fitting.recipe import Recipe
 from gpubp.preprocessing import Column, Preprocessing
-from gpubp.recipe import Recipe
 from gpubp.tables import Table
 
 NUMPY = get_backend("numpy")

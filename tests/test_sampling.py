@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpubp.errors import DataError, SettingsError
-from gpubp.sampling import RowSets, epoch_steps, runs
+from gpubp.networks.sampling import RowSets, epoch_steps, runs
 
 
 @given(

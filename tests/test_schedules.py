@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpubp.backends import Backend
-from gpubp.kernels.reference.schedules import SCHEDULES
+from gpubp.operations.schedules import SCHEDULES
 
 
 def factors(backend: Backend, name: str, epochs: list[float], n_rows: float = 10, n_epochs: int = 8) -> np.ndarray:

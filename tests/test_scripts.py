@@ -250,7 +250,7 @@ def test_crossover_marks_a_choice_that_costs_time(monkeypatch: pytest.MonkeyPatc
     monkeypatch.syspath_prepend(SCRIPTS)
     from crossover import Point, cell
 
-    from gpubp.training.choice import compile_share
+    from gpubp.engines.choose import compile_share
 
     measured = {"lane": 15.5, "array": 20.0}  # µs an update: 1.55 s of 100,000, 0.05 s of compiling; 2 s
     points = {engine: Point(1, (7, 5, 3), 1, "sgd", measured, measured, engine) for engine in measured}

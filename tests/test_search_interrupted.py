@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from gpubp import MLPClassifier, PopulationSearchCV
-from gpubp.sweeping.guide import Guide
+from gpubp.search.run.guide import Guide
 
 X, y = load_iris(return_X_y=True)
 X, y = X[::3], y[::3]

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from gpubp.sweeping.side_by_side import in_order
+from gpubp.search.run.side_by_side import in_order
 
 WORKERS = 4
 

@@ -9,9 +9,13 @@ import pytest
 
 from gpubp.backends import get_backend
 from gpubp.errors import SettingsError
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population
-from gpubp.training import EarlyStopping, History, Settings, Snapshot, TrainingState, train
+from gpubp.networks.population import Population
+from gpubp.networks.settings import EarlyStopping, Settings
+from gpubp.networks.state import TrainingState
+from gpubp.operations.architecture import Architecture
+from gpubp.training.history import History
+from gpubp.training.loop import train
+from gpubp.training.snapshot import Snapshot
 
 RNG = np.random.default_rng(17)
 X = RNG.normal(size=(70, 5))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold, train_test_split
 
 from gpubp.errors import SettingsError
-from gpubp.splits import cross_validation_folds, rare_classes, validation_notes, validation_split
+from gpubp.fitting.splits import cross_validation_folds, rare_classes, validation_notes, validation_split
 
 SEEDS = st.integers(0, 2**32 - 1)
 LABELS = st.integers(2, 12).flatmap(

@@ -16,7 +16,7 @@ from command_line import contents, gpubp, numbers_table, only_error, refused
 
 from gpubp import TPE, sweep
 from gpubp.errors import DataError, SettingsError
-from gpubp.sweeping.storage import masked, masked_text, reason
+from gpubp.search.strategies.study_storage import masked, masked_text, reason
 
 pytest.importorskip("optuna")
 

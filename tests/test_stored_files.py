@@ -18,10 +18,11 @@ from safetensors.numpy import save as to_bytes
 
 import gpubp
 from gpubp import Architecture, MLPClassifier, Population, Settings, get_backend, network_seeds, train
-from gpubp.array_files import read_array_file, write_array_file
 from gpubp.errors import DataError, GpubpError, ModelFileError
-from gpubp.sweeping.ledger import Ledger
-from gpubp.training import Checkpoint, Snapshot
+from gpubp.search.run.result_store import Ledger
+from gpubp.storage.array_files import read_array_file, write_array_file
+from gpubp.training.checkpoint import Checkpoint
+from gpubp.training.snapshot import Snapshot
 
 OLD = Path(__file__).parent / "fixtures" / "files_without_checksum"  # written by gpubp 0.1.0
 X = (np.arange(60).reshape(20, 3) % 7) / 4 - 0.5

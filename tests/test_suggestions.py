@@ -9,18 +9,18 @@ import pytest
 
 from gpubp import Recipe, get_backend
 from gpubp.backends import BACKENDS, float_dtype
+from gpubp.engines.choose import ENGINES
 from gpubp.errors import SettingsError
-from gpubp.initializers import INITIALIZERS
-from gpubp.kernels.reference.activations import ACTIVATIONS
-from gpubp.kernels.reference.losses import LOSSES
-from gpubp.kernels.reference.optimizers import OPTIMIZERS
-from gpubp.kernels.reference.schedules import SCHEDULES
+from gpubp.errors.suggestions import EXPLANATIONS, SYNONYMS, choose, did_you_mean, nearest, unknown
+from gpubp.networks.settings import MONITORS
+from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.initializers import INITIALIZERS
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.schedules import SCHEDULES
 from gpubp.preprocessing.scaling import SCALES
 from gpubp.preprocessing.target import TASKS
-from gpubp.suggestions import EXPLANATIONS, SYNONYMS, choose, did_you_mean, nearest, unknown
-from gpubp.sweeping.strategies import strategy_of
-from gpubp.training import ENGINES
-from gpubp.training.settings import MONITORS
+from gpubp.search.strategies.by_name import strategy_of
 
 STRATEGIES = ("grid", "random", "halving", "tpe")
 COMING = {"robust"}  # named by a synonym, and not yet a choice everywhere

@@ -14,8 +14,8 @@ from command_line import SEEDS, gpubp
 from test_sweep_trials import SPACE, VALUES, X, Y, same, watch_train
 
 from gpubp import Halving, SweepResult, sweep
-from gpubp.sweeping.experiment import Experiment
-from gpubp.sweeping.rates import Rates
+from gpubp.search.run.experiment import Experiment
+from gpubp.search.run.rates import Rates
 
 HOUR = 3600.0
 SLOW = {"hidden": [(2,), (3,), (4,)], "epochs": 9}
@@ -37,7 +37,7 @@ def test_portions_are_whole_trials_and_change_no_bit(strategy: Any, monkeypatch:
     whole = sweep(X, Y, space, **options)
     sizes = watch_train(monkeypatch)
     left(monkeypatch, repeat(1e-6))
-    monkeypatch.setattr("gpubp.sweeping.portions.LATE", np.inf)
+    monkeypatch.setattr("gpubp.search.run.portions.LATE", np.inf)
     same(sweep(X, Y, space, budget=HOUR, **options), whole)
     assert {size % 3 for size in sizes} == {0}
     assert sizes.count(3) > 4  # several trials are together only where that costs nothing
@@ -118,7 +118,7 @@ def test_what_was_done_in_time_has_not_ended_early() -> None:
 
 
 def test_progress_counts_epochs_within_the_first_population(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpubp.sweeping.experiment.BETWEEN_TICKS", 0.0)
+    monkeypatch.setattr("gpubp.search.run.experiment.BETWEEN_TICKS", 0.0)
     seen: list[Any] = []
     sweep(X, Y, {"hidden": (3,), "epochs": 2000}, engine="array", cv=2, watch=[seen.append])
     assert any(0 < progress.epochs < progress.of_epochs == 4000 and not progress.networks for progress in seen)
@@ -129,8 +129,8 @@ SWEEP = ("sweep", SEEDS, "--grid", "hidden=2;3;4", "--set", "epochs=5", "--strat
 
 
 def test_what_comes_after_the_budget_takes_no_longer_than_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpubp.sweeping.selection.seconds_on_all", lambda *_: HOUR)
-    monkeypatch.setattr("gpubp.sweeping.summary.seconds_again", lambda *_: HOUR)
+    monkeypatch.setattr("gpubp.search.results.selection.seconds_on_all", lambda *_: HOUR)
+    monkeypatch.setattr("gpubp.search.results.summary.seconds_again", lambda *_: HOUR)
     outcome = gpubp(*SWEEP, "-o", tmp_path / "found", "--budget", "1m", "--folds", 2, "--json")
     assert outcome.code == 0
     assert "The ensemble was not trained on all rows: that would take longer than the budget." in outcome.err
@@ -145,7 +145,7 @@ def test_an_ensemble_takes_the_first_networks_for_which_there_is_time(monkeypatc
     found = sweep(X, VALUES, SLOW, strategy="grid", engine="array")
     chosen = found.select(6)
     assert len(chosen.trials) > 1
-    monkeypatch.setattr("gpubp.sweeping.selection.seconds_on_all", lambda _, trials: 10.0 * len(trials))
+    monkeypatch.setattr("gpubp.search.results.selection.seconds_on_all", lambda _, trials: 10.0 * len(trials))
     first = chosen.within(10.0, found.experiment)
     assert first is not None
     assert first.trials == chosen.trials[:1]
@@ -162,7 +162,7 @@ def test_ctrl_c_after_the_last_trial(output: bool, tmp_path: Path, monkeypatch: 
     def interrupt(*_: Any) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(f"gpubp.sweeping.result.SweepResult.{'refit' if output else 'select'}", interrupt)
+    monkeypatch.setattr(f"gpubp.search.results.result.SweepResult.{'refit' if output else 'select'}", interrupt)
     outcome = gpubp(*SWEEP, "--folds", 2, *folder, "--json")
     assert outcome.code == 130
     assert outcome.json["trials_done"] == 3

@@ -16,17 +16,17 @@ from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier
 
 from gpubp import MLPClassifier, MLPRegressor, Recipe, sweep
+from gpubp.backends.interruption import Interruption
 from gpubp.errors import SettingsError
 from gpubp.estimators.swept import SweptClassifier, SweptRegressor
-from gpubp.initializers import INITIALIZERS
-from gpubp.kernels.reference.optimizers import OPTIMIZERS
-from gpubp.kernels.reference.schedules import SCHEDULES
-from gpubp.sweeping.data import ArrayData
-from gpubp.sweeping.parameters import NAMES, OPTIMIZER_OPTIONS, SCHEDULE_OPTIONS
-from gpubp.sweeping.translation import TRANSLATIONS, parameters_of, recipe_of_parameters
+from gpubp.estimators.translation import TRANSLATIONS, parameters_of, recipe_of_parameters
+from gpubp.fitting.array_data import ArrayData
+from gpubp.networks.settings import Settings
+from gpubp.operations.initializers import INITIALIZERS
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.schedules import SCHEDULES
+from gpubp.search.space.parameters import NAMES, OPTIMIZER_OPTIONS, SCHEDULE_OPTIONS
 from gpubp.tables import Table
-from gpubp.training import Settings
-from gpubp.training.interruption import Interruption
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 3)) * [1.0, 20.0, 0.1] + [0.0, 300.0, 5.0]
@@ -111,7 +111,7 @@ def test_every_option_of_recipes_and_settings_is_translated() -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_no_option_is_lost_on_the_way_to_parameters_and_back(name: str, task: str) -> None:
-    from gpubp.sweeping.parameters import recipe_of
+    from gpubp.search.space.parameters import recipe_of
 
     kind = SweptClassifier if task == "classification" else SweptRegressor
     for value in VARIED[name]:

@@ -14,18 +14,18 @@ from sklearn.metrics import get_scorer
 
 from gpubp import MLPClassifier, MLPRegressor, Model, Range, SweepResult, read_table, sweep
 from gpubp.backends import get_backend
-from gpubp.datasets import wheat_seeds
 from gpubp.errors import DataError, DivergenceError, SettingsError
-from gpubp.sweeping.answered import answered
-from gpubp.sweeping.data import receive
-from gpubp.sweeping.engines import Engines
-from gpubp.sweeping.experiment import Experiment
-from gpubp.sweeping.folds import splits_of
-from gpubp.sweeping.job import population_key
-from gpubp.sweeping.scoring import QUICK, Metric
-from gpubp.sweeping.space import Space
-from gpubp.sweeping.storage import opened
+from gpubp.fitting.fold_data import receive
+from gpubp.fitting.job import population_key
+from gpubp.search.run.answered import answered
+from gpubp.search.run.engines import Engines
+from gpubp.search.run.experiment import Experiment
+from gpubp.search.run.folds import splits_of
+from gpubp.search.run.scoring import QUICK, Metric
+from gpubp.search.space.space import Space
+from gpubp.search.strategies.study_storage import opened
 from gpubp.tables import Table
+from gpubp.tables.datasets import wheat_seeds
 
 RNG = np.random.default_rng(2)
 X = RNG.normal(size=(50, 3)) + np.array([0.0, 100.0, 0.0])

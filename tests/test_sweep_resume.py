@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-import gpubp.sweeping.ledger as ledger_module
+import gpubp.search.run.result_store as ledger_module
 from gpubp import TPE, Halving, Range, SweepResult, sweep
 from gpubp.errors import DataError, SettingsError
-from gpubp.locks import Lock
-from gpubp.sweeping.cohort import Cohort
-from gpubp.sweeping.ledger import Ledger
-from gpubp.sweeping.run_folder import Finished
-from gpubp.sweeping.storage import opened
-from gpubp.training import Snapshot
+from gpubp.fitting.cohort import Cohort
+from gpubp.search.run.result_store import Ledger
+from gpubp.search.run.run_folder import Finished
+from gpubp.search.strategies.study_storage import opened
+from gpubp.storage.locks import Lock
+from gpubp.training.snapshot import Snapshot
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(60, 4))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gpubp import Range, Space, When
 from gpubp.errors import SettingsError
-from gpubp.sweeping.parameters import NAMES, recipe_of
+from gpubp.search.space.parameters import NAMES, recipe_of
 
 SPACE = Space(
     {

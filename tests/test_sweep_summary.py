@@ -13,8 +13,8 @@ from sklearn.metrics import confusion_matrix, r2_score
 
 import gpubp
 from gpubp import Range, Space, SweepResult, When, sweep
-from gpubp.sweeping.summary import CURVE_POINTS, SCATTER_POINTS, classes, described_space, summary, trained_again
-from gpubp.training import interruption
+from gpubp.backends import interruption
+from gpubp.search.results.summary import CURVE_POINTS, SCATTER_POINTS, classes, described_space, summary, trained_again
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(60, 3))

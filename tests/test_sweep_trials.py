@@ -12,15 +12,16 @@ import pytest
 from sklearn.model_selection import GroupKFold, KFold, RepeatedKFold
 from sklearn.preprocessing import StandardScaler
 
-import gpubp.sweeping.cohort as cohort_module
+import gpubp.fitting.cohort as cohort_module
 from gpubp import Halving, Range, Space, SweepResult, sweep
 from gpubp.backends import get_backend
 from gpubp.errors import BackendError, DivergenceError, SettingsError
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population, network_seeds
-from gpubp.splits import cross_validation_folds
-from gpubp.sweeping.memory import widest
-from gpubp.training import EarlyStopping, Settings, train
+from gpubp.fitting.splits import cross_validation_folds
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.settings import EarlyStopping, Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.search.run.memory import widest
+from gpubp.training.loop import train
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(60, 4)) * [1.0, 10.0, 0.1, 3.0] + [0.0, 5.0, 0.0, -2.0]
@@ -320,7 +321,7 @@ def test_ctrl_c_keeps_what_is_done() -> None:
 def test_ctrl_c_ends_the_first_trial_though_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained in other threads, which hear of no Ctrl-C, it would go on, for a sweep to have something to show."""
     space = {"hidden": [(3,), (4,)], "epochs": 100_000}
-    monkeypatch.setattr("gpubp.sweeping.experiment.GRACE", 1e9)
+    monkeypatch.setattr("gpubp.search.run.experiment.GRACE", 1e9)
     budget, began, shares = 0.05, time.perf_counter(), []
 
     def interrupt(progress: Any) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gpubp.errors import DataError, GpubpError, SettingsError
 from gpubp.tables import Table, find_column, read_table
-from gpubp.tables.table import TIME
+from gpubp.tables.limits import TIME
 
 DATA = Path(__file__).parent.parent / "data"
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gpubp.tables import Table, read_table
-from gpubp.tables.table import TIME
+from gpubp.tables.limits import TIME
 
 quickly = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ROWS = st.integers(6, 12)

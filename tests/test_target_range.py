@@ -14,12 +14,12 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from gpubp import Ensemble, Model, cross_validate, sweep, train_ensemble, train_model
-from gpubp.array_files import read_array_file
 from gpubp.backends import get_backend
 from gpubp.errors import DataError, ModelFileError, SettingsError
+from gpubp.fitting.recipe import Recipe
 from gpubp.preprocessing import Target
 from gpubp.preprocessing.skew import log_offer
-from gpubp.recipe import Recipe
+from gpubp.storage.array_files import read_array_file
 from gpubp.tables import Table
 
 NUMPY = get_backend("numpy")

@@ -19,8 +19,8 @@ from bit_cases import BLOCK_CASES, Case, assert_same_bits, engine, kernel, train
 from gpubp.backends import NumpyBackend, host_program, host_threads
 from gpubp.backends.host_program import HostProgram
 from gpubp.backends.host_threads import _State
-from gpubp.training import block_engine
-from gpubp.training.block_engine import BlockEngine
+from gpubp.engines.block import engine as block_engine
+from gpubp.engines.block.engine import BlockEngine
 
 BACKEND = NumpyBackend()
 THREADS = 4

@@ -10,13 +10,15 @@ import pytest
 from conftest import assert_same_networks
 
 from gpubp.backends import Backend, NumpyBackend
+from gpubp.engines.array.update import Learner
 from gpubp.errors import DataError, SettingsError
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.reference.optimizers import OPTIMIZERS
-from gpubp.kernels.reference.schedules import SCHEDULES
-from gpubp.population import Population, network_seeds
-from gpubp.training import EarlyStopping, EpochReport, History, Settings, train
-from gpubp.training.update import Learner
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.settings import EarlyStopping, Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.schedules import SCHEDULES
+from gpubp.training.history import EpochReport, History
+from gpubp.training.loop import train
 
 OPTIMISATION = "-O0"
 
@@ -103,7 +105,7 @@ def test_rows_in_chunks_are_the_same_rows(numpy_backend: Backend, monkeypatch: p
         return one.params
 
     whole = [run(True), run(False)]
-    monkeypatch.setattr("gpubp.training.batches.CHUNK_BYTES", 2000)
+    monkeypatch.setattr("gpubp.engines.array.batches.CHUNK_BYTES", 2000)
     for expected, shuffle in zip(whole, (True, False), strict=True):
         np.testing.assert_array_equal(run(shuffle), expected)
 
@@ -113,7 +115,7 @@ def test_validation_in_groups_is_the_same_validation(numpy_backend: Backend, mon
         return train(population(numpy_backend, [1, 2, 3]), X, T, Settings(epochs=3), validation_rows=HELD[:3])
 
     expected = run()
-    monkeypatch.setattr("gpubp.training.validation.PIECE_BYTES", 1)
+    monkeypatch.setattr("gpubp.engines.array.validation.PIECE_BYTES", 1)
     found = run()
     np.testing.assert_array_equal(found.validation_loss, expected.validation_loss)
     np.testing.assert_array_equal(found.validation_score, expected.validation_score)

@@ -7,9 +7,11 @@ import pytest
 
 from gpubp.backends import get_backend
 from gpubp.errors import SettingsError
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population
-from gpubp.training import EarlyStopping, Settings, TrainingState, train
+from gpubp.networks.population import Population
+from gpubp.networks.settings import EarlyStopping, Settings
+from gpubp.networks.state import TrainingState
+from gpubp.operations.architecture import Architecture
+from gpubp.training.loop import train
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(61, 5))

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from gpubp.backends import Backend, NumpyBackend
-from gpubp.datasets import data_folder
 from gpubp.errors import DataError, SettingsError
+from gpubp.tables.datasets import data_folder
 from gpubp.tutorial import (
     CaseStudy,
     Network,

@@ -17,10 +17,13 @@ from command_line import SEEDS, gpubp, only_error
 
 from gpubp.backends import NumpyBackend, host_compiler, kernel_cache, notices
 from gpubp.backends.host_compiler import find_compiler, why_not_compile
+from gpubp.engines import choose as choice
 from gpubp.errors import BackendError
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population, network_seeds
-from gpubp.training import History, Settings, choice, train
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.training.history import History
+from gpubp.training.loop import train
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
@@ -157,7 +160,7 @@ def test_everything_else_that_compiles_by_itself(
     import gpubp as package
 
     change(tmp_path, monkeypatch)
-    monkeypatch.setattr("gpubp.kernels.block.PREDICTION_COMPILES", 0.0)
+    monkeypatch.setattr("gpubp.engines.block.kernel.PREDICTION_COMPILES", 0.0)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         large, _ = trained("array", LARGE, 1)
@@ -181,7 +184,7 @@ def test_a_sweep_whose_kernels_fail_though_the_probe_passes(
 ) -> None:
     import gpubp as package
 
-    monkeypatch.setattr("gpubp.sweeping.engines.COMPILE_SECONDS", {"lane": 0.0, "block": -1.0})
+    monkeypatch.setattr("gpubp.search.run.engines.COMPILE_SECONDS", {"lane": 0.0, "block": -1.0})
     space = {"hidden": [(4,), (5,)], "epochs": 4, "batch_size": 4}
     sweep = functools.partial(package.sweep, X[:60], T[:60, 0], space, strategy=strategy, n_trials=2, cv=2)
     expected = sweep(engine="array")

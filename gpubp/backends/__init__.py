@@ -10,7 +10,7 @@ import numpy as np
 from gpubp.backends.base import Array, Backend, ForkedError, Memory, Program, float_dtype
 from gpubp.backends.numpy_backend import NumpyBackend
 from gpubp.errors import BackendError, SettingsError
-from gpubp.suggestions import unknown
+from gpubp.errors.suggestions import unknown
 
 __all__ = ["BACKENDS", "Array", "Backend", "Memory", "Program", "float_dtype", "get_backend"]
 

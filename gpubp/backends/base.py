@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpubp.errors import BackendError, SettingsError
-from gpubp.suggestions import did_you_mean
+from gpubp.errors.suggestions import did_you_mean
 
 Array = Any
 """An array of the backend at hand: `numpy.ndarray` or `cupy.ndarray`."""

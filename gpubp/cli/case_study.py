@@ -45,7 +45,7 @@ def case_study(
       gpubp case-study --backend cupy
     """
     from gpubp import tutorial
-    from gpubp.datasets import table_path
+    from gpubp.tables.datasets import table_path
 
     chosen = backend.choose(report)
     study = tutorial.case_study(

@@ -12,7 +12,7 @@ from gpubp.cli import config
 from gpubp.cli.completion import attach
 from gpubp.cli.panels import COMMANDS
 from gpubp.errors import quoted
-from gpubp.suggestions import did_you_mean, nearest
+from gpubp.errors.suggestions import did_you_mean, nearest
 
 # Typer exports one of the usage errors only, and which package their base comes from depends on Typer's version.
 ClickException: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -107,6 +107,6 @@ def _options(command: Any) -> set[str]:
 
 
 def _searched() -> tuple[str, ...]:
-    from gpubp.sweeping.parameters import NAMES
+    from gpubp.search.space.parameters import NAMES
 
     return NAMES

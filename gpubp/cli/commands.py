@@ -39,7 +39,7 @@ from gpubp.cli.show import show
 from gpubp.cli.sweep import sweep
 from gpubp.cli.train import train
 from gpubp.errors import GpubpError
-from gpubp.sweeping.storage import masked_text
+from gpubp.search.strategies.study_storage import masked_text
 
 app = typer.Typer(
     name="gpubp", cls=Group, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -63,7 +63,7 @@ for command in (
 
 def print_version(wanted: bool) -> None:
     if wanted:
-        from gpubp import __version__
+        from gpubp._version import __version__
 
         print(f"gpubp {__version__}")
         raise typer.Exit

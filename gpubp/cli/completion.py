@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpubp.datasets import SEEDS
+from gpubp.tables.datasets import SEEDS
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "activation": (

@@ -26,7 +26,7 @@ from gpubp.cli.output import say, write
 from gpubp.cli.panels import GENERAL, in_panels
 from gpubp.cli.toml_files import read_toml, toml_table
 from gpubp.errors import SettingsError, quoted
-from gpubp.suggestions import nearest
+from gpubp.errors.suggestions import nearest
 
 ARGUMENTS = "gpubp.arguments"  # in a context: the words of the command line
 WITH_COMMAS = ("hidden", "dropout")  # whose value on the command line is a list of numbers: 64,32
@@ -169,7 +169,7 @@ def is_asked_for(ctx: Any) -> bool:
 
 def print_options(command: Any, ctx: Any) -> None:
     """The options that the command would work with, as a file that --config takes."""
-    from gpubp.sweeping.storage import masked_text
+    from gpubp.search.strategies.study_storage import masked_text
 
     names = {param.name: key for key, param in reversed(keys(command).items())}
     effective: dict[str, Any] = {}

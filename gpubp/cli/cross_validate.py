@@ -16,7 +16,7 @@ from gpubp.cli.table_options import TableOptions, TargetOptions
 from gpubp.errors import SettingsError
 
 if TYPE_CHECKING:
-    from gpubp.cross_validation import CrossValidation
+    from gpubp.fitting.cross_validation import CrossValidation
 
 BASELINES = {"classification": "Zero Rule", "regression": "the mean"}
 
@@ -50,7 +50,7 @@ def cross_validate(
       gpubp cross-validate data.csv -t class --folds 10 --repeats 3
       gpubp cross-validate data.csv -t price --early-stopping --json
     """
-    from gpubp import cross_validation
+    from gpubp.fitting import cross_validation
 
     chosen_recipe = recipe.recipe()
     if recipe.validation is not None and not recipe.early_stopping:

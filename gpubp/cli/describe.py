@@ -11,7 +11,7 @@ from gpubp.cli.table_options import TableOptions, TargetOptions
 from gpubp.errors import DataError
 
 if TYPE_CHECKING:
-    from gpubp.dataset import Dataset
+    from gpubp.fitting.dataset import Dataset
     from gpubp.tables import Table
     from gpubp.tables.description import ColumnReading
 
@@ -36,7 +36,7 @@ def describe(source: TableOptions, target: TargetOptions, report: ReportOptions)
       gpubp describe data.csv --target price --ignore "id_*" --missing -999
       gpubp describe export.txt --encoding cp1252 --decimal , --json
     """
-    from gpubp.dataset import Dataset
+    from gpubp.fitting.dataset import Dataset
 
     table = source.read()
     dataset, trouble = None, None

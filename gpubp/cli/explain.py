@@ -10,7 +10,7 @@ from gpubp.cli.options import BackendOptions, EngineOptions, RecipeOptions, Repo
 from gpubp.cli.table_options import TableOptions, TargetOptions
 
 if TYPE_CHECKING:
-    from gpubp.training import EngineChoice
+    from gpubp.engines.choose import EngineChoice
 
 
 def explain(
@@ -31,7 +31,7 @@ def explain(
       gpubp explain wheat-seeds --hidden 5 --batch-size 1
       gpubp explain data.csv --target class --hidden 256,256 --json
     """
-    from gpubp.fitting import explain_engine
+    from gpubp.fitting.fit import explain_engine
 
     chosen_recipe = recipe.recipe()
     table = source.read()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gpubp.backends import Backend
-    from gpubp.recipe import Recipe
+    from gpubp.fitting.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -312,7 +312,7 @@ class RecipeOptions:
 
     def recipe(self) -> Recipe:
         """Raises SettingsError for whatever does not make sense."""
-        from gpubp.recipe import Recipe
+        from gpubp.fitting.recipe import Recipe
 
         if self.patience is not None and not self.early_stopping:
             raise SettingsError("--patience goes with --early-stopping: add it, or leave --patience out.")

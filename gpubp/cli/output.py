@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpubp.cli.wrapping import wrapped
 from gpubp.errors import DataError
-from gpubp.json_values import plain
+from gpubp.storage.json_values import plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -18,8 +18,8 @@ from gpubp.errors import DataError
 
 if TYPE_CHECKING:
     from gpubp.backends import Backend
-    from gpubp.ensemble import Ensemble
-    from gpubp.model import Model
+    from gpubp.models.ensemble import Ensemble
+    from gpubp.models.model import Model
     from gpubp.preprocessing import Target
     from gpubp.tables import Table
 
@@ -92,7 +92,7 @@ def predict(
     answer = answers(loaded, table, backend.choose(report))
     report.note(*answer.notes)
     if output is not None:
-        from gpubp.files import write_whole
+        from gpubp.storage.files import write_whole
 
         write_whole(output, content(columns_of(answer, probabilities, kept), form))
         report.note(f"{table.rows:,} predictions were written to {output}.")
@@ -103,9 +103,9 @@ def predict(
 
 
 def load(path: Path) -> Model | Ensemble:
-    from gpubp.array_files import format_of
-    from gpubp.ensemble import FORMAT, Ensemble
-    from gpubp.model import Model
+    from gpubp.models.ensemble import FORMAT, Ensemble
+    from gpubp.models.model import Model
+    from gpubp.storage.array_files import format_of
 
     return Ensemble.load(path) if format_of(path) == FORMAT else Model.load(path)
 
@@ -113,7 +113,7 @@ def load(path: Path) -> Model | Ensemble:
 def target_of(loaded: Model | Ensemble) -> Target:
     if loaded.target is None:
         raise DataError(
-            "This ensemble was made from arrays, and knows no columns: load it in Python, with gpubp.ensemble."
+            "This ensemble was made from arrays, and knows no columns: load it in Python, with gpubp.models.ensemble."
         )
     return loaded.target
 
@@ -132,7 +132,7 @@ class Answer:
 
 
 def answers(loaded: Model | Ensemble, table: Table, backend: Backend) -> Answer:
-    from gpubp.model import Model
+    from gpubp.models.model import Model
 
     target = target_of(loaded)
     about = (loaded.task, target.name, tuple(target.labels))
@@ -144,7 +144,7 @@ def answers(loaded: Model | Ensemble, table: Table, backend: Backend) -> Answer:
 
 
 def check_output(output: Path, model: Path, table: str) -> None:
-    from gpubp.files import check_place
+    from gpubp.storage.files import check_place
 
     check_place(output)
     for other in (str(model), table):

@@ -55,8 +55,8 @@ def report(
       gpubp report runs/wheat
       gpubp report runs/wheat --output wheat.html --plots pictures
     """
-    from gpubp.files import check_place, remove_planted
     from gpubp.reporting import REPORT, load, write_page
+    from gpubp.storage.files import check_place, remove_planted
 
     results = load(folder)
     page = folder / REPORT if output is None else output

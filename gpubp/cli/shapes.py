@@ -77,7 +77,7 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 
 
 def metrics(report: dict[str, Any]) -> str:
-    """The numbers of gpubp.metrics in one line."""
+    """The numbers of gpubp.models.metrics in one line."""
     if "r2" in report:
         return f"R² {report['r2']:.4f}, RMSE {number(report['rmse'])}, MAE {number(report['mae'])}"
     return (

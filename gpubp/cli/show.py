@@ -16,8 +16,8 @@ from gpubp.cli.panels import MODEL
 from gpubp.cli.predict import MODEL_HELP, load
 
 if TYPE_CHECKING:
-    from gpubp.ensemble import Ensemble
-    from gpubp.model import Model
+    from gpubp.models.ensemble import Ensemble
+    from gpubp.models.model import Model
     from gpubp.preprocessing import Target
 
 SHOWN_CATEGORIES = 8
@@ -35,7 +35,7 @@ def show(
       gpubp show model.safetensors
       gpubp show model.safetensors --json
     """
-    from gpubp.model import Model
+    from gpubp.models.model import Model
 
     loaded = load(model)
     if isinstance(loaded, Model):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from gpubp.cli.toml_files import read_toml
 from gpubp.errors import DataError, SettingsError
-from gpubp.schema import Given
+from gpubp.storage.schema import Given
 
 if TYPE_CHECKING:
-    from gpubp.sweeping.space import Space, When
+    from gpubp.search.space.space import Space, When
 
 DEFAULT: dict[
     str, Any
@@ -28,8 +28,8 @@ def space_of(file: Path | None, grids: Sequence[str], ranges: Sequence[str], fix
     """The options win over the file; of the options, none may name a parameter twice. SettingsError says what is wrong
     with which of them.
     """
-    from gpubp.sweeping.ranges import Range
-    from gpubp.sweeping.space import Space
+    from gpubp.search.space.ranges import Range
+    from gpubp.search.space.space import Space
 
     entries, conditions = ({}, ()) if file is None else _read(file)
     given: dict[str, Any] = {}
@@ -66,7 +66,7 @@ def _choices(where: str, name: str, text: str) -> list[Any]:
 
 
 def _range(where: str, name: str, text: str) -> Any:
-    from gpubp.sweeping.ranges import Range
+    from gpubp.search.space.ranges import Range
 
     low, _, rest = text.partition(":")
     high, *kinds = rest.split(":")
@@ -118,7 +118,7 @@ def _read(path: Path) -> tuple[dict[str, Any], tuple[When, ...]]:
 
 
 def _condition(given: Given) -> When:
-    from gpubp.sweeping.space import When
+    from gpubp.search.space.space import When
 
     brought = given.entries()
     asked = brought.pop("if", None)
@@ -134,7 +134,7 @@ def _entries(given: Mapping[str, Given]) -> dict[str, Any]:
 
 
 def _entry(given: Given) -> Any:
-    from gpubp.sweeping.ranges import Range
+    from gpubp.search.space.ranges import Range
 
     if isinstance(given.value, Mapping):
         if not {"low", "high"} <= given.value.keys() <= {"low", "high", "log", "integer"}:

@@ -18,11 +18,11 @@ from gpubp.cli.sweep_outcome import parts
 from gpubp.cli.table_options import TableOptions, TargetOptions
 from gpubp.cli.times import seconds_of
 from gpubp.errors import DataError, SettingsError
-from gpubp.files import is_there
-from gpubp.sweeping import MOST_MEMBERS
+from gpubp.search import MOST_MEMBERS
+from gpubp.storage.files import is_there
 
 if TYPE_CHECKING:
-    from gpubp.sweeping.run_folder import Finished
+    from gpubp.search.run.run_folder import Finished
 
 FILES = ("trials.csv", "best.safetensors", "ensemble.safetensors")
 
@@ -190,8 +190,8 @@ def sweep(
       gpubp sweep data.csv --space space.toml --strategy halving --budget 10m
       gpubp sweep data.csv --trials 10000 -o runs/large --resume
     """
-    import gpubp
-    from gpubp.sweeping.run_folder import Finished, for_itself
+    from gpubp.search.run.run_folder import Finished, for_itself
+    from gpubp.sweeping import sweep as run_sweep
 
     searched = space_of(
         space, grid or (), range_ or (), [*(fixed or ()), *(["clip-predictions=false"] if no_clip else ())]
@@ -207,7 +207,7 @@ def sweep(
     chosen = backend.choose(report)
     with nullcontext() if output is None else for_itself(output):
         try:
-            found = gpubp.sweep(
+            found = run_sweep(
                 table,
                 target.target,
                 searched,
@@ -243,7 +243,7 @@ def _strategy(name: str, study: str | None, storage: str | None) -> Any:
         return name
     if name != "tpe":
         raise SettingsError(f"--study and --storage are for --strategy tpe, and this is {name}.")
-    from gpubp.sweeping.tpe import TPE
+    from gpubp.search.strategies.tpe import TPE
 
     return TPE(storage=storage, study=study)
 

@@ -17,12 +17,12 @@ from gpubp.cli.sweep_outcome import ensemble as ensemble_outcome
 from gpubp.cli.sweep_outcome import result
 from gpubp.cli.table_options import TableOptions, TargetOptions
 from gpubp.errors import SettingsError
-from gpubp.files import make_folder, remove_planted, write_whole
+from gpubp.storage.files import make_folder, remove_planted, write_whole
 
 if TYPE_CHECKING:
-    from gpubp.ensemble import Ensemble
-    from gpubp.sweeping.result import SweepResult
-    from gpubp.sweeping.selection import Selection
+    from gpubp.models.ensemble import Ensemble
+    from gpubp.search.results.result import SweepResult
+    from gpubp.search.results.selection import Selection
 
 FILES = ("trials.csv", "best.safetensors", "ensemble.safetensors")
 LONG = 0.25  # of the budget: what comes after it and takes longer is told of
@@ -136,7 +136,7 @@ class Ending:
 
     def _ensemble(self, team: Selection, outcome: dict[str, Any]) -> Ensemble | None:
         """Trained on all rows, as far as the budget allows."""
-        from gpubp.sweeping.selection import ensemble
+        from gpubp.search.results.selection import ensemble
 
         experiment = self.found.experiment
         fitting = team if self.budget is None else team.within(self.budget, experiment)
@@ -153,9 +153,9 @@ class Ending:
 
     def _write_results(self, outcome: dict[str, Any], folder: Path) -> None:
         """results.json, and the report made of it. A report of an earlier sweep would be taken for this one's."""
-        from gpubp.json_values import sealed
         from gpubp.reporting import REPORT, RESULTS, load, write_page
-        from gpubp.sweeping.summary import seconds_again, summary
+        from gpubp.search.results.summary import seconds_again, summary
+        from gpubp.storage.json_values import sealed
 
         found, budget = self.found, self.budget
         again = budget is None or seconds_again(found.experiment, found.best) <= budget

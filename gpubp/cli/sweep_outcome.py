@@ -11,16 +11,16 @@ from gpubp.cli import shapes
 from gpubp.cli.table_options import TableOptions, TargetOptions
 
 if TYPE_CHECKING:
-    from gpubp.sweeping.result import SweepResult
-    from gpubp.sweeping.selection import Selection
-    from gpubp.sweeping.trial import Trial
+    from gpubp.search.results.result import SweepResult
+    from gpubp.search.results.selection import Selection
+    from gpubp.search.run.trial import Trial
 
 SHOWN = 10
 
 
 def result(found: SweepResult, source: TableOptions, target: TargetOptions) -> dict[str, Any]:
     """All but the ensemble, which is None."""
-    from gpubp.sweeping.baseline import baseline_scores
+    from gpubp.search.results.baseline import baseline_scores
 
     best, (networks, of_networks, trials_done, of_trials) = found.best, found.progress
     return {
@@ -76,7 +76,7 @@ def command(found: SweepResult, trial: Trial, source: TableOptions, target: Targ
 
 
 def _option(name: str, value: Any) -> list[str]:
-    from gpubp.sweeping.parameters import OPTIMIZER_OPTIONS, SCHEDULE_OPTIONS
+    from gpubp.search.space.parameters import OPTIMIZER_OPTIONS, SCHEDULE_OPTIONS
 
     option = "--" + name.replace("_", "-")
     if name in (*OPTIMIZER_OPTIONS, *SCHEDULE_OPTIONS) and name not in ("momentum", "weight_decay"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpubp.errors import DataError, SettingsError
-from gpubp.json_values import check_depth
+from gpubp.storage.json_values import check_depth
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,17 +17,16 @@ from gpubp.cli.options import BackendOptions, CheckpointOptions, EngineOptions, 
 from gpubp.cli.output import Interrupted, say
 from gpubp.cli.panels import NETWORK, RESULT
 from gpubp.cli.table_options import TableOptions, TargetOptions
-from gpubp.errors import DataError, SettingsError
+from gpubp.cli.train_outcome import check_output, goes_on, saved, scaling, target_scale, unproven
+from gpubp.errors import SettingsError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from gpubp.ensemble import Ensemble
-    from gpubp.fitting import Fit
-    from gpubp.model import Model
-    from gpubp.preprocessing import Target
-    from gpubp.recipe import Recipe
-    from gpubp.training import Checkpoint, History
+    from gpubp.fitting.fit import Fit
+    from gpubp.fitting.recipe import Recipe
+    from gpubp.training.checkpoint import Checkpoint
+    from gpubp.training.history import History
 
 
 def train(
@@ -96,7 +95,7 @@ def train(
 @contextmanager
 def for_itself(output: Path) -> Iterator[None]:
     """DataError where another training writes to the same output: the last to end would replace the other's model."""
-    from gpubp.locks import Lock
+    from gpubp.storage.locks import Lock
 
     lock = Lock(Path(os.path.realpath(output)))
     lock.hold(f"{output} is being trained")
@@ -116,7 +115,7 @@ def train_one(
     checkpoint: Checkpoint | None,
     output: Path,
 ) -> None:
-    from gpubp.fitting import train_model
+    from gpubp.fitting.fit import train_model
 
     table = source.read()
     chosen = backend.choose(report)
@@ -150,7 +149,7 @@ def train_one(
 
 def checkpoint_beside(output: Path, seconds: float, resume: bool, report: ReportOptions) -> Checkpoint:
     """SettingsError where one of an earlier training is there, and nobody said what is to become of it."""
-    from gpubp.training import Checkpoint
+    from gpubp.training.checkpoint import Checkpoint
 
     found = Checkpoint(output.with_name(f"{output.name}.checkpoint"), seconds=seconds, resume=resume, tell=say)
     found.check()
@@ -158,41 +157,6 @@ def checkpoint_beside(output: Path, seconds: float, resume: bool, report: Report
         there = found.path.exists()
         report.note(f"Going on from {found.path}." if there else f"There is no {found.path}: begun from the start.")
     return found
-
-
-def saved(
-    model: Model | Ensemble, output: Path, history: History, checkpoint: Checkpoint | None, report: ReportOptions
-) -> None:
-    """Save it; say what it replaces; and remove the checkpoint of a training that has come to its end."""
-    replaced = check_output(output)
-    model.save(output)
-    if checkpoint is not None and not history.interrupted:
-        checkpoint.remove()
-    if replaced:
-        report.note(f"The model that {output} held before was replaced.")
-
-
-def goes_on(checkpoint: Checkpoint | None) -> str:
-    return " Go on with --resume." if checkpoint is not None and checkpoint.path.exists() else ""
-
-
-def check_output(path: Path) -> bool:
-    """Whether a model is about to be replaced. DataError where nothing can be written, or where it would replace
-    something that is not a model, such as the table itself.
-    """
-    from gpubp.files import check_place
-
-    check_place(path)
-    if not path.exists() or os.path.getsize(path) == 0:
-        return False
-    try:
-        with open(path, "rb") as file:
-            beginning = file.read(1 << 12)
-    except OSError as error:
-        raise DataError(f"Cannot read {path}: {error.strerror}. Choose another --output.") from None
-    if b'"gpubp"' not in beginning or b"gpubp checkpoint" in beginning:
-        raise DataError(f"{path} exists and is not a model of gpubp. Choose another --output, or remove it first.")
-    return True
 
 
 def result(fit: Fit, output: Path, most_epochs: int) -> dict[str, Any]:
@@ -252,33 +216,6 @@ def parts(fit: Fit, outcome: dict[str, Any]) -> Iterable[Any]:
         ]
     )
     yield shapes.line(f"Predict with: gpubp predict {shlex.quote(outcome['model'])} TABLE")
-
-
-def unproven(validation: Any, source: TableOptions, target: TargetOptions) -> Iterable[Any]:
-    """Where there was no validation: that nothing here tells how good the model is, and what would."""
-    if not validation:
-        words = ["gpubp", "cross-validate", source.table, *(["--target", target.target] if target.target else [])]
-        yield shapes.line(
-            "How good it is on rows that it has not seen is not known yet: the training loss does not tell. To find "
-            f"out,\ntrain with --validation 0.2, or: {shlex.join(words)}"
-        )
-
-
-def target_scale(target: Target, recipe: Mapping[str, Any]) -> str | None:
-    """What was done to numbers before a network learned them; None for classes."""
-    if target.task == "classification":
-        return None
-    return "none" if recipe["loss"] == "poisson" else str(recipe["target_scale"])
-
-
-def scaling(outcome: Mapping[str, Any]) -> str | None:
-    """The target's scale, what is offered instead, and where predictions end."""
-    if outcome["target_scale"] is None:
-        return None
-    offered = "" if outcome["target_scale_offer"] is None else "; --target-scale log may do better"
-    limits = outcome["target_limits"]
-    kept = "" if limits is None else f", predictions stay within {limits[0]:g} to {limits[1]:g}"
-    return f"{outcome['target_scale']}{kept}{offered}"
 
 
 def courses(history: History) -> Iterable[tuple[Any, ...]]:

@@ -12,11 +12,12 @@ from gpubp.cli import shapes
 from gpubp.cli.options import BackendOptions, EngineOptions, ReportOptions
 from gpubp.cli.output import Interrupted, say
 from gpubp.cli.table_options import TableOptions, TargetOptions
+from gpubp.cli.train_outcome import goes_on, saved, scaling, target_scale, unproven
 
 if TYPE_CHECKING:
-    from gpubp.ensemble_fitting import EnsembleFit
-    from gpubp.recipe import Recipe
-    from gpubp.training import Checkpoint
+    from gpubp.fitting.ensemble_fit import EnsembleFit
+    from gpubp.fitting.recipe import Recipe
+    from gpubp.training.checkpoint import Checkpoint
 
 
 def train_members(
@@ -31,8 +32,7 @@ def train_members(
     members: int,
     bootstrap: bool,
 ) -> None:
-    from gpubp.cli.train import goes_on, saved, unproven
-    from gpubp.ensemble_fitting import train_ensemble
+    from gpubp.fitting.ensemble_fit import train_ensemble
 
     table = source.read()
     fit = train_ensemble(
@@ -65,8 +65,6 @@ def train_members(
 
 
 def result(fit: EnsembleFit, output: Path) -> dict[str, Any]:
-    from gpubp.cli.train import target_scale
-
     ensemble, history = fit.ensemble, fit.history
     (group,) = ensemble.members
     assert ensemble.preprocessing is not None
@@ -97,8 +95,6 @@ def result(fit: EnsembleFit, output: Path) -> dict[str, Any]:
 
 
 def parts(fit: EnsembleFit, outcome: dict[str, Any]) -> Iterable[Any]:
-    from gpubp.cli.train import scaling
-
     history, (group,) = fit.history, fit.ensemble.members
     least, most = int(history.epochs.min()), int(history.epochs.max())
     bagged = " on rows drawn with replacement" if outcome["bootstrap"] else ""

@@ -11,18 +11,18 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from gpubp.backends import Array
+from gpubp.backends.placement import choose_backend, to_host
+from gpubp.backends.turns import in_turn
 from gpubp.errors import SettingsError
 from gpubp.estimators import networks
 from gpubp.estimators.inputs import receive_training, receive_weights
 from gpubp.estimators.learners import begin_networks, keep_networks
 from gpubp.estimators.networks import OF_ONE_NETWORK, is_ensemble
 from gpubp.estimators.parameters import CONSTRAINTS, STOCHASTIC_SOLVERS, hidden_sizes
-from gpubp.estimators.places import choose_backend, to_host
 from gpubp.estimators.prediction import spread_of_members
 from gpubp.estimators.problem import Learner, Problem, Reception, Targets
 from gpubp.estimators.quasi_newton import fit_whole
 from gpubp.estimators.stochastic import fit_epochs, fit_one_epoch, refuse_partial_fit
-from gpubp.turns import in_turn
 
 
 class MLP(BaseEstimator):

@@ -14,16 +14,18 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from gpubp.backends import Array
+from gpubp.backends.placement import backend_of, to_host
+from gpubp.backends.turns import in_turn
 from gpubp.estimators.base import MLP
+from gpubp.estimators.kinds import kind
 from gpubp.estimators.labels import encode, first_partial_fit, labels_of_outputs, plain_labels, weights_by_class
 from gpubp.estimators.parameters import CONSTRAINTS
-from gpubp.estimators.places import backend_of, to_host
 from gpubp.estimators.prediction import outputs
 from gpubp.estimators.problem import Targets
-from gpubp.training import Callback
-from gpubp.turns import in_turn
+from gpubp.training.history import Callback
 
 
+@kind
 class MLPClassifier(ClassifierMixin, MLP):
     """Multilayer perceptron for classification, trained by hand-written backpropagation on CPU or CUDA GPU.
 

@@ -12,14 +12,12 @@ from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOpti
 from sklearn.utils.validation import check_is_fitted
 
 from gpubp.errors import SettingsError
-from gpubp.estimators.base import MLP
-from gpubp.estimators.classifier import MLPClassifier
+from gpubp.estimators.kinds import KINDS
 from gpubp.estimators.networks import architecture_of, is_ensemble, pack, unpack
 from gpubp.estimators.parameters import STOCHASTIC_SOLVERS, dropout
-from gpubp.estimators.regressor import MLPRegressor
-from gpubp.training import TrainingState
+from gpubp.networks.state import TrainingState
 
-PEERS: dict[type[MLP], Any] = {MLPClassifier: peers.MLPClassifier, MLPRegressor: peers.MLPRegressor}
+PEERS = {"MLPClassifier": peers.MLPClassifier, "MLPRegressor": peers.MLPRegressor}
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 SOLVERS = ("lbfgs", "sgd", "adam")
 SCHEDULES = ("constant", "invscaling", "adaptive")
@@ -29,7 +27,7 @@ FITTED = (  # attributes that both have, with the same meaning
 )
 
 
-def to_sklearn(estimator: MLP) -> Any:
+def to_sklearn(estimator: Any) -> Any:
     """A fitted sklearn.neural_network.MLPClassifier or MLPRegressor with the same predictions.
 
     Weights, classes, record and optimizer state are copied, so partial_fit goes on where the estimator stood (to
@@ -40,7 +38,7 @@ def to_sklearn(estimator: MLP) -> Any:
     Raises SettingsError for an activation that scikit-learn lacks, and for several members; scikit-learn's
     NotFittedError before fit.
     """
-    kind = next((kind for kind in PEERS if isinstance(estimator, kind)), None)
+    kind = next((name for name in PEERS if isinstance(estimator, KINDS[name])), None)
     if kind is None:
         raise SettingsError(f"{type(estimator).__name__} is not gpubp's MLPClassifier or MLPRegressor.")
     check_is_fitted(estimator)
@@ -71,14 +69,14 @@ def to_sklearn(estimator: MLP) -> Any:
     return peer
 
 
-def from_sklearn(fitted: Any) -> MLP:
+def from_sklearn(fitted: Any) -> Any:
     """gpubp's MLPClassifier or MLPRegressor from scikit-learn's fitted one: the same parameters, predictions, and
     optimizer state for partial_fit; what only gpubp has is at its defaults.
 
     Raises SettingsError for anything else, or for a parameter that gpubp does not know; scikit-learn's NotFittedError
     before fit.
     """
-    kind = next((kind for kind, peer in PEERS.items() if isinstance(fitted, peer)), None)
+    kind = next((KINDS[name] for name, peer in PEERS.items() if isinstance(fitted, peer)), None)
     if kind is None:
         raise SettingsError(
             f"{type(fitted).__name__} is not scikit-learn's MLPClassifier or MLPRegressor. Of a pipeline or a search, "
@@ -102,7 +100,7 @@ def _copy_fitted(source: Any, target: Any) -> None:
     vars(target).update({name: deepcopy(vars(source)[name]) for name in FITTED if name in vars(source)})
 
 
-def _warn_of_what_training_loses(estimator: MLP) -> None:
+def _warn_of_what_training_loses(estimator: Any) -> None:
     lost = [f"dropout={estimator.dropout!r}"] if dropout(estimator) else []
     for name, default in (("clip_norm", None), ("label_smoothing", 0.0), ("class_weight", None)):
         value = getattr(estimator, name, default)
@@ -119,7 +117,7 @@ def _warn_of_what_training_loses(estimator: MLP) -> None:
         )
 
 
-def _give_optimizer(estimator: MLP, peer: Any) -> None:
+def _give_optimizer(estimator: Any, peer: Any) -> None:
     """scikit-learn's optimizer with the slots of gpubp's state; without a state, its first partial_fit makes one."""
     state: TrainingState | None = getattr(estimator, "_state", None)
     if state is None or state.epoch == 0:

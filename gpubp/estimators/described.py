@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import LabelBinarizer
 
-from gpubp.array_files import array
 from gpubp.errors import DataError
 from gpubp.estimators.plateau import Plateau
-from gpubp.schema import Given, shown
-from gpubp.training import TrainingState
+from gpubp.networks.state import TrainingState
+from gpubp.storage.array_files import array
+from gpubp.storage.schema import Given, shown
 
 NUMBER_TYPES = (
     "bool",

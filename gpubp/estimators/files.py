@@ -7,41 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from gpubp.array_files import array, read_array_file, write_array_file
 from gpubp.errors import DataError, ModelFileError
-from gpubp.estimators.base import MLP
-from gpubp.estimators.classifier import MLPClassifier
-from gpubp.estimators.described import (
-    decoded,
-    describe_labels,
-    describe_training,
-    encoded,
-    labels_of,
-    training_of,
-)
+from gpubp.estimators.described import decoded, describe_labels, describe_training, encoded, labels_of, training_of
+from gpubp.estimators.kinds import KINDS
 from gpubp.estimators.learners import new_member, share
 from gpubp.estimators.networks import OF_ONE_NETWORK, is_ensemble, members_of
-from gpubp.estimators.regressor import MLPRegressor
-from gpubp.estimators.swept import SweptClassifier, SweptRegressor
-from gpubp.json_values import parse
-from gpubp.schema import Given
+from gpubp.storage.array_files import array, read_array_file, write_array_file
+from gpubp.storage.json_values import parse
+from gpubp.storage.schema import Given
 
 FORMAT = "gpubp estimator"
 VERSION = 1
 REMEDY = "Copy it again, or save the estimator again."
-MODEL_FORMAT = "gpubp model"  # of gpubp.model, the other kind of file
+MODEL_FORMAT = "gpubp model"  # of gpubp.models.model, the other kind of file
 LATER = {"n_members", "bootstrap"}  # parameters that older files lack, and that have their defaults then
-KINDS: dict[str, type[MLP]] = {  # those that others are made of first
-    "MLPClassifier": MLPClassifier,
-    "MLPRegressor": MLPRegressor,
-    "SweptClassifier": SweptClassifier,
-    "SweptRegressor": SweptRegressor,
-}
 
 
-def save(estimator: MLP, path: str | Path) -> None:
+def save(estimator: Any, path: str | Path) -> None:
     """Write a fitted MLPClassifier or MLPRegressor: parameters, weights, classes, record, and what partial_fit needs
     to go on to the same bits; of each member, where there are several. The file is written whole, or not at all. (Not
     in it: history_.)
@@ -58,8 +43,8 @@ def save(estimator: MLP, path: str | Path) -> None:
         raise ModelFileError(f"Cannot save this {type(estimator).__name__}. {error}") from error
 
 
-def load(path: str | Path, expected: type[MLP] = MLP) -> Any:
-    """The estimator of a file that `save` wrote. expected: the class that it has to be of, MLP for either.
+def load(path: str | Path, expected: type[Any] = object) -> Any:
+    """The estimator of a file that `save` wrote. expected: the class that it has to be of.
 
     Raises ModelFileError, with the reason, for anything that is not a whole estimator of that kind and this version.
     """
@@ -77,8 +62,8 @@ def load(path: str | Path, expected: type[MLP] = MLP) -> Any:
         raise ModelFileError(f"{path} is damaged: {error} {REMEDY}") from error
 
 
-def _taken_apart(estimator: MLP) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from gpubp import __version__
+def _taken_apart(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    from gpubp._version import __version__
 
     names = getattr(estimator, "feature_names_in_", None)
     tensors, training = describe_training(estimator)
@@ -93,7 +78,7 @@ def _taken_apart(estimator: MLP) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         "layers": len(members_of(estimator)[0].coefs_),
         "out_activation": estimator.out_activation_,
         "features": None if names is None else [str(name) for name in names],
-        "labels": describe_labels(estimator) if isinstance(estimator, MLPClassifier) else None,
+        "labels": describe_labels(estimator) if isinstance(estimator, ClassifierMixin) else None,
         **training,
     }
     if not is_ensemble(estimator):
@@ -106,12 +91,12 @@ def _taken_apart(estimator: MLP) -> tuple[dict[str, np.ndarray], dict[str, Any]]
     return tensors, described
 
 
-def _layers(network: MLP) -> dict[str, np.ndarray]:
+def _layers(network: Any) -> dict[str, np.ndarray]:
     weights = {f"layers.{i}.weights": W for i, W in enumerate(network.coefs_)}
     return weights | {f"layers.{i}.biases": b for i, b in enumerate(network.intercepts_)}
 
 
-def _assemble(tensors: dict[str, np.ndarray], given: Given, kind: type[MLP] | None = None) -> MLP:
+def _assemble(tensors: dict[str, np.ndarray], given: Given, kind: type[Any] | None = None) -> Any:
     """DataError, or another ValueError of whoever looks at the values, for anything that does not fit together."""
     name = given["estimator"].choice((*KINDS,))
     estimator = (kind or KINDS[name])(**_parameters(given["parameters"], KINDS[name]))
@@ -120,9 +105,9 @@ def _assemble(tensors: dict[str, np.ndarray], given: Given, kind: type[MLP] | No
         _add_network(estimator, tensors, given)
     else:
         _add_members(estimator, tensors, given)
-    outputs = ("logistic", "softmax") if isinstance(estimator, MLPClassifier) else ("identity", "exp")
+    outputs = ("logistic", "softmax") if isinstance(estimator, ClassifierMixin) else ("identity", "exp")
     estimator.out_activation_ = given["out_activation"].choice(outputs)
-    if isinstance(estimator, MLPClassifier):
+    if isinstance(estimator, ClassifierMixin):
         labels_of(estimator, given["labels"])
     if not given.get("features").is_null:
         names = given["features"].each(Given.text)
@@ -138,7 +123,7 @@ def _assemble(tensors: dict[str, np.ndarray], given: Given, kind: type[MLP] | No
     return estimator
 
 
-def _add_members(estimator: MLP, tensors: dict[str, np.ndarray], given: Given) -> None:
+def _add_members(estimator: Any, tensors: dict[str, np.ndarray], given: Given) -> None:
     """estimators_, all of one architecture and dtype, and left_out_."""
     listed = given["members"].items(least=1)
     most = len(listed) + len(given["left_out"].items()) - 1
@@ -164,14 +149,14 @@ def _add_members(estimator: MLP, tensors: dict[str, np.ndarray], given: Given) -
         setattr(estimator, name, getattr(members[0], name))
 
 
-def _parameters(given: Given, kind: type[MLP]) -> dict[str, Any]:
+def _parameters(given: Given, kind: type[Any]) -> dict[str, Any]:
     found = {name: decoded(entry.value) for name, entry in given.entries().items()}
     if odd := sorted((set(found) ^ set(kind._get_param_names())) - (LATER - set(found))):
         raise DataError(f"its {kind.__name__} and this gpubp's differ in their parameters: {', '.join(odd)}.")
     return found
 
 
-def _add_network(estimator: MLP, tensors: dict[str, np.ndarray], given: Given) -> None:
+def _add_network(estimator: Any, tensors: dict[str, np.ndarray], given: Given) -> None:
     """coefs_ and intercepts_, each layer's inputs as many as the outputs before it, finite, all of one dtype."""
     n_layers = given["layers"].whole(1, max(1, len(tensors)))
     coefs = [_part(tensors, f"layers.{i}.weights", (None, None)) for i in range(n_layers)]

@@ -20,11 +20,11 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from gpubp.backends import Array, get_backend
-from gpubp.errors import DataError
-from gpubp.estimators.places import backend_of, is_on_device, to_device, to_host
+from gpubp.backends import Array
+from gpubp.backends.placement import backend_of, is_on_device, to_device, to_host
+from gpubp.backends.turns import in_turn
+from gpubp.fitting.array_data import require_memory
 from gpubp.preprocessing.missing import refuse_missing
-from gpubp.turns import in_turn
 
 DTYPES = (np.float64, np.float32)  # others become the first
 FEW_NUMBERS = 1 << 14  # of a table that is looked at here first: scikit-learn's checks take longer than its training
@@ -48,7 +48,7 @@ class Inputs:
     def dense(self, dtype: Any) -> Array:
         """All rows as a dense table of this dtype, where they are. DataError where they would not fit the memory."""
         if self.is_sparse:
-            _require_memory(self.X.shape, dtype)
+            require_memory(self.X.shape, dtype)
         table = self.X.toarray() if self.is_sparse else self.X
         with np.errstate(over="ignore"):  # what is beyond float32 is reported by the training
             return table.astype(dtype, copy=False)
@@ -152,14 +152,3 @@ def receive_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
         place = int(np.argmin(weights))
         raise ValueError(f"sample_weight[{place}] is {weights[place]:g}: weights must not be negative.")
     return weights
-
-
-def _require_memory(shape: tuple[int, int], dtype: Any) -> None:
-    needed = shape[0] * shape[1] * np.dtype(dtype).itemsize
-    total = get_backend("numpy").memory().total
-    if 0 < total < needed:
-        raise DataError(
-            f"The sparse X of {shape[0]} × {shape[1]} would take {needed / 2**30:.1f} GiB as the dense table that "
-            f"training needs, and this machine has {total / 2**30:.1f} GiB. Reduce its columns first, for example with "
-            "TruncatedSVD or SelectKBest, or train on pieces with partial_fit."
-        )

@@ -13,9 +13,9 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
-from gpubp.estimators.places import to_host
+from gpubp.backends.placement import to_host
+from gpubp.backends.turns import in_turn
 from gpubp.estimators.problem import Targets
-from gpubp.turns import in_turn
 
 
 @in_turn()

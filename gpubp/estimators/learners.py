@@ -19,9 +19,9 @@ from gpubp.estimators import networks
 from gpubp.estimators.parameters import STOCHASTIC_SOLVERS
 from gpubp.estimators.problem import Learner, Problem, Targets, Trained
 from gpubp.estimators.stochastic import early_stopping_rows, reset_record
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import network_seeds
-from gpubp.sampling import bootstrap_rows
+from gpubp.networks.population import network_seeds
+from gpubp.networks.sampling import bootstrap_rows
+from gpubp.operations.architecture import Architecture
 
 REMEDY = "Scale the data, for example with StandardScaler, or lower learning_rate_init."
 MOST = int(np.iinfo(np.int32).max)  # of a random_state

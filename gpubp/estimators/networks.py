@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from gpubp.errors import DivergenceError
-from gpubp.initializers import glorot_logistic, glorot_with_biases, initial_parameters
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.reference.network import Layers
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.initializers import glorot_logistic, glorot_with_biases, initial_parameters
+from gpubp.operations.network import Layers
 
 OUTPUT_ACTIVATIONS = {"identity": "identity", "logistic": "logistic", "softmax": "softmax", "exp": "exponential"}
 """scikit-learn's out_activation_, and gpubp's name for it."""

@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from gpubp.backends import float_dtype
 from gpubp.errors import SettingsError
 from gpubp.estimators.networks import architecture_of, is_ensemble, members_of, packed
-from gpubp.onnx_export.graph import Graph, Tensor
-from gpubp.onnx_export.network import add_mean_of_networks, add_network
+from gpubp.models.onnx.graph import Graph, Tensor
+from gpubp.models.onnx.network import add_mean_of_networks, add_network
 
 
 def to_onnx(estimator: Any, *, dtype: Any = None) -> Any:
@@ -28,7 +28,7 @@ def to_onnx(estimator: Any, *, dtype: Any = None) -> Any:
     Of a regressor: `value` (rows,), or (rows, outputs) where there are several. feature_names_in_ is in the metadata.
     Of several members, the graph puts out the mean.
 
-    The dtype of gelu networks' erf is float32 at most: see gpubp.onnx_export.network.
+    The dtype of gelu networks' erf is float32 at most: see gpubp.models.onnx.network.
 
     Raises SettingsError for any other step of a pipeline, and where the package onnx is missing; scikit-learn's
     NotFittedError before fit.

@@ -16,8 +16,9 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from gpubp.backends import BACKENDS
-from gpubp.kernels.reference.activations import ACTIVATIONS
-from gpubp.training import ENGINES, EarlyStopping, Settings
+from gpubp.engines.choose import ENGINES
+from gpubp.networks.settings import EarlyStopping, Settings
+from gpubp.operations.activations import ACTIVATIONS
 
 HIDDEN_ACTIVATIONS = {name for name, activation in ACTIVATIONS.items() if not activation.only_output}
 STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw")

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array
+from gpubp.backends.placement import backend_of, choose_backend, to_host
+from gpubp.engines.block.kernel import prediction_pays
 from gpubp.estimators.inputs import Inputs, receive
 from gpubp.estimators.networks import architecture_of, layers_of, members_of, packed
-from gpubp.estimators.places import backend_of, choose_backend, to_host
-from gpubp.kernels.block import prediction_pays
-from gpubp.kernels.reference.network import predict_by_layers
-from gpubp.population import Population
+from gpubp.networks.population import Population
+from gpubp.operations.network import predict_by_layers
 
 PIECE_ROWS = 4096  # that are made dense, or shown to many members, at a time; more where that takes no more memory
 

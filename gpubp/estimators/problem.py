@@ -10,7 +10,7 @@ import numpy as np
 
 from gpubp.backends import Array, Backend
 from gpubp.estimators.inputs import Inputs
-from gpubp.kernels.architecture import Architecture
+from gpubp.operations.architecture import Architecture
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from gpubp.estimators.resolution import (
     warn_of_rounding,
     with_mean_error_0,
 )
-from gpubp.training import EpochReport
+from gpubp.training.history import EpochReport
 from gpubp.training.lbfgs import LbfgsResult, fit_lbfgs
 
 

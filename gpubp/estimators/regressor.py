@@ -13,15 +13,17 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from gpubp.backends import Array
+from gpubp.backends.placement import to_host
+from gpubp.backends.turns import in_turn
 from gpubp.estimators.base import MLP
+from gpubp.estimators.kinds import kind
 from gpubp.estimators.parameters import CONSTRAINTS
-from gpubp.estimators.places import to_host
 from gpubp.estimators.prediction import outputs
 from gpubp.estimators.problem import Targets
-from gpubp.training import Callback
-from gpubp.turns import in_turn
+from gpubp.training.history import Callback
 
 
+@kind
 class MLPRegressor(RegressorMixin, MLP):
     """Multilayer perceptron for regression, trained by hand-written backpropagation on CPU or CUDA GPU.
 

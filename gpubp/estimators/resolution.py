@@ -11,9 +11,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from gpubp.estimators.problem import Problem
-from gpubp.population import Population
-from gpubp.sampling import RowSets
-from gpubp.training.validation import target_spread
+from gpubp.networks.plan import target_spread
+from gpubp.networks.population import Population
+from gpubp.networks.sampling import RowSets
 
 LOSS_BY_ROUNDING = 1e-4  # of an R², that parameters may lose when they are rounded to their dtype
 NO_PROGRESS = 2.0  # times the loss of the mean: what no training ends with that has come anywhere

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
+from gpubp.backends.turns import in_turn
 from gpubp.estimators.parameters import (
     FULL_LENGTH_SCHEDULES,
     is_adaptive,
@@ -23,10 +24,12 @@ from gpubp.estimators.plateau import ADAPTIVE_FACTOR, Plateau
 from gpubp.estimators.problem import Learner, Problem, Targets, Trained
 from gpubp.estimators.resolution import NO_PROGRESS, mean_loss, warn_of_no_progress
 from gpubp.estimators.verbose import Narrator
-from gpubp.population import Population
-from gpubp.sweeping.histories import of_networks, side_by_side
-from gpubp.training import Callback, History, Settings, TrainingState, train
-from gpubp.turns import in_turn
+from gpubp.fitting.histories import of_networks, side_by_side
+from gpubp.networks.population import Population
+from gpubp.networks.settings import Settings
+from gpubp.networks.state import TrainingState
+from gpubp.training.history import Callback, History
+from gpubp.training.loop import train
 
 
 def reset_record(mlp: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from inspect import Parameter, Signature, signature
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -11,11 +12,18 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from gpubp.errors import SettingsError
 from gpubp.estimators.base import MLP
 from gpubp.estimators.classifier import MLPClassifier
+from gpubp.estimators.kinds import kind
 from gpubp.estimators.parameters import FULL_LENGTH_SCHEDULES, STOCHASTIC_SOLVERS
 from gpubp.estimators.regressor import MLPRegressor
-from gpubp.initializers import INITIALIZERS
-from gpubp.kernels.reference.optimizers import OPTIMIZERS
+from gpubp.estimators.swept_fitting import fit_again, keep_network
+from gpubp.estimators.translation import parameters_of
+from gpubp.fitting.array_data import ArrayData
+from gpubp.fitting.cohort import Cohort
+from gpubp.operations.initializers import INITIALIZERS
+from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.preprocessing.scaling import SCALES
+from gpubp.search.run.experiment import Experiment
+from gpubp.search.run.trial import Configuration
 
 OWN = {
     "scale": [StrOptions(set(SCALES) - {"robust"})],  # whose smooth clip no layer can take over
@@ -76,8 +84,6 @@ class _Swept(MLP):
         It takes no sample_weight, so that scikit-learn's bagging draws rows. Raises SettingsError where one is given,
         and for parameters that a sweep has no counterpart of.
         """
-        from gpubp.sweeping.refit import fit_again
-
         self._validate_params()
         defaults = self._signature.parameters
         odd = [name for name in NOT_THEIRS if name in defaults and getattr(self, name) != defaults[name].default]
@@ -104,6 +110,7 @@ class _Swept(MLP):
             parameters.update(own)
 
 
+@kind
 class SweptClassifier(_Swept, MLPClassifier):
     """An MLPClassifier that a sweep's `refit` gives, and whose `fit` trains as the sweep did.
 
@@ -134,9 +141,22 @@ class SweptClassifier(_Swept, MLPClassifier):
     """
 
 
+@kind
 class SweptRegressor(_Swept, MLPRegressor):
     """An MLPRegressor that a sweep's `refit` gives, and whose `fit` trains as the sweep did.
 
     Its parameters are those of MLPRegressor, and those that SweptClassifier has beyond MLPClassifier. For the training
     y is standardised, unless the loss is poisson; this, too, goes into coefs_ and intercepts_.
     """
+
+
+def estimator_of(chosen: Configuration, cohort: Cohort, experiment: Experiment) -> Any:
+    """The one network of the cohort as a fitted estimator whose `fit` trains it again."""
+    data = experiment.data
+    assert isinstance(data, ArrayData)
+    sort = SweptRegressor if data.classes is None else SweptClassifier
+    recipe = replace(chosen.recipe, seed=chosen.seed)
+    assert cohort.history is not None
+    found = sort(**parameters_of(recipe, data.task), backend=experiment.backend.name, engine=cohort.history.engine)
+    keep_network(found, chosen, cohort, data)
+    return found

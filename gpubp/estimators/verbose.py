@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpubp.estimators.plateau import Plateau
-from gpubp.training import EpochReport
+from gpubp.training.history import EpochReport
 
 
 class Narrator:

@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpubp.errors import DataError, quoted
-from gpubp.preprocessing.columns import (
-    IDENTIFIERS,
-    MOST_CATEGORIES,
-    Column,
-    numeric_values,
-    refuse_stray_text,
-)
+from gpubp.preprocessing.columns import IDENTIFIERS, MOST_CATEGORIES, Column, numeric_values, refuse_stray_text
 from gpubp.preprocessing.dates import CYCLES, are_iso_dates, time_values, varying_parts
 from gpubp.preprocessing.labels import canonical, sorted_labels
 from gpubp.preprocessing.scaling import negligible_span
@@ -122,7 +116,7 @@ def choose_inputs(
 
 
 def _judged(table: Table, name: str, place: int) -> Column | LeftOut:
-    from gpubp.tables.table import TIME
+    from gpubp.tables.limits import TIME
 
     series = table.frame[name]
     if name in table.row_names:

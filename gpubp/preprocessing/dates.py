@@ -87,7 +87,7 @@ def time_values(table: Table, name: str) -> np.ndarray:
     """
     import polars as pl
 
-    from gpubp.tables.table import TIME
+    from gpubp.tables.limits import TIME
 
     series = table.frame[name]
     if series.dtype == TIME:

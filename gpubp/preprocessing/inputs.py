@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpubp.array_files import array
 from gpubp.errors import quoted
+from gpubp.errors.suggestions import check_choice
 from gpubp.preprocessing.choosing import NOTED, LeftOut
+from gpubp.preprocessing.column_match import Places
 from gpubp.preprocessing.columns import KINDS, Column, are_truths, numeric_values
 from gpubp.preprocessing.dates import PARTS, calendar, time_values
 from gpubp.preprocessing.labels import canonical, places_among, suggest, told
-from gpubp.preprocessing.places import Places
 from gpubp.preprocessing.scaling import (
     LARGEST,
     SCALES,
@@ -25,8 +25,8 @@ from gpubp.preprocessing.scaling import (
     smoothly_clipped,
 )
 from gpubp.preprocessing.wording import some
-from gpubp.schema import Given
-from gpubp.suggestions import check_choice
+from gpubp.storage.array_files import array
+from gpubp.storage.schema import Given
 
 if TYPE_CHECKING:
     from gpubp.tables import Table

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpubp.array_files import array
 from gpubp.errors import DataError, quoted
+from gpubp.errors.suggestions import check_choice
+from gpubp.preprocessing.column_match import Places
 from gpubp.preprocessing.columns import CODES, numeric_values, refuse_stray_text
 from gpubp.preprocessing.labels import as_labels, canonical, places_among, sorted_labels, suggest, told
-from gpubp.preprocessing.places import Places
 from gpubp.preprocessing.scaling import offset_and_scale, scaled_values, selected
-from gpubp.schema import Given
-from gpubp.suggestions import check_choice
+from gpubp.storage.array_files import array
+from gpubp.storage.schema import Given
 
 if TYPE_CHECKING:
     from gpubp.tables import Table

@@ -14,13 +14,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gpubp.files import write_whole
 from gpubp.reporting import svg
 from gpubp.reporting.axes import Axis, cut, number
 from gpubp.reporting.figures import Chart, Figure
 from gpubp.reporting.gallery import Figures
 from gpubp.reporting.parameters import MOST_POINTS, chosen, shown, spelled, value_of, varied
 from gpubp.reporting.results import Entry, Results, Trial
+from gpubp.storage.files import write_whole
 
 LEADERS = 10
 MOST_ROWS = 500  # of the table of all trials

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpubp.errors import DataError
-from gpubp.files import make_folder, remove_planted, write_whole
 from gpubp.reporting.axes import Axis, cut
 from gpubp.reporting.figures import KINDS, Bars, Chart, Figure, Line, Mark, Matrix, Parallel
 from gpubp.reporting.gallery import Figures
 from gpubp.reporting.results import Results
+from gpubp.storage.files import make_folder, remove_planted, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from gpubp.errors import DataError
-from gpubp.json_values import parse, unsealed
 from gpubp.reporting.results import (
     STATUSES,
     Bin,
@@ -23,8 +22,9 @@ from gpubp.reporting.results import (
     Value,
     Values,
 )
-from gpubp.schema import Given
-from gpubp.sweeping.summary import FORMAT, VERSION
+from gpubp.search.results.summary import FORMAT, VERSION
+from gpubp.storage.json_values import parse, unsealed
+from gpubp.storage.schema import Given
 
 RESULTS = "results.json"
 LARGEST, LEAST = 1e100, 1e-100  # of what can be drawn: widths and products stay finite, logarithms too

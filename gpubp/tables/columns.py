@@ -11,9 +11,9 @@ import polars as pl
 from gpubp.errors import quoted
 from gpubp.tables import written_dates, written_numbers, written_times
 from gpubp.tables.description import ColumnReading
+from gpubp.tables.limits import LARGEST
 from gpubp.tables.markers import Markers
 from gpubp.tables.notation import BOOLEAN, NUMBER, TEXT, Notation
-from gpubp.tables.table import LARGEST
 from gpubp.tables.written_numbers import PLAIN, NumberStyle, Written
 
 EXACT = 2.0**53

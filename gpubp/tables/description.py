@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpubp.errors import quoted
-from gpubp.schema import Given
+from gpubp.storage.schema import Given
 from gpubp.tables.notation import ISO, Notation
 
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars", "whitespace": "spaces"}

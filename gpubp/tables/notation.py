@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from gpubp.schema import Given
+from gpubp.storage.schema import Given
 from gpubp.tables import written_dates, written_numbers, written_times
 from gpubp.tables.written_numbers import NumberStyle
 

@@ -18,12 +18,13 @@ from gpubp.tables.content import bytes_of, name_of, text_of
 from gpubp.tables.description import ColumnReading, Reading
 from gpubp.tables.forks import require_polars
 from gpubp.tables.layout import Layout, names_in_comment
+from gpubp.tables.limits import TIME
 from gpubp.tables.lines import Body, body_of
 from gpubp.tables.markers import Markers
 from gpubp.tables.notation import NUMBER, TEXT, Notation
 from gpubp.tables.records import Records
 from gpubp.tables.separators import WHITESPACE, find_records
-from gpubp.tables.table import TIME, Table, automatic_names
+from gpubp.tables.table import Table, automatic_names
 
 SPACES = {False: re.compile(rb"[\t\x0b-\r ]"), True: re.compile(rb"[\x0b-\r ]")}
 """ASCII's, but for line breaks; and without tabs, where these separate."""

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 
 from gpubp.errors import DataError, quoted
-from gpubp.suggestions import did_you_mean
+from gpubp.errors.suggestions import did_you_mean
+from gpubp.tables.description import Reading
 from gpubp.tables.frames import columns_of, normalised, series_of
-
-if TYPE_CHECKING:
-    from gpubp.tables.description import Reading
-    from gpubp.tables.markers import Markers
-
-LARGEST = 1e30
-"""Numbers beyond ±1e30 are refused: sums of a few of them would leave the float32 range of training."""
-TIME = pl.Datetime("us")
-"""The type of columns of dates and times: microseconds, without a time zone (UTC where the source named one)."""
-CALENDAR = (datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999))
-"""What Python's own dates reach from and to."""
+from gpubp.tables.limits import CALENDAR, LARGEST, TIME
+from gpubp.tables.markers import Markers
 
 
 @dataclass(frozen=True, eq=False)

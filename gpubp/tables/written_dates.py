@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from gpubp.tables.table import CALENDAR, TIME
+from gpubp.tables.limits import CALENDAR, TIME
 
 ORDERS = {
     "ymd": "dates, year-month-day",

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.array_files import read_array_file, write_array_file
 from gpubp.errors import DataError, GpubpError, ModelFileError, SettingsError
-from gpubp.files import check_place, is_there, temporary_of
-from gpubp.locks import Lock
-from gpubp.population import Population
-from gpubp.training.engine import Work
+from gpubp.networks.plan import Work
+from gpubp.networks.population import Population
+from gpubp.storage.array_files import read_array_file, write_array_file
+from gpubp.storage.files import check_place, is_there, temporary_of
+from gpubp.storage.locks import Lock
 from gpubp.training.snapshot import Snapshot
 
 FORMAT = "gpubp checkpoint"
@@ -127,7 +127,7 @@ class Checkpoint:
 
 def meaning_of(population: Population, work: Work) -> dict[str, Any]:
     """Everything that a training's result depends on, as JSON values: settings one by one, arrays by their digests."""
-    from gpubp import __version__
+    from gpubp._version import __version__
 
     held = None if work.held is None else digest(work.held.index, work.held.count)
     found = {

@@ -6,7 +6,7 @@ import numpy as np
 
 from gpubp.backends import Array, Backend
 from gpubp.errors import SettingsError
-from gpubp.training.settings import EarlyStopping
+from gpubp.networks.settings import EarlyStopping
 
 
 class Stopper:

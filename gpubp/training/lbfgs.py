@@ -17,15 +17,15 @@ import numpy as np
 
 from gpubp.backends import Array, Backend
 from gpubp.backends.base import float_dtype
+from gpubp.backends.interruption import Interruption
 from gpubp.errors import DataError, DivergenceError
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.reference.losses import Loss
-from gpubp.kernels.reference.network import Layers, Tape, loss_and_gradient
-from gpubp.population import Population
+from gpubp.networks.population import Population
+from gpubp.networks.preparation import check_data
+from gpubp.networks.settings import Settings, check_range, check_whole
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import Loss
+from gpubp.operations.network import Layers, Tape, loss_and_gradient
 from gpubp.training.history import Callback, EpochReport
-from gpubp.training.interruption import Interruption
-from gpubp.training.preparation import check_data
-from gpubp.training.settings import Settings, check_range, check_whole
 
 
 @dataclass(frozen=True)

@@ -9,21 +9,22 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Backend
+from gpubp.backends.interruption import Interruption
 from gpubp.backends.notices import warn_once
+from gpubp.engines.base import Engine
+from gpubp.engines.choose import EngineChoice, choose_engine
 from gpubp.errors import BackendError, SettingsError
-from gpubp.population import Population
-from gpubp.sampling import Rows
-from gpubp.training.choice import EngineChoice, choose_engine
+from gpubp.networks.plan import Work
+from gpubp.networks.population import Population
+from gpubp.networks.preparation import prepare
+from gpubp.networks.sampling import Rows
+from gpubp.networks.settings import Settings, per_network
+from gpubp.networks.state import TrainingState
 from gpubp.training.early_stopping import Stopper
-from gpubp.training.engine import Engine, Work
 from gpubp.training.history import Callback, EpochReport, History
-from gpubp.training.interruption import Interruption
 from gpubp.training.log import Log, diverged_epochs
-from gpubp.training.preparation import prepare
 from gpubp.training.progress import progress_bar
-from gpubp.training.settings import Settings, per_network
 from gpubp.training.snapshot import Keeper, Snapshot
-from gpubp.training.state import TrainingState
 
 FINITE_AT_ONCE = 1 << 18  # parameters of each network that are looked at together
 WATCHED_SECONDS = 1.0  # of a call; a watchdog gives it two or more

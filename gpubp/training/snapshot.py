@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpubp.array_files import array
 from gpubp.errors import DataError, SettingsError
-from gpubp.population import Population
-from gpubp.schema import Given
-from gpubp.training.engine import Work
-from gpubp.training.state import TrainingState
+from gpubp.networks.plan import Work
+from gpubp.networks.population import Population
+from gpubp.networks.state import TrainingState
+from gpubp.storage.array_files import array
+from gpubp.storage.schema import Given
 
 
 @dataclass(frozen=True, eq=False)

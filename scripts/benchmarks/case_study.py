@@ -14,9 +14,9 @@ from benchmarks import plain_python
 from benchmarks.contest import Row, WrongAnswer
 from benchmarks.engines import refusal, served_by
 from gpubp.backends import Backend
-from gpubp.datasets import wheat_seeds
-from gpubp.population import Population
-from gpubp.training import train
+from gpubp.networks.population import Population
+from gpubp.tables.datasets import wheat_seeds
+from gpubp.training.loop import train
 from gpubp.tutorial import case_study, initialize_network, load_seeds, one_hot, online_settings, split_folds
 
 N_FOLDS, SEED, RATE, N_HIDDEN = 5, 1, 0.3, 5

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.contest import OURS
+from gpubp.engines.choose import ENGINES
 from gpubp.errors import BackendError, SettingsError
-from gpubp.training.choice import ENGINES
 
 
 def served_by(auto: bool = False) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from gpubp import __version__
+from gpubp._version import __version__
 from gpubp.backends import Backend, NumpyBackend
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "jax", "jaxlib", "cupy-cuda12x", "cupy-cuda13x")

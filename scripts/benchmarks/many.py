@@ -18,8 +18,9 @@ from benchmarks.contest import Goal, Row, WrongAnswer
 from benchmarks.engines import refusal, served_by
 from benchmarks.trainers import Problem, PyTorch
 from gpubp.backends import Backend, NumpyBackend
-from gpubp.population import Population, network_seeds
-from gpubp.training import Settings, train
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.settings import Settings
+from gpubp.training.loop import train
 
 VMAP = ("JAX", "JAX donated")
 CHECK_EPOCHS = 2

@@ -17,9 +17,10 @@ from benchmarks import jax_online, plain_python
 from benchmarks.contest import Row, WrongAnswer
 from benchmarks.engines import refusal, served_by
 from gpubp.backends import Backend, NumpyBackend
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population, network_seeds
-from gpubp.training import Settings, train
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.training.loop import train
 from gpubp.tutorial import load_seeds, one_hot
 
 ARCHITECTURE = Architecture(7, 5, 3, "logistic", "logistic")

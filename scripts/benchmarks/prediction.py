@@ -19,8 +19,8 @@ from benchmarks.contest import Row, WrongAnswer
 from benchmarks.engines import refusal, served_by
 from benchmarks.sgemm import SIDE, sgemm_picoseconds
 from gpubp.backends import Backend
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population, network_seeds
+from gpubp.networks.population import Population, network_seeds
+from gpubp.operations.architecture import Architecture
 
 FLOOR = f"as many operations of sgemm {SIDE}"
 CHECKED_ROWS = 1000

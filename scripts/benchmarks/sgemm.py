@@ -19,11 +19,12 @@ from benchmarks.engines import refusal
 from benchmarks.trainers import Problem
 from gpubp.backends import Backend, NumpyBackend
 from gpubp.backends.host_program import HostProgram
-from gpubp.kernels.block import BlockKernel
-from gpubp.training import Settings, train
-from gpubp.training.block_engine import BlockEngine
-from gpubp.training.interruption import Interruption
-from gpubp.training.preparation import prepare
+from gpubp.backends.interruption import Interruption
+from gpubp.engines.block.engine import BlockEngine
+from gpubp.engines.block.kernel import BlockKernel
+from gpubp.networks.preparation import prepare
+from gpubp.networks.settings import Settings
+from gpubp.training.loop import train
 
 SIDE = 512
 SGEMM, BLOCK = f"sgemm {SIDE}, 1 thread", "gpubp block, 1 thread"

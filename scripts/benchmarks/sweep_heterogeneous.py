@@ -18,12 +18,12 @@ from benchmarks import torch_many
 from benchmarks.contest import Goal, Row, WrongAnswer
 from benchmarks.torch_many import Network, Task
 from gpubp.backends import Backend
-from gpubp.kernels.architecture import Architecture
-from gpubp.sweeping.cohort import Cohort
-from gpubp.sweeping.experiment import Experiment
-from gpubp.sweeping.job import Job
-from gpubp.sweeping.pool import Pool
-from gpubp.sweeping.result import SweepResult
+from gpubp.fitting.cohort import Cohort
+from gpubp.fitting.job import Job
+from gpubp.operations.architecture import Architecture
+from gpubp.search.results.result import SweepResult
+from gpubp.search.run.experiment import Experiment
+from gpubp.search.run.pool import Pool
 
 ACTIVATIONS = ("relu", "tanh", "logistic")
 N_ROWS, N_HELD, N_FEATURES, BATCH_SIZE, RATE = 1000, 100, 10, 32, 0.01

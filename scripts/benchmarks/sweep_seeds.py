@@ -26,7 +26,7 @@ from benchmarks.contest import Goal, Row, WrongAnswer
 from benchmarks.machine import usable_cores
 from gpubp import MLPClassifier, PopulationSearchCV, Range
 from gpubp.backends import Backend
-from gpubp.sweeping.space import Space
+from gpubp.search.space.space import Space
 from gpubp.tutorial import load_seeds
 
 N_CONFIGURATIONS, N_FOLDS, BATCH_SIZE = 200, 5, 32

@@ -18,9 +18,10 @@ from benchmarks import jax_scan
 from benchmarks.engines import refusal
 from benchmarks.machine import usable_cores
 from gpubp.backends import Backend, NumpyBackend
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population
-from gpubp.training import Settings, train
+from gpubp.networks.population import Population
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.training.loop import train
 
 
 @dataclass(frozen=True)

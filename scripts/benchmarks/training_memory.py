@@ -14,7 +14,8 @@ from pathlib import Path
 
 from benchmarks.trainers import Problem
 from gpubp.backends import NumpyBackend
-from gpubp.training import Settings, train
+from gpubp.networks.settings import Settings
+from gpubp.training.loop import train
 
 SIZES, BATCH_SIZE = (784, 1024, 1024, 10), 256
 WARM_UP = (784, 256, 10)  # large enough for the same kernels and libraries

@@ -17,12 +17,14 @@ import numpy as np
 
 import gpubp
 from gpubp import MLPClassifier, MLPRegressor, Population, Range, Settings, get_backend, network_seeds
-from gpubp.array_files import read_array_file, write_array_file
 from gpubp.cli.app import main
-from gpubp.json_values import SEAL, sealed
-from gpubp.kernels.architecture import Architecture
+from gpubp.networks.settings import EarlyStopping
+from gpubp.operations.architecture import Architecture
+from gpubp.storage.array_files import read_array_file, write_array_file
+from gpubp.storage.json_values import SEAL, sealed
 from gpubp.tables import read_table
-from gpubp.training import Checkpoint, EarlyStopping, train
+from gpubp.training.checkpoint import Checkpoint
+from gpubp.training.loop import train
 
 X = (np.arange(90).reshape(30, 3) % 7) / 4 - 0.5
 Y = np.array(["no", "yes"])[(np.arange(30) % 3 == 0) * 1]

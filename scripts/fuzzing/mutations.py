@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load, save
 
-from gpubp.array_files import KEY
-from gpubp.array_files import sealed as sealed_arrays
-from gpubp.json_values import SEAL, sealed
+from gpubp.storage.array_files import KEY
+from gpubp.storage.array_files import sealed as sealed_arrays
+from gpubp.storage.json_values import SEAL, sealed
 
 NUMBERS: tuple[Any, ...] = (-1, 0, 1, 2, 3, 2**31, 2**63, 2**64, -(2**63) - 1, 10**400, 0.5, -0.0, 1.5, 1e-320, 1e-300)
 NUMBERS = (*NUMBERS, 1e100, 1e308, -1e308, float("nan"), float("inf"), float("-inf"))

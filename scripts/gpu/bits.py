@@ -20,7 +20,10 @@ from gpu.distance import METRICS, States, apart
 from gpu.trainings import Training
 from gpu.work import Item, Row, Work
 from gpubp.backends import Backend, NumpyBackend, get_backend
-from gpubp.training import EarlyStopping, History, TrainingState, train
+from gpubp.networks.settings import EarlyStopping
+from gpubp.networks.state import TrainingState
+from gpubp.training.history import History
+from gpubp.training.loop import train
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from unittest.mock import patch
 
-from gpubp.kernels.block import BlockKernel
-from gpubp.kernels.cuda_blocks import BlockLayout
-from gpubp.training import block_engine
-from gpubp.training.engine import Work
+from gpubp.engines.block import engine as block_engine
+from gpubp.engines.block.kernel import BlockKernel
+from gpubp.engines.block.layout import BlockLayout
+from gpubp.networks.plan import Work
 
 
 @contextmanager

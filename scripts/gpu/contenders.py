@@ -13,7 +13,7 @@ import numpy as np
 
 from gpu.trainings import Training
 from gpubp.backends import Backend, NumpyBackend
-from gpubp.population import Population
+from gpubp.networks.population import Population
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
 

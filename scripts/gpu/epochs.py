@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from gpu.trainings import Training
-from gpubp.population import Population
-from gpubp.training import choose_engine, prepare
-from gpubp.training.interruption import Interruption
+from gpubp.backends.interruption import Interruption
+from gpubp.engines.choose import choose_engine
+from gpubp.networks.population import Population
+from gpubp.networks.preparation import prepare
 
 
 @contextmanager

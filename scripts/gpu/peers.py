@@ -21,7 +21,7 @@ from gpu.timing import slope
 from gpu.work import Item, Row, Work
 from gpubp.backends import Backend, get_backend
 from gpubp.errors import SettingsError
-from gpubp.training import train
+from gpubp.training.loop import train
 
 TOLERANCE = {"float32": 2e-3, "TF32": 5e-2}  # of the epoch losses: Adam divides small numbers by small numbers
 

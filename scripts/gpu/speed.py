@@ -17,9 +17,10 @@ from gpu.timing import slope
 from gpu.trainings import Training
 from gpu.work import Item, Row, Work
 from gpubp.backends import Backend, get_backend
+from gpubp.engines.choose import choose_engine
 from gpubp.errors import SettingsError
-from gpubp.population import Population
-from gpubp.training import choose_engine, prepare
+from gpubp.networks.population import Population
+from gpubp.networks.preparation import prepare
 
 ONLINE = Training((7, 5, 3), 1, 256, tutorial=True)
 ONLINE_ADAM = Training((7, 5, 3), 1, 256)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Backend
-from gpubp.kernels.architecture import Architecture
-from gpubp.population import Population, network_seeds
-from gpubp.training import Settings
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
 
 
 @dataclass(frozen=True)

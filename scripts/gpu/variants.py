@@ -23,8 +23,9 @@ from gpu.timing import slope
 from gpu.trainings import Training
 from gpu.work import Item, Row, Work
 from gpubp.backends import get_backend
-from gpubp.kernels.block import BlockKernel
-from gpubp.training import block_engine, prepare
+from gpubp.engines.block import engine as block_engine
+from gpubp.engines.block.kernel import BlockKernel
+from gpubp.networks.preparation import prepare
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gpubp.kernels.architecture import Architecture
-from gpubp.kernels.block import BlockKernel
-from gpubp.kernels.lane import LaneKernel
-from gpubp.kernels.reference.activations import ACTIVATIONS
-from gpubp.kernels.reference.losses import LOSSES
-from gpubp.kernels.reference.optimizers import OPTIMIZERS
+from gpubp.engines.block.kernel import BlockKernel
+from gpubp.engines.lane.kernel import LaneKernel
+from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.optimizers import OPTIMIZERS
 from proof import nvrtc
 
 CAPABILITIES = (75, 80, 86, 89, 90, 100, 120)

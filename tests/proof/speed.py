@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gpubp.kernels.lane import LaneKernel
-from gpubp.population import Population, network_seeds
-from gpubp.training import Settings, train
+from gpubp.engines.lane.kernel import LaneKernel
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.settings import Settings
+from gpubp.training.loop import train
 from proof.backend import PtxBackend
 
 # H100 SXM, published: 132 multiprocessors of 4 schedulers at 1.98 GHz; 65,536 registers each (NVIDIA H100 white paper).

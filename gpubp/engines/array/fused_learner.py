@@ -1,0 +1,44 @@
+"""Updates of large networks: the fused kernels' `update.Learner`.
+
+Matrix products are the library's. Everything between two of them is one kernel (fused.h), so that it is read and
+written once; see fused_slice.py for an update.
+"""
+
+from __future__ import annotations
+
+from gpubp.backends import Array
+from gpubp.engines.array.batches import Batch
+from gpubp.engines.array.fused_kernel import MOST_CELLS
+from gpubp.engines.array.fused_slice import FusedSlice
+from gpubp.engines.array.fused_state import FusedState
+
+# Numbers of a batch's values in all layers, for the networks that take an update together: on a CPU they are to stay in
+# the caches, on a GPU to fill it.
+TOGETHER = {"numpy": 1 << 20, "cupy": 1 << 28}
+
+
+class FusedLearner(FusedState):
+    """Slices of the networks, each updated by itself."""
+
+    _slices: dict[tuple[int, int, int], list[FusedSlice]]
+
+    def _lay_out(self) -> None:
+        super()._lay_out()
+        self._slices = {}
+
+    def update(self, batch: Batch, rate: Array) -> None:
+        """rate (P, 1), of all networks in the learner."""
+        step = batch.step
+        key = (step.first, step.last, step.size)
+        slices = self._slices.get(key)
+        if slices is None:
+            slices = self._slices[key] = self._cut(*key)
+        for part in slices:
+            part.update(batch, rate[part.first : part.last])
+
+    def _cut(self, first: int, last: int, size: int) -> list[FusedSlice]:
+        """Slices of networks first … last−1, not too many at a time."""
+        neurons, numbers = sum(self.architecture.sizes[1:]), self.architecture.n_parameters
+        count = max(1, min(TOGETHER[self.backend.name] // (self.batch_size * neurons), MOST_CELLS // numbers))
+        starts = range(first, last, count)
+        return [FusedSlice(self, first, start, min(start + count, last), size) for start in starts]

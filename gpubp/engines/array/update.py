@@ -1,0 +1,178 @@
+"""One update of a slice of the population: gradient of the mean loss, L2, clipping, optimizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpubp.backends import Array, Backend
+from gpubp.engines.array.batches import Batch
+from gpubp.networks.plan import Work
+from gpubp.networks.sampling import Step
+from gpubp.operations.dropout import Dropout
+from gpubp.operations.network import Layers, Tape, loss_and_gradient
+from gpubp.operations.optimizers import Hyperparameters, decay_weights
+from gpubp.operations.regularization import clip_by_global_norm, l2_penalty
+
+
+class Learner:
+    """The arrays that a training changes, for the networks still in it: parameters, optimizer slots, loss sums.
+
+    All are (P, K) or (P, …) on the device; `compact` drops the networks that have stopped.
+    """
+
+    def __init__(self, backend: Backend, params: Array, work: Work) -> None:
+        """params (P, K) is trained in place."""
+        xp = backend.xp
+        self.backend, self.architecture, self.settings = backend, work.architecture, work.settings
+        self.params = params
+        self.grads = xp.empty_like(params)
+        self.scratch = xp.empty_like(params)
+        self.slots = [self._slot(name, work) for name in work.settings.optimizer_rule.slots]
+        self.has_l2 = bool(work.hyper["l2"].any())
+        self.loss_sum = xp.zeros(len(params), dtype=np.float64)
+        self.dropout: Dropout | None = None
+        if work.dropout is not None:
+            self.dropout = Dropout.of(backend, work.seeds, work.dropout, work.dtype)
+        self.epoch = 0
+        self.served = int(work.rows.count[0]), int(work.seeds[0])
+        self._slices: dict[tuple[int, int, int], Slice] = {}
+        self.set_hyperparameters(work.hyper)
+
+    def _slot(self, name: str, work: Work) -> Array:
+        if name == "steps":
+            if not work.updates.any():
+                return self.backend.xp.zeros((len(self.params), 1), dtype=np.float64)
+            return self.backend.to_device(work.updates.astype(np.float64)[:, None])
+        if name in work.slots:
+            return self.backend.to_device(work.slots[name].astype(work.dtype))
+        return self.backend.xp.zeros_like(self.params)
+
+    def serve(self, work: Work) -> bool:
+        """Whether a training of one network, on other rows, may go on in these buffers, as they are."""
+        return (
+            work.n_networks == 1
+            and work.settings is self.settings  # estimators make the same ones once
+            and work.architecture == self.architecture
+            and work.dtype == self.params.dtype
+            and work.backend.name == self.backend.name
+            and (int(work.rows.count[0]), int(work.seeds[0])) == self.served
+        )
+
+    def go_on(self, work: Work, params: Array) -> None:
+        """Train other parameters of the same shape, by the same settings but for the rate."""
+        self.params = params
+        self.slots = [self._slot(name, work) for name in self.settings.optimizer_rule.slots]
+        if work.hyper["rate"][0] != self.hyper.exact["rate"][0, 0]:
+            self.set_hyperparameters(work.hyper)
+        for (first, last, _), part in self._slices.items():
+            part.bind(self, slice(first, last))
+
+    def set_hyperparameters(self, hyper: dict[str, np.ndarray]) -> None:
+        """(P,) float64 for each hyperparameter."""
+        self.hyper = Hyperparameters(self.backend, hyper, np.dtype(self.params.dtype))
+        self._slices.clear()
+
+    def compact(self, keep: Array) -> None:
+        """Go on with the networks at the places `keep` (a device array of int64) alone."""
+        self.params = self.params[keep]
+        self.grads, self.scratch = (
+            self.backend.xp.empty_like(self.params),
+            self.backend.xp.empty_like(self.params),
+        )
+        self.slots = [slot[keep] for slot in self.slots]
+        self.hyper = self.hyper.networks(keep)
+        self.loss_sum = self.loss_sum[keep]
+        if self.dropout is not None:
+            self.dropout = self.dropout.networks(keep)
+        self._slices.clear()
+
+    def begin_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.loss_sum[...] = 0.0
+
+    def update(self, batch: Batch, rate: Array) -> None:
+        """rate (P, 1), of all networks in the learner."""
+        step = batch.step
+        key = (step.first, step.last, step.size)
+        part = self._slices.get(key)
+        if part is None:
+            part = self._slices[key] = Slice(self, *key)
+        part.update(batch, rate if part.whole else rate[step.first : step.last])
+
+
+class Slice:
+    """Views of a learner's arrays for networks first … last−1, and the buffers for batches of `size` rows."""
+
+    def __init__(self, learner: Learner, first: int, last: int, size: int) -> None:
+        self.backend, self.architecture = learner.backend, learner.architecture
+        self.settings, self.learner = learner.settings, learner
+        self.whole = first == 0 and last == learner.params.shape[0]
+        part = slice(first, last)
+        self.grads, self.scratch = learner.grads[part], learner.scratch[part]
+        self.bind(learner, part)
+        self.hyper = learner.hyper if self.whole else learner.hyper.networks(part)
+        self.loss_sum = learner.loss_sum[part]
+        self.d_layers = Layers.of(self.architecture, self.grads)
+        self.tape = Tape(self.backend, self.architecture, last - first, size, self.params.dtype)
+        self.mean = 1.0 / size
+        self.n_rows = float(size)
+        self.dropout = learner.dropout
+        if learner.dropout is not None and not self.whole:
+            self.dropout = learner.dropout.networks(part)
+        self.clips = self.settings.clip_norm is not None
+        self.optimizer = self.settings.optimizer_rule
+        self.loss = self.settings.loss_function
+
+    def bind(self, learner: Learner, part: slice) -> None:
+        self.params = learner.params[part]
+        self.slots = [slot[part] for slot in learner.slots]
+        self.layers = Layers.of(self.architecture, self.params)
+
+    def update(self, batch: Batch, rate: Array) -> None:
+        row_losses = self.tape.loss
+        scale: Any = self.mean
+        rows: Any = self.n_rows
+        if batch.weights is not None:
+            rows, scale = self._weighted(batch.weights)
+        if self.dropout is not None:
+            self.tape.drop(self.backend, self._keep_factors(self.dropout, batch.step))
+        loss_and_gradient(
+            self.backend,
+            self.architecture,
+            self.loss,
+            self.layers,
+            batch.X,
+            batch.T,
+            scale,
+            self.tape,
+            self.d_layers,
+            row_losses,
+        )
+        if batch.weights is not None:
+            row_losses *= batch.weights
+        if row_losses.shape[1] == 1:
+            self.loss_sum += row_losses[:, 0]
+        else:
+            self.loss_sum += row_losses.sum(axis=1)
+        if self.learner.has_l2:
+            l2_penalty(self.backend, self.layers.W, self.d_layers.W, self.hyper.l2[:, :, None], rows, self.loss_sum)
+        if self.clips:
+            clip_by_global_norm(self.backend, self.grads, self.hyper.clip_norm)
+        if self.optimizer.decoupled_decay:
+            decay_weights(self.layers.W, (rate * self.hyper.weight_decay)[:, :, None])
+        self.optimizer.update(self.backend, self.params, self.grads, self.slots, self.hyper, rate, self.scratch)
+
+    def _keep_factors(self, dropout: Dropout, step: Step) -> list[Array]:
+        xp, epoch, dtype = self.backend.xp, self.learner.epoch, self.params.dtype
+        places = range(step.start, step.start + step.size)
+        layers = range(len(self.architecture.hidden))
+        return [dropout.keep_factors(xp, i, self.architecture.neurons(i), epoch, places, dtype) for i in layers]
+
+    def _weighted(self, weights: Array) -> tuple[Array, Array]:
+        """The batch's total weight (P, 1, 1) and each row's share of it (P, B, 1); no weight at all is no gradient."""
+        xp = self.backend.xp
+        total = weights.sum(axis=1, keepdims=True)
+        total = xp.where(total > 0, total, 1.0).astype(weights.dtype)
+        return total[:, :, None], (weights / total)[:, :, None]

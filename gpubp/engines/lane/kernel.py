@@ -1,0 +1,175 @@
+"""The lane engine's kernel, seen from Python: how it is specialised, what it is given, and which networks it serves.
+
+Names of activations, losses and optimizers are the reference's, in capitals; the kernel's tables hold the same entries
+(tests/test_native_tables.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpubp.backends import Array, Backend
+from gpubp.engines.arguments import REAL_NAMES
+from gpubp.engines.dialect import read_source
+from gpubp.errors import SettingsError
+from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.optimizers import OPTIMIZERS
+
+SOURCE = "lane.h"
+
+# A CPU lane keeps its network in the L1 and L2 caches: beyond this many numbers other engines are faster.
+LARGEST_ON_CPU = 8_000
+# A CUDA thread keeps its network in its 255 registers of 32 bits. Measured (scripts/kernel_report.py): up to this many
+# of them for what is kept (LaneKernel.registers), the temporaries of the arithmetic find room, too: nothing is spilled.
+LARGEST_ON_CUDA = {"float32": 205, "float64": 168}
+# Prediction keeps a row's values alone, parameters stay in memory; but it is unrolled as well, and for more parameters
+# than this NVRTC takes very long.
+PREDICTION_REGISTERS_ON_CUDA, PREDICTION_PARAMETERS_ON_CUDA = 120, 600
+CUDA_THREADS = 64
+# How many blocks a multiprocessor is to hold at a time, and what each thread may keep for it: the more, the less its
+# schedulers wait. Four schedulers with 16,384 registers each share the warps, so threads of eight blocks have 128
+# registers, those of six 168. Measured, too, with nothing spilled; divisions, which go side by side, take some more.
+MOST_KEPT = {"float32": {8: 85, 6: 115}, "float64": {8: 41, 6: 81}}
+DIVIDING = ("logistic", "tanh", "silu", "gelu_tanh", "mish")
+KEPT_FOR_DIVISIONS = {"float32": 30, "float64": 25}  # of optimizers that divide
+KEPT_WHERE_TIGHT = 25  # of the former, in float32: where ptxas spilled below LARGEST_ON_CUDA
+DIVIDING_OPTIMIZERS = ("adam", "adamw", "rmsprop")
+NARROW_BYTES = 16
+KEPT_HYPERPARAMETERS = {"sgd": 1, "momentum": 2, "nesterov": 2, "adam": 9, "adamw": 11, "rmsprop": 4}
+
+
+@dataclass(frozen=True)
+class LaneKernel:
+    """What the kernel is compiled for."""
+
+    architecture: Architecture
+    dtype: str
+    loss: str
+    optimizer: str
+    online: bool  # updates of one row each
+    l2: bool
+    clip: bool
+    validation: bool
+    weights: int  # row weights: 0 none, 1 a column of the table, 2 one row of them for each network
+    shuffle: bool
+    dropout: bool
+    shared_order: bool  # all networks take the same rows, in the same order if nothing is shuffled
+    narrow: bool = False  # on a CPU: all networks fit into a vector of NARROW_BYTES, which is quicker than a wide one
+
+    def definitions(self) -> dict[str, object]:
+        """For the compiler."""
+        width = {"VECTOR_BYTES": NARROW_BYTES} if self.narrow else {}
+        return width | {
+            "REAL": REAL_NAMES[self.dtype],
+            "SIZES": self.architecture.sizes,
+            "ACTIVATIONS": [name.upper() for name in self.architecture.activations],
+            "LOSS": self.loss.upper(),
+            "OPTIMIZER": self.optimizer.upper(),
+            "ONLINE": self.online,
+            "HAS_L2": self.l2,
+            "HAS_CLIP": self.clip,
+            "HAS_VALIDATION": self.validation,
+            "WEIGHTS": self.weights,
+            "SHUFFLE": self.shuffle,
+            "HAS_DROPOUT": self.dropout,
+            "SHARED_ORDER": self.shared_order,
+            "THREADS": CUDA_THREADS,
+            "BLOCKS": self.blocks,
+        }
+
+    @property
+    def source(self) -> str:
+        return read_source(SOURCE)
+
+    @property
+    def slots(self) -> int:
+        """Optimizer state arrays (P, K); Adam's count of steps follows from the epoch."""
+        return len(OPTIMIZERS[self.optimizer].arrays)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a lane keeps: parameters, optimizer state, gradient."""
+        return self.architecture.n_parameters * (1 + self.slots + (self.clip or not self.online))
+
+    @property
+    def registers(self) -> int:
+        """How many 32-bit registers hold what a CUDA thread keeps from one row to the next, and of a row."""
+        n_inputs, *hidden, n_outputs = self.architecture.sizes
+        # of an output its value, gradient and target, and in a regression's validation a sum; of a hidden neuron its
+        # value, and its pre-activation where the derivative takes it
+        sums = self.validation and self.loss in ("squared_error", "poisson")
+        row = n_inputs + (4 if sums else 3) * n_outputs
+        for width, name in zip(hidden, self.architecture.activations, strict=False):
+            row += width * ((2 if ACTIVATIONS[name].needs_input else 1) + 2 * self.dropout)
+            if self.dtype == "float32" and name in DIVIDING:  # side by side: see divisions.h
+                row += width // 2
+        row += KEPT_WHERE_TIGHT * self._tight
+        hyper = KEPT_HYPERPARAMETERS[self.optimizer] + 3 * self.l2 + self.clip + (self.weights > 0)
+        return (self.numbers + row + hyper) * np.dtype(self.dtype).itemsize // 4
+
+    @property
+    def _tight(self) -> bool:
+        """Whether an update's divisions need registers of their own. Measured: Adam's mostly find some."""
+        many = self.optimizer in DIVIDING_OPTIMIZERS and self.weights == 2 and not self.online
+        return self.dtype == "float32" and (self.optimizer == "rmsprop" or many)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of CUDA_THREADS a multiprocessor is to hold: as many as can be without spilling registers."""
+        kept = self.registers - KEPT_WHERE_TIGHT * self._tight
+        if self.optimizer in DIVIDING_OPTIMIZERS:
+            kept += KEPT_FOR_DIVISIONS[self.dtype]
+        return next((blocks for blocks, most in MOST_KEPT[self.dtype].items() if kept <= most), 1)
+
+    def refusal(self, backend_name: str) -> str | None:
+        """Why this backend's lanes cannot serve such networks; None if they can."""
+        limit = LARGEST_ON_CUDA[self.dtype]
+        if (self.registers <= limit) if backend_name == "cupy" else (self.numbers <= LARGEST_ON_CPU):
+            return None
+        network = f"a network of {self.numbers} numbers (parameters, optimizer state, gradient)"
+        if backend_name == "cupy":
+            takes = f"in {self.dtype} it would take {self.registers} of them, {limit} at most"
+            return f"{network} is too large for a CUDA thread's registers: {takes}"
+        return f"{network} is too large for a CPU core's caches"
+
+
+def prediction_refusal(architecture: Architecture, dtype: np.dtype[Any], backend_name: str) -> str | None:
+    """Why this backend's lanes cannot predict with such networks; None if they can."""
+    if backend_name != "cupy":
+        return None
+    registers = sum(architecture.sizes) * dtype.itemsize // 4  # a row's inputs and neurons
+    if registers > PREDICTION_REGISTERS_ON_CUDA:
+        limit = f"{PREDICTION_REGISTERS_ON_CUDA} at most"
+        return f"a row's inputs and neurons would take {registers} of a CUDA thread's registers, {limit}"
+    if architecture.n_parameters > PREDICTION_PARAMETERS_ON_CUDA:
+        return f"a kernel for {architecture.n_parameters} parameters takes long to compile for a GPU"
+    return None
+
+
+def prediction_definitions(architecture: Architecture, dtype: np.dtype[Any]) -> dict[str, object]:
+    """For the compiler of predict.h."""
+    return {
+        "REAL": REAL_NAMES[dtype.name],
+        "SIZES": architecture.sizes,
+        "ACTIVATIONS": [name.upper() for name in architecture.activations],
+        "THREADS": CUDA_THREADS,
+    }
+
+
+def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array) -> Array:
+    """Outputs (P, N, O) for flat parameters (P, K) and X (N, I), as reference.network.predict: a row in each lane.
+
+    Raises SettingsError for a network too large for this backend's lanes.
+    """
+    refusal = prediction_refusal(architecture, flat.dtype, backend.name)
+    if refusal is not None:
+        raise SettingsError(f"The engine lane cannot predict: {refusal}. Choose engine array.")
+    program = backend.compile(read_source("predict.h"), prediction_definitions(architecture, flat.dtype))
+    n_networks, n_rows = flat.shape[0], X.shape[0]
+    out = backend.xp.empty((n_networks, n_rows, architecture.n_outputs), dtype=flat.dtype)
+    program.launch("lane_predict", [[flat, n_networks, X, out, n_rows, *piece] for piece in program.pieces(0, n_rows)])
+    return out

@@ -1,0 +1,142 @@
+"""From a table and a recipe to an ensemble: members that differ in their seeds, and with bagging in their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gpubp.backends import Backend, get_backend
+from gpubp.errors import SettingsError, quoted
+from gpubp.fitting.dataset import Names
+from gpubp.fitting.fit import refuse_divergence, say_all, set_up
+from gpubp.fitting.fold_scaling import unscaled
+from gpubp.fitting.job import Sheet
+from gpubp.fitting.recipe import Recipe
+from gpubp.models.ensemble import Ensemble, Members
+from gpubp.models.model import Prediction, score
+from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.sampling import bootstrap_rows
+from gpubp.networks.settings import check_whole
+from gpubp.preprocessing.labels import as_labels
+from gpubp.training.history import Callback, History
+from gpubp.training.loop import train
+from gpubp.training.snapshot import Keeper
+
+
+@dataclass(frozen=True)
+class EnsembleFit:
+    """An ensemble and how it came about. history: of all members, those that are left out too.
+
+    left_out: the places of members that diverged. validation: the metrics of the ensemble on the validation rows (None
+    without any); notes: how the table was read, what was done to its values, and which classes are too rare to be both
+    trained on and validated. offer: what speaks for another target scale.
+    """
+
+    ensemble: Ensemble
+    history: History
+    left_out: tuple[int, ...]
+    validation: dict[str, Any] | None
+    n_training: int
+    n_validation: int
+    notes: tuple[str, ...]
+    offer: str | None = None
+
+
+def train_ensemble(
+    table: Any,
+    target: str | int | None = None,
+    recipe: Recipe | None = None,
+    *,
+    members: int = 10,
+    bootstrap: bool = False,
+    task: str | None = None,
+    categorical: Names = (),
+    ignore: Names = (),
+    strict: bool = False,
+    backend: Backend | str | None = None,
+    engine: str = "auto",
+    callbacks: Sequence[Callback] = (),
+    progress: bool = False,
+    checkpoint: Keeper | None = None,
+    note: Callable[[str], None] | None = None,
+) -> EnsembleFit:
+    """Train several networks on a table, as one population (see `fitting.train_model` for the other parameters).
+
+    Each member's seed follows from the recipe's and from its place, so that it is the same network whatever `members`
+    is. bootstrap: each trains on training rows drawn with replacement, as many as there are. All have the same
+    validation rows, and each stops by itself. Ctrl-C ends the training, and gives the networks as they are then, with
+    `history.interrupted`.
+
+    Raises DataError or SettingsError for what cannot be trained, DivergenceError where all members left the finite
+    numbers; one that did alone is left out.
+    """
+    if isinstance(members, bool) or not isinstance(members, int) or members < 2:
+        raise SettingsError(f"members {quoted(members)}: an ensemble has at least 2; for one network, use train_model.")
+    check_whole("members", members)
+    recipe = recipe or Recipe()
+    made = set_up(table, target, recipe, task, categorical, ignore, strict, get_backend(backend))
+    say_all(made.notes, note)
+    seeds = network_seeds(recipe.seed, members)
+    population = Population.initialize(
+        made.population.architecture,
+        seeds,
+        made.population.backend,
+        initializer=recipe.initializer,
+        dtype=recipe.dtype,
+    )
+    rows = [bootstrap_rows(made.training, None, seed) for seed in seeds.tolist()] if bootstrap else made.training
+    history = train(
+        population,
+        made.X,
+        made.T,
+        made.settings,
+        rows=rows,
+        validation_rows=made.validation,
+        engine=engine,
+        callbacks=callbacks,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
+    names = [f"member {place + 1}" for place in range(members)]
+    lost = history.diverged & (history.best_epoch < 1)
+    if lost.all():
+        refuse_divergence(history, names)
+    kept = np.flatnonzero(~lost)
+    goal = made.target
+    sheet = replace(Sheet.plain(made.X, made.T), mean=np.array([goal.mean]), spread=np.array([goal.scale]))
+    params = unscaled(population.architecture, population.state()["params"][kept], sheet)
+    ensemble = Ensemble(
+        members=(
+            Members(
+                population.architecture,
+                params,
+                np.ones(len(kept), dtype=np.int64),
+                tuple(names[p] for p in kept),
+                log=goal.log,
+                limited=goal.limits is not None,
+            ),
+        ),
+        task=goal.task,
+        classes=as_labels(goal.labels) if goal.task == "classification" else None,
+        single=True,
+        preprocessing=made.preprocessing,
+        target=goal,
+        description={
+            "source": made.dataset.table.source,
+            "rows": len(made.training),
+            "recipe": recipe.to_dict(),
+            "members": members,
+            "bootstrap": bootstrap,
+        },
+    )
+    report = None
+    if made.validation is not None:
+        held_out = made.dataset.table.take(made.validation)
+        answer = ensemble.answer(held_out, population.backend)
+        report = score(Prediction(answer.values, answer.probabilities, ()), goal, held_out)
+    n_validation = 0 if made.validation is None else len(made.validation)
+    left_out = tuple(np.flatnonzero(lost).tolist())
+    return EnsembleFit(ensemble, history, left_out, report, len(made.training), n_validation, made.notes, made.offer)

@@ -1,0 +1,102 @@
+"""A job: one network to be trained, with everything that its result depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from gpubp.networks.settings import Settings
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.initializers import Draw
+
+ENDLESS_SCHEDULES = ("constant", "adaptive", "inverse_scaling", "step")
+"""Schedules that do not look at the length of a training: networks may be together whose trainings differ in it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """A table as some networks see it: X (N, I) and T (N, O), scaled by what their training rows say.
+
+    weights: (N,) or None. x = (value − offset) / scale, offset and scale (I,); t = (value − mean) / spread, mean and
+    spread (O,): zeros and ones where nothing is scaled. clipped: numbers among the inputs are smoothly clipped after
+    that. log: t is of the value's logarithm. limits: between which predictions stay, or None.
+    """
+
+    X: np.ndarray
+    T: np.ndarray
+    offset: np.ndarray
+    scale: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+    weights: np.ndarray | None = None
+    clipped: bool = False
+    log: bool = False
+    limits: tuple[float, float] | None = None
+
+    @classmethod
+    def plain(cls, X: np.ndarray, T: np.ndarray, weights: np.ndarray | None = None) -> Sheet:
+        inputs, outputs = X.shape[1], T.shape[1]
+        return cls(X, T, np.zeros(inputs), np.ones(inputs), np.zeros(outputs), np.ones(outputs), weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """settings: with numbers, not arrays. rows to train on, held: for early stopping, test: to be predicted."""
+
+    architecture: Architecture
+    settings: Settings
+    dtype: np.dtype[Any]
+    initializer: str | Draw
+    seed: int
+    sheet: Sheet
+    rows: np.ndarray
+    held: np.ndarray | None = None
+    test: np.ndarray | None = None
+    owner: Any = field(default=None, repr=False)  # whose network it is
+
+    @property
+    def epochs(self) -> int:
+        return self.settings.epochs
+
+
+def population_key(job: Job) -> Hashable:
+    """What networks have to share to be one population; their epochs, where the schedule looks at them."""
+    settings = job.settings
+    return (
+        job.architecture,
+        job.dtype,
+        job.initializer,
+        settings.loss,
+        settings.optimizer,
+        settings.schedule,
+        tuple(sorted(settings.all_schedule_options().items())),
+        settings.batch_size,
+        settings.shuffle,
+        settings.label_smoothing,
+        settings.early_stopping,
+        settings.clip_norm is None,
+        settings.dropout_shares(1, len(job.architecture.hidden)) is None,
+        job.held is None,
+        job.sheet.weights is None,
+        job.sheet.T.shape[1],
+        None if settings.schedule in ENDLESS_SCHEDULES else settings.epochs,
+    )
+
+
+def population_settings(jobs: Sequence[Job], epochs: int) -> Settings:
+    """The settings of jobs with one key as a population's, for so many epochs."""
+    first, each = jobs[0].settings, [job.settings for job in jobs]
+    shares = [settings.dropout_shares(1, len(jobs[0].architecture.hidden)) for settings in each]
+    options = [settings.all_optimizer_options() for settings in each]
+    return replace(
+        first,
+        epochs=epochs,
+        learning_rate=np.array([settings.learning_rate for settings in each], dtype=np.float64),
+        l2=np.array([settings.l2 for settings in each], dtype=np.float64),
+        clip_norm=None if first.clip_norm is None else np.array([s.clip_norm for s in each], dtype=np.float64),
+        optimizer_options={name: np.array([given[name] for given in options]) for name in options[0]},
+        dropout=0.0 if shares[0] is None else np.concatenate([share for share in shares if share is not None]),
+    )

@@ -1,1 +1,0 @@
-"""Floor 1: the mathematics. `reference` defines every operation in plain array code."""

@@ -1,0 +1,167 @@
+"""A trained model on tables as an ONNX graph: imputation, scaling, one-hot categories, network, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gpubp.errors import SettingsError
+from gpubp.models.onnx.graph import ML_DOMAIN, Graph, Tensor
+from gpubp.models.onnx.network import add_network
+from gpubp.operations.architecture import Architecture
+from gpubp.preprocessing import Column, Preprocessing, Target
+from gpubp.preprocessing.dates import CYCLES, input_parts
+from gpubp.preprocessing.scaling import CLIP, LARGEST
+
+NUMBERS = "numbers"
+
+
+def model_to_onnx(architecture: Architecture, params: np.ndarray, preprocessing: Preprocessing, target: Target) -> Any:
+    """The onnx.ModelProto of a model on tables. params: (K,).
+
+    Inputs: `numbers` (rows, numbers) float64, in the order of the training table, NaN where a value is missing: the
+    value of each numeric column, and of each column of dates those parts that the metadata names (month 1 to 12, and so
+    on: see `preprocessing.dates`); and one (rows, 1) input of texts for each categorical column, by its name. Texts are
+    spelled as `gpubp show` spells the categories (7, not 7.0); any other text counts as missing, as a missing value
+    does: "", for example. The metadata entry "columns" says all of this as JSON.
+
+    Outputs: `label` (rows,) texts and `probabilities` (rows, C) float64 for classification, in the order of the
+    metadata entry "labels"; `value` (rows,) float64 for regression. A name that a column has already gets a number.
+
+    What a graph cannot do is refuse: numbers out of all proportion give what the arithmetic gives, with no error.
+
+    Raises SettingsError where the package onnx is missing, or a column is of a kind that a graph cannot take.
+    """
+    graph = Graph(reserved=[column.name for column in preprocessing.columns if column.kind == "categorical"])
+    X, order = _add_inputs(graph, preprocessing, params.dtype)
+    outputs = graph.cast(add_network(graph, X, architecture, _reordered(architecture, params, order)), np.float64)
+    if target.task == "classification":
+        _add_classes(graph, outputs, target)
+    else:
+        graph.output("value", _squeezed(graph, _values(graph, outputs, target)), np.float64, None)
+    metadata = {
+        "columns": [
+            {"name": column.name, "kind": column.kind, "categories": list(column.categories)}
+            | ({"parts": list(column.parts)} if column.kind == "date" else {})
+            for column in preprocessing.columns
+        ],
+        "target": target.name,
+        "labels": list(target.labels),
+    }
+    return graph.model(f"gpubp model {architecture} for {target.name}", metadata)
+
+
+def _add_inputs(graph: Graph, preprocessing: Preprocessing, dtype: Any) -> tuple[Tensor, np.ndarray]:
+    """What the network reads (rows, I), and which of its inputs stand where: numbers, waves, then the categories."""
+    numbers: list[int] = []
+    waves: list[tuple[int, str, str]] = []  # which of the numbers has an angle, of which part, and sine or cosine
+    of_waves: list[int] = []
+    categorical: list[int] = []
+    pieces: list[Tensor] = []
+    d = 0
+    for column in preprocessing.columns:
+        places = list(range(d, d + len(column.input_names)))
+        d += len(places)
+        if column.kind == "categorical" and column.categories:
+            categorical += places
+            pieces.append(graph.cast(_one_hot(graph, column), dtype))
+        elif column.kind == "categorical":
+            raise SettingsError(
+                f"Column {column.name!r} is categorical with 0 categories: an ONNX graph can take numbers, and texts "
+                "of known categories. Leave the column out and train again."
+            )
+        elif column.kind == "numeric":
+            numbers += places
+        else:
+            for place, (part, wave) in zip(places, input_parts(column.parts), strict=True):
+                if wave is None:
+                    numbers.append(place)
+                else:
+                    waves.append((len(numbers) - 1, part, wave))
+                    of_waves.append(place)
+    if numbers:
+        given = graph.input(graph.fresh(NUMBERS), np.float64, len(numbers))
+        pieces.insert(0, graph.cast(_numbers(graph, given, preprocessing, numbers), dtype))
+        if waves:
+            pieces.insert(1, graph.cast(_waves(graph, given, waves), dtype))
+    X = graph.add("Concat", *pieces, axis=1) if len(pieces) > 1 else pieces[0]
+    return X, np.array([*numbers, *of_waves, *categorical])
+
+
+def _numbers(graph: Graph, given: Tensor, preprocessing: Preprocessing, places: Sequence[int]) -> Tensor:
+    """(value or fill − offset) / scale, in float64; x / sqrt(1 + (x / 3)²) of that where the scaling is robust."""
+    fill, offset, scale = (
+        graph.constant(getattr(preprocessing, name)[places], np.float64) for name in ("fill", "offset", "scale")
+    )
+    filled = graph.add("Where", graph.add("IsNaN", given), fill, given)
+    scaled = graph.add("Div", graph.add("Sub", filled, offset), scale)
+    if preprocessing.scaling != "robust":
+        return scaled
+    least, most = (graph.constant(end, np.float64) for end in (-LARGEST, LARGEST))  # whose squares are numbers
+    scaled = graph.add("Clip", scaled, least, most)
+    third = graph.add("Div", scaled, graph.constant(CLIP, np.float64))
+    squares = graph.add("Add", graph.add("Mul", third, third), graph.constant(1.0, np.float64))
+    return graph.add("Div", scaled, graph.add("Sqrt", squares))
+
+
+def _waves(graph: Graph, given: Tensor, waves: Sequence[tuple[int, str, str]]) -> Tensor:
+    """(rows, waves) float64: sine or cosine of the angle of each part of a date, 0 where it is missing."""
+    values = graph.add("Gather", given, graph.constant([place for place, _, _ in waves], np.int64), axis=1)
+    first, period = (graph.constant([CYCLES[part][i] for _, part, _ in waves], np.float64) for i in (0, 1))
+    turns = graph.add("Div", graph.add("Sub", values, first), period)
+    angles = graph.add("Mul", turns, graph.constant(2.0 * np.pi, np.float64))
+    quarter = graph.constant([0.0 if wave == "sine" else np.pi / 2 for _, _, wave in waves], np.float64)
+    found = graph.add("Sin", graph.add("Add", angles, quarter))  # onnxruntime has no cosine of float64
+    return graph.add("Where", graph.add("IsNaN", values), graph.constant(0.0, np.float64), found)
+
+
+def _one_hot(graph: Graph, column: Column) -> Tensor:
+    """(rows, categories [+ missing]) float32."""
+    given = graph.input(column.name, str, 1)
+    encoded = graph.add("OneHotEncoder", given, domain=ML_DOMAIN, cats_strings=list(column.categories), zeros=1)
+    known = _squeezed(graph, encoded)
+    if not column.has_missing:
+        return known
+    found = graph.add("ReduceSum", known, graph.constant([1], np.int64), keepdims=1)
+    missing = graph.add("Sub", graph.constant(1.0, np.float32), found)
+    return graph.add("Concat", known, missing, axis=1)
+
+
+def _reordered(architecture: Architecture, params: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """The parameters (K,) with the rows of the first W in the order that the graph has its inputs in."""
+    params = params.copy()
+    first = architecture.weights(params[None, :], 0)[0]
+    first[...] = first[order]
+    return params
+
+
+def _add_classes(graph: Graph, outputs: Tensor, target: Target) -> None:
+    """Probabilities that sum to 1 (even ones where all outputs are 0), and the label of the first largest."""
+    zero, one = graph.constant(0.0, np.float64), graph.constant(1.0, np.float64)
+    total = graph.add("ReduceSum", outputs, graph.constant([1], np.int64), keepdims=1)
+    positive = graph.add("Greater", total, zero)
+    shares = graph.add("Div", outputs, graph.add("Where", positive, total, one))
+    even = graph.constant(1.0 / len(target.labels), np.float64)
+    probabilities = graph.add("Where", positive, shares, even)
+    best = graph.add("ArgMax", probabilities, axis=1, keepdims=0)
+    labels = graph.constant(np.array(target.labels, dtype=object))
+    graph.output("label", graph.add("Gather", labels, best), str, None)
+    graph.output("probabilities", probabilities, np.float64, len(target.labels))
+
+
+def _values(graph: Graph, outputs: Tensor, target: Target) -> Tensor:
+    """In the target's own units, within its limits."""
+    scaled = graph.add("Mul", outputs, graph.constant(target.scale, np.float64))
+    values = graph.add("Add", scaled, graph.constant(target.mean, np.float64))
+    if target.log:
+        values = graph.add("Exp", values)
+    if target.limits is not None:
+        values = graph.add("Clip", values, *(graph.constant(end, np.float64) for end in target.limits))
+    return values
+
+
+def _squeezed(graph: Graph, tensor: Tensor) -> Tensor:
+    """Without the second of its dimensions, which is 1."""
+    return graph.add("Squeeze", tensor, graph.constant([1], np.int64))

@@ -1,0 +1,1 @@
+"""What is trained: populations of networks, the settings of a training, the rows that each network sees, the plan."""

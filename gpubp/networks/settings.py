@@ -1,0 +1,249 @@
+"""What a training is told: loss, optimizer, rates, batches, epochs. Checked before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gpubp.errors import SettingsError, quoted
+from gpubp.errors.suggestions import check_choice, choose, did_you_mean
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES, Loss
+from gpubp.operations.optimizers import OPTIMIZERS, Optimizer
+from gpubp.operations.schedules import SCHEDULES, Schedule
+
+PerNetwork = float | Sequence[float] | np.ndarray
+"""A number for all networks, or one for each."""
+
+MOST = 2**53
+"""Of whatever is counted: what is computed from it stays within 64 bits."""
+
+MONITORS = ("validation_loss", "validation_score", "training_loss")
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop a network when `monitor` has not got better by more than `tolerance` for `patience` epochs in a row.
+
+    With `restore_best`, a network ends with the weights of its best epoch. scikit-learn's rule: the best is any
+    improvement, however small; the patience is renewed by one larger than the tolerance.
+    """
+
+    patience: int = 10
+    tolerance: float = 1e-4
+    monitor: str = "validation_loss"
+    restore_best: bool = True
+
+    def __post_init__(self) -> None:
+        check_choice("monitor", self.monitor, MONITORS)
+        check_whole("Patience", self.patience, most=2**62)
+        check_range("Tolerance", self.tolerance, least=0.0, finite=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. Values marked PerNetwork may be one number, or one for each network of the population.
+
+    loss: squared_error, cross_entropy, binary_cross_entropy, poisson. The mean over the batch.
+    optimizer: sgd, momentum, nesterov, adam, adamw, rmsprop; optimizer_options: its hyperparameters by name.
+    l2: scikit-learn's alpha, ½ · alpha · Σ W² / batch rows, biases free.
+    clip_norm: longest gradient (Euclidean norm over all parameters, L2 term included); None: no clipping.
+    schedule: constant, adaptive (needs early_stopping), inverse_scaling, step, cosine, one_cycle; schedule_options by
+    name.
+    batch_size: rows of an update; None: all. shuffle: a new order every epoch; else the given order.
+    dropout: the share of a hidden layer's outputs that each row of an update goes without; one number, one for each
+    hidden layer, or an array (P, hidden layers).
+    label_smoothing: for cross_entropy, from 0 to below 1.
+    """
+
+    loss: str = "cross_entropy"
+    optimizer: str = "adam"
+    learning_rate: PerNetwork = 1e-3
+    optimizer_options: Mapping[str, PerNetwork] = field(default_factory=dict)
+    l2: PerNetwork = 0.0
+    clip_norm: PerNetwork | None = None
+    schedule: str = "constant"
+    schedule_options: Mapping[str, float] = field(default_factory=dict)
+    batch_size: int | None = 32
+    epochs: int = 100
+    shuffle: bool = True
+    dropout: float | Sequence[float] | np.ndarray = 0.0
+    label_smoothing: float = 0.0
+    early_stopping: EarlyStopping | None = None
+
+    def __post_init__(self) -> None:
+        choose("loss", self.loss, LOSSES)
+        optimizer = choose("optimizer", self.optimizer, OPTIMIZERS)
+        schedule = choose("schedule", self.schedule, SCHEDULES)
+        _check_names("optimizer", self.optimizer, self.optimizer_options, optimizer.hyperparameters)
+        _check_names("schedule", self.schedule, self.schedule_options, schedule.options)
+        check_range("learning rate", self.learning_rate, above=0.0)
+        check_range("l2", self.l2, least=0.0)
+        for name, value in self.optimizer_options.items():
+            check_range(name, value, **HYPERPARAMETER_RANGES[name])  # type: ignore[arg-type]
+        for name, number in self.schedule_options.items():
+            check_range(f"schedule option {name}", number, **SCHEDULE_RANGES[name])  # type: ignore[arg-type]
+        if self.clip_norm is not None:
+            check_range("clip norm", self.clip_norm, above=0.0, finite=False)
+        check_range("dropout", self.dropout, least=0.0, below=1.0)
+        check_range("label smoothing", self.label_smoothing, least=0.0, below=1.0)
+        if self.label_smoothing and self.loss != "cross_entropy":
+            raise SettingsError(f"Label smoothing needs the loss cross_entropy, not {self.loss}.")
+        check_whole("batch size", self.batch_size, optional=True)
+        check_whole("epochs", self.epochs)
+        if self.schedule == "adaptive" and self.early_stopping is None:
+            raise SettingsError("The schedule adaptive lowers the rate where early stopping would stop: it needs one.")
+
+    @property
+    def loss_function(self) -> Loss:
+        return LOSSES[self.loss]
+
+    @property
+    def optimizer_rule(self) -> Optimizer:
+        return OPTIMIZERS[self.optimizer]
+
+    @property
+    def schedule_rule(self) -> Schedule:
+        return SCHEDULES[self.schedule]
+
+    @property
+    def varies_rate(self) -> bool:
+        """Whether the schedule gives updates factors of their own."""
+        return self.schedule not in ("constant", "adaptive")
+
+    def all_optimizer_options(self) -> dict[str, PerNetwork]:
+        """The optimizer's hyperparameters with defaults filled in."""
+        return dict(self.optimizer_rule.hyperparameters) | dict(self.optimizer_options)
+
+    def all_schedule_options(self) -> dict[str, float]:
+        return dict(self.schedule_rule.options) | dict(self.schedule_options)
+
+    def check_architecture(self, architecture: Architecture) -> None:
+        """The loss and the output activation have to belong together."""
+        link, found = self.loss_function.link, architecture.output_activation
+        if link is not None and found != link:
+            raise SettingsError(
+                f"The loss {self.loss} belongs to the output activation {link}; this network has {found}. "
+                f"Build it with output_activation={link!r}."
+            )
+        self.check_dropout(len(architecture.hidden))
+
+    def check_dropout(self, n_hidden: int) -> None:
+        shares = np.asarray(self.dropout)
+        if shares.ndim and shares.shape[-1] != n_hidden:
+            raise SettingsError(
+                f"Dropout for {shares.shape[-1]} hidden layers, but this network has {n_hidden}: give one number, or "
+                "one for each hidden layer."
+            )
+
+    def dropout_shares(self, n_networks: int, n_hidden: int) -> np.ndarray | None:
+        """(P, hidden layers) float64; None where nothing is dropped. Shapes are those that were checked."""
+        if isinstance(self.dropout, float) and self.dropout == 0.0:
+            return None
+        shares = np.asarray(self.dropout, dtype=np.float64)
+        if not shares.any() or n_hidden == 0:
+            return None
+        if shares.ndim > 2 or (shares.ndim == 2 and len(shares) != n_networks):
+            raise SettingsError(
+                f"Dropout of shape {shares.shape} for {n_networks} networks with {n_hidden} hidden layers: give one "
+                f"number, one for each hidden layer, or an array ({n_networks}, {n_hidden})."
+            )
+        return np.broadcast_to(shares, (n_networks, n_hidden)).copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, for model files and reports."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+
+HYPERPARAMETER_RANGES: dict[str, dict[str, float]] = {
+    "momentum": {"least": 0.0, "below": 1.0},
+    "beta1": {"least": 0.0, "below": 1.0},
+    "beta2": {"least": 0.0, "below": 1.0},
+    "decay": {"least": 0.0, "below": 1.0},
+    "epsilon": {"above": 0.0},
+    "weight_decay": {"least": 0.0},
+}
+SCHEDULE_RANGES: dict[str, dict[str, float]] = {
+    "power": {"least": 0.0},
+    "every": {"above": 0.0},
+    "factor": {"above": 0.0},
+    "floor": {"least": 0.0, "most": 1.0},
+    "warmup": {"above": 0.0, "below": 1.0},
+    "start": {"least": 0.0, "most": 1.0},
+    "least": {"least": 0.0},
+}
+
+
+def per_network(what: str, value: PerNetwork, n_networks: int) -> np.ndarray:
+    """(P,) float64."""
+    if type(value) is float:  # NumPy's way round takes ten times as long, and small trainings are many calls
+        return np.full(n_networks, value)
+    values = np.asarray(value, dtype=np.float64)
+    if values.ndim > 1 or values.size not in (1, n_networks) or (values.ndim == 1 and values.size != n_networks):
+        raise SettingsError(
+            f"{what}: {values.size} values for {n_networks} networks: give one number, or one for each."
+        )
+    return np.broadcast_to(values, (n_networks,)).copy()
+
+
+def check_range(
+    what: str,
+    value: PerNetwork,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
+    finite: bool = True,
+) -> None:
+    if type(value) is float and least <= value <= most and above < value < below:
+        return  # finite, for it lies between two others: NumPy's way round takes ten times as long
+    try:
+        if isinstance(value, (str, bool, np.bool_)):
+            raise TypeError
+        values = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    except (TypeError, ValueError, OverflowError):
+        raise SettingsError(f"{what} {quoted(value)}: expected a number.") from None
+    good = (values >= least) & (values <= most) & (values > above if above > -math.inf else True)
+    good &= values < below if below < math.inf else True
+    good &= np.isfinite(values) if finite else ~np.isnan(values)
+    if not good.all():
+        bounds = [
+            f"{words} {bound:g}"
+            for words, bound in (("at least", least), ("above", above), ("at most", most), ("below", below))
+            if math.isfinite(bound)
+        ]
+        raise SettingsError(f"{what} {values[~good][0]:g}: expected a finite number {' and '.join(bounds)}.")
+
+
+def check_whole(what: str, value: Any, optional: bool = False, most: int = MOST) -> None:
+    if optional and value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise SettingsError(f"{what} {quoted(value)}: expected a whole number, at least 1.")
+    if value > most:
+        raise SettingsError(f"{what} {quoted(int(value))}: expected a whole number from 1 to {most:,}.")
+
+
+def _check_names(what: str, name: str, given: Mapping[str, Any], known: Mapping[str, float]) -> None:
+    for option in given:
+        if option not in known:
+            has = ", ".join(known) or "no options"
+            hint = did_you_mean(option, known)
+            raise SettingsError(f"The {what} {name} has no option {option!r}: it has {has}.{hint}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,113 @@
+"""Initial weights, drawn on the host from counter-based numbers: the same bits on every backend.
+
+A new initializer is one function and one entry. draw(seeds, layer, fan_in, fan_out) gives (P, fan_in + 1, fan_out) in
+float64: the weights, and the biases as the last row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from gpubp.errors.suggestions import check_choice
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.philox import Stream, uniform
+
+Draw = Callable[[np.ndarray, int, int, int], np.ndarray]
+
+
+def _units(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """(P, fan_in + 1, fan_out) uniform in (0, 1), one stream for each layer."""
+    numbers = uniform(np, seeds, (fan_in + 1) * fan_out, Stream.INITIAL_WEIGHTS, extra=layer)
+    return numbers.reshape(len(seeds), fan_in + 1, fan_out)
+
+
+def _symmetric_uniform(bound: float, units: np.ndarray) -> np.ndarray:
+    """Weights uniform in (−bound, bound), biases 0."""
+    drawn = (2.0 * units - 1.0) * bound
+    drawn[:, -1] = 0.0
+    return drawn
+
+
+def _normal(deviation: float, units: np.ndarray) -> np.ndarray:
+    """Weights normal with the given standard deviation, biases 0."""
+    from scipy.special import ndtri
+
+    drawn = ndtri(units) * deviation
+    drawn[:, -1] = 0.0
+    return drawn
+
+
+def tutorial(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """Weights and biases uniform in [0, 1), as the tutorial has them (`gpubp.tutorial` draws its exact numbers)."""
+    return _units(seeds, layer, fan_in, fan_out)
+
+
+def glorot_uniform(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """±√(6 / (fan_in + fan_out)) (Glorot and Bengio 2010, equation 16)."""
+    return _symmetric_uniform(math.sqrt(6.0 / (fan_in + fan_out)), _units(seeds, layer, fan_in, fan_out))
+
+
+def glorot_with_biases(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """±√(6 / (fan_in + fan_out)), biases from the same interval: scikit-learn's rule (`gpubp.estimators` uses it)."""
+    return (2.0 * _units(seeds, layer, fan_in, fan_out) - 1.0) * math.sqrt(6.0 / (fan_in + fan_out))
+
+
+def glorot_logistic(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """±√(2 / (fan_in + fan_out)), biases from the same interval: scikit-learn's rule for logistic networks."""
+    return (2.0 * _units(seeds, layer, fan_in, fan_out) - 1.0) * math.sqrt(2.0 / (fan_in + fan_out))
+
+
+def glorot_normal(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """Variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    return _normal(math.sqrt(2.0 / (fan_in + fan_out)), _units(seeds, layer, fan_in, fan_out))
+
+
+def he_uniform(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """±√(6 / fan_in) (He et al. 2015, section 2.2)."""
+    return _symmetric_uniform(math.sqrt(6.0 / fan_in), _units(seeds, layer, fan_in, fan_out))
+
+
+def he_normal(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """Variance 2 / fan_in (He et al. 2015, equation 10)."""
+    return _normal(math.sqrt(2.0 / fan_in), _units(seeds, layer, fan_in, fan_out))
+
+
+def lecun_uniform(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """±√(3 / fan_in), variance 1 / fan_in (LeCun et al. 1998, equation 16)."""
+    return _symmetric_uniform(math.sqrt(3.0 / fan_in), _units(seeds, layer, fan_in, fan_out))
+
+
+def lecun_normal(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """Variance 1 / fan_in (LeCun et al. 1998, equation 16)."""
+    return _normal(math.sqrt(1.0 / fan_in), _units(seeds, layer, fan_in, fan_out))
+
+
+INITIALIZERS: dict[str, Draw] = {
+    "tutorial": tutorial,
+    "glorot_uniform": glorot_uniform,
+    "glorot_normal": glorot_normal,
+    "he_uniform": he_uniform,
+    "he_normal": he_normal,
+    "lecun_uniform": lecun_uniform,
+    "lecun_normal": lecun_normal,
+}
+
+
+def initial_parameters(architecture: Architecture, seeds: np.ndarray, initializer: str | Draw = "auto") -> np.ndarray:
+    """Flat parameters (P, K) float64 for seeds (P,) uint64.
+
+    "auto" takes what suits each layer's activation: He for the relu family, LeCun for selu, Glorot for the others. A
+    function draws for every layer.
+    """
+    if isinstance(initializer, str):
+        check_choice("initializer", initializer, ("auto", *INITIALIZERS))
+    layers = []
+    for i in range(architecture.n_layers):
+        rule = architecture.activation(i).initializer if initializer == "auto" else initializer
+        draw = INITIALIZERS[rule] if isinstance(rule, str) else rule
+        drawn = draw(seeds, i, *architecture.sizes[i : i + 2])
+        layers.append(drawn.reshape(len(seeds), -1))
+    return np.concatenate(layers, axis=1)

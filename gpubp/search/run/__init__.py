@@ -1,0 +1,1 @@
+"""How a search trains: configurations become jobs, jobs populations that fit memory and time; results are kept."""

@@ -1,0 +1,1 @@
+"""What a search varies: parameters, their ranges, conditions."""

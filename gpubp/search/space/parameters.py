@@ -1,0 +1,106 @@
+"""The parameters that a search space may name, and the recipe that a drawn configuration stands for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from gpubp.errors import SettingsError
+from gpubp.errors.suggestions import check_choice, did_you_mean
+from gpubp.fitting.recipe import Recipe
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.schedules import SCHEDULES
+from gpubp.preprocessing.scaling import SCALES
+
+NOT_SEARCHED = ("seed", "optimizer_options", "schedule_options")
+RECIPE_NAMES = tuple(field.name for field in dataclasses.fields(Recipe) if field.name not in NOT_SEARCHED)
+OPTIMIZER_OPTIONS = tuple(dict.fromkeys(name for rule in OPTIMIZERS.values() for name in rule.hyperparameters))
+SCHEDULE_OPTIONS = tuple(dict.fromkeys(name for rule in SCHEDULES.values() for name in rule.options))
+NAMES = (*RECIPE_NAMES, *OPTIMIZER_OPTIONS, *SCHEDULE_OPTIONS)
+STOPPING_OPTIONS = ("patience", "validation")
+TUPLES = ("hidden", "dropout", "activation")  # whose values may be tuples, one for each hidden layer
+
+
+def check_name(name: Any) -> None:
+    """SettingsError, with the nearest name, for what is no parameter."""
+    if name in NAMES:
+        return
+    hint = did_you_mean(name, NAMES, "option")
+    raise SettingsError(f"The search space names {name!r}, which is no parameter.{hint} There are {', '.join(NAMES)}.")
+
+
+def owners(name: str) -> tuple[str, tuple[Any, ...]] | None:
+    """For an option: "optimizer", "schedule" or "early_stopping", and which of them have it; None for all others."""
+    if name in OPTIMIZER_OPTIONS:
+        return "optimizer", tuple(rule.name for rule in OPTIMIZERS.values() if name in rule.hyperparameters)
+    if name in SCHEDULE_OPTIONS:
+        return "schedule", tuple(rule.name for rule in SCHEDULES.values() if name in rule.options)
+    return ("early_stopping", (True,)) if name in STOPPING_OPTIONS else None
+
+
+def applies(name: str, chosen: Mapping[str, Any]) -> bool:
+    """Whether a configuration with these choices has a use for the parameter: an option is its optimizer's alone."""
+    owned = owners(name)
+    return owned is None or chosen.get(owned[0], getattr(Recipe, owned[0])) in owned[1]
+
+
+def as_value(name: str, value: Any) -> Any:
+    """One value of a parameter in its usual form: hidden layers as a tuple, whatever NumPy type it came in."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        value = value.tolist()
+    if name == "hidden" and not isinstance(value, (tuple, list)):
+        return (as_value("", value),)
+    if isinstance(value, (tuple, list)):
+        return tuple(as_value("", each) for each in value)
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+
+
+def choices_of(given: Any) -> list[Any]:
+    """What a list of choices may come as: a list, an array (its first axis), a range, or a series of pandas or polars.
+    Anything else is one value; so is a tuple.
+    """
+    if isinstance(given, (list, range)):
+        return list(given)
+    convert = getattr(given, "tolist", None) or getattr(given, "to_list", None)
+    if isinstance(given, (str, bytes, tuple)) or convert is None or np.ndim(given) == 0:
+        return [given]
+    return list(convert())
+
+
+def check_value(name: str, value: Any) -> None:
+    """SettingsError, in the words of `Recipe` and `Settings`, for a value that no recipe could have."""
+    owned = owners(name)
+    chosen = {name: value} | ({owned[0]: owned[1][0]} if owned else {})
+    if chosen.get("schedule") == "adaptive":
+        chosen["early_stopping"] = True
+    if name == "label_smoothing":
+        chosen["loss"] = "cross_entropy"
+    if name in ("dropout", "activation") and isinstance(value, tuple):
+        chosen["hidden"] = (1,) * len(value)
+    try:
+        if isinstance(value, tuple) and name not in TUPLES:
+            raise SettingsError(f"{value!r:.60} is a tuple: give one value, or a list of choices.")
+        if name == "scale":
+            check_choice("scale", value, SCALES)
+        if name in ("early_stopping", "shuffle", "clip_predictions") and not isinstance(value, bool):
+            raise SettingsError(f"{value!r:.60}: give True or False.")
+        recipe_of(chosen)
+    except SettingsError as error:
+        raise SettingsError(f"The search space's {name}: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"The search space's {name} cannot be {value!r:.60} ({error}).") from None
+
+
+def recipe_of(parameters: Mapping[str, Any], seed: int = 0, **defaults: Any) -> Recipe:
+    """The recipe of a drawn configuration; `defaults` are for what it does not name."""
+    given = defaults | dict(parameters)
+    for what, options in (("optimizer_options", OPTIMIZER_OPTIONS), ("schedule_options", SCHEDULE_OPTIONS)):
+        given[what] = _pop(given, options)
+    return Recipe(**given, seed=seed)
+
+
+def _pop(given: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: given.pop(name) for name in names if name in given}
