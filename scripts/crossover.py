@@ -24,7 +24,7 @@ from benchmarks.machine import describe
 from gpubp.backends import Backend, get_backend
 from gpubp.backends.interruption import Interruption
 from gpubp.engines.choose import EngineChoice, choose_engine, compile_share
-from gpubp.networks.plan import Work
+from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.population import Population, network_seeds
 from gpubp.networks.preparation import prepare
 from gpubp.networks.settings import Settings
@@ -111,7 +111,7 @@ def per_update(choice: EngineChoice, networks: int, batch: int) -> dict[str, flo
 
 def training(
     backend: Backend, sizes: tuple[int, ...], networks: int, batch: int, optimizer: str, rows: int
-) -> tuple[Population, Work]:
+) -> tuple[Population, TrainingPlan]:
     architecture = Architecture(sizes[0], sizes[1:-1], sizes[-1], "relu", "softmax")
     random = np.random.default_rng(0)
     X = random.normal(size=(rows, sizes[0])).astype(np.float32)
@@ -126,8 +126,8 @@ def measure(
 ) -> float:
     """Microseconds per update of one network, in calls that take long enough to be timed."""
     rows = max(MEASURED_ROWS, batch) if networks * batch < 1000 or engine == "lane" else max(64, batch)
-    population, work = training(backend, sizes, networks, batch, optimizer, rows)
-    built = choose_engine(work, engine).build(work, population.params)
+    population, plan = training(backend, sizes, networks, batch, optimizer, rows)
+    built = choose_engine(plan, engine).build(plan, population.params)
     epochs = 1
     with Interruption() as interruption:
 

@@ -19,7 +19,7 @@ import mpmath as mp
 import numpy as np
 import typer
 
-HEADER = Path(__file__).parents[1] / "gpubp" / "kernels" / "native" / "polynomials.h"
+HEADER = Path(__file__).parents[1] / "gpubp" / "engines" / "dialect" / "polynomials.h"
 SCALARS: dict[str, type[np.floating[Any]]] = {"float": np.float32, "double": np.float64}
 Function = Callable[[Any], Any]
 

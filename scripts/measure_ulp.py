@@ -27,7 +27,7 @@ from scipy import special
 import gpubp
 from gpubp.backends.host_compiler import HostLibrary, compile_library
 
-NATIVE = Path(gpubp.__file__).parent / "kernels" / "native"
+DIALECT = Path(gpubp.__file__).parent / "engines" / "dialect"
 SOURCE = '#include "elementwise.h"\n'
 REALS: dict[str, type[np.floating[Any]]] = {"float": np.float32, "double": np.float64}
 CHUNK = 1 << 22
@@ -62,7 +62,7 @@ FUNCTIONS = {
 
 def stated_bounds(name: str) -> dict[str, float]:
     """The maximum errors, in ulp, that the function's comment in mathematics.h promises."""
-    text = (NATIVE / "mathematics.h").read_text()
+    text = (DIALECT / "mathematics.h").read_text()
     found = re.search(rf"At most ([\d.]+) / ([\d.]+) ulp\.\nFN lane_t lane_{name}\(", text)
     if found is None:
         raise LookupError(f"mathematics.h states no maximum error just above lane_{name}")
@@ -183,7 +183,7 @@ def main(
     table = Table("function", "type", "max ulp", "at", "stated", "ns", "peer's ns", "peer")
     for name in [only] if only else FUNCTIONS:
         for real in REALS:
-            library = compile_library(SOURCE, {"REAL": real}, include=NATIVE)
+            library = compile_library(SOURCE, {"REAL": real}, include=DIALECT)
             if real == "float":
                 worst, place = worst_float(library, name, 1 if every else 997)
             else:

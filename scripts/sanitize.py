@@ -58,7 +58,7 @@ SHARED_WORK = [bit_cases.BLOCK_CASES[i] for i in (4, 5, 8)]  # everything; squar
 FEW_THREADS = bit_cases.BLOCK_CASES[8]
 TO_THE_END_OF_A_STACK = r".*?(?=\n\s*\n|\Z)"
 REPORT = re.compile(rf"(ERROR: Address|WARNING: Thread)Sanitizer: {TO_THE_END_OF_A_STACK}", re.DOTALL)
-KERNELS = "|".join(header.stem for header in (Path(lane.__file__).parent / "native").glob("*.h"))
+KERNELS = "|".join(header.stem for header in Path(lane.__file__).parents[1].glob("*/*.h"))
 FRAME_OF_A_KERNEL = re.compile(rf"^\s*#\d+ .*/({KERNELS})\.h:\d+", re.MULTILINE)
 BRANCHES = ("cuda", "host", "threads", "limits")  # those that take longest first
 JOBS = {f"{branch} defect": True for branch in BRANCHES} | dict.fromkeys(BRANCHES, False)  # has it to be stopped?

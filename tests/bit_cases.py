@@ -186,11 +186,11 @@ def engine(
     parameter is NaN before it begins.
     """
     networks = population(backend, case)
-    work = prepare(networks, X, TARGETS[case.loss], setting(case, epochs=epochs), **arguments(case))
+    plan = prepare(networks, X, TARGETS[case.loss], setting(case, epochs=epochs), **arguments(case))
     if poison is not None:
         networks.params[poison, 0] = np.nan
     order = sorted_places(case, keep)
-    return ENGINES[case.engine](work.networks(order), networks.params[backend.to_device(order)], program)
+    return ENGINES[case.engine](plan.networks(order), networks.params[backend.to_device(order)], program)
 
 
 def sorted_places(case: Case, keep: np.ndarray | None = None) -> np.ndarray:

@@ -116,7 +116,7 @@ def test_a_team_of_blocks(
     """They share a network's rows, columns and tiles, and wait for each other."""
     monkeypatch.setenv("CUDA_ON_CPU_ORDER", order)
     expected, its_metrics = trained_in_calls(NumpyBackend(), case, (2,), keep=SOME)
-    monkeypatch.setattr("gpubp.engines.block.engine.cuda_layout", lambda work: layout)
+    monkeypatch.setattr("gpubp.engines.block.engine.cuda_layout", lambda plan: layout)
     monkeypatch.setattr("gpubp.engines.block.engine.team_blocks", lambda *_: layout.team)
     found, metrics = trained_in_calls(standin, case, (2,), keep=SOME)
     assert_same_bits(found, expected)
@@ -129,8 +129,8 @@ def test_one_network_has_a_team_where_that_pays(standin: CupyBackend) -> None:
 
     def trained(backend: NumpyBackend | CupyBackend) -> tuple[np.ndarray, int]:
         population = Population.initialize(Architecture(150, (), 90, (), "softmax"), np.arange(1), backend)
-        work = prepare(population, X, T.astype(np.float32), Settings(epochs=1, batch_size=128, optimizer="adam"))
-        one = BlockEngine(work, population.params)
+        plan = prepare(population, X, T.astype(np.float32), Settings(epochs=1, batch_size=128, optimizer="adam"))
+        one = BlockEngine(plan, population.params)
         one.run(0, 1, Interruption())
         return backend.to_host(one.params), one.blocks
 

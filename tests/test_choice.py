@@ -14,7 +14,7 @@ from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.engines.block.kernel import refusal as block_refusal
 from gpubp.engines.choose import EngineChoice, array_seconds, block_seconds, choose_engine, compile_share, lane_seconds
 from gpubp.errors import SettingsError
-from gpubp.networks.plan import Work
+from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.population import Population, network_seeds
 from gpubp.networks.preparation import prepare
 from gpubp.networks.settings import Settings
@@ -29,7 +29,9 @@ def _with_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NumpyBackend, "compiler_missing", lambda self: None)
 
 
-def work_of(sizes: tuple[int, ...], n_networks: int, n_rows: int, dtype: Any = np.float32, **settings: Any) -> Work:
+def plan_of(
+    sizes: tuple[int, ...], n_networks: int, n_rows: int, dtype: Any = np.float32, **settings: Any
+) -> TrainingPlan:
     architecture = Architecture(sizes[0], sizes[1:-1], sizes[-1], "relu", "softmax")
     source = np.random.default_rng(0)
     X, T = source.normal(size=(n_rows, sizes[0])), np.eye(sizes[-1])[source.integers(0, sizes[-1], n_rows)]
@@ -38,7 +40,7 @@ def work_of(sizes: tuple[int, ...], n_networks: int, n_rows: int, dtype: Any = n
     return prepare(population, X.astype(dtype), T.astype(dtype), Settings(**settings))
 
 
-def case_study_work() -> Work:
+def case_study_plan() -> TrainingPlan:
     X, classes, names = load_seeds()
     folds = split_folds(len(X), 5, random.Random(1))
     rows = [np.concatenate([other for other in folds if other is not fold]) for fold in folds]
@@ -48,7 +50,7 @@ def case_study_work() -> Work:
 
 
 def test_the_case_study_goes_by_lanes() -> None:
-    choice = choose_engine(case_study_work())
+    choice = choose_engine(case_study_plan())
     assert choice.engine == "lane"
     assert choice.seconds["lane"] + compile_share("lane") < choice.seconds["array"]
     by_engine = [f"{choice.seconds[engine]:.2g} s by {engine}" for engine in ("lane", "block", "array")]
@@ -56,11 +58,11 @@ def test_the_case_study_goes_by_lanes() -> None:
 
 
 def test_a_population_goes_by_lanes() -> None:
-    assert choose_engine(work_of((16, 32, 3), 256, 1000, batch_size=32, epochs=100)).engine == "lane"
+    assert choose_engine(plan_of((16, 32, 3), 256, 1000, batch_size=32, epochs=100)).engine == "lane"
 
 
 def test_a_short_training_is_not_worth_a_compilation() -> None:
-    choice = choose_engine(work_of((7, 5, 3), 1, 100, batch_size=32, epochs=5))
+    choice = choose_engine(plan_of((7, 5, 3), 1, 100, batch_size=32, epochs=5))
     assert choice.engine == "array"
     fastest = min(choice.seconds, key=lambda engine: choice.seconds[engine])
     assert choice.seconds[fastest] < choice.seconds["array"] < choice.seconds[fastest] + compile_share(fastest)
@@ -68,44 +70,44 @@ def test_a_short_training_is_not_worth_a_compilation() -> None:
 
 
 def test_epochs_make_it_worth_one() -> None:
-    engines = [choose_engine(work_of((7, 5, 3), 20, 100, batch_size=1, epochs=e)).engine for e in (1, 20, 10_000)]
+    engines = [choose_engine(plan_of((7, 5, 3), 20, 100, batch_size=1, epochs=e)).engine for e in (1, 20, 10_000)]
     assert engines == ["array", "block", "lane"]
 
 
 def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NumpyBackend, "compiler_missing", lambda self: "no C++ compiler was found")
-    choice = choose_engine(case_study_work())
+    choice = choose_engine(case_study_plan())
     assert (choice.engine, choice.reason) == ("array", "no C++ compiler was found")
 
 
 def test_one_middle_network_goes_by_blocks() -> None:
-    choice = choose_engine(work_of((16, 64, 64, 3), 1, 3200, batch_size=32, epochs=1000))
+    choice = choose_engine(plan_of((16, 64, 64, 3), 1, 3200, batch_size=32, epochs=1000))
     assert choice.engine == "block"
     assert "no lanes: a network of" in choice.reason
 
 
 @pytest.mark.parametrize("engine", ["lane", "block", "array"])
 def test_an_engine_asked_for_is_taken(engine: str) -> None:
-    for work in (case_study_work(), work_of((7, 5, 3), 1, 100, batch_size=32, epochs=1)):
-        choice = choose_engine(work, engine)
+    for plan in (case_study_plan(), plan_of((7, 5, 3), 1, 100, batch_size=32, epochs=1)):
+        choice = choose_engine(plan, engine)
         assert (choice.engine, choice.reason) == (engine, "asked for")
 
 
 def test_lanes_asked_for_a_network_too_large() -> None:
-    work = work_of((784, 1024, 10), 1, 100, batch_size=32, epochs=1)
+    plan = plan_of((784, 1024, 10), 1, 100, batch_size=32, epochs=1)
     with pytest.raises(SettingsError, match=r"lane cannot be used: a network of 3256\d+ numbers .* is too large"):
-        choose_engine(work, "lane")
+        choose_engine(plan, "lane")
 
 
 def test_an_unknown_engine() -> None:
     with pytest.raises(SettingsError, match=r"Unknown engine 'warp': choose one of auto, lane, .*array"):
-        choose_engine(case_study_work(), "warp")
+        choose_engine(case_study_plan(), "warp")
 
 
 def test_the_same_choice_twice_whatever_was_trained_between() -> None:
     def choices() -> list[EngineChoice]:
-        trainings = [work_of((7, 5, 3), p, 100, batch_size=1, epochs=e) for p in (1, 50) for e in (1, 300, 3000)]
-        return [choose_engine(work) for work in trainings]
+        trainings = [plan_of((7, 5, 3), p, 100, batch_size=1, epochs=e) for p in (1, 50) for e in (1, 300, 3000)]
+        return [choose_engine(plan) for plan in trainings]
 
     before = choices()
     population = Population.initialize(Architecture(2, 2, 2, "relu", "softmax"), 1, get_backend("numpy"))
@@ -124,20 +126,20 @@ def test_the_estimates_grow_with_the_work() -> None:
         {"epochs": 20},
     ):
         for estimate in (array_seconds, block_seconds, lane_seconds):
-            assert estimate(work_of(**(small | more))) > estimate(work_of(**small)), (more, estimate)
+            assert estimate(plan_of(**(small | more))) > estimate(plan_of(**small)), (more, estimate)
 
 
 def test_a_shuffle_and_an_optimizer_state_cost_something() -> None:
     given: dict[str, Any] = {"sizes": (7, 5, 3), "n_networks": 1, "n_rows": 64, "batch_size": 1, "epochs": 2}
-    plain = work_of(**given, optimizer="sgd", shuffle=False)
-    for more in (work_of(**given, optimizer="adam", shuffle=False), work_of(**given, optimizer="sgd", shuffle=True)):
+    plain = plan_of(**given, optimizer="sgd", shuffle=False)
+    for more in (plan_of(**given, optimizer="adam", shuffle=False), plan_of(**given, optimizer="sgd", shuffle=True)):
         assert array_seconds(more) > array_seconds(plain)
         assert lane_seconds(more) > lane_seconds(plain)
 
 
 def test_lanes_of_a_wider_number_hold_fewer_networks() -> None:
     given: dict[str, Any] = {"sizes": (7, 5, 3), "n_networks": 160, "n_rows": 64, "batch_size": 1, "epochs": 2}
-    single, double = (lane_seconds(work_of(**given, dtype=dtype)) for dtype in (np.float32, np.float64))
+    single, double = (lane_seconds(plan_of(**given, dtype=dtype)) for dtype in (np.float32, np.float64))
     assert double == pytest.approx(2 * single)
 
 
@@ -150,7 +152,7 @@ def test_the_history_carries_the_reason(engine: str) -> None:
 
 
 def test_one_large_network_goes_by_blocks() -> None:
-    choice = choose_engine(work_of((784, 1024, 10), 1, 100, batch_size=32, epochs=1000))
+    choice = choose_engine(plan_of((784, 1024, 10), 1, 100, batch_size=32, epochs=1000))
     assert choice.engine == "block"
     assert "too large for a CPU core's caches" in choice.reason
 
@@ -159,12 +161,12 @@ def test_an_epoch_that_keeps_ctrl_c_waiting_goes_by_arrays() -> None:
     """Whatever the number of epochs."""
     for epochs in (2, 1000):
         given: dict[str, Any] = {"sizes": (9, 60_000, 2), "n_networks": 1, "batch_size": 1, "epochs": epochs}
-        assert choose_engine(work_of(**given, n_rows=1000)).engine == "block"
-        assert choose_engine(work_of(**given, n_rows=20_000)).engine == "array"
+        assert choose_engine(plan_of(**given, n_rows=1000)).engine == "block"
+        assert choose_engine(plan_of(**given, n_rows=20_000)).engine == "array"
 
 
 def test_blocks_asked_for_networks_they_cannot_hold() -> None:
-    deep = work_of((2, *([2] * 40), 2), 1, 100, batch_size=32, epochs=1000)
+    deep = plan_of((2, *([2] * 40), 2), 1, 100, batch_size=32, epochs=1000)
     with pytest.raises(SettingsError, match="block cannot be used: 41 layers of weights are more than its 32"):
         choose_engine(deep, "block")
     assert "block" not in choose_engine(deep).seconds
@@ -176,14 +178,16 @@ def test_blocks_asked_for_networks_they_cannot_hold() -> None:
 def test_squared_errors_of_softmax_outputs_go_by_arrays() -> None:
     """The native kernels have no derivative of a softmax by itself."""
     population = Population.initialize(Architecture(2, 3, 2, "tanh", "softmax"), 1, get_backend("numpy"))
-    work = prepare(population, np.eye(2), np.eye(2), Settings(loss="squared_error", epochs=100_000))
-    assert choose_engine(work).engine == "array"
+    plan = prepare(population, np.eye(2), np.eye(2), Settings(loss="squared_error", epochs=100_000))
+    assert choose_engine(plan).engine == "array"
     for engine in ("lane", "block"):
         with pytest.raises(SettingsError, match=f"engine {engine} cannot be used: its kernel knows no squared errors"):
-            choose_engine(work, engine)
+            choose_engine(plan, engine)
 
 
-def on_cuda(standin: CupyBackend, sizes: tuple[int, ...], n_networks: int, n_rows: int, **settings: Any) -> Work:
+def on_cuda(
+    standin: CupyBackend, sizes: tuple[int, ...], n_networks: int, n_rows: int, **settings: Any
+) -> TrainingPlan:
     architecture = Architecture(sizes[0], sizes[1:-1], sizes[-1], "relu", "softmax")
     source = np.random.default_rng(0)
     X = source.normal(size=(n_rows, sizes[0])).astype(np.float32)
@@ -195,8 +199,8 @@ def on_cuda(standin: CupyBackend, sizes: tuple[int, ...], n_networks: int, n_row
 @pytest.mark.parametrize("n_networks", [1, 132, 1056])
 def test_blocks_serve_a_cuda_device(standin: CupyBackend, n_networks: int) -> None:
     """On an H200 they took a twentieth of the array engine's time for one network, a tenth for a thousand."""
-    work = on_cuda(standin, (16, 64, 64, 3), n_networks, 640, batch_size=32, epochs=100, optimizer="adam")
-    choice = choose_engine(work)
+    plan = on_cuda(standin, (16, 64, 64, 3), n_networks, 640, batch_size=32, epochs=100, optimizer="adam")
+    choice = choose_engine(plan)
     assert choice.engine == "block"
     assert choice.seconds["block"] < choice.seconds["array"] / 8
 
@@ -215,8 +219,8 @@ def test_another_device_is_another_choice(standin: CupyBackend, monkeypatch: pyt
     """Also of one network, whose choice is kept: half the clock takes twice the time."""
 
     def seconds() -> float:
-        work = on_cuda(CupyBackend(), (16, 64, 64, 3), 1, 64, batch_size=32, epochs=9)
-        return choose_engine(work, "block").seconds["block"]
+        plan = on_cuda(CupyBackend(), (16, 64, 64, 3), 1, 64, batch_size=32, epochs=9)
+        return choose_engine(plan, "block").seconds["block"]
 
     before = seconds()
     monkeypatch.setitem(PROPERTIES, "clockRate", PROPERTIES["clockRate"] // 2)

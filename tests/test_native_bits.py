@@ -25,7 +25,7 @@ from gpubp.backends.host_compiler import Isa, find_compiler, runnable_isas
 from gpubp.backends.host_program import HostProgram
 from gpubp.engines.block import engine as block_engine
 from gpubp.engines.block.kernel import BlockKernel
-from gpubp.engines.block.thread_tuner import Pace
+from gpubp.engines.block.thread_tuner import ThreadTuner
 from gpubp.networks.population import Population, network_seeds
 from gpubp.networks.settings import Settings
 from gpubp.operations.architecture import Architecture
@@ -96,7 +96,7 @@ def test_a_team_that_dissolves_and_meets_again(monkeypatch: pytest.MonkeyPatch, 
     expected, its_metrics = trained_in_calls(BACKEND, case, (1, 1, 1), keep=keep)
     monkeypatch.setattr(block_engine, "MEMBER_OPERATIONS", 1)
     monkeypatch.setattr(block_engine, "others_waiting", lambda: 0.0)
-    monkeypatch.setattr(Pace, "next", lambda self, n_epochs, room: (ways.pop(), n_epochs))
+    monkeypatch.setattr(ThreadTuner, "next", lambda self, n_epochs, room: (ways.pop(), n_epochs))
     found, metrics = trained_in_calls(BACKEND, case, (1, 1, 1), program(case, threads=3), keep=keep)
     assert not ways
     assert_same_bits(found, expected)

@@ -120,8 +120,8 @@ def _compiled_ahead(_optimisation: None) -> None:
     sources: dict[str, tuple[str, dict[str, object]]] = {}
     for case, dtype in [*((case, "float64") for case in CASES), *((case, "float32") for case in FLOAT32["lane"])]:
         population, settings = set_up(backend, case, dtype)
-        work = prepare(population, X, TARGETS[case["loss"]], settings, **rows_of(case))
-        kernels: list[Any] = [lane_kernel(work)]
+        plan = prepare(population, X, TARGETS[case["loss"]], settings, **rows_of(case))
+        kernels: list[Any] = [lane_kernel(plan)]
         if dtype == "float64" or case in FLOAT32["block"]:
             kernels.append(BlockKernel(dtype, settings.loss, settings.optimizer))
         for kernel in kernels:

@@ -20,7 +20,7 @@ import gpubp
 from gpubp.backends.host_compiler import HostLibrary, Isa, compile_library, find_compiler, runnable_isas
 
 ROOT = Path(__file__).parents[1]
-NATIVE = Path(gpubp.__file__).parent / "kernels" / "native"
+DIALECT = Path(gpubp.__file__).parent / "engines" / "dialect"
 DRIVERS = Path(__file__).parent / "native"
 ELEMENTWISE = '#include "elementwise.h"\n'
 CUDA_BRANCH = '#include "cuda_intrinsics.h"\n#include "elementwise.h"\n'
@@ -57,13 +57,13 @@ ulp = script("measure_ulp")
 def library(real: str, target: str = "native") -> HostLibrary:
     """The functions compiled for one target; skips, with the reason, what this CPU cannot run."""
     if target == "cuda branch":
-        return compile_library(CUDA_BRANCH, {"REAL": real}, include=(NATIVE, DRIVERS), extra=STRICT)
+        return compile_library(CUDA_BRANCH, {"REAL": real}, include=(DIALECT, DRIVERS), extra=STRICT)
     compiler = find_compiler()
     assert compiler is not None, "these tests need a C++ compiler"
     if target != "native" and target not in runnable_isas(compiler):
         pytest.skip(f"this CPU does not run {target}")
     isa: Isa = target  # type: ignore[assignment]
-    return compile_library(ELEMENTWISE, {"REAL": real}, include=NATIVE, isa=isa, extra=STRICT)
+    return compile_library(ELEMENTWISE, {"REAL": real}, include=DIALECT, isa=isa, extra=STRICT)
 
 
 def apply(real: str, name: str, values: Any, target: str = "native") -> np.ndarray:
@@ -102,7 +102,7 @@ def test_ratios_without_a_branch_are_those_of_the_cpu(epsilon: float) -> None:
     found = []
     for include in ("", '#include "cuda_intrinsics.h"\n'):
         source = include + (DRIVERS / "ratios.cpp").read_text(encoding="utf-8")
-        built = compile_library(source, {"REAL": "float"}, include=(NATIVE, DRIVERS), extra=STRICT)
+        built = compile_library(source, {"REAL": "float"}, include=(DIALECT, DRIVERS), extra=STRICT)
         ratio = np.empty_like(a)
         arguments = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_longlong, ctypes.c_float
         built.function("ratios", arguments)(a.ctypes.data, v.ctypes.data, ratio.ctypes.data, len(a), epsilon)
@@ -252,7 +252,7 @@ def test_the_targets_differ_in_width() -> None:
 def test_no_undefined_behaviour(real: str, source: str) -> None:
     """In a process of its own: the sanitizer ends it at the first undefined shift, overflow or misaligned access."""
     sanitize = ("-fsanitize=undefined", "-fno-sanitize-recover=all")
-    built = compile_library(source, {"REAL": real}, include=(NATIVE, DRIVERS), extra=sanitize)
+    built = compile_library(source, {"REAL": real}, include=(DIALECT, DRIVERS), extra=sanitize)
     program = f"""
 import ctypes, numpy as np
 kind = np.{REALS[real].__name__}
@@ -290,7 +290,7 @@ def helper(real: str, target: str) -> Helper:
     built = compile_library(
         (DRIVERS / "dialect_helpers.cpp").read_text(),
         definitions,
-        include=(NATIVE, DRIVERS),
+        include=(DIALECT, DRIVERS),
         isa="sse2" if target == "sse2" else "native",
         extra=STRICT,
     )
@@ -361,4 +361,4 @@ def test_integer_lanes_become_masks_of_float_lanes(helper: Helper) -> None:
 def test_the_polynomials_are_what_their_script_derives() -> None:
     fit = script("fit_polynomials")
     with fit.mp.workdps(60):
-        assert fit.header() == (NATIVE / "polynomials.h").read_text(), "run scripts/fit_polynomials.py"
+        assert fit.header() == (DIALECT / "polynomials.h").read_text(), "run scripts/fit_polynomials.py"

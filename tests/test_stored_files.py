@@ -19,7 +19,7 @@ from safetensors.numpy import save as to_bytes
 import gpubp
 from gpubp import Architecture, MLPClassifier, Population, Settings, get_backend, network_seeds, train
 from gpubp.errors import DataError, GpubpError, ModelFileError
-from gpubp.search.run.result_store import Ledger
+from gpubp.search.run.result_store import ResultStore
 from gpubp.storage.array_files import read_array_file, write_array_file
 from gpubp.training.checkpoint import Checkpoint
 from gpubp.training.snapshot import Snapshot
@@ -226,12 +226,12 @@ def test_a_ledger_tells_copies_and_files_that_are_not_its_own(tmp_path: Path) ->
         copied.unlink()
     write_array_file(results.with_name("results-00000098.safetensors"), arrays, {})  # as gpubp 0.1.0 wrote them
     with pytest.raises(DataError, match=r"has the result of trial \d+, fold \d+, too: it is a copy"):
-        Ledger.open(tmp_path / "checkpoint", 1.0, print)
+        ResultStore.open(tmp_path / "checkpoint", 1.0, print)
     results.with_name("results-00000098.safetensors").unlink()
     for name, array in {"score": arrays["score"][1:], "keys": arrays["keys"] - 9, "rows": arrays["rows"] + 1}.items():
         write_array_file(results, arrays | {name: array}, described)
         with pytest.raises(DataError, match=r"results-\d+.safetensors is damaged: array"):
-            Ledger.open(tmp_path / "checkpoint", 1.0, print)
+            ResultStore.open(tmp_path / "checkpoint", 1.0, print)
     write_array_file(results, arrays | {"epochs": arrays["epochs"] + 9}, described)
     with pytest.raises(DataError, match=r"holds a result of trial .* that cannot be: 1[0-9] of [24] epochs"):
         gpubp.sweep(X, Y, space, folder=tmp_path, resume=True, **how)

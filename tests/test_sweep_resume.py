@@ -14,7 +14,7 @@ import gpubp.search.run.result_store as ledger_module
 from gpubp import TPE, Halving, Range, SweepResult, sweep
 from gpubp.errors import DataError, SettingsError
 from gpubp.fitting.cohort import Cohort
-from gpubp.search.run.result_store import Ledger
+from gpubp.search.run.result_store import ResultStore
 from gpubp.search.run.run_folder import Finished
 from gpubp.search.strategies.study_storage import opened
 from gpubp.storage.locks import Lock
@@ -81,7 +81,7 @@ STRATEGIES: dict[str, Any] = {
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is written at once, after every epoch."""
-    monkeypatch.setattr(Ledger, "due", lambda self: True)
+    monkeypatch.setattr(ResultStore, "due", lambda self: True)
 
 
 @pytest.mark.usefixtures("eager")
@@ -157,7 +157,7 @@ def test_short_sweeps_write_nothing_on_the_way(tmp_path: Path) -> None:
 
 def test_a_snapshot_beyond_a_lost_result_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody removed a damaged file of results: the rung is trained from the start again."""
-    monkeypatch.setattr(Ledger, "due", lambda self: True)
+    monkeypatch.setattr(ResultStore, "due", lambda self: True)
     whole, killer = run(None, STRATEGIES["halving"]), Killer(monkeypatch)
     killer.left = 10**9
     run(tmp_path / "count", STRATEGIES["halving"])
@@ -172,7 +172,7 @@ def test_a_snapshot_beyond_a_lost_result_is_not_taken_for_it(tmp_path: Path, mon
 def test_the_folder_of_a_sweep_that_was_cut_short_is_not_touched_unasked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Ledger, "due", lambda self: True)
+    monkeypatch.setattr(ResultStore, "due", lambda self: True)
     killer = Killer(monkeypatch)
     killer.left = 6
     with pytest.raises(Cut):
@@ -233,7 +233,7 @@ def test_a_sweep_that_fails_early_leaves_the_folder_as_it_was(tmp_path: Path) ->
 
 
 def test_a_full_disk_ends_no_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ledger, "due", lambda self: True)
+    monkeypatch.setattr(ResultStore, "due", lambda self: True)
     whole, said = run(None, "random"), []
     run(tmp_path, "random", n_trials=2)  # a first sweep, whose ledger stays until another begins
     real, left = os.fsync, [3]
@@ -279,7 +279,7 @@ def test_a_named_study_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.Monke
     """Trials that were begun are finished under their numbers; the study holds as many as were asked for."""
     import optuna
 
-    monkeypatch.setattr(Ledger, "due", lambda self: True)
+    monkeypatch.setattr(ResultStore, "due", lambda self: True)
     storage = f"sqlite:///{tmp_path / 'shared.sqlite3'}"
     strategy = TPE(storage=storage, study="shared", batch=3)
     killer = Killer(monkeypatch)

@@ -11,7 +11,7 @@ from gpubp.backends.interruption import Interruption
 
 
 class Engine(Protocol):
-    """Trains the networks of a Work. `params` (P, K) is theirs, on the device."""
+    """Trains the networks of a plan. `params` (P, K) is theirs, on the device."""
 
     name: str
 

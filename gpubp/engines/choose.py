@@ -19,7 +19,7 @@ from gpubp.engines.block.kernel import refusal as block_refusal
 from gpubp.engines.lane.engine import LaneEngine, lane_kernel
 from gpubp.errors import SettingsError
 from gpubp.errors.suggestions import check_choice
-from gpubp.networks.plan import Work
+from gpubp.networks.plan import TrainingPlan
 
 ENGINES = ("auto", "lane", "block", "array")
 
@@ -57,37 +57,37 @@ class EngineChoice:
     seconds: dict[str, float]
     asked_for: bool = True
 
-    def build(self, work: Work, params: Array, buffers: Any = None) -> Engine:
+    def build(self, plan: TrainingPlan, params: Array, buffers: Any = None) -> Engine:
         """params (P, K) is trained in place. buffers: of an earlier training by this engine, which serve this one."""
         if self.engine == "lane":
-            return LaneEngine(work, params)
+            return LaneEngine(plan, params)
         if self.engine == "block":
-            return BlockEngine(work, params)
-        return ArrayEngine(work, params, buffers=buffers)
+            return BlockEngine(plan, params)
+        return ArrayEngine(plan, params, buffers=buffers)
 
 
-def choose_engine(work: Work, wanted: str = "auto") -> EngineChoice:
+def choose_engine(plan: TrainingPlan, wanted: str = "auto") -> EngineChoice:
     """The engine asked for, or with "auto" the one whose estimate is least, its share of a compilation included.
 
     Raises SettingsError where the engine asked for cannot serve these networks; what a missing compiler means for an
     engine that was asked for is told when it is built (BackendError).
     """
-    choice = _choose(work, wanted) if work.n_networks > 1 else _known_choice(work, wanted)
+    choice = _choose(plan, wanted) if plan.n_networks > 1 else _known_choice(plan, wanted)
     if choice.asked_for or choice.engine == "array":
         return choice
-    missing = work.backend.compiler_missing()
+    missing = plan.backend.compiler_missing()
     return choice if missing is None else EngineChoice("array", missing, choice.seconds, asked_for=False)
 
 
-def _known_choice(work: Work, wanted: str) -> EngineChoice:
+def _known_choice(plan: TrainingPlan, wanted: str) -> EngineChoice:
     """One network may be trained for microseconds, call after call: the choice is kept, by all that it depends on."""
-    machine = work.backend.name, work.backend.multiprocessors()
-    known = wanted, machine, work.batch_size, work.settings.epochs, int(work.rows.count[0]), lane_kernel(work)
+    machine = plan.backend.name, plan.backend.multiprocessors()
+    known = wanted, machine, plan.batch_size, plan.settings.epochs, int(plan.rows.count[0]), lane_kernel(plan)
     choice = _chosen.get(known)
     if choice is None:
         if len(_chosen) >= MOST_CHOSEN:
             _chosen.clear()
-        choice = _chosen[known] = _choose(work, wanted)
+        choice = _chosen[known] = _choose(plan, wanted)
     return choice
 
 
@@ -95,34 +95,34 @@ MOST_CHOSEN = 256  # choices that a process keeps at hand
 _chosen: dict[Any, EngineChoice] = {}
 
 
-def _choose(work: Work, wanted: str) -> EngineChoice:
+def _choose(plan: TrainingPlan, wanted: str) -> EngineChoice:
     """What `choose_engine` says, where kernels can be compiled."""
     check_choice("engine", wanted, ENGINES)
-    no_softmax = softmax_refusal(work)
-    refusal = no_softmax or lane_kernel(work).refusal(work.backend.name)
+    no_softmax = softmax_refusal(plan)
+    refusal = no_softmax or lane_kernel(plan).refusal(plan.backend.name)
     if wanted == "lane" and refusal is not None:
         raise SettingsError(f"The engine lane cannot be used: {refusal}. Choose another engine, or auto.")
-    slots = len(work.settings.optimizer_rule.slots)
-    no_block = no_softmax or block_refusal(work.architecture, work.batch_size, slots, work.dropout is not None)
+    slots = len(plan.settings.optimizer_rule.slots)
+    no_block = no_softmax or block_refusal(plan.architecture, plan.batch_size, slots, plan.dropout is not None)
     if wanted == "block" and no_block is not None:
         raise SettingsError(f"The engine block cannot be used: {no_block}. Choose another engine, or auto.")
-    seconds = estimates(work, lane=refusal is None, block=no_block is None)
+    seconds = estimates(plan, lane=refusal is None, block=no_block is None)
     if wanted != "auto":
         return EngineChoice(wanted, "asked for", seconds)
-    best = min(seconds, key=lambda engine: seconds[engine] + compile_share(engine, work.backend.name))
+    best = min(seconds, key=lambda engine: seconds[engine] + compile_share(engine, plan.backend.name))
     reason = "about " + ", ".join(f"{seconds[engine]:.2g} s by {engine}" for engine in seconds)
     if refusal is not None:
         reason += f"; no lanes: {refusal}"
     fastest = min(seconds, key=lambda engine: seconds[engine])
     if best == "array" and fastest != "array":
-        compiling = compile_seconds(work.backend.name)[fastest]
+        compiling = compile_seconds(plan.backend.name)[fastest]
         reason += f"; compiling a kernel (about {compiling:g} s, once) would not pay"
     return EngineChoice(best, reason, seconds, asked_for=False)
 
 
-def softmax_refusal(work: Work) -> str | None:
+def softmax_refusal(plan: TrainingPlan) -> str | None:
     """Why no native kernel trains these networks; None if they do. Softmax outputs are for cross-entropy alone."""
-    if work.settings.loss == "squared_error" and work.architecture.output_activation == "softmax":
+    if plan.settings.loss == "squared_error" and plan.architecture.output_activation == "softmax":
         return "its kernel knows no squared errors of softmax outputs"
     return None
 
@@ -137,54 +137,54 @@ def compile_seconds(backend: str) -> dict[str, float]:
     return cuda_costs.COMPILE_SECONDS if backend == "cupy" else COMPILE_SECONDS
 
 
-def estimates(work: Work, lane: bool, block: bool) -> dict[str, float]:
+def estimates(plan: TrainingPlan, lane: bool, block: bool) -> dict[str, float]:
     """Seconds of the whole training, without compiling, by each engine that could serve."""
-    seconds = {"lane": lane_seconds(work)} if lane else {}
-    device = work.backend.multiprocessors()
+    seconds = {"lane": lane_seconds(plan)} if lane else {}
+    device = plan.backend.multiprocessors()
     if device is not None:
         if block:
-            seconds["block"] = cuda_costs.block_seconds(work, device)
-        return seconds | {"array": cuda_costs.array_seconds(work)}
+            seconds["block"] = cuda_costs.block_seconds(plan, device)
+        return seconds | {"array": cuda_costs.array_seconds(plan)}
     if block:
-        by_block = block_seconds(work)
-        if work.architecture.n_parameters <= LARGE_BLOCK or by_block <= LONGEST_EPOCH * work.settings.epochs:
+        by_block = block_seconds(plan)
+        if plan.architecture.n_parameters <= LARGE_BLOCK or by_block <= LONGEST_EPOCH * plan.settings.epochs:
             seconds["block"] = by_block
-    return seconds | {"array": array_seconds(work)}
+    return seconds | {"array": array_seconds(plan)}
 
 
-def array_seconds(work: Work) -> float:
+def array_seconds(plan: TrainingPlan) -> float:
     """The estimated time of the whole training, all epochs, by the array engine on a CPU."""
-    steps = float(work.steps.max()) * work.settings.epochs
-    rows = float(work.rows.count.sum()) * work.settings.epochs
-    parameters, slots = work.architecture.n_parameters, len(work.settings.optimizer_rule.slots)
+    steps = float(plan.steps.max()) * plan.settings.epochs
+    rows = float(plan.rows.count.sum()) * plan.settings.epochs
+    parameters, slots = plan.architecture.n_parameters, len(plan.settings.optimizer_rule.slots)
     network = ARRAY_NETWORK + parameters * (ARRAY_PARAMETER + slots * ARRAY_PARAMETER_SLOT)
-    row = ARRAY_ROW + work.settings.shuffle * ARRAY_SHUFFLED_ROW + parameters * ARRAY_NUMBER
-    return steps * (ARRAY_UPDATE + slots * ARRAY_UPDATE_SLOT + work.n_networks * network) + rows * row
+    row = ARRAY_ROW + plan.settings.shuffle * ARRAY_SHUFFLED_ROW + parameters * ARRAY_NUMBER
+    return steps * (ARRAY_UPDATE + slots * ARRAY_UPDATE_SLOT + plan.n_networks * network) + rows * row
 
 
-def lane_seconds(work: Work) -> float:
+def lane_seconds(plan: TrainingPlan) -> float:
     """The estimated time of the whole training by the lane engine, without compiling."""
-    parameters, neurons = work.architecture.n_parameters, sum(work.architecture.sizes[1:])
-    slots = len(work.settings.optimizer_rule.slots)
-    per_row = 3 * parameters + 8 * neurons + 60 + work.settings.shuffle * LANE_SHUFFLE
+    parameters, neurons = plan.architecture.n_parameters, sum(plan.architecture.sizes[1:])
+    slots = len(plan.settings.optimizer_rule.slots)
+    per_row = 3 * parameters + 8 * neurons + 60 + plan.settings.shuffle * LANE_SHUFFLE
     per_update = parameters * (3 + 7 * slots) + 120
-    per_epoch = float(work.rows.count.max()) * per_row + float(work.steps.max()) * per_update
-    operations = per_epoch * work.settings.epochs
-    device = work.backend.multiprocessors()
+    per_epoch = float(plan.rows.count.max()) * per_row + float(plan.steps.max()) * per_update
+    operations = per_epoch * plan.settings.epochs
+    device = plan.backend.multiprocessors()
     if device is not None:
-        return cuda_costs.lane_seconds(work, operations, device)
-    networks = work.n_networks * work.dtype.itemsize
+        return cuda_costs.lane_seconds(plan, operations, device)
+    networks = plan.n_networks * plan.dtype.itemsize
     if networks <= SHORT_BYTES:
         return operations * LANE_OPERATION * SHORT
     return operations * LANE_OPERATION * max(1.0, -(-networks // LANE_BYTES) / CORES)
 
 
-def block_seconds(work: Work) -> float:
+def block_seconds(plan: TrainingPlan) -> float:
     """The estimated time of the whole training by the block engine on a CPU, without compiling."""
-    parameters, slots = work.architecture.n_parameters, len(work.settings.optimizer_rule.slots)
+    parameters, slots = plan.architecture.n_parameters, len(plan.settings.optimizer_rule.slots)
     update = BLOCK_UPDATE + parameters * (BLOCK_PARAMETER + slots * BLOCK_PARAMETER_SLOT)
     row = BLOCK_ROW + parameters * BLOCK_NUMBER
-    doubles = work.dtype.itemsize / 4
-    total = float(work.steps.sum()) * update + float(work.rows.count.sum()) * row
-    cores = min(CORES, work.n_networks * most_members(work))
-    return doubles * total * work.settings.epochs / cores
+    doubles = plan.dtype.itemsize / 4
+    total = float(plan.steps.sum()) * update + float(plan.rows.count.sum()) * row
+    cores = min(CORES, plan.n_networks * most_members(plan))
+    return doubles * total * plan.settings.epochs / cores

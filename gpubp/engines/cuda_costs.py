@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gpubp.backends.base import Multiprocessors
 from gpubp.engines.block.layout import block_layout, multiply_adds, team_seconds
-from gpubp.networks.plan import Work
+from gpubp.networks.plan import TrainingPlan
 
 MEASURED_CLOCK = 1.98e9  # cycles a second, of the device that the constants are from
 COMPILE_SECONDS = {"lane": 1.0, "block": 6.0, "array": 0.0}
@@ -20,28 +20,28 @@ BLOCK_LAYER, BLOCK_RATE = 12e-6, 6e10  # of a network's update: a layer's barrie
 BLOCK_NEIGHBOUR = 0.3  # by how much of itself a block takes longer for each other one on its multiprocessor
 
 
-def array_seconds(work: Work) -> float:
+def array_seconds(plan: TrainingPlan) -> float:
     """By arrays: cuBLAS and elementwise kernels, most of the time waiting for launches."""
-    update = ARRAY_UPDATE + work.n_networks * (
-        ARRAY_NETWORK + work.architecture.n_parameters * work.batch_size * ARRAY_NUMBER
+    update = ARRAY_UPDATE + plan.n_networks * (
+        ARRAY_NETWORK + plan.architecture.n_parameters * plan.batch_size * ARRAY_NUMBER
     )
-    return float(work.steps.max()) * work.settings.epochs * update
+    return float(plan.steps.max()) * plan.settings.epochs * update
 
 
-def lane_seconds(work: Work, operations: float, device: Multiprocessors) -> float:
+def lane_seconds(plan: TrainingPlan, operations: float, device: Multiprocessors) -> float:
     """operations: instructions of one network's training."""
-    crowd = max(1.0, work.n_networks / (LANES_SIDE_BY_SIDE * device.count))
+    crowd = max(1.0, plan.n_networks / (LANES_SIDE_BY_SIDE * device.count))
     return operations * LANE_OPERATION * crowd * MEASURED_CLOCK / device.clock
 
 
-def block_seconds(work: Work, device: Multiprocessors) -> float:
+def block_seconds(plan: TrainingPlan, device: Multiprocessors) -> float:
     """By blocks: as many networks at a time as the device has room for, each by one block or a team of them."""
-    layout = block_layout(work.architecture, work.batch_size, work.n_networks, 0, device)
-    rate = BLOCK_RATE * layout.team / (work.dtype.itemsize / 4)
-    update = work.architecture.n_layers * BLOCK_LAYER + multiply_adds(work.architecture, work.batch_size) / rate
-    update += team_seconds(work.architecture, layout.team)
-    blocks = work.n_networks * layout.team
+    layout = block_layout(plan.architecture, plan.batch_size, plan.n_networks, 0, device)
+    rate = BLOCK_RATE * layout.team / (plan.dtype.itemsize / 4)
+    update = plan.architecture.n_layers * BLOCK_LAYER + multiply_adds(plan.architecture, plan.batch_size) / rate
+    update += team_seconds(plan.architecture, layout.team)
+    blocks = plan.n_networks * layout.team
     waves = -(-blocks // (device.count * layout.blocks))
     neighbours = min(layout.blocks, -(-blocks // device.count)) - 1
     update *= waves * (1 + BLOCK_NEIGHBOUR * neighbours)
-    return float(work.steps.max()) * work.settings.epochs * update * MEASURED_CLOCK / device.clock
+    return float(plan.steps.max()) * plan.settings.epochs * update * MEASURED_CLOCK / device.clock

@@ -10,7 +10,7 @@ import numpy as np
 from gpubp.backends import Array, Program
 from gpubp.backends.interruption import Interruption
 from gpubp.engines.arguments import pack_hyperparameters, split_seeds
-from gpubp.networks.plan import MOST_UPDATES, Work, total_weights
+from gpubp.networks.plan import MOST_UPDATES, TrainingPlan, total_weights
 from gpubp.networks.sampling import RowSets, runs
 from gpubp.operations.dropout import thresholds
 
@@ -19,7 +19,7 @@ PADDING = 16  # networks beside the last that a CPU lane group may read the rows
 
 
 @dataclass(frozen=True)
-class Run:
+class NetworkGroup:
     """Neighbouring networks with the same number of rows, validation rows and updates so far: one launch."""
 
     first: int
@@ -44,67 +44,67 @@ class KernelEngine:
     entry: str  # the kernel's function
     buffers: Any = None
 
-    def __init__(self, work: Work, params: Array, program: Program) -> None:
+    def __init__(self, plan: TrainingPlan, params: Array, program: Program) -> None:
         """params (P, K), C-contiguous, is trained in place."""
-        self.backend, self.params, self.program = work.backend, params, program
+        self.backend, self.params, self.program = plan.backend, params, program
         self.slots = {
-            name: self.backend.to_device(work.slots[name].astype(work.dtype))
-            if name in work.slots
+            name: self.backend.to_device(plan.slots[name].astype(plan.dtype))
+            if name in plan.slots
             else self.backend.xp.zeros_like(params)
-            for name in work.settings.optimizer_rule.arrays
+            for name in plan.settings.optimizer_rule.arrays
         }
-        self.table = self._table(work, work.T)
-        self.held_table = self.table if work.T_held is work.T else self._table(work, work.T_held)
-        self.shared_order = work.rows.shared  # which a lane kernel is compiled for, however many networks are left
-        self._lay_out(replace(work, slots={}))
+        self.table = self._table(plan, plan.T)
+        self.held_table = self.table if plan.T_held is plan.T else self._table(plan, plan.T_held)
+        self.shared_order = plan.rows.shared  # which a lane kernel is compiled for, however many networks are left
+        self._lay_out(replace(plan, slots={}))
 
-    def _table(self, work: Work, T: np.ndarray) -> Array:
+    def _table(self, plan: TrainingPlan, T: np.ndarray) -> Array:
         """(N, I + O [+ 1] [+ padding]): inputs, targets and weight of a row side by side, in pieces of 16 bytes, which
         a lane loads at a time.
         """
-        columns = [work.X, T]
-        if work.weights is not None and work.weights.ndim == 1:
-            columns.append(work.weights[:, None])
+        columns = [plan.X, T]
+        if plan.weights is not None and plan.weights.ndim == 1:
+            columns.append(plan.weights[:, None])
         width = sum(column.shape[1] for column in columns)
-        columns.append(np.zeros((len(T), -width % (PIECE_BYTES // work.dtype.itemsize)), dtype=work.dtype))
-        if not isinstance(work.X, np.ndarray):
-            columns = [self.backend.to_device(column, work.dtype) for column in columns]
+        columns.append(np.zeros((len(T), -width % (PIECE_BYTES // plan.dtype.itemsize)), dtype=plan.dtype))
+        if not isinstance(plan.X, np.ndarray):
+            columns = [self.backend.to_device(column, plan.dtype) for column in columns]
             return self.backend.xp.concatenate(columns, axis=1)
-        return self.backend.to_device(np.concatenate(columns, axis=1), work.dtype)
+        return self.backend.to_device(np.concatenate(columns, axis=1), plan.dtype)
 
-    def _lay_out(self, work: Work) -> None:
+    def _lay_out(self, plan: TrainingPlan) -> None:
         """Everything that follows from which networks are in."""
         to_device, xp = self.backend.to_device, self.backend.xp
-        self.work = work
-        self.hyper = to_device(pack_hyperparameters(work.hyper, work.dtype))
-        self.order, self.order_stride = self._side_by_side(work.rows, self.shared_order)
+        self.plan = plan
+        self.hyper = to_device(pack_hyperparameters(plan.hyper, plan.dtype))
+        self.order, self.order_stride = self._side_by_side(plan.rows, self.shared_order)
         self.held: Array | None = None
         self.held_stride = 0
-        n_held = np.zeros(work.n_networks, dtype=np.int64)
-        if work.held is not None:
-            self.held, self.held_stride = self._side_by_side(work.held, work.held.shared)
-            n_held = work.held.count
+        n_held = np.zeros(plan.n_networks, dtype=np.int64)
+        if plan.held is not None:
+            self.held, self.held_stride = self._side_by_side(plan.held, plan.held.shared)
+            n_held = plan.held.count
         self.weights = None
-        if work.weights is not None and work.weights.ndim == 2:
-            self.weights = to_device(work.weights, work.dtype)
-        self.seed_low, self.seed_high = split_seeds(self.backend, work.seeds)
+        if plan.weights is not None and plan.weights.ndim == 2:
+            self.weights = to_device(plan.weights, plan.dtype)
+        self.seed_low, self.seed_high = split_seeds(self.backend, plan.seeds)
         self.drop_below: Array | None = None
         self.drop_scale: Array | None = None
-        if work.dropout is not None:  # (hidden layers, P)
-            shares = np.ascontiguousarray(work.dropout.T)
+        if plan.dropout is not None:  # (hidden layers, P)
+            shares = np.ascontiguousarray(plan.dropout.T)
             self.drop_below = to_device(thresholds(shares))
-            self.drop_scale = to_device(1.0 / (1.0 - shares), work.dtype)
-        self.spread = None if work.spread is None else to_device(work.spread, work.dtype)
-        self.denominator = to_device(work.total_weight)
-        self.held_weight = None if work.held is None else to_device(total_weights(work.weights, work.held))
-        alike = np.stack([work.rows.count, n_held, work.updates])
+            self.drop_scale = to_device(1.0 / (1.0 - shares), plan.dtype)
+        self.spread = None if plan.spread is None else to_device(plan.spread, plan.dtype)
+        self.denominator = to_device(plan.total_weight)
+        self.held_weight = None if plan.held is None else to_device(total_weights(plan.weights, plan.held))
+        alike = np.stack([plan.rows.count, n_held, plan.updates])
         self.runs = [
-            Run(first, last, *(int(number) for number in (*alike[:, first], work.steps[first])))
+            NetworkGroup(first, last, *(int(number) for number in (*alike[:, first], plan.steps[first])))
             for first, last in runs(alike)
         ]
         self.calls = [(run, piece) for run in self.runs for piece in self.program.pieces(run.first, run.last)]
         self.shuffled = [
-            xp.empty((run.n_rows, self.program.columns(*piece)), dtype=np.int32) if work.settings.shuffle else None
+            xp.empty((run.n_rows, self.program.columns(*piece)), dtype=np.int32) if plan.settings.shuffle else None
             for run, piece in self.calls
         ]
 
@@ -117,8 +117,8 @@ class KernelEngine:
         return self.backend.to_device(padded), padded.shape[1]
 
     def run(self, epoch: int, n_epochs: int, interruption: Interruption) -> tuple[Array, int]:
-        xp, work = self.backend.xp, self.work
-        sums = xp.zeros((3, n_epochs, work.n_networks), dtype=work.dtype)
+        xp, plan = self.backend.xp, self.plan
+        sums = xp.zeros((3, n_epochs, plan.n_networks), dtype=plan.dtype)
         factors = {run: self._factors(run, epoch, n_epochs) for run in self.runs}
         calls = [
             self._arguments(run, piece, shuffled, epoch, n_epochs, factors[run], sums)
@@ -138,21 +138,21 @@ class KernelEngine:
     def _launch(self, calls: list[list[Any]]) -> None:
         self.program.launch(self.entry, calls)
 
-    def _factors(self, run: Run, epoch: int, n_epochs: int) -> Array | None:
+    def _factors(self, run: NetworkGroup, epoch: int, n_epochs: int) -> Array | None:
         """(n_epochs · steps,): what the schedule multiplies the rate by at every update; None where that is 1."""
-        settings = self.work.settings
+        settings = self.plan.settings
         if not settings.varies_rate:
             return None
         step = np.arange(run.steps) / run.steps
         moment = (epoch + np.arange(n_epochs)[:, None] + step).reshape(-1, 1)
         factor = settings.schedule_rule.factor(
-            np, moment, np.array([float(run.n_rows)]), self.work.n_epochs, settings.all_schedule_options()
+            np, moment, np.array([float(run.n_rows)]), self.plan.n_epochs, settings.all_schedule_options()
         )
-        return self.backend.to_device(factor[:, 0], self.work.dtype)
+        return self.backend.to_device(factor[:, 0], self.plan.dtype)
 
     def _arguments(
         self,
-        run: Run,
+        run: NetworkGroup,
         piece: tuple[int, int],
         shuffled: Array | None,
         epoch: int,
@@ -167,12 +167,12 @@ class KernelEngine:
         on_device = self.backend.to_device(keep)
         self.params = self.params[on_device]
         self.slots = {name: slot[on_device] for name, slot in self.slots.items()}
-        self._lay_out(self.work.networks(keep))
+        self._lay_out(self.plan.networks(keep))
 
     def set_rates(self, rates: np.ndarray) -> None:
-        hyper = self.work.hyper | {"rate": rates}
-        self.work = replace(self.work, hyper=hyper)
-        self.hyper = self.backend.to_device(pack_hyperparameters(hyper, self.work.dtype))
+        hyper = self.plan.hyper | {"rate": rates}
+        self.plan = replace(self.plan, hyper=hyper)
+        self.hyper = self.backend.to_device(pack_hyperparameters(hyper, self.plan.dtype))
 
     def slots_on_host(self) -> dict[str, np.ndarray]:
         return {name: self.backend.to_host(slot) for name, slot in self.slots.items()}

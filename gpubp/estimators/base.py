@@ -20,7 +20,7 @@ from gpubp.estimators.learners import begin_networks, keep_networks
 from gpubp.estimators.networks import OF_ONE_NETWORK, is_ensemble
 from gpubp.estimators.parameters import CONSTRAINTS, STOCHASTIC_SOLVERS, hidden_sizes
 from gpubp.estimators.prediction import spread_of_members
-from gpubp.estimators.problem import Learner, Problem, Reception, Targets
+from gpubp.estimators.problem import CheckedInput, NetworkFit, Problem, Targets
 from gpubp.estimators.quasi_newton import fit_whole
 from gpubp.estimators.stochastic import fit_epochs, fit_one_epoch, refuse_partial_fit
 
@@ -60,7 +60,7 @@ class MLP(BaseEstimator):
         return self
 
     @in_turn()
-    def _receive(self, X: Any, y: Any, sample_weight: Any, fresh: bool, incremental: bool) -> Reception:
+    def _receive(self, X: Any, y: Any, sample_weight: Any, fresh: bool, incremental: bool) -> CheckedInput:
         """X and y checked and encoded. Of the parameters, `_receives_by` names those that have a say in it."""
         before = {*vars(self)}
         inputs, y = receive_training(self, X, y, reset=fresh, numeric=self._numeric_targets)
@@ -69,7 +69,7 @@ class MLP(BaseEstimator):
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else kept
         targets, weights = self._targets(y, weights, dtype, fresh, incremental)
         learned = {name: value for name, value in vars(self).items() if name not in before}
-        return Reception(inputs, dtype, kept, targets, weights, learned)
+        return CheckedInput(inputs, dtype, kept, targets, weights, learned)
 
     def _receives_by(self) -> tuple[Any, ...]:
         """Where these are alike, a fresh estimator receives a table alike."""
@@ -77,8 +77,8 @@ class MLP(BaseEstimator):
         return type(self), self.solver == "lbfgs", *(repr(getattr(self, name, None)) for name in names)
 
     def _begin(
-        self, X: Any, y: Any, sample_weight: Any, incremental: bool, reception: Reception | None = None
-    ) -> tuple[Problem, list[Learner]]:
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, reception: CheckedInput | None = None
+    ) -> tuple[Problem, list[NetworkFit]]:
         """What is to be trained, received and checked, and the networks that are: one, or the members.
 
         reception: of this X, y and sample_weight by another estimator that receives them alike: not to be done again.

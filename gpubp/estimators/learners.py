@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from gpubp.errors import DataError, SettingsError
 from gpubp.estimators import networks
 from gpubp.estimators.parameters import STOCHASTIC_SOLVERS
-from gpubp.estimators.problem import Learner, Problem, Targets, Trained
+from gpubp.estimators.problem import NetworkFit, Problem, Targets, Trained
 from gpubp.estimators.stochastic import early_stopping_rows, reset_record
 from gpubp.networks.population import network_seeds
 from gpubp.networks.sampling import bootstrap_rows
@@ -43,7 +43,7 @@ def begin_networks(
     dtype: np.dtype[Any],
     fresh: bool,
     incremental: bool,
-) -> list[Learner]:
+) -> list[NetworkFit]:
     """The networks that are to be trained: new ones (fresh), or those of the last fit.
 
     SettingsError where what is gone on from is of another number or architecture.
@@ -59,11 +59,11 @@ def begin_networks(
     for place, own, random_state in chosen:
         params = (_begun if fresh else _continued)(own, architecture, dtype)
         rows, held = _rows(own, targets, weights, random_state, incremental)
-        learners.append(Learner(own, params, own._seed, rows, held, place))
+        learners.append(NetworkFit(own, params, own._seed, rows, held, place))
     return learners
 
 
-def keep_networks(mlp: Any, problem: Problem, learners: Sequence[Learner], trained: Sequence[Trained]) -> None:
+def keep_networks(mlp: Any, problem: Problem, learners: Sequence[NetworkFit], trained: Sequence[Trained]) -> None:
     """Give the estimator its trained networks; members that diverged are left out, with a ConvergenceWarning.
 
     Raises NonFiniteWeightsError where there is none.

@@ -53,7 +53,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Learner:
+class NetworkFit:
     """One network to be trained on a problem.
 
     mlp: the estimator of one network that is to have its record: the one that is fitted, or one of its members.
@@ -78,7 +78,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Reception:
+class CheckedInput:
     """What X, y and sample_weight have become on their arrival, all checks done. The same rows need it once for all
     estimators that receive them alike.
 

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from gpubp.errors import DivergenceError, SettingsError
 from gpubp.estimators.networks import NonFiniteWeightsError
 from gpubp.estimators.parameters import dropout
-from gpubp.estimators.problem import Learner, Problem, Trained
+from gpubp.estimators.problem import NetworkFit, Problem, Trained
 from gpubp.estimators.resolution import (
     NO_PROGRESS,
     mean_loss,
@@ -26,7 +26,7 @@ from gpubp.training.history import EpochReport
 from gpubp.training.lbfgs import LbfgsResult, fit_lbfgs
 
 
-def fit_whole(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> list[Trained]:
+def fit_whole(mlp: Any, problem: Problem, learners: Sequence[NetworkFit]) -> list[Trained]:
     """Up to max_iter iterations of each network, one network after the other; Ctrl-C leaves out those that are left.
 
     mlp: the estimator that is fitted. NonFiniteWeightsError where a single network diverged.
@@ -62,7 +62,7 @@ def fit_whole(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> list[T
     return trained + [Trained(learner.params, good=False) for learner in learners[len(trained) :]]
 
 
-def _fit(mlp: Any, problem: Problem, learner: Learner) -> LbfgsResult:
+def _fit(mlp: Any, problem: Problem, learner: NetworkFit) -> LbfgsResult:
     callbacks = [*mlp.callbacks, *([_print_iteration] if mlp.verbose else [])]
 
     def tell(report: EpochReport) -> bool:

@@ -21,9 +21,9 @@ from gpubp.estimators.parameters import (
     training_settings,
 )
 from gpubp.estimators.plateau import ADAPTIVE_FACTOR, Plateau
-from gpubp.estimators.problem import Learner, Problem, Targets, Trained
+from gpubp.estimators.problem import NetworkFit, Problem, Targets, Trained
 from gpubp.estimators.resolution import NO_PROGRESS, mean_loss, warn_of_no_progress
-from gpubp.estimators.verbose import Narrator
+from gpubp.estimators.verbose import VerbosePrinter
 from gpubp.fitting.histories import of_networks, side_by_side
 from gpubp.networks.population import Population
 from gpubp.networks.settings import Settings
@@ -40,7 +40,7 @@ def reset_record(mlp: Any) -> None:
     mlp.best_validation_score_ = -math.inf if mlp.early_stopping else None
 
 
-def fit_epochs(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> list[Trained]:
+def fit_epochs(mlp: Any, problem: Problem, learners: Sequence[NetworkFit]) -> list[Trained]:
     """Up to max_iter epochs of each network, all in one population; the records are kept on the learners' estimators.
 
     mlp: the estimator that is fitted.
@@ -52,14 +52,14 @@ def fit_epochs(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> list[
     return conclude(problem, learners, outcomes, settings)
 
 
-def fit_one_epoch(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> list[Trained]:
+def fit_one_epoch(mlp: Any, problem: Problem, learners: Sequence[NetworkFit]) -> list[Trained]:
     """partial_fit: one epoch, with the optimizer's states as the last call left them.
 
     Members that early stopping ended after different numbers of epochs shuffle by different keys, and go on in a
     population each.
     """
     settings = settings_for(mlp, problem, learners[0], one_epoch_at=float(mlp.learning_rate_init))
-    populations: dict[tuple[int, float], list[tuple[Learner, TrainingState]]] = {}
+    populations: dict[tuple[int, float], list[tuple[NetworkFit, TrainingState]]] = {}
     for learner in learners:
         rate = float(mlp.learning_rate_init)
         if mlp.solver == "sgd" and mlp.learning_rate == "invscaling" and learner.mlp.t_:
@@ -86,7 +86,7 @@ def fit_one_epoch(mlp: Any, problem: Problem, learners: Sequence[Learner]) -> li
     return [found[learner.place] for learner in learners]
 
 
-def settings_for(mlp: Any, problem: Problem, learner: Learner, one_epoch_at: float | None = None) -> Settings:
+def settings_for(mlp: Any, problem: Problem, learner: NetworkFit, one_epoch_at: float | None = None) -> Settings:
     """All networks of an estimator train on as many rows, and so by the same settings."""
     targets = problem.targets
     return training_settings(
@@ -94,7 +94,7 @@ def settings_for(mlp: Any, problem: Problem, learner: Learner, one_epoch_at: flo
     )
 
 
-def n_training(problem: Problem, learner: Learner) -> int:
+def n_training(problem: Problem, learner: NetworkFit) -> int:
     return problem.n_rows if learner.rows is None else len(learner.rows)
 
 
@@ -115,7 +115,7 @@ class Outcome:
 
 
 def conclude(
-    problem: Problem, learners: Sequence[Learner], outcomes: Sequence[Outcome], settings: Settings
+    problem: Problem, learners: Sequence[NetworkFit], outcomes: Sequence[Outcome], settings: Settings
 ) -> list[Trained]:
     """After a whole training: the records, the weights that stay, and warnings, one of a kind for all members."""
     trained, restless, stuck = [], 0, []
@@ -172,7 +172,7 @@ def refuse_partial_fit(mlp: Any) -> None:
 def _train(
     mlp: Any,
     problem: Problem,
-    learners: Sequence[Learner],
+    learners: Sequence[NetworkFit],
     settings: Settings,
     plateau: Plateau | None,
     state: TrainingState,
@@ -186,7 +186,7 @@ def _train(
     population = Population(problem.architecture, problem.backend.to_device(params), seeds, problem.backend)
     callbacks: list[Callback] = [*mlp.callbacks]
     if mlp.verbose:
-        callbacks.append(Narrator(mlp, problem.targets.loss_outputs, plateau))
+        callbacks.append(VerbosePrinter(mlp, problem.targets.loss_outputs, plateau))
     rows = [learner.rows for learner in learners if learner.rows is not None]
     held = [learner.held for learner in learners if learner.held is not None]
     history = train(
@@ -240,7 +240,7 @@ def plateau_rule(mlp: Any, problem: Problem) -> Plateau:
     return Plateau(plateau_tolerance(mlp, problem.targets.loss_outputs), patience(mlp), rate)
 
 
-def keep_record(learner: Learner, problem: Problem, outcome: Outcome) -> tuple[list[float], list[float] | None]:
+def keep_record(learner: NetworkFit, problem: Problem, outcome: Outcome) -> tuple[list[float], list[float] | None]:
     """Bring the record of the learner's estimator up to date; this call's losses on gpubp's scale, and its scores."""
     mlp, history, p = learner.mlp, outcome.history, outcome.place
     epochs = int(history.epochs[p])

@@ -8,7 +8,7 @@ from gpubp.estimators.plateau import Plateau
 from gpubp.training.history import EpochReport
 
 
-class Narrator:
+class VerbosePrinter:
     """A callback of `train` that prints each epoch's loss, the validation score if there is one, and why it ended."""
 
     def __init__(self, mlp: Any, loss_outputs: int, plateau: Plateau | None) -> None:

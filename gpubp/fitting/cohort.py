@@ -14,7 +14,7 @@ from gpubp.networks.population import Population
 from gpubp.networks.state import TrainingState
 from gpubp.training.history import History
 from gpubp.training.loop import train
-from gpubp.training.snapshot import Keeper, Snapshot
+from gpubp.training.snapshot import Snapshot, SnapshotSink
 
 PREDICTION_BYTES = 64 << 20
 
@@ -70,7 +70,7 @@ class Cohort:
             return TrainingState()
         return self.snapshot.state(np.array([job.settings.learning_rate for job in self.jobs], dtype=np.float64))
 
-    def train(self, until: int, engine: str, keeper: Keeper | None = None) -> Cohort:
+    def train(self, until: int, engine: str, sink: SnapshotSink | None = None) -> Cohort:
         """The cohort after so many epochs in all. This one stays as it is, whatever goes wrong on the way."""
         X, T, weights, first_row = stacked([job.sheet for job in self.jobs])
         held = [start + job.held for job, start in zip(self.jobs, first_row, strict=True) if job.held is not None]
@@ -86,16 +86,16 @@ class Cohort:
             engine=engine,
             resume=before,
             until=until,
-            checkpoint=keeper,
+            checkpoint=sink,
         )
-        work = np.array([len(job.rows) for job in self.jobs]) * (
+        plan = np.array([len(job.rows) for job in self.jobs]) * (
             history.epochs - (0 if before is None else before.epochs)
         )
         taken = history.seconds - (0.0 if before is None else before.seconds)
         return replace(
             self,
             population=population,
-            seconds=self.seconds + taken * work / max(1, work.sum()),
+            seconds=self.seconds + taken * plan / max(1, plan.sum()),
             snapshot=before if history.snapshot is None else history.snapshot,
             history=history,
         )

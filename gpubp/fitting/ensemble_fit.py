@@ -23,7 +23,7 @@ from gpubp.networks.settings import check_whole
 from gpubp.preprocessing.labels import as_labels
 from gpubp.training.history import Callback, History
 from gpubp.training.loop import train
-from gpubp.training.snapshot import Keeper
+from gpubp.training.snapshot import SnapshotSink
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def train_ensemble(
     engine: str = "auto",
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
-    checkpoint: Keeper | None = None,
+    checkpoint: SnapshotSink | None = None,
     note: Callable[[str], None] | None = None,
 ) -> EnsembleFit:
     """Train several networks on a table, as one population (see `fitting.train_model` for the other parameters).

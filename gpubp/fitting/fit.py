@@ -23,7 +23,7 @@ from gpubp.preprocessing.skew import log_offer
 from gpubp.tables import Table
 from gpubp.training.history import Callback, History
 from gpubp.training.loop import train
-from gpubp.training.snapshot import Keeper
+from gpubp.training.snapshot import SnapshotSink
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def train_model(
     engine: str = "auto",
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
-    checkpoint: Keeper | None = None,
+    checkpoint: SnapshotSink | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Fit:
     """Train one network on a table.
@@ -120,10 +120,10 @@ def explain_engine(
 ) -> EngineChoice:
     """Which engine `train_model` would take with the same arguments, and why; nothing is trained or compiled."""
     setup = set_up(table, target, recipe or Recipe(), task, categorical, ignore, strict, get_backend(backend))
-    work = prepare(
+    plan = prepare(
         setup.population, setup.X, setup.T, setup.settings, rows=setup.training, validation_rows=setup.validation
     )
-    return choose_engine(work, engine)
+    return choose_engine(plan, engine)
 
 
 @dataclass(frozen=True)

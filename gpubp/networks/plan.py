@@ -17,7 +17,7 @@ MOST_UPDATES = 2**30  # that kernels count: Adam's corrections have long been 1 
 
 
 @dataclass(frozen=True)
-class Work:
+class TrainingPlan:
     """P networks, sorted so that those with equally many training and validation rows are neighbours. On the host.
 
     T is what is trained on (labels smoothed), T_held what is validated on. hyper: (P,) float64 for each name.
@@ -62,8 +62,8 @@ class Work:
         """(P,) updates of an epoch."""
         return -(-self.rows.count // self.batch_size)
 
-    def networks(self, keep: np.ndarray) -> Work:
-        """The work of the networks at the places `keep` alone."""
+    def networks(self, keep: np.ndarray) -> TrainingPlan:
+        """The plan of the networks at the places `keep` alone."""
         return replace(
             self,
             weights=self.weights if self.weights is None or self.weights.ndim == 1 else self.weights[keep],

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpubp.backends import Array
 from gpubp.errors import DataError
-from gpubp.networks.plan import Work, hyperparameters, target_spread, total_weights
+from gpubp.networks.plan import TrainingPlan, hyperparameters, target_spread, total_weights
 from gpubp.networks.population import Population
 from gpubp.networks.sampling import Rows, RowSets
 from gpubp.networks.settings import Settings
@@ -26,7 +26,7 @@ def prepare(
     validation_rows: Rows = None,
     row_weights: np.ndarray | None = None,
     state: TrainingState | None = None,
-) -> Work:
+) -> TrainingPlan:
     """Everything checked, in the population's order: see `train` for the arguments and errors."""
     settings.check_architecture(population.architecture)
     n_networks = len(population)
@@ -45,7 +45,7 @@ def prepare(
     spread = None
     if held is not None and not settings.loss_function.is_classification:
         spread = target_spread(data.T, data.weights, held)
-    return Work(
+    return TrainingPlan(
         backend=population.backend,
         architecture=population.architecture,
         settings=settings,

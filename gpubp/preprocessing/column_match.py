@@ -16,7 +16,7 @@ MOST_COLUMNS = 2**31
 
 
 @dataclass(frozen=True)
-class Places:
+class ColumnMatch:
     """Names and positions (from 0) of the input columns in the training table of `width` columns."""
 
     names: tuple[str, ...]
@@ -26,7 +26,7 @@ class Places:
     target_position: int | None
 
     @classmethod
-    def of(cls, table: Table, names: Sequence[str], target: str | None) -> Places:
+    def of(cls, table: Table, names: Sequence[str], target: str | None) -> ColumnMatch:
         where = {name: i for i, name in enumerate(table.names)}
         return cls(
             tuple(names),
@@ -81,7 +81,7 @@ class Places:
         }
 
     @classmethod
-    def from_metadata(cls, given: Given, names: Sequence[str]) -> Places:
+    def from_metadata(cls, given: Given, names: Sequence[str]) -> ColumnMatch:
         """The inverse of `to_metadata`; DataError where it is none, or none of these columns."""
         width = given["width"].whole(1, MOST_COLUMNS)
         positions = given["positions"].each(lambda each: each.whole(0, width - 1))

@@ -11,7 +11,7 @@ import numpy as np
 from gpubp.errors import quoted
 from gpubp.errors.suggestions import check_choice
 from gpubp.preprocessing.choosing import NOTED, LeftOut
-from gpubp.preprocessing.column_match import Places
+from gpubp.preprocessing.column_match import ColumnMatch
 from gpubp.preprocessing.columns import KINDS, Column, are_truths, numeric_values
 from gpubp.preprocessing.dates import PARTS, calendar, time_values
 from gpubp.preprocessing.labels import canonical, places_among, suggest, told
@@ -55,7 +55,7 @@ class Preprocessing:
     """
 
     columns: tuple[Column, ...]
-    places: Places
+    places: ColumnMatch
     scaling: str
     fill: np.ndarray
     offset: np.ndarray
@@ -125,7 +125,7 @@ class Preprocessing:
             notes.append(f"Missing numbers are replaced by the median of the column: {some(gaps, NOTED)}.")
         if kept_apart:
             notes.append(f"Missing texts are a category of their own: {some(kept_apart, NOTED)}.")
-        places = Places.of(table, [column.name for column in columns], target)
+        places = ColumnMatch.of(table, [column.name for column in columns], target)
         return cls(tuple(columns), places, scale, fill, offset, divisor, tuple(constant), tuple(notes))
 
     @property
@@ -134,7 +134,7 @@ class Preprocessing:
         return tuple(name for column in self.columns for name in column.input_names)
 
     def transform(self, table: Table) -> Encoded:
-        """Encode every row. Columns are found as `Places` says; DataError where one cannot be, or holds text.
+        """Encode every row. Columns are found as `ColumnMatch` says; DataError where one cannot be, or holds text.
 
         A category is found in another spelling, too (see `labels.places_among`). One that was not there while fitting
         counts as missing: the input of missing values if the column has one, all zeros if not.
@@ -269,7 +269,7 @@ class Preprocessing:
         """The inverse of to_metadata and to_arrays (ignores other arrays); DataError for damaged parts."""
         given = Given(metadata, "preprocessing")
         columns = given["columns"].each(_column)
-        places = Places.from_metadata(given["places"], [column.name for column in columns])
+        places = ColumnMatch.from_metadata(given["places"], [column.name for column in columns])
         width = sum(len(column.input_names) for column in columns)
         constant = given["constant"].distinct_texts()
         if not set(constant) <= {column.name for column in columns if column.kind == "numeric"}:

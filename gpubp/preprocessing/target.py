@@ -11,7 +11,7 @@ import numpy as np
 
 from gpubp.errors import DataError, quoted
 from gpubp.errors.suggestions import check_choice
-from gpubp.preprocessing.column_match import Places
+from gpubp.preprocessing.column_match import ColumnMatch
 from gpubp.preprocessing.columns import CODES, numeric_values, refuse_stray_text
 from gpubp.preprocessing.labels import as_labels, canonical, places_among, sorted_labels, suggest, told
 from gpubp.preprocessing.scaling import offset_and_scale, scaled_values, selected
@@ -40,7 +40,7 @@ class Target:
     """
 
     name: str
-    places: Places
+    places: ColumnMatch
     task: str
     labels: tuple[str, ...] = ()
     mean: float = 0.0
@@ -80,7 +80,7 @@ class Target:
         _refuse_dates(table, column)
         if task != "classification":
             refuse_stray_text(table, column)
-        places = Places.of(table, [column], None)
+        places = ColumnMatch.of(table, [column], None)
         if (task or _task_of(table, column)) == "regression":
             values = numeric_values(table, column)
             if log:
@@ -196,7 +196,7 @@ class Target:
         log, limits = given["log"].flag(), given["limits"].maybe(_limits)
         if task == "classification" and (log or limits is not None):
             raise given.wrong("without log and limits, for classification")
-        places = Places.from_metadata(given["places"], [name])
+        places = ColumnMatch.from_metadata(given["places"], [name])
         return cls(name, places, task, labels, float(mean[0]), float(scale[0]), log, limits)
 
 

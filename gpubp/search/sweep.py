@@ -107,10 +107,10 @@ def sweep(
     if prepare is not None:
         prepare(folder is not None)
     started = time.perf_counter()
-    run, ledger = None, None
+    run, store = None, None
     if folder is not None:
         run = RunFolder(Path(folder))
-        ledger = run.open(
+        store = run.open(
             meaning_of(
                 data,
                 splits,
@@ -139,7 +139,7 @@ def sweep(
             memory=memory,
             budget=budget,
             watch=[*watch, *bar],
-            ledger=ledger,
+            store=store,
         )
         with Interruption(patience=0.0) as interruption:
             experiment.interruption = interruption
@@ -149,8 +149,8 @@ def sweep(
                 experiment.interrupted = experiment.ended = True
             experiment.interrupted |= interruption.requested
         experiment.conclude(count)
-        if ledger is not None:
-            ledger.flush()
+        if store is not None:
+            store.flush()
     say_all(experiment.notes(), note)
     return SweepResult(
         trials=tuple(experiment.trials()),

@@ -9,7 +9,7 @@ from gpubp.errors import DataError
 
 def data_folder() -> Path:
     """The folder that holds wheat-seeds.csv: inside an installed package, or `data/` beside it in a source tree."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for folder in (package / "data", package.parent / "data"):
         if (folder / "wheat-seeds.csv").is_file():
             return folder

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.errors import DataError, GpubpError, ModelFileError, SettingsError
-from gpubp.networks.plan import Work
+from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.population import Population
 from gpubp.storage.array_files import read_array_file, write_array_file
 from gpubp.storage.files import check_place, is_there, temporary_of
@@ -62,12 +62,12 @@ class Checkpoint:
                 "Checkpoint(..., resume=True)), or remove the file to begin anew."
             )
 
-    def begin(self, population: Population, work: Work) -> Snapshot | None:
+    def begin(self, population: Population, plan: TrainingPlan) -> Snapshot | None:
         check_place(self.path)
         self.lock.hold(f"{self.path} is being written")
         try:
             self.check()
-            self.meaning, self.last = meaning_of(population, work), time.monotonic()
+            self.meaning, self.last = meaning_of(population, plan), time.monotonic()
             return self._kept() if self.path.exists() else None
         except BaseException:
             self.lock.release()
@@ -125,22 +125,22 @@ class Checkpoint:
         self.lock.release()
 
 
-def meaning_of(population: Population, work: Work) -> dict[str, Any]:
+def meaning_of(population: Population, plan: TrainingPlan) -> dict[str, Any]:
     """Everything that a training's result depends on, as JSON values: settings one by one, arrays by their digests."""
     from gpubp._version import __version__
 
-    held = None if work.held is None else digest(work.held.index, work.held.count)
+    held = None if plan.held is None else digest(plan.held.index, plan.held.count)
     found = {
         "gpubp": __version__,
         "backend": population.backend.name,
-        "network": work.architecture.to_dict(),
-        "dtype": work.dtype.name,
-        "table": digest(population.backend.to_host(work.X), work.T, work.weights),
-        "training rows": digest(work.rows.index, work.rows.count),
+        "network": plan.architecture.to_dict(),
+        "dtype": plan.dtype.name,
+        "table": digest(population.backend.to_host(plan.X), plan.T, plan.weights),
+        "training rows": digest(plan.rows.index, plan.rows.count),
         "validation rows": held,
-        "first weights": digest(population.backend.to_host(population.params), work.seeds),
-        "epochs before": work.first_epoch,
-        **work.settings.to_dict(),
+        "first weights": digest(population.backend.to_host(population.params), plan.seeds),
+        "epochs before": plan.first_epoch,
+        **plan.settings.to_dict(),
     }
     plain: dict[str, Any] = json.loads(json.dumps(found))
     return plain

@@ -9,7 +9,7 @@ from gpubp.errors import SettingsError
 from gpubp.networks.settings import EarlyStopping
 
 
-class Stopper:
+class EarlyStopper:
     """Looks at the metrics after each epoch. Decisions are made on the host, weights are kept on the device."""
 
     def __init__(self, rule: EarlyStopping | None, n_networks: int, has_validation: bool) -> None:

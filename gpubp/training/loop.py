@@ -14,17 +14,17 @@ from gpubp.backends.notices import warn_once
 from gpubp.engines.base import Engine
 from gpubp.engines.choose import EngineChoice, choose_engine
 from gpubp.errors import BackendError, SettingsError
-from gpubp.networks.plan import Work
+from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.population import Population
 from gpubp.networks.preparation import prepare
 from gpubp.networks.sampling import Rows
 from gpubp.networks.settings import Settings, per_network
 from gpubp.networks.state import TrainingState
-from gpubp.training.early_stopping import Stopper
+from gpubp.training.early_stopping import EarlyStopper
 from gpubp.training.history import Callback, EpochReport, History
 from gpubp.training.log import Log, diverged_epochs
 from gpubp.training.progress import progress_bar
-from gpubp.training.snapshot import Keeper, Snapshot
+from gpubp.training.snapshot import Snapshot, SnapshotSink
 
 FINITE_AT_ONCE = 1 << 18  # parameters of each network that are looked at together
 WATCHED_SECONDS = 1.0  # of a call; a watchdog gives it two or more
@@ -46,7 +46,7 @@ def train(
     state: TrainingState | None = None,
     resume: Snapshot | None = None,
     until: int | None = None,
-    checkpoint: Keeper | None = None,
+    checkpoint: SnapshotSink | None = None,
 ) -> History:
     """Train every network of the population, in place.
 
@@ -72,11 +72,11 @@ def train(
     """
     if until is not None and not 1 <= until <= settings.epochs:
         raise SettingsError(f"until={until}: pause after one of the {settings.epochs} epochs.")
-    work = prepare(population, X, T, settings, rows, validation_rows, row_weights, state)
+    plan = prepare(population, X, T, settings, rows, validation_rows, row_weights, state)
     if checkpoint is not None:
-        resume = checkpoint.begin(population, work) or resume
+        resume = checkpoint.begin(population, plan) or resume
     try:
-        run = _Run(population, work, engine, state, resume, until)
+        run = _Run(population, plan, engine, state, resume, until)
         with Interruption() as interruption, population.backend.quiet(), progress_bar(progress) as bar:
             return run.train([*callbacks], [*bar], interruption, checkpoint)
     finally:
@@ -90,32 +90,32 @@ class _Run:
     def __init__(
         self,
         population: Population,
-        work: Work,
+        plan: TrainingPlan,
         engine: str,
         state: TrainingState | None,
         resume: Snapshot | None,
         until: int | None,
     ) -> None:
-        self.state, self.first_epoch, self.settings = state, work.first_epoch, work.settings
-        self.steps, self.updates = work.steps, work.updates
-        self.rates = work.hyper["rate"].copy()
+        self.state, self.first_epoch, self.settings = state, plan.first_epoch, plan.settings
+        self.steps, self.updates = plan.steps, plan.updates
+        self.rates = plan.hyper["rate"].copy()
         self.slots: dict[str, np.ndarray] = {}
         self.population, self.backend = population, population.backend
-        self.validated, self.n_epochs, self.pauses = work.held is not None, until or work.settings.epochs, bool(until)
-        self.stopper = Stopper(work.settings.early_stopping, len(population), self.validated)
+        self.validated, self.n_epochs, self.pauses = plan.held is not None, until or plan.settings.epochs, bool(until)
+        self.stopper = EarlyStopper(plan.settings.early_stopping, len(population), self.validated)
         self.log = Log(self.backend, len(population), on_host=self.stopper.active)
         self.resumed, self.epoch, self.seconds = resume, 0, 0.0
-        self.order = np.arange(work.n_networks)
+        self.order = np.arange(plan.n_networks)
         if len(self.order) > 1:
-            second = np.zeros_like(self.order) if work.held is None else work.held.count
-            self.order = np.lexsort((self.order, second, -work.rows.count))
+            second = np.zeros_like(self.order) if plan.held is None else plan.held.count
+            self.order = np.lexsort((self.order, second, -plan.rows.count))
         self.wanted = engine
         if resume is not None:
-            self._resume(work, engine, resume)
-        elif not self._go_on(work):
-            self._begin(work, choose_engine(work, engine))
+            self._resume(plan, engine, resume)
+        elif not self._go_on(plan):
+            self._begin(plan, choose_engine(plan, engine))
 
-    def _go_on(self, work: Work) -> bool:
+    def _go_on(self, plan: TrainingPlan) -> bool:
         """Whether the last call left buffers that serve these networks too: then no engine is chosen, and none is built
         from nothing. Both together take as long as a small network's update.
         """
@@ -123,38 +123,38 @@ class _Run:
         if kept is None:
             return False
         wanted, choice, buffers = kept
-        if wanted != self.wanted or not buffers.serve(work):
+        if wanted != self.wanted or not buffers.serve(plan):
             return False
         self.choice, self.in_place = choice, True
-        self.engine = choice.build(work, self.population.params, buffers)
+        self.engine = choice.build(plan, self.population.params, buffers)
         return True
 
-    def _begin(self, work: Work, choice: EngineChoice, params: np.ndarray | None = None) -> None:
+    def _begin(self, plan: TrainingPlan, choice: EngineChoice, params: np.ndarray | None = None) -> None:
         """params (P, K): to go on from, instead of the population's."""
         self.choice, backend = choice, self.backend
-        in_order = np.array_equal(self.order, np.arange(work.n_networks))
+        in_order = np.array_equal(self.order, np.arange(plan.n_networks))
         self.in_place = params is None and in_order
         if params is not None:
             on_device = backend.to_device(params[self.order])
         else:
             held = self.population.params
             on_device = held if self.in_place else held[backend.to_device(self.order)]
-        self.engine = self._build(work if in_order else work.networks(self.order), on_device)
+        self.engine = self._build(plan if in_order else plan.networks(self.order), on_device)
 
-    def _build(self, work: Work, params: Array) -> Engine:
+    def _build(self, plan: TrainingPlan, params: Array) -> Engine:
         """The chosen engine; the array engine where nobody asked for another, and that cannot be compiled after all."""
         try:
-            return self.choice.build(work, params)
+            return self.choice.build(plan, params)
         except BackendError as error:
             if self.choice.asked_for or self.choice.engine == "array":
                 raise
             self.backend.compiling_failed(error)
             self.choice = EngineChoice("array", f"no kernel: {error}", self.choice.seconds)
-            return self.choice.build(work, params)
+            return self.choice.build(plan, params)
 
-    def _resume(self, work: Work, engine: str, snapshot: Snapshot) -> None:
+    def _resume(self, plan: TrainingPlan, engine: str, snapshot: Snapshot) -> None:
         """Everything as it was in the pause; the population gets what it would have, had the training ended there."""
-        snapshot.check(self.population, work)
+        snapshot.check(self.population, plan)
         if engine not in ("auto", snapshot.engine):
             raise SettingsError(
                 f"The snapshot was taken of a training by the engine {snapshot.engine}, and another would not give the "
@@ -174,7 +174,7 @@ class _Run:
         self.population.params[...] = self.backend.to_device(snapshot.result)
         self.choice = EngineChoice(snapshot.engine, "as before the pause", {})
         if not self.ended:
-            rest = snapshot.rest(work)
+            rest = snapshot.rest(plan)
             self._begin(rest, choose_engine(rest, snapshot.engine), snapshot.params)
 
     @property
@@ -186,7 +186,7 @@ class _Run:
         callbacks: Sequence[Callback],
         onlookers: Sequence[Callback],
         interruption: Interruption,
-        checkpoint: Keeper | None,
+        checkpoint: SnapshotSink | None,
     ) -> History:
         """onlookers: callbacks that cannot end the training, and need not hear of an epoch at once."""
         started, already = time.perf_counter(), self.ended

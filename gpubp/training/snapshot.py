@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpubp.errors import DataError, SettingsError
-from gpubp.networks.plan import Work
+from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.population import Population
 from gpubp.networks.state import TrainingState
 from gpubp.storage.array_files import array
@@ -24,7 +24,7 @@ class Snapshot:
     epoch: epochs done. engine: the one that did them. validated: whether there are validation rows.
     params (P, K), slots (P, K) by name, updates (P,) int64: as the next update needs them. rates (P,) float64: what the
     schedule "adaptive" has made of them. active (P,) bool: who is still in training; epochs (P,) int64 that each had.
-    metrics (3, E, P): see Log. best, waited, best_epoch (P,), best_params (P, K) or None: see Stopper.
+    metrics (3, E, P): see Log. best, waited, best_epoch (P,), best_params (P, K) or None: see EarlyStopper.
     seconds: of all calls so far.
     """
 
@@ -56,38 +56,38 @@ class Snapshot:
         """For a new training that goes on where this one ends. rates (P,): those that it began with."""
         return TrainingState(int(self.epochs.max(initial=0)), self.updates, dict(self.slots), self.rates / rates)
 
-    def check(self, population: Population, work: Work) -> None:
+    def check(self, population: Population, plan: TrainingPlan) -> None:
         """SettingsError where this is no snapshot of such a training, DataError where it is none at all."""
         self.check_arrays()
-        slots = sorted(work.settings.optimizer_rule.arrays)
+        slots = sorted(plan.settings.optimizer_rule.arrays)
         if self.params.shape != population.params.shape or self.params.dtype != population.dtype:
             raise SettingsError(
                 f"The snapshot is of parameters {self.params.shape} in {self.params.dtype}, and this population has "
                 f"{tuple(population.params.shape)} in {population.dtype}: resume the training that it was taken of."
             )
-        if sorted(self.slots) != slots or self.validated != (work.held is not None):
+        if sorted(self.slots) != slots or self.validated != (plan.held is not None):
             found, needed = ", ".join(sorted(self.slots)) or "nothing", ", ".join(slots) or "nothing"
             raise SettingsError(
                 f"The snapshot's training kept the optimizer's {found}, with{'' if self.validated else 'out'} "
-                f"validation; this one keeps {needed}, with{'' if work.held is not None else 'out'} validation: resume "
+                f"validation; this one keeps {needed}, with{'' if plan.held is not None else 'out'} validation: resume "
                 "the training that it was taken of."
             )
-        rule = work.settings.early_stopping
+        rule = plan.settings.early_stopping
         if (self.best_params is None) != (rule is None or not rule.restore_best):
             kept = "no best weights" if self.best_params is None else "each network's best weights"
             raise SettingsError(f"The snapshot's training kept {kept}: resume the training that it was taken of.")
-        if self.epoch > work.settings.epochs:
+        if self.epoch > plan.settings.epochs:
             raise SettingsError(
-                f"The snapshot was taken after epoch {self.epoch}, and this training has {work.settings.epochs}."
+                f"The snapshot was taken after epoch {self.epoch}, and this training has {plan.settings.epochs}."
             )
 
-    def rest(self, work: Work) -> Work:
+    def rest(self, plan: TrainingPlan) -> TrainingPlan:
         """What is left to do, of all networks."""
         return replace(
-            work,
-            settings=replace(work.settings, epochs=work.settings.epochs - self.epoch),
-            first_epoch=work.first_epoch + self.epoch,
-            hyper=work.hyper | {"rate": self.rates},
+            plan,
+            settings=replace(plan.settings, epochs=plan.settings.epochs - self.epoch),
+            first_epoch=plan.first_epoch + self.epoch,
+            hyper=plan.hyper | {"rate": self.rates},
             updates=self.updates,
             slots=self.slots,
         )
@@ -187,10 +187,10 @@ def padded(table: np.ndarray, epochs: int) -> np.ndarray:
     return np.concatenate([table, np.full((*table.shape[:-2], missing, table.shape[-1]), np.nan)], axis=-2)
 
 
-class Keeper(Protocol):
+class SnapshotSink(Protocol):
     """Keeps snapshots of a training while it goes on."""
 
-    def begin(self, population: Population, work: Work) -> Snapshot | None:
+    def begin(self, population: Population, plan: TrainingPlan) -> Snapshot | None:
         """Called once, before anything is changed: what to resume, if anything is kept of this training."""
         ...
 

@@ -11,7 +11,7 @@ from unittest.mock import patch
 from gpubp.engines.block import engine as block_engine
 from gpubp.engines.block.kernel import BlockKernel
 from gpubp.engines.block.layout import BlockLayout
-from gpubp.networks.plan import Work
+from gpubp.networks.plan import TrainingPlan
 
 
 @contextmanager
@@ -29,9 +29,9 @@ def changed(
         raise ValueError(f"the kernel's source knows no {', '.join(unknown)}: it would be the kernel as it is")
     chosen, defined = block_engine.cuda_layout, BlockKernel.definitions
 
-    def cuda_layout(work: Work) -> BlockLayout:
-        found = chosen(work)
-        return found if work.backend.multiprocessors() is None else replace(found, **(layout or {}))
+    def cuda_layout(plan: TrainingPlan) -> BlockLayout:
+        found = chosen(plan)
+        return found if plan.backend.multiprocessors() is None else replace(found, **(layout or {}))
 
     def all_definitions(self: BlockKernel) -> dict[str, object]:
         return defined(self) | dict(definitions or {})

@@ -21,14 +21,14 @@ MOST_RESIDENT_BATCHES = 4096  # views take memory too
 
 
 @dataclass(frozen=True)
-class Table:
+class DeviceTable:
     """The training data on the device: X (N, I), T (N, O), row weights (N,), (P, N) or None."""
 
     X: Array
     T: Array
     weights: Array | None
 
-    def networks(self, keep: Array) -> Table:
+    def networks(self, keep: Array) -> DeviceTable:
         """The table for the networks at the places `keep` (a device array of int64)."""
         if self.weights is None or self.weights.ndim == 1:
             return self
@@ -49,7 +49,7 @@ class Batches:
     """The batches of each epoch, for networks sorted by their number of rows, the most first."""
 
     def __init__(
-        self, backend: Backend, table: Table, rows: RowSets, seeds: np.ndarray, batch_size: int, shuffle: bool
+        self, backend: Backend, table: DeviceTable, rows: RowSets, seeds: np.ndarray, batch_size: int, shuffle: bool
     ) -> None:
         self.backend, self.table, self.shuffle = backend, table, shuffle
         self.n_networks, self.n_rows = len(rows.count), int(rows.count[0])

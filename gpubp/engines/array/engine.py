@@ -12,7 +12,7 @@ import numpy as np
 
 from gpubp.backends import Array, Program
 from gpubp.backends.interruption import Interruption
-from gpubp.engines.array.batches import Batches, Table
+from gpubp.engines.array.batches import Batches, DeviceTable
 from gpubp.engines.array.fused_batches import FusedBatches
 from gpubp.engines.array.fused_kernel import FusedKernel
 from gpubp.engines.array.fused_kernel import refusal as fused_refusal
@@ -20,30 +20,30 @@ from gpubp.engines.array.fused_learner import FusedLearner
 from gpubp.engines.array.update import Learner
 from gpubp.engines.array.validation import Validation
 from gpubp.errors import BackendError
-from gpubp.networks.plan import Work
+from gpubp.networks.plan import TrainingPlan
 
 # Parameters from which on a network is large: below, an update's calls of kernels take as long as what they save.
 FUSED_PARAMETERS = 200_000
 
 
-def uses_fused_kernels(work: Work) -> bool:
+def uses_fused_kernels(plan: TrainingPlan) -> bool:
     """Whether the networks are large, and the machine can compile.
 
     By the network alone, not by how many there are or how long they are trained: so a network gives the same bits
     alone and among others, and in one training and in several that go on from each other.
     """
-    large = work.architecture.n_parameters >= FUSED_PARAMETERS
-    served = fused_refusal(work.architecture, work.settings.loss, work.batch_size) is None
-    return large and served and work.backend.compiler_missing() is None
+    large = plan.architecture.n_parameters >= FUSED_PARAMETERS
+    served = fused_refusal(plan.architecture, plan.settings.loss, plan.batch_size) is None
+    return large and served and plan.backend.compiler_missing() is None
 
 
-def fused_program(work: Work) -> Program | None:
+def fused_program(plan: TrainingPlan) -> Program | None:
     """The compiled kernels; None, with a warning, where the compiler is there but does not work."""
-    kernel = FusedKernel(work.dtype.name, work.settings.loss, work.settings.optimizer)
+    kernel = FusedKernel(plan.dtype.name, plan.settings.loss, plan.settings.optimizer)
     try:
-        return work.backend.compile(kernel.source, kernel.definitions())
+        return plan.backend.compile(kernel.source, kernel.definitions())
     except BackendError as error:
-        work.backend.compiling_failed(error)
+        plan.backend.compiling_failed(error)
         return None
 
 
@@ -51,51 +51,51 @@ class ArrayEngine:
     name = "array"
 
     def __init__(
-        self, work: Work, params: Array, program: Program | None = None, buffers: Learner | None = None
+        self, plan: TrainingPlan, params: Array, program: Program | None = None, buffers: Learner | None = None
     ) -> None:
         """params (P, K) is trained in place. program: fused kernels to use, whatever the networks' size. buffers: of an
         earlier training, which serve this one.
         """
-        self.backend, self.work = work.backend, work
+        self.backend, self.plan = plan.backend, plan
         to_device = self.backend.to_device
-        weights = None if work.weights is None else to_device(work.weights, work.dtype)
-        self.table = Table(to_device(work.X, work.dtype), to_device(work.T, work.dtype), weights)
+        weights = None if plan.weights is None else to_device(plan.weights, plan.dtype)
+        self.table = DeviceTable(to_device(plan.X, plan.dtype), to_device(plan.T, plan.dtype), weights)
         self.held_table = self.table
-        if work.T_held is not work.T:
-            self.held_table = Table(self.table.X, to_device(work.T_held, work.dtype), weights)
-        if program is None and buffers is None and uses_fused_kernels(work):
-            program = fused_program(work)
+        if plan.T_held is not plan.T:
+            self.held_table = DeviceTable(self.table.X, to_device(plan.T_held, plan.dtype), weights)
+        if program is None and buffers is None and uses_fused_kernels(plan):
+            program = fused_program(plan)
         self.learner: Learner | FusedLearner
         if buffers is not None:
             self.learner = buffers
-            buffers.go_on(work, params)
+            buffers.go_on(plan, params)
         elif program is None:
-            self.learner = Learner(self.backend, params, work)
+            self.learner = Learner(self.backend, params, plan)
         else:
-            self.learner = FusedLearner(self.backend, params, work, program)
-        self.work = replace(work, slots={})
+            self.learner = FusedLearner(self.backend, params, plan, program)
+        self.plan = replace(plan, slots={})
         self._lay_out()
 
     @property
     def buffers(self) -> Learner | None:
-        alone = self.work.n_networks == 1 and self.work.settings.epochs == 1 and self.backend.name == "numpy"
+        alone = self.plan.n_networks == 1 and self.plan.settings.epochs == 1 and self.backend.name == "numpy"
         return self.learner if alone and isinstance(self.learner, Learner) else None
 
     def _lay_out(self) -> None:
         """Everything that follows from which networks are in: batches, totals, rates."""
-        work, backend = self.work, self.backend
+        plan, backend = self.plan, self.backend
         kind = FusedBatches if isinstance(self.learner, FusedLearner) else Batches
-        self.batches = kind(backend, self.table, work.rows, work.seeds, work.batch_size, work.settings.shuffle)
-        self.denominator = backend.to_device(work.total_weight)
+        self.batches = kind(backend, self.table, plan.rows, plan.seeds, plan.batch_size, plan.settings.shuffle)
+        self.denominator = backend.to_device(plan.total_weight)
         self.validation: Validation | None = None
-        if work.held is not None:
+        if plan.held is not None:
             self.validation = Validation(
-                backend, work.architecture, work.settings.loss_function, self.held_table, work.held, work.spread
+                backend, plan.architecture, plan.settings.loss_function, self.held_table, plan.held, plan.spread
             )
-        self.scheduled = work.settings.varies_rate
+        self.scheduled = plan.settings.varies_rate
         if self.scheduled:
-            self.steps = backend.to_device(work.steps.astype(np.float64))
-            self.count = backend.to_device(work.rows.count.astype(np.float64))
+            self.steps = backend.to_device(plan.steps.astype(np.float64))
+            self.count = backend.to_device(plan.rows.count.astype(np.float64))
 
     @property
     def params(self) -> Array:
@@ -112,7 +112,7 @@ class ArrayEngine:
 
     def _stacked(self, metrics: list[Array]) -> Array:
         if not metrics:
-            return self.backend.xp.empty((3, 0, self.work.n_networks), dtype=np.float64)
+            return self.backend.xp.empty((3, 0, self.plan.n_networks), dtype=np.float64)
         return metrics[0][:, None] if len(metrics) == 1 else self.backend.xp.stack(metrics, axis=1)
 
     def _epoch(self, epoch: int, interruption: Interruption) -> int:
@@ -129,16 +129,16 @@ class ArrayEngine:
         """(steps, P, 1): the learning rate of every update of this epoch, on the device; None where it is constant."""
         if not self.scheduled:
             return None
-        xp, settings = self.backend.xp, self.work.settings
+        xp, settings = self.backend.xp, self.plan.settings
         step = xp.arange(self.batches.steps_per_epoch, dtype=np.float64)[:, None]
         moment = epoch + xp.minimum(step / self.steps, 1.0)
-        options, n_epochs = settings.all_schedule_options(), self.work.n_epochs
+        options, n_epochs = settings.all_schedule_options(), self.plan.n_epochs
         factor = settings.schedule_rule.factor(xp, moment, self.count, n_epochs, options)
         return (factor[:, :, None] * self.learner.hyper.exact["rate"]).astype(self.params.dtype)
 
     def _metrics(self) -> Array:
         """(3, P) float64 on the device: training loss, validation loss, validation score."""
-        metrics = self.backend.xp.full((3, self.work.n_networks), np.nan, dtype=np.float64)
+        metrics = self.backend.xp.full((3, self.plan.n_networks), np.nan, dtype=np.float64)
         metrics[0] = self.learner.loss_sum / self.denominator
         if self.validation is not None:
             metrics[1], metrics[2] = self.validation.evaluate(self.params)
@@ -146,18 +146,18 @@ class ArrayEngine:
 
     def compact(self, keep: np.ndarray) -> None:
         on_device = self.backend.to_device(keep)
-        self.work = self.work.networks(keep)
+        self.plan = self.plan.networks(keep)
         self.learner.compact(on_device)
         shared, self.table = self.table is self.held_table, self.table.networks(on_device)
         self.held_table = self.table if shared else self.held_table.networks(on_device)
         self._lay_out()
 
     def set_rates(self, rates: np.ndarray) -> None:
-        self.work = replace(self.work, hyper=self.work.hyper | {"rate": rates})
-        self.learner.set_hyperparameters(self.work.hyper)
+        self.plan = replace(self.plan, hyper=self.plan.hyper | {"rate": rates})
+        self.learner.set_hyperparameters(self.plan.hyper)
 
     def slots_on_host(self) -> dict[str, np.ndarray]:
-        slots = zip(self.work.settings.optimizer_rule.slots, self.learner.slots, strict=True)
+        slots = zip(self.plan.settings.optimizer_rule.slots, self.learner.slots, strict=True)
         return {name: self.backend.to_host(slot) for name, slot in slots if name != "steps"}
 
     def wait(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gpubp.backends import Array, Backend
-from gpubp.engines.array.batches import Batch, Batches, Table
+from gpubp.engines.array.batches import Batch, Batches, DeviceTable
 from gpubp.engines.array.buffers import Buffers
 from gpubp.networks.sampling import RowSets, Step
 
@@ -20,7 +20,7 @@ class FusedBatches(Batches):
     """As `Batches`, but a batch is valid only until the next one is asked for. Its arrays are C-contiguous."""
 
     def __init__(
-        self, backend: Backend, table: Table, rows: RowSets, seeds: np.ndarray, batch_size: int, shuffle: bool
+        self, backend: Backend, table: DeviceTable, rows: RowSets, seeds: np.ndarray, batch_size: int, shuffle: bool
     ) -> None:
         super().__init__(backend, table, rows, seeds, batch_size, shuffle)
         self.buffers = Buffers(backend, table.X.dtype)

@@ -8,7 +8,7 @@ from gpubp.backends import Array, Backend, Program
 from gpubp.engines.arguments import pack_hyperparameters, split_seeds
 from gpubp.engines.array.buffers import Buffers
 from gpubp.engines.array.fused_kernel import STEP_NUMBERS, Launcher, parts_of
-from gpubp.networks.plan import MOST_UPDATES, Work
+from gpubp.networks.plan import MOST_UPDATES, TrainingPlan
 from gpubp.operations.dropout import thresholds
 from gpubp.operations.optimizers import Hyperparameters
 
@@ -18,28 +18,28 @@ class FusedState:
     stopped. In the place of the slot "steps" is the number of each network's updates, (P,) int32.
     """
 
-    def __init__(self, backend: Backend, params: Array, work: Work, program: Program) -> None:
+    def __init__(self, backend: Backend, params: Array, plan: TrainingPlan, program: Program) -> None:
         """params (P, K), C-contiguous, is trained in place. program: of a kernels.fused.FusedKernel."""
-        self.backend, self.architecture, self.settings = backend, work.architecture, work.settings
+        self.backend, self.architecture, self.settings = backend, plan.architecture, plan.settings
         self.launch = Launcher(program)
-        self.parts = parts_of(work.architecture)
-        self.params, self.batch_size = params, work.batch_size
-        self.slots = [self._slot(name, work) for name in work.settings.optimizer_rule.slots]
-        self.updates = backend.to_device(np.minimum(work.updates, MOST_UPDATES).astype(np.int32))
-        self.has_l2 = bool(np.any(work.hyper["l2"]))
+        self.parts = parts_of(plan.architecture)
+        self.params, self.batch_size = params, plan.batch_size
+        self.slots = [self._slot(name, plan) for name in plan.settings.optimizer_rule.slots]
+        self.updates = backend.to_device(np.minimum(plan.updates, MOST_UPDATES).astype(np.int32))
+        self.has_l2 = bool(np.any(plan.hyper["l2"]))
         self.loss_sum = backend.xp.zeros(len(params), dtype=np.float64)
-        self.seeds = split_seeds(backend, work.seeds)
+        self.seeds = split_seeds(backend, plan.seeds)
         self.drop_below: list[Array] = []  # (P,) for each hidden layer: see dropout.h
         self.drop_scale: list[Array] = []
-        if work.dropout is not None:
-            self.drop_below = [backend.to_device(thresholds(share)) for share in work.dropout.T]
-            self.drop_scale = [backend.to_device(1.0 / (1.0 - share), work.dtype) for share in work.dropout.T]
+        if plan.dropout is not None:
+            self.drop_below = [backend.to_device(thresholds(share)) for share in plan.dropout.T]
+            self.drop_scale = [backend.to_device(1.0 / (1.0 - share), plan.dtype) for share in plan.dropout.T]
         self.epoch = 0
-        self.set_hyperparameters(work.hyper)
+        self.set_hyperparameters(plan.hyper)
 
-    def _slot(self, name: str, work: Work) -> Array:
-        if name in work.slots:
-            return self.backend.to_device(work.slots[name].astype(work.dtype))
+    def _slot(self, name: str, plan: TrainingPlan) -> Array:
+        if name in plan.slots:
+            return self.backend.to_device(plan.slots[name].astype(plan.dtype))
         return None if name == "steps" else self.backend.xp.zeros_like(self.params)
 
     def set_hyperparameters(self, hyper: dict[str, np.ndarray]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpubp.backends import Array, Backend
 from gpubp.engines.array.batches import Batch
-from gpubp.networks.plan import Work
+from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.sampling import Step
 from gpubp.operations.dropout import Dropout
 from gpubp.operations.network import Layers, Tape, loss_and_gradient
@@ -22,50 +22,50 @@ class Learner:
     All are (P, K) or (P, …) on the device; `compact` drops the networks that have stopped.
     """
 
-    def __init__(self, backend: Backend, params: Array, work: Work) -> None:
+    def __init__(self, backend: Backend, params: Array, plan: TrainingPlan) -> None:
         """params (P, K) is trained in place."""
         xp = backend.xp
-        self.backend, self.architecture, self.settings = backend, work.architecture, work.settings
+        self.backend, self.architecture, self.settings = backend, plan.architecture, plan.settings
         self.params = params
         self.grads = xp.empty_like(params)
         self.scratch = xp.empty_like(params)
-        self.slots = [self._slot(name, work) for name in work.settings.optimizer_rule.slots]
-        self.has_l2 = bool(work.hyper["l2"].any())
+        self.slots = [self._slot(name, plan) for name in plan.settings.optimizer_rule.slots]
+        self.has_l2 = bool(plan.hyper["l2"].any())
         self.loss_sum = xp.zeros(len(params), dtype=np.float64)
         self.dropout: Dropout | None = None
-        if work.dropout is not None:
-            self.dropout = Dropout.of(backend, work.seeds, work.dropout, work.dtype)
+        if plan.dropout is not None:
+            self.dropout = Dropout.of(backend, plan.seeds, plan.dropout, plan.dtype)
         self.epoch = 0
-        self.served = int(work.rows.count[0]), int(work.seeds[0])
+        self.served = int(plan.rows.count[0]), int(plan.seeds[0])
         self._slices: dict[tuple[int, int, int], Slice] = {}
-        self.set_hyperparameters(work.hyper)
+        self.set_hyperparameters(plan.hyper)
 
-    def _slot(self, name: str, work: Work) -> Array:
+    def _slot(self, name: str, plan: TrainingPlan) -> Array:
         if name == "steps":
-            if not work.updates.any():
+            if not plan.updates.any():
                 return self.backend.xp.zeros((len(self.params), 1), dtype=np.float64)
-            return self.backend.to_device(work.updates.astype(np.float64)[:, None])
-        if name in work.slots:
-            return self.backend.to_device(work.slots[name].astype(work.dtype))
+            return self.backend.to_device(plan.updates.astype(np.float64)[:, None])
+        if name in plan.slots:
+            return self.backend.to_device(plan.slots[name].astype(plan.dtype))
         return self.backend.xp.zeros_like(self.params)
 
-    def serve(self, work: Work) -> bool:
+    def serve(self, plan: TrainingPlan) -> bool:
         """Whether a training of one network, on other rows, may go on in these buffers, as they are."""
         return (
-            work.n_networks == 1
-            and work.settings is self.settings  # estimators make the same ones once
-            and work.architecture == self.architecture
-            and work.dtype == self.params.dtype
-            and work.backend.name == self.backend.name
-            and (int(work.rows.count[0]), int(work.seeds[0])) == self.served
+            plan.n_networks == 1
+            and plan.settings is self.settings  # estimators make the same ones once
+            and plan.architecture == self.architecture
+            and plan.dtype == self.params.dtype
+            and plan.backend.name == self.backend.name
+            and (int(plan.rows.count[0]), int(plan.seeds[0])) == self.served
         )
 
-    def go_on(self, work: Work, params: Array) -> None:
+    def go_on(self, plan: TrainingPlan, params: Array) -> None:
         """Train other parameters of the same shape, by the same settings but for the rate."""
         self.params = params
-        self.slots = [self._slot(name, work) for name in self.settings.optimizer_rule.slots]
-        if work.hyper["rate"][0] != self.hyper.exact["rate"][0, 0]:
-            self.set_hyperparameters(work.hyper)
+        self.slots = [self._slot(name, plan) for name in self.settings.optimizer_rule.slots]
+        if plan.hyper["rate"][0] != self.hyper.exact["rate"][0, 0]:
+            self.set_hyperparameters(plan.hyper)
         for (first, last, _), part in self._slices.items():
             part.bind(self, slice(first, last))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpubp.backends import Array, Backend
-from gpubp.engines.array.batches import Table
+from gpubp.engines.array.batches import DeviceTable
 from gpubp.networks.sampling import RowSets, runs
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.losses import Loss
@@ -27,7 +27,7 @@ class Validation:
         backend: Backend,
         architecture: Architecture,
         loss: Loss,
-        table: Table,
+        table: DeviceTable,
         rows: RowSets,
         spread: np.ndarray | None,
     ) -> None:

@@ -14,9 +14,9 @@ from gpubp.backends.host_threads import tell_of_a_missing_team
 from gpubp.backends.interruption import Interruption
 from gpubp.engines.block.kernel import BlockKernel, memory_numbers, shape_numbers
 from gpubp.engines.block.layout import BlockLayout, block_layout, team_blocks
-from gpubp.engines.block.thread_tuner import Pace
-from gpubp.engines.kernel_engine import KernelEngine, Run
-from gpubp.networks.plan import Work
+from gpubp.engines.block.thread_tuner import ThreadTuner
+from gpubp.engines.kernel_engine import KernelEngine, NetworkGroup
+from gpubp.networks.plan import TrainingPlan
 
 MEETING = 32  # numbers for a team to meet at (block_cpu.h)
 # Of a network's update, for each thread of a team: of fewer, about 50 microseconds, threads would mostly wait for each
@@ -24,30 +24,30 @@ MEETING = 32  # numbers for a team to meet at (block_cpu.h)
 MEMBER_OPERATIONS = 5e6
 
 
-def most_members(work: Work) -> int:
+def most_members(plan: TrainingPlan) -> int:
     """Of a team of threads that train one network, by the operations of an update: for each row and parameter a
     multiply-add forward, and two backward."""
-    operations = 6.0 * work.architecture.n_parameters * work.batch_size
+    operations = 6.0 * plan.architecture.n_parameters * plan.batch_size
     return max(1, int(operations / MEMBER_OPERATIONS))
 
 
-def cuda_layout(work: Work) -> BlockLayout:
+def cuda_layout(plan: TrainingPlan) -> BlockLayout:
     """By which a CUDA device trains the networks; the default where there is none."""
-    device = work.backend.multiprocessors()
+    device = plan.backend.multiprocessors()
     if device is None:
         return BlockLayout()
-    needed = working_numbers(work, None) * work.dtype.itemsize
-    return block_layout(work.architecture, work.batch_size, work.n_networks, needed, device)
+    needed = working_numbers(plan, None) * plan.dtype.itemsize
+    return block_layout(plan.architecture, plan.batch_size, plan.n_networks, needed, device)
 
 
-def working_numbers(work: Work, members: int | None) -> int:
+def working_numbers(plan: TrainingPlan, members: int | None) -> int:
     """Of a network's working memory. members: of the team of CPU threads that train it; None for CUDA."""
-    settings = work.settings
+    settings = plan.settings
     return memory_numbers(
-        work.architecture,
-        work.batch_size,
+        plan.architecture,
+        plan.batch_size,
         len(settings.optimizer_rule.arrays),
-        dropout=work.dropout is not None,
+        dropout=plan.dropout is not None,
         clips=settings.clip_norm is not None,
         members=members,
     )
@@ -57,42 +57,42 @@ class BlockEngine(KernelEngine):
     name = "block"
     entry = "block_train"
 
-    def __init__(self, work: Work, params: Array, program: Program | None = None) -> None:
+    def __init__(self, plan: TrainingPlan, params: Array, program: Program | None = None) -> None:
         """params (P, K), C-contiguous, is trained in place. program: a compiled kernel to use instead of the usual."""
-        settings = work.settings
-        self.layout = cuda_layout(work)
-        kernel = BlockKernel(work.dtype.name, settings.loss, settings.optimizer, self.layout)
-        program = program or work.backend.compile(kernel.source, kernel.definitions())
-        self.shape = work.backend.to_device(shape_numbers(work.architecture))
-        self.inputs = work.backend.to_device(work.X, work.dtype)
-        super().__init__(work, params, program)
+        settings = plan.settings
+        self.layout = cuda_layout(plan)
+        kernel = BlockKernel(plan.dtype.name, settings.loss, settings.optimizer, self.layout)
+        program = program or plan.backend.compile(kernel.source, kernel.definitions())
+        self.shape = plan.backend.to_device(shape_numbers(plan.architecture))
+        self.inputs = plan.backend.to_device(plan.X, plan.dtype)
+        super().__init__(plan, params, program)
 
-    def _table(self, work: Work, T: np.ndarray) -> Array:
+    def _table(self, plan: TrainingPlan, T: np.ndarray) -> Array:
         """The targets (N, O) alone: the inputs are taken from where they are."""
-        return self.backend.to_device(T, work.dtype)
+        return self.backend.to_device(T, plan.dtype)
 
-    def _lay_out(self, work: Work) -> None:
-        super()._lay_out(work)
-        if work.weights is not None and self.weights is None:
-            self.weights = self.backend.to_device(work.weights, work.dtype)
-        self.members = min(self.program.team(work.n_networks), most_members(work))
-        self.pace, self.by_team, self.share = Pace(), False, 1.0
-        self.numbers = working_numbers(work, self.members if self.backend.name == "numpy" else None)
+    def _lay_out(self, plan: TrainingPlan) -> None:
+        super()._lay_out(plan)
+        if plan.weights is not None and self.weights is None:
+            self.weights = self.backend.to_device(plan.weights, plan.dtype)
+        self.members = min(self.program.team(plan.n_networks), most_members(plan))
+        self.tuner, self.by_team, self.share = ThreadTuner(), False, 1.0
+        self.numbers = working_numbers(plan, self.members if self.backend.name == "numpy" else None)
         room = min(self.layout.shared_bytes, self.program.shared_room())
-        self.shared_numbers = min(self.numbers, room // work.dtype.itemsize)
+        self.shared_numbers = min(self.numbers, room // plan.dtype.itemsize)
         self.blocks, self.meeting = 1, None  # of each network, on CUDA, and where they meet
         if self.layout.team > 1:
-            resident = self.program.resident_blocks(self.entry) // work.n_networks
-            self.blocks = max(1, team_blocks(work.architecture, work.batch_size, resident))
-            self.meeting = self.backend.xp.zeros((work.n_networks, 2), np.int32)
+            resident = self.program.resident_blocks(self.entry) // plan.n_networks
+            self.blocks = max(1, team_blocks(plan.architecture, plan.batch_size, resident))
+            self.meeting = self.backend.xp.zeros((plan.n_networks, 2), np.int32)
         self.memory = {
-            piece: self.backend.empty((self.program.columns(*piece), self.numbers), work.dtype)
+            piece: self.backend.empty((self.program.columns(*piece), self.numbers), plan.dtype)
             for _, piece in self.calls
         }
 
     def _arguments(
         self,
-        run: Run,
+        run: NetworkGroup,
         piece: tuple[int, int],
         shuffled: Array | None,
         epoch: int,
@@ -101,18 +101,18 @@ class BlockEngine(KernelEngine):
         sums: Array,
     ) -> list[Any]:
         slot_a, slot_b = [*self.slots.values(), None, None][:2]
-        work = self.work
+        plan = self.plan
         return [
             self.shape,
             self.params,
             slot_a,
             slot_b,
             self.hyper,
-            work.n_networks,
+            plan.n_networks,
             self.inputs,
             self.table,
             self.weights,
-            0 if work.weights is None or work.weights.ndim == 1 else work.weights.shape[1],
+            0 if plan.weights is None or plan.weights.ndim == 1 else plan.weights.shape[1],
             self.order,
             self.order_stride,
             self.seed_low,
@@ -120,9 +120,9 @@ class BlockEngine(KernelEngine):
             shuffled,
             0 if shuffled is None else shuffled.shape[1],
             run.n_rows,
-            min(work.batch_size, run.n_rows),
+            min(plan.batch_size, run.n_rows),
             epoch,
-            run.first_update(epoch - work.first_epoch),
+            run.first_update(epoch - plan.first_epoch),
             n_epochs,
             factors,
             self.held,
@@ -132,8 +132,8 @@ class BlockEngine(KernelEngine):
             self.spread,
             self.drop_below,
             self.drop_scale,
-            int(np.any(work.hyper["l2"])),
-            int(work.settings.clip_norm is not None),
+            int(np.any(plan.hyper["l2"])),
+            int(plan.settings.clip_norm is not None),
             sums[0],
             sums[1],
             sums[2],
@@ -153,10 +153,10 @@ class BlockEngine(KernelEngine):
         end = epoch + n_epochs
         while epoch < end:
             room = self.members > 1 and others_waiting() < self.members
-            self.by_team, count = self.pace.next(end - epoch, room)
+            self.by_team, count = self.tuner.next(end - epoch, room)
             started = time.perf_counter()
             done.append(super().run(epoch, count, interruption)[0])
-            self.pace.took(self.by_team, count, time.perf_counter() - started, self.share)
+            self.tuner.took(self.by_team, count, time.perf_counter() - started, self.share)
             epoch += count
         return self.backend.xp.concatenate(done, axis=1), 0
 
@@ -171,7 +171,7 @@ class BlockEngine(KernelEngine):
             tell_of_a_missing_team(error)
 
     def _launch_alone(self, calls: list[list[Any]]) -> None:
-        shared_bytes = self.shared_numbers * self.work.dtype.itemsize
+        shared_bytes = self.shared_numbers * self.plan.dtype.itemsize
         self.program.launch(self.entry, calls, shared_bytes=shared_bytes, team_blocks=self.blocks)
 
     def _teams(self, calls: list[list[Any]]) -> tuple[list[list[Any]], Array]:

@@ -9,7 +9,7 @@ RARELY = 50  # the slower way is tried again after so many times the seconds tha
 TRIAL = 0.01  # seconds that a trial is to take at the least, if that is more than an epoch
 
 
-class Pace:
+class ThreadTuner:
     """A team is faster where it has processors to itself. Where other programs have some of them, or two of them are
     one core's, its members wait for each other, and can together take many times as long as one thread. So there is no
     team where there is no room for one, and it begins with one epoch; one thread is tried as well, at once if a member

@@ -5,28 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from gpubp.backends import Array, Program
-from gpubp.engines.kernel_engine import KernelEngine, Run
+from gpubp.engines.kernel_engine import KernelEngine, NetworkGroup
 from gpubp.engines.lane.kernel import NARROW_BYTES, LaneKernel
-from gpubp.networks.plan import Work
+from gpubp.networks.plan import TrainingPlan
 
 
-def lane_kernel(work: Work) -> LaneKernel:
-    """The kernel that this work needs."""
-    settings = work.settings
+def lane_kernel(plan: TrainingPlan) -> LaneKernel:
+    """The kernel that this plan needs."""
+    settings = plan.settings
     return LaneKernel(
-        architecture=work.architecture,
-        dtype=work.dtype.name,
+        architecture=plan.architecture,
+        dtype=plan.dtype.name,
         loss=settings.loss,
         optimizer=settings.optimizer,
-        online=work.batch_size == 1,
-        l2=bool(work.hyper["l2"].any()),
+        online=plan.batch_size == 1,
+        l2=bool(plan.hyper["l2"].any()),
         clip=settings.clip_norm is not None,
-        validation=work.held is not None,
-        weights=0 if work.weights is None else work.weights.ndim,
+        validation=plan.held is not None,
+        weights=0 if plan.weights is None else plan.weights.ndim,
         shuffle=settings.shuffle,
-        dropout=work.dropout is not None,
-        shared_order=work.rows.shared,
-        narrow=work.backend.name == "numpy" and work.n_networks * work.dtype.itemsize <= NARROW_BYTES,
+        dropout=plan.dropout is not None,
+        shared_order=plan.rows.shared,
+        narrow=plan.backend.name == "numpy" and plan.n_networks * plan.dtype.itemsize <= NARROW_BYTES,
     )
 
 
@@ -34,15 +34,15 @@ class LaneEngine(KernelEngine):
     name = "lane"
     entry = "lane_train"
 
-    def __init__(self, work: Work, params: Array, program: Program | None = None) -> None:
+    def __init__(self, plan: TrainingPlan, params: Array, program: Program | None = None) -> None:
         """params (P, K), C-contiguous, is trained in place. program: a compiled kernel to use instead of the usual."""
-        kernel = lane_kernel(work)
-        program = program or work.backend.compile(kernel.source, kernel.definitions())
-        super().__init__(work, params, program)
+        kernel = lane_kernel(plan)
+        program = program or plan.backend.compile(kernel.source, kernel.definitions())
+        super().__init__(plan, params, program)
 
     def _arguments(
         self,
-        run: Run,
+        run: NetworkGroup,
         piece: tuple[int, int],
         shuffled: Array | None,
         epoch: int,
@@ -56,7 +56,7 @@ class LaneEngine(KernelEngine):
             slot_a,
             slot_b,
             self.hyper,
-            self.work.n_networks,
+            self.plan.n_networks,
             self.table,
             self.table.shape[1],
             self.weights,
@@ -68,9 +68,9 @@ class LaneEngine(KernelEngine):
             shuffled,
             0 if shuffled is None else shuffled.shape[1],
             run.n_rows,
-            min(self.work.batch_size, run.n_rows),
+            min(self.plan.batch_size, run.n_rows),
             epoch,
-            run.first_update(epoch - self.work.first_epoch),
+            run.first_update(epoch - self.plan.first_epoch),
             n_epochs,
             factors,
             self.held,

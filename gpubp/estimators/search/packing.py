@@ -13,7 +13,7 @@ from gpubp.errors import GpubpError
 from gpubp.estimators.base import MLP
 from gpubp.estimators.learners import keep_networks
 from gpubp.estimators.parameters import STOCHASTIC_SOLVERS
-from gpubp.estimators.problem import Learner, Problem, Reception
+from gpubp.estimators.problem import CheckedInput, NetworkFit, Problem
 from gpubp.estimators.stochastic import Outcome, conclude, n_training, of_network, settings_for
 from gpubp.fitting.cohort import Cohort
 from gpubp.fitting.histories import side_by_side
@@ -41,7 +41,7 @@ class Packed:
 
     mlp: Any
     problem: Problem
-    learners: list[Learner]
+    learners: list[NetworkFit]
     jobs: list[Job]
 
 
@@ -49,7 +49,7 @@ class Packed:
 class Known:
     """What fits share: the receptions of tables, and the sheets made of them."""
 
-    receptions: dict[Any, Reception] = field(default_factory=dict)
+    receptions: dict[Any, CheckedInput] = field(default_factory=dict)
     sheets: dict[Any, Sheet] = field(default_factory=dict)
 
 

@@ -18,7 +18,7 @@ from gpubp.models.metrics import classification_report, regression_report
 from gpubp.search.results.result import SweepResult
 from gpubp.search.run.experiment import Experiment
 from gpubp.search.run.scoring import decoded
-from gpubp.search.run.trial import Record, Trial
+from gpubp.search.run.trial import Trial, TrialProgress
 from gpubp.search.space.ranges import Choices, Range
 from gpubp.search.space.space import Space
 from gpubp.storage.json_values import plain
@@ -127,7 +127,7 @@ def predictions(experiment: Experiment, trial: Trial, cohorts: Mapping[int, Coho
     Of classes or values; None where no row was predicted.
     """
     data = experiment.data
-    record = Record(experiment.records[trial.number].configuration, len(experiment.splits))
+    record = TrialProgress(experiment.records[trial.number].configuration, len(experiment.splits))
     for cohort in cohorts.values():
         job = cohort.jobs[0]
         assert job.test is not None

@@ -16,7 +16,7 @@ from gpubp.engines.choose import COMPILE_SECONDS, ENGINES, estimates
 from gpubp.engines.lane.engine import lane_kernel
 from gpubp.errors.suggestions import check_choice
 from gpubp.fitting.job import Job, population_settings
-from gpubp.networks.plan import Work, hyperparameters
+from gpubp.networks.plan import TrainingPlan, hyperparameters
 from gpubp.networks.sampling import RowSets
 
 
@@ -68,14 +68,14 @@ class Engines:
 
     def _seconds(self, jobs: Sequence[Job], times: float) -> dict[str, float]:
         """Of all the group's epochs, by each engine that could train it."""
-        work = sketch(jobs, self.backend)
-        slots = len(work.settings.optimizer_rule.slots)
-        lane = lane_kernel(work).refusal(self.backend.name) is None
-        block = block_refusal(work.architecture, work.batch_size, slots, work.dropout is not None) is None
-        return {engine: seconds * times for engine, seconds in estimates(work, lane, block).items()}
+        plan = sketch(jobs, self.backend)
+        slots = len(plan.settings.optimizer_rule.slots)
+        lane = lane_kernel(plan).refusal(self.backend.name) is None
+        block = block_refusal(plan.architecture, plan.batch_size, slots, plan.dropout is not None) is None
+        return {engine: seconds * times for engine, seconds in estimates(plan, lane, block).items()}
 
 
-def sketch(jobs: Sequence[Job], backend: Backend) -> Work:
+def sketch(jobs: Sequence[Job], backend: Backend) -> TrainingPlan:
     """The work as the estimates see it: counts and settings, without tables."""
     first, n = jobs[0], len(jobs)
     mean_epochs = max(1, round(sum(job.epochs for job in jobs) / n))
@@ -83,7 +83,7 @@ def sketch(jobs: Sequence[Job], backend: Backend) -> Work:
     nothing = np.empty((0, 0))
     count = np.array([len(job.rows) for job in jobs], dtype=np.int64)
     held = None if first.held is None else RowSets(np.zeros((n, 1), dtype=np.int64), np.ones(n, dtype=np.int64))
-    return Work(
+    return TrainingPlan(
         backend=backend,
         architecture=first.architecture,
         settings=settings,

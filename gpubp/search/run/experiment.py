@@ -30,9 +30,9 @@ from gpubp.search.run.memory import budget_of
 from gpubp.search.run.pool import Pool
 from gpubp.search.run.progress import Progress, Watch
 from gpubp.search.run.rates import Rates
-from gpubp.search.run.result_store import Ledger, network_of
+from gpubp.search.run.result_store import ResultStore, network_of
 from gpubp.search.run.scoring import AT_ONCE, Metric, decoded
-from gpubp.search.run.trial import Configuration, Record, Result, Trial
+from gpubp.search.run.trial import Configuration, Result, Trial, TrialProgress
 from gpubp.search.space.parameters import recipe_of
 
 GRACE = 3.0  # times the budget: when a sweep is over, though a first trial would be done soon
@@ -54,17 +54,17 @@ class Experiment(Guide):
         memory: int | None = None,
         budget: float | None = None,
         watch: Sequence[Watch] = (),
-        ledger: Ledger | None = None,
+        store: ResultStore | None = None,
     ) -> None:
         """n_trials: how many there will be, at most. memory: bytes for a population. budget: seconds, from now on.
-        ledger: where results are kept, and taken from.
+        store: where results are kept, and taken from.
         """
         self.data, self.splits, self.metric, self.backend, self.seed = data, splits, metric, backend, seed
         self.engines = Engines(backend, engine)
         self.rates = Rates(self.engines)
         self.memory = budget_of(backend, memory)
-        self.n_trials, self.watch, self.ledger = n_trials, watch, ledger
-        self.records: dict[int, Record] = {}
+        self.n_trials, self.watch, self.store = n_trials, watch, store
+        self.records: dict[int, TrialProgress] = {}
         self.test_rows = max(len(test) for _, test in splits)
         self.started = time.perf_counter()
         self.budget, self.deadline = budget, None if budget is None else self.started + budget
@@ -108,12 +108,12 @@ class Experiment(Guide):
             return self.data.X.shape[1]
         return sum(len(column.input_names) for column in self.data.columns)
 
-    def begin(self, configurations: Iterable[Configuration]) -> list[Record]:
-        added = [Record(configuration, len(self.splits)) for configuration in configurations]
+    def begin(self, configurations: Iterable[Configuration]) -> list[TrialProgress]:
+        added = [TrialProgress(configuration, len(self.splits)) for configuration in configurations]
         self.records |= {record.configuration.number: record for record in added}
         return added
 
-    def jobs(self, records: Sequence[Record]) -> list[Job]:
+    def jobs(self, records: Sequence[TrialProgress]) -> list[Job]:
         """A network for each trial and fold; its seed is a pure function of the sweep's seed, the trial, the fold."""
         found = []
         for record in records:
@@ -160,15 +160,15 @@ class Experiment(Guide):
             self._sheets[key] = self.data.sheet(recipe, rows)
         return self._sheets[key]
 
-    def pool(self, records: Sequence[Record], times: float = 1.0) -> Pool:
+    def pool(self, records: Sequence[TrialProgress], times: float = 1.0) -> Pool:
         """times: see Engines.choose; the first pool tells how much work there is in all."""
-        pool = Pool(self.jobs(records), self.backend, self.engines, self.memory, times, self.ledger, self, self.rates)
+        pool = Pool(self.jobs(records), self.backend, self.engines, self.memory, times, self.store, self, self.rates)
         for job in pool.jobs:
             job.owner[0].engine = pool.engine(job)
         self._expected = self._expected or times * sum(job.epochs for job in pool.jobs)
         return pool
 
-    def run(self, configurations: Iterable[Configuration], times: float = 1.0) -> list[Record]:
+    def run(self, configurations: Iterable[Configuration], times: float = 1.0) -> list[TrialProgress]:
         """Train these trials to the end, all networks of all of them side by side, and score them."""
         records = self.begin(configurations)
         pool = self.pool(records, times)
@@ -187,10 +187,10 @@ class Experiment(Guide):
     def recall(self, jobs: Iterable[Job]) -> set[Job]:
         """Take the results that are kept, of the rung at hand; whose they are."""
         known: set[Job] = set()
-        if self.ledger is not None:
+        if self.store is not None:
             before = self._scored
             for job in jobs:
-                result = self.ledger.results.get((*network_of(job), job.owner[0].rung))
+                result = self.store.results.get((*network_of(job), job.owner[0].rung))
                 if result is not None:
                     self._check_kept(job, result)
                     if job.owner[0].rung == 0:  # those of later rungs are resumed from snapshots, which count then
@@ -201,15 +201,15 @@ class Experiment(Guide):
         return known
 
     def _check_kept(self, job: Job, result: Result) -> None:
-        """DataError where a result that a ledger holds cannot be this job's."""
+        """DataError where a result that a store holds cannot be this job's."""
         assert job.test is not None
-        assert self.ledger is not None
+        assert self.store is not None
         wanted = (len(job.test), self.data.n_outputs) if self.keeps_predictions else None
         found = None if result.predictions is None else result.predictions.shape
         if found != wanted or max(result.epochs, result.diverged) > job.epochs:
             trial, fold = network_of(job)
             raise DataError(
-                f"The checkpoint {self.ledger.folder} holds a result of trial {trial}, fold {fold}, that cannot be: "
+                f"The checkpoint {self.store.folder} holds a result of trial {trial}, fold {fold}, that cannot be: "
                 f"{result.epochs} of {job.epochs} epochs, predictions {found} for {wanted}. Remove it: what it held is "
                 "trained again."
             )
@@ -223,16 +223,16 @@ class Experiment(Guide):
         for cohort in cohorts:
             self.score(cohort)
             self._networks += len(cohort)
-            if self.ledger is not None:
+            if self.store is not None:
                 if last:
-                    self.ledger.forget(map(network_of, cohort.jobs))
-                if self.ledger.due():
-                    self.ledger.flush(pool.cohorts)
+                    self.store.forget(map(network_of, cohort.jobs))
+                if self.store.due():
+                    self.store.flush(pool.cohorts)
             self._tell()
         self.interrupted |= pool.interrupted
         self.ended |= pool.interrupted
-        if self.ledger is not None and self.ended:
-            self.ledger.flush(pool.cohorts)
+        if self.store is not None and self.ended:
+            self.store.flush(pool.cohorts)
 
     def score(self, cohort: Cohort) -> None:
         networks = max(1, AT_ONCE // (self.test_rows * self.data.n_outputs))
@@ -256,8 +256,8 @@ class Experiment(Guide):
             own = predictions[p, : len(tests[p])].astype(np.float32) if self.keeps_predictions else None
             result = Result(float(scores[p]), int(history.epochs[p]), diverged, float(cohort.seconds[p]), own)
             self._accept(job, result)
-            if self.ledger is not None:
-                self.ledger.add(network_of(job), job.owner[0].rung, result)
+            if self.store is not None:
+                self.store.add(network_of(job), job.owner[0].rung, result)
 
     def _respond(self, cohort: Cohort, p: int, features: Any) -> np.ndarray:
         """(R, C or O) float64: what network p of a cohort predicts for any R rows of features."""
@@ -279,11 +279,11 @@ class Experiment(Guide):
             if record.score > -np.inf and not self._best[0] >= record.score:
                 self._best = record.score, float(record.scores.std(ddof=1)) if len(record.scores) > 1 else float("nan")
 
-    def forget(self, records: Iterable[Record]) -> None:
+    def forget(self, records: Iterable[TrialProgress]) -> None:
         """They are not trained any further."""
-        if self.ledger is not None:
+        if self.store is not None:
             folds = range(len(self.splits))
-            self.ledger.forget((record.configuration.number, fold) for record in records for fold in folds)
+            self.store.forget((record.configuration.number, fold) for record in records for fold in folds)
 
     def must_end(self) -> bool:
         self.ended |= self._is_stopped() or self.seconds_left() == 0.0

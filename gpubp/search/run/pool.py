@@ -15,13 +15,13 @@ from gpubp.backends.compiler_process import CompilersInterrupted
 from gpubp.errors import BackendError
 from gpubp.fitting.cohort import Cohort
 from gpubp.fitting.job import Job, population_key
+from gpubp.search.run.cohort_sink import CohortSink
 from gpubp.search.run.engines import Engines
 from gpubp.search.run.guide import Guide
-from gpubp.search.run.keeper import CohortKeeper
 from gpubp.search.run.memory import parts, widest
 from gpubp.search.run.portions import Portions
 from gpubp.search.run.rates import Rates
-from gpubp.search.run.result_store import Ledger
+from gpubp.search.run.result_store import ResultStore
 from gpubp.search.run.side_by_side import in_order
 
 MIXED = {"numpy": 64, "cupy": 4096}
@@ -36,7 +36,7 @@ class Pool:
     """Jobs become cohorts: one key each, no more than the memory holds.
 
     `finish` trains everyone to the end. `advance` and `keep` train in rungs, between which losers leave; networks that
-    differ in their number of epochs are not together then. times: see `Engines.choose`. ledger: keeps snapshots. guide:
+    differ in their number of epochs are not together then. times: see `Engines.choose`. store: keeps snapshots. guide:
     is told of the work, and may end it; where it has only so much time, populations are cut into portions that fit it
     (see `Portions`). rates: of trainings that were measured before.
     """
@@ -48,12 +48,12 @@ class Pool:
         engines: Engines,
         budget: int | None,
         times: float = 1.0,
-        ledger: Ledger | None = None,
+        store: ResultStore | None = None,
         guide: Guide | None = None,
         rates: Rates | None = None,
     ) -> None:
         self.rates = rates or Rates(engines)
-        self.backend, self.budget, self.jobs, self.ledger = backend, budget, jobs, ledger
+        self.backend, self.budget, self.jobs, self.store = backend, budget, jobs, store
         self.guide = guide or Guide()
         groups: dict[Hashable, list[Job]] = {}
         for job in jobs:
@@ -132,7 +132,7 @@ class Pool:
 
     def _begun(self, jobs: Sequence[Job]) -> tuple[list[Cohort], list[Job]]:
         """Cohorts of those of which a snapshot is kept, and the others."""
-        begun = [] if self.ledger is None else self.ledger.resumed(jobs, self.backend)
+        begun = [] if self.store is None else self.store.resumed(jobs, self.backend)
         for cohort in begun:
             before = sum(int(job.owner[0].epochs[job.owner[1]]) for job in cohort.jobs)  # by the results that are known
             self.guide.worked(max(0, cohort.epoch * len(cohort) - before))
@@ -166,8 +166,8 @@ class Pool:
                 waiting += self._halves(cohort)
                 continue
             if self.interrupted or trained.epoch < level:
-                if self.ledger is not None:
-                    self.ledger.flush([trained])
+                if self.store is not None:
+                    self.store.flush([trained])
                 return
             done = epochs == level
             self.guide.trained([job for job in trained.jobs if job.epochs == level])
@@ -240,9 +240,9 @@ class Pool:
             cohort = Cohort.start(cohort.jobs, self.backend)
         engine = self.engine(cohort.jobs[0])
         try:
-            keeper = CohortKeeper(cohort, until, self.guide, self.ledger, lambda: self.cohorts, ticks)
+            sink = CohortSink(cohort, until, self.guide, self.store, lambda: self.cohorts, ticks)
             started = time.perf_counter()
-            trained = cohort.train(until, engine, keeper)
+            trained = cohort.train(until, engine, sink)
         except CompilersInterrupted:  # while its kernel was compiled
             self.interrupted = True
             return cohort
@@ -258,7 +258,7 @@ class Pool:
                     "Use smaller layers, smaller batches or fewer rows."
                 ) from error
             return None
-        keeper.work_up_to(trained.epoch)
+        sink.work_up_to(trained.epoch)
         share = (trained.epoch - cohort.epoch) / float(np.mean([job.epochs for job in cohort.jobs]))
         seconds = float((trained.seconds - cohort.seconds).sum())
         self.rates.measured(cohort.jobs, engine, share, seconds, time.perf_counter() - started - seconds)

@@ -1,7 +1,7 @@
 """What a sweep has done so far, in a folder: results of networks, and snapshots of those in training.
 
 A sweep that goes on runs its strategy again from the start: what a network's result depends on is known before it is
-trained, so results that are kept are taken from the ledger, and all others are trained, from the latest snapshot that
+trained, so results that are kept are taken from the store, and all others are trained, from the latest snapshot that
 is kept of them, or from nothing. Hence no order of the files matters but one: a result is written before a snapshot
 that goes beyond it.
 """
@@ -40,7 +40,7 @@ class _Kept:
     seconds: np.ndarray
 
 
-class Ledger:
+class ResultStore:
     """In `folder`, brought up to date every `seconds`. Several threads may train at once, one per cohort."""
 
     def __init__(self, folder: Path, seconds: float, tell: Callable[[str], None]) -> None:
@@ -57,7 +57,7 @@ class Ledger:
         self._round: dict[int, int] = {}  # by thread: when it wrote last
 
     @classmethod
-    def open(cls, folder: Path, seconds: float, tell: Callable[[str], None]) -> Ledger:
+    def open(cls, folder: Path, seconds: float, tell: Callable[[str], None]) -> ResultStore:
         """With all that the folder holds. DataError, with the remedy, for a damaged file."""
         found = cls(folder, seconds, tell)
         for path in sorted(folder.glob("*.safetensors")):

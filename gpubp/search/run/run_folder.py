@@ -1,4 +1,4 @@
-"""The folder of a sweep: what it is a sweep of, whether it is done, and its ledger. One process at a time."""
+"""The folder of a sweep: what it is a sweep of, whether it is done, and its store of results. One process at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gpubp.errors import DataError, SettingsError
 from gpubp.fitting.array_data import ArrayData
 from gpubp.fitting.table_data import TableData
 from gpubp.search.run.folds import Split
-from gpubp.search.run.result_store import Ledger
+from gpubp.search.run.result_store import ResultStore
 from gpubp.search.strategies.study_storage import masked_text
 from gpubp.storage.files import make_folder, write_whole
 from gpubp.storage.json_values import parse, sealed, unsealed
@@ -35,7 +35,7 @@ class Finished(SettingsError):
 
 
 class RunFolder:
-    """`DESCRIPTION` says what the sweep is of, and whether it is finished; `CHECKPOINT` holds its ledger until then."""
+    """`DESCRIPTION` says what the sweep is of, and whether it is finished; `CHECKPOINT` holds results until then."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,8 +44,10 @@ class RunFolder:
         # Puts back the description that was there, or none: for a run that ends before it has kept anything.
         self.undo: Callable[[], object] | None = None
 
-    def open(self, meaning: Mapping[str, Any], resume: bool, seconds: float, tell: Callable[[str], None]) -> Ledger:
-        """The ledger: of the sweep that was cut short, or an empty one. Nobody else may open it until `close`.
+    def open(
+        self, meaning: Mapping[str, Any], resume: bool, seconds: float, tell: Callable[[str], None]
+    ) -> ResultStore:
+        """The store: of the sweep that was cut short, or an empty one. Nobody else may open it until `close`.
 
         resume: go on with what is there. SettingsError for another sweep's folder, or, without `resume`, an unfinished
         sweep's; Finished for one that has ended; DataError where another process is at work, or for damaged files.
@@ -58,7 +60,9 @@ class RunFolder:
             self.close()
             raise
 
-    def _open(self, meaning: Mapping[str, Any], resume: bool, seconds: float, tell: Callable[[str], None]) -> Ledger:
+    def _open(
+        self, meaning: Mapping[str, Any], resume: bool, seconds: float, tell: Callable[[str], None]
+    ) -> ResultStore:
         self.meaning = json.loads(json.dumps(meaning))
         if (self.path / CHECKPOINT).is_symlink():
             raise DataError(f"{self.path / CHECKPOINT} is a link, which no sweep has made: remove it.")
@@ -85,10 +89,10 @@ class RunFolder:
                 undo = partial(write_whole, path, path.read_bytes(), alone=True)
             self._describe(finished=False)
             self.undo = undo or path.unlink
-        return Ledger.open(place, seconds, tell)
+        return ResultStore.open(place, seconds, tell)
 
     def finish(self) -> None:
-        """Once its results are safe: the ledger is not needed any more."""
+        """Once its results are safe: the store is not needed any more."""
         self._describe(finished=True)
         self.undo = None
         shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)

@@ -90,7 +90,7 @@ FOUND = ("rung", "scores", "epochs", "diverged", "seconds", "seen", "sums", "cou
 
 
 @dataclass(eq=False)
-class Record:
+class TrialProgress:
     """What has been found out about a trial so far, fold by fold."""
 
     configuration: Configuration

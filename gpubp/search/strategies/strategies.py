@@ -12,7 +12,7 @@ from gpubp.errors import SettingsError
 from gpubp.fitting.job import Job
 from gpubp.networks.settings import check_whole
 from gpubp.search.run.experiment import Experiment
-from gpubp.search.run.trial import Configuration, Record
+from gpubp.search.run.trial import Configuration, TrialProgress
 from gpubp.search.space.space import Space
 
 TRIALS = 100  # where nobody says how many
@@ -119,7 +119,7 @@ class Halving:
         """The epochs of all rungs as a share of those that all trials together would take."""
         return min(1.0, sum((1.0 - (rung > 0) / self.factor) for rung in range(rungs)) * self.factor ** -(rungs - 1))
 
-    def survivors(self, alive: Sequence[Record]) -> list[Record]:
+    def survivors(self, alive: Sequence[TrialProgress]) -> list[TrialProgress]:
         """The best, at least one, in their old order; the others are stopped. Lost trials never go on with others."""
         ranked = sorted(alive, key=lambda record: (-record.score, record.configuration.number))
         n = max(1, math.ceil(len(alive) / self.factor))
@@ -142,7 +142,7 @@ def configured(experiment: Experiment, drawn: Sequence[dict[str, Any]]) -> list[
     return [experiment.configure(number, parameters) for number, parameters in enumerate(drawn)]
 
 
-def _is_among(alive: Sequence[Record]) -> Callable[[Job], bool]:
+def _is_among(alive: Sequence[TrialProgress]) -> Callable[[Job], bool]:
     places = {id(record) for record in alive}
     return lambda job: id(job.owner[0]) in places
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from gpubp.errors import DataError, SettingsError
 from gpubp.search.run.experiment import Experiment
-from gpubp.search.run.trial import Record
+from gpubp.search.run.trial import TrialProgress
 from gpubp.search.space.ranges import Choices, Range
 from gpubp.search.space.space import Space
 from gpubp.search.strategies.strategies import checked_trials
@@ -83,8 +83,8 @@ class TPE:
             try:
                 self._ask_and_try(_OpenStudy(optuna, study, kept), experiment, space, n_trials)
             except DataError:
-                if experiment.ledger is not None:
-                    experiment.ledger.flush()  # what is trained is not lost
+                if experiment.store is not None:
+                    experiment.store.flush()  # what is trained is not lost
                 raise
 
     def _ask_and_try(self, held: _OpenStudy, experiment: Experiment, space: Space, n_trials: int) -> None:
@@ -114,9 +114,9 @@ class TPE:
 
     def _adopt(self, held: _OpenStudy, experiment: Experiment, space: Space) -> int:
         """Of a named study: finish the trials that an earlier run of this sweep had begun; how many there are."""
-        if self.study is None or experiment.ledger is None:
+        if self.study is None or experiment.store is None:
             return 0
-        begun = sorted({trial for trial, _, _ in experiment.ledger.results})
+        begun = sorted({trial for trial, _, _ in experiment.store.results})
         parameters = {trial.number: trial.params for trial in held.study.get_trials(deepcopy=False)}
         adopted = [held.optuna.trial.FixedTrial(parameters[number], number) for number in begun if number in parameters]
         if adopted:
@@ -128,9 +128,9 @@ class TPE:
         if self.study is not None:
             return self.study, self._place
         name = datetime.now().strftime("sweep %Y-%m-%d %H:%M:%S.%f")
-        if self.storage is not None or experiment.ledger is None:
+        if self.storage is not None or experiment.store is None:
             return name, self._place
-        file = experiment.ledger.folder.with_name(STUDY)
+        file = experiment.store.folder.with_name(STUDY)
         file.unlink(missing_ok=True)  # of a run that was cut short: this one asks for all trials again
         return name, f"sqlite:///{file}"
 
@@ -170,9 +170,9 @@ class _OpenStudy:
 
 def _remedy(experiment: Experiment) -> str:
     """Of a storage that takes no more."""
-    if experiment.ledger is None:
+    if experiment.store is None:
         return ""
-    folder = experiment.ledger.folder.parent
+    folder = experiment.store.folder.parent
     return f" What was trained is kept in {folder}: go on with it (--resume, or resume=True)."
 
 
@@ -217,7 +217,7 @@ class _Suggested:
         return f"{name} ({next(i for i, each in enumerate(same_name) if each is given) + 1})"
 
 
-def _tell(optuna: Any, study: Any, number: int, record: Record) -> None:
+def _tell(optuna: Any, study: Any, number: int, record: TrialProgress) -> None:
     """Lost trials are told as pruned: worse than all others, which is what samplers are to learn from them."""
     states = optuna.trial.TrialState
     if record.status != "complete":

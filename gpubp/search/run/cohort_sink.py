@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gpubp.fitting.cohort import Cohort
-from gpubp.networks.plan import Work
+from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.population import Population
 from gpubp.search.run.guide import Guide
-from gpubp.search.run.result_store import Ledger
+from gpubp.search.run.result_store import ResultStore
 from gpubp.training.snapshot import Snapshot
 
 
-class CohortKeeper:
-    """A `training.Keeper`: tells the guide of the work done, asks it whether to go on, and keeps snapshots in a ledger.
+class CohortSink:
+    """A `SnapshotSink`: tells the guide of the work done, asks it whether to go on, and keeps snapshots in a store.
 
     until: the epoch that the cohort is trained to. others: cohorts that wait for their next epochs. ticks: whether the
     guide is waiting for this thread.
@@ -27,15 +27,15 @@ class CohortKeeper:
         cohort: Cohort,
         until: int,
         guide: Guide,
-        ledger: Ledger | None,
+        store: ResultStore | None,
         others: Callable[[], Sequence[Cohort]],
         ticks: bool,
     ) -> None:
-        self.cohort, self.guide, self.ledger, self.others, self.ticks = cohort, guide, ledger, others, ticks
+        self.cohort, self.guide, self.store, self.others, self.ticks = cohort, guide, store, others, ticks
         self.epoch, self.until = cohort.epoch, until
         self.began = 0.0
 
-    def begin(self, population: Population, work: Work) -> None:
+    def begin(self, population: Population, plan: TrainingPlan) -> None:
         self.began = time.perf_counter()
 
     def let_go(self) -> None:
@@ -45,13 +45,13 @@ class CohortKeeper:
         self.work_up_to(epoch)
         if self.ticks:
             self.guide.tick()
-        return self.ledger is not None and (interrupted or self.ledger.due())
+        return self.store is not None and (interrupted or self.store.due())
 
     def keep(self, snapshot: Snapshot) -> None:
-        assert self.ledger is not None
+        assert self.store is not None
         taken = snapshot.seconds - (0.0 if self.cohort.snapshot is None else self.cohort.snapshot.seconds)
         seconds = self.cohort.seconds + taken / len(self.cohort)
-        self.ledger.flush([*self.others(), replace(self.cohort, snapshot=snapshot, seconds=seconds)])
+        self.store.flush([*self.others(), replace(self.cohort, snapshot=snapshot, seconds=seconds)])
 
     def ends(self) -> bool:
         done = self.epoch - self.cohort.epoch
