@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from gpubp.backends import Backend, NumpyBackend, Program
 from gpubp.backends.interruption import Interruption
+from gpubp.engines.array import engine as array_engine
+from gpubp.engines.array import fused_slice
 from gpubp.engines.block.engine import BlockEngine
 from gpubp.engines.block.kernel import BlockKernel
 from gpubp.engines.kernel_engine import KernelEngine
@@ -23,9 +26,13 @@ from gpubp.engines.lane.kernel import LaneKernel
 from gpubp.networks.population import Population, network_seeds
 from gpubp.networks.preparation import prepare
 from gpubp.networks.settings import Settings
+from gpubp.networks.state import TrainingState
+from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.losses import LOSSES
+from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.training.history import History
+from gpubp.training.lbfgs import fit_lbfgs as fit_lbfgs
 from gpubp.training.loop import train
 
 N, I, P = 23, 3, 37  # noqa: E741
@@ -225,6 +232,73 @@ def trained_in_calls(
     metrics = run_in_calls(one, calls)
     back = np.argsort(sorted_places(case, keep))
     return backend.to_host(one.params)[back], metrics[:, :, back]
+
+
+# For the array engine's compiled kernels (fused.h). In turns: layers of one neuron, of less and more than a vector; the
+# first network drops nothing and decays nothing.
+FUSED_N, FUSED_P = 29, 3
+FUSED_RANDOM = np.random.default_rng(5)
+FUSED_X = FUSED_RANDOM.normal(size=(FUSED_N, I))
+FUSED_TARGETS = {
+    "squared_error": FUSED_RANDOM.normal(size=(FUSED_N, 17)),
+    "cross_entropy": np.eye(5)[FUSED_RANDOM.integers(0, 5, FUSED_N)],
+    "binary_cross_entropy": FUSED_RANDOM.integers(0, 2, size=(FUSED_N, 2)).astype(float),
+    "poisson": FUSED_RANDOM.poisson(1.5, size=(FUSED_N, 1)).astype(float),
+}
+FUSED_RAGGED = [np.random.default_rng(p).permutation(FUSED_N)[: 21 + p % 2] for p in range(FUSED_P)]
+FUSED_WEIGHTS = {
+    "none": None,
+    "rows": FUSED_RANDOM.uniform(0.2, 2, FUSED_N),
+    "each": FUSED_RANDOM.uniform(0.2, 2, (FUSED_P, FUSED_N)),
+}
+HIDDEN = [name for name, entry in ACTIVATIONS.items() if not entry.only_output]
+FUSED_CASES: list[dict[str, Any]] = [
+    dict(zip(("dtype", "loss", "optimizer", "activations", "hidden", "clip_norm", "weights", "l2", "dropout"),
+             values, strict=True))
+    for values in islice(zip(
+        cycle(("float32", "float32", "float64")),
+        cycle(LOSSES),
+        cycle(OPTIMIZERS),
+        (HIDDEN[:3], HIDDEN[3:5], HIDDEN[5:8], HIDDEN[8:9], HIDDEN[9:11], HIDDEN[1:2]),
+        ((17, 1, 33), (70, 3), (3, 16, 5), (130,), (1, 18), (35,)),
+        cycle((None, 0.5, None)),
+        cycle(("none", "each", "rows", "none")),
+        cycle((0.05, 0.0)),
+        cycle((0.4, 0.0, 0.3)),
+        strict=False,
+    ), 6)
+]  # fmt: skip
+
+
+def fused_name(case: dict[str, Any]) -> str:
+    return f"{case['loss']}-{case['optimizer']}-{case['dtype']}"
+
+
+def trained_fused(
+    backend: Backend, case: dict[str, Any], epochs: int = 3, networks: int = FUSED_P
+) -> tuple[np.ndarray, History, TrainingState]:
+    """Parameters (P, K) on the host, the history, and the optimizer's state."""
+    T = FUSED_TARGETS[case["loss"]]
+    shape = Architecture(I, case["hidden"], T.shape[1], case["activations"], LOSSES[case["loss"]].link or "tanh")
+    population = Population.initialize(shape, network_seeds(3, networks), backend, dtype=case["dtype"])
+    settings = Settings(
+        loss=case["loss"],
+        optimizer=case["optimizer"],
+        learning_rate=0.02 * np.linspace(0.5, 1.5, networks),
+        l2=case["l2"] * np.arange(networks),
+        clip_norm=case["clip_norm"],
+        dropout=case["dropout"] * np.minimum(np.arange(networks), 1)[:, None] * np.ones(len(case["hidden"])),
+        batch_size=6,
+        epochs=epochs,
+    )
+    weights, state = FUSED_WEIGHTS[case["weights"]], TrainingState()
+    weights = weights[:networks] if case["weights"] == "each" and weights is not None else weights
+    rows = FUSED_RAGGED[:networks]
+    panels = {"numpy": 40, "cupy": 40}  # several, of equal shape on both
+    with patch.object(array_engine, "FUSED_PARAMETERS", 0), patch.object(fused_slice, "PANEL", panels):
+        history = train(population, FUSED_X, T, settings, engine="array", rows=rows, row_weights=weights, state=state)
+    assert np.isfinite(history.training_loss).all()
+    return backend.to_host(population.params), history, state
 
 
 def bits(array: np.ndarray) -> np.ndarray:
