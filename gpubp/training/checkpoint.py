@@ -7,6 +7,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from gpubp.errors import DataError, GpubpError, ModelFileError, SettingsError
 from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.population import Population
+from gpubp.networks.settings import EarlyStopping, Settings
 from gpubp.storage.array_files import read_array_file, write_array_file
 from gpubp.storage.files import check_place, is_there, temporary_of
 from gpubp.storage.locks import Lock
@@ -81,7 +83,7 @@ class Checkpoint:
             arrays, found = read_array_file(self.path, "a checkpoint", REMEDY)
             if not isinstance(found, dict) or found.get("format") != FORMAT:
                 raise ModelFileError(f"{self.path} is not a checkpoint of gpubp. {REMEDY}")
-            apart = told_apart(found.get("meaning"), self.meaning)
+            apart = told_apart(_with_later_settings(found.get("meaning")), self.meaning)
             if apart is not None:
                 raise SettingsError(
                     f"{self.path} is the checkpoint of another training: {apart}. Resume with the same table and "
@@ -144,6 +146,16 @@ def meaning_of(population: Population, plan: TrainingPlan) -> dict[str, Any]:
     }
     plain: dict[str, Any] = json.loads(json.dumps(found))
     return plain
+
+
+def _with_later_settings(before: Any) -> Any:
+    """A checkpoint's meaning, with the defaults of settings that came after it was written: as all trainings were."""
+    if not isinstance(before, dict):
+        return before
+    found = {**Settings("squared_error").to_dict(), **before}
+    if isinstance(rule := found["early_stopping"], dict):
+        found["early_stopping"] = {**asdict(EarlyStopping()), **rule}
+    return found
 
 
 def digest(*arrays: np.ndarray | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -69,7 +70,7 @@ class RunFolder:
         found, place = self._described(), self.path / CHECKPOINT
         unfinished = found is not None and not found.get("finished") and any(place.glob("*.safetensors"))
         if resume and found is not None:
-            apart = told_apart(found.get("meaning"), self.meaning)
+            apart = told_apart(found.get("meaning"), _comparable(self.meaning, found["meaning"]))
             if apart is not None:
                 raise SettingsError(
                     f"{self.path} holds another sweep: {masked_text(apart)}. Resume with the same table and options, "
@@ -160,10 +161,9 @@ def for_itself(folder: Path) -> Iterator[None]:
 def meaning_of(data: ArrayData | TableData, splits: Sequence[Split], **others: Any) -> dict[str, Any]:
     """Everything that a sweep's results depend on, as JSON values."""
     from gpubp._version import __version__
-    from gpubp.fitting.recipe import Recipe
 
     found: dict[str, Any] = {"gpubp": __version__, "task": data.task}
-    found["defaults"] = repr(Recipe())  # of what the space does not name
+    found["defaults"] = _defaults()  # of what the space does not name
     if isinstance(data, TableData):
         require_polars("a sweep's folder")
         content = data.table.frame.write_ipc(None, compression="uncompressed").getbuffer()
@@ -174,3 +174,20 @@ def meaning_of(data: ArrayData | TableData, splits: Sequence[Split], **others: A
         truth = data.truth if data.index is None else data.index
         found["table"] = digest(data.X, truth, _spelled(data.classes))
     return found | others | {"folds": digest(*(rows for split in splits for rows in split))}
+
+
+def _defaults(names: Sequence[str] | None = None) -> str:
+    """The recipe's defaults, all or those of `names`, in words that do not change with the name of a class."""
+    from gpubp.fitting.recipe import Recipe
+
+    values = vars(Recipe())
+    listed = ", ".join(f"{name}={values.get(name)!r}" for name in (values if names is None else names))
+    return f"Recipe({listed})"
+
+
+def _comparable(meaning: Mapping[str, Any], before: Mapping[str, Any]) -> Mapping[str, Any]:
+    """This sweep's meaning with the defaults alone that a folder knows, which may have been written before there were
+    others: what came later and is not in the space has the default, as it was then.
+    """
+    names = re.findall(r"(\w+)=", str(before.get("defaults")))
+    return {**meaning, "defaults": _defaults(names)}

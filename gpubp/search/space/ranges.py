@@ -69,6 +69,10 @@ class Choices:
 
     values: tuple[Any, ...]
 
+    def __repr__(self) -> str:
+        """In words that unfinished sweeps are told apart by: not the name of the class, which may change."""
+        return f"Choices(values={self.values!r})"
+
     def at(self, share: float) -> Any:
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
 

@@ -56,6 +56,10 @@ class Random:
 
     name: str = "random"
 
+    def __repr__(self) -> str:
+        """In words that unfinished sweeps are told apart by: not the name of the class, which may change."""
+        return f"Random(name={self.name!r})"
+
     def count(self, space: Space, n_trials: int | None) -> int:
         wanted = checked_trials(n_trials)
         size = space.size()
