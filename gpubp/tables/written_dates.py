@@ -74,7 +74,8 @@ def read(texts: pl.Series, order: str) -> pl.Series:
     if zone.is_not_null().any():
         found = found - _offset(zone)
     found = found.cast(TIME)
-    return found.set((~found.is_between(*CALENDAR)).fill_null(True), None).alias(texts.name)
+    outside = (~found.is_between(*CALENDAR)).fill_null(True)
+    return found.to_physical().set(outside, None).cast(TIME).alias(texts.name)  # polars 1.0 sets numbers alone
 
 
 def _ordered(groups: list[pl.Series], order: str) -> tuple[pl.Series, pl.Series, pl.Series]:
