@@ -6,6 +6,7 @@ on the machine's BLAS, and agree to TOLERANCE.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from contextlib import nullcontext
@@ -125,6 +126,12 @@ def test_a_sweep_that_was_done_is_read_and_nothing_is_trained(files: Path) -> No
 
 
 def test_the_folder_of_a_finished_sweep_is_read(files: Path) -> None:
+    path = files / "finished" / "sweep.json"
+    described = json.loads(path.read_text(encoding="utf-8"))
+    del described["sha256"]
+    content = gpubp.read_table(TABLE).frame.write_ipc(None, compression="uncompressed").getbuffer()
+    described["meaning"]["table"] = hashlib.sha256(content).hexdigest()  # other versions of polars write other bytes
+    path.write_text(json.dumps(described), encoding="utf-8")
     before = contents(files)
     again = succeeds("sweep", TABLE, *old.SWEEP_COMMAND, "-o", files / "finished", "--resume", "--json", "-q")
     agree(again.json, EXPECTED["finished"])
