@@ -30,4 +30,4 @@ def predict(population: Population, X: Array, engine: str) -> Array:
     return kernels.predict(backend, architecture, population.params, X)
 
 
-Population.by_engine = staticmethod(predict)
+Population._by_engine = staticmethod(predict)

@@ -41,7 +41,7 @@ class Population:
     network's result does not depend on the population that it is trained in.
     """
 
-    by_engine: ClassVar[Callable[[Population, Array, str], Array] | None] = None
+    _by_engine: ClassVar[Callable[[Population, Array, str], Array] | None] = None
     """How engines predict; they stand above networks, and put this here (engines/prediction.py)."""
 
     def __init__(self, architecture: Architecture, params: Array, seeds: np.ndarray, backend: Backend) -> None:
@@ -113,8 +113,8 @@ class Population:
             on_device = self.backend.to_device(X, self.dtype)
             if engine == "array":
                 return predict(self.backend, self.architecture, self.params, on_device)
-            assert Population.by_engine is not None, "gpubp.engines is not imported"
-            return Population.by_engine(self, on_device, engine)
+            assert Population._by_engine is not None, "gpubp.engines is not imported"
+            return Population._by_engine(self, on_device, engine)
 
     def copy(self) -> Population:
         return Population(self.architecture, self.backend.xp.array(self.params), self.seeds.copy(), self.backend)
