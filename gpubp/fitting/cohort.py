@@ -12,7 +12,7 @@ from gpubp.fitting.histories import of_networks
 from gpubp.fitting.job import Job, Sheet, population_settings
 from gpubp.networks.population import Population
 from gpubp.networks.state import TrainingState
-from gpubp.training.history import History
+from gpubp.training.history import Callback, History
 from gpubp.training.loop import train
 from gpubp.training.snapshot import Snapshot, SnapshotSink
 
@@ -70,20 +70,32 @@ class Cohort:
             return TrainingState()
         return self.snapshot.state(np.array([job.settings.learning_rate for job in self.jobs], dtype=np.float64))
 
-    def train(self, until: int, engine: str, sink: SnapshotSink | None = None) -> Cohort:
-        """The cohort after so many epochs in all. This one stays as it is, whatever goes wrong on the way."""
+    def train(
+        self,
+        until: int | None = None,
+        engine: str = "auto",
+        sink: SnapshotSink | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool = False,
+    ) -> Cohort:
+        """The cohort after so many epochs in all (None: at the end). This one stays as it is, whatever goes wrong.
+
+        sink, callbacks, progress: see `training.loop.train`.
+        """
         X, T, weights, first_row = stacked([job.sheet for job in self.jobs])
-        held = [start + job.held for job, start in zip(self.jobs, first_row, strict=True) if job.held is not None]
+        held = [job.held for job in self.jobs if job.held is not None]
         population, before = self.population.copy(), self.snapshot
         history = train(
             population,
             X,
             T,
             population_settings(self.jobs, max(job.epochs for job in self.jobs)),
-            rows=[start + job.rows for job, start in zip(self.jobs, first_row, strict=True)],
-            validation_rows=held or None,
+            rows=_numbered([job.rows for job in self.jobs], first_row),
+            validation_rows=_numbered(held, first_row) if held else None,
             row_weights=weights,
             engine=engine,
+            callbacks=callbacks,
+            progress=progress,
             resume=before,
             until=until,
             checkpoint=sink,
@@ -150,6 +162,13 @@ class Cohort:
     def params_on_host(self) -> np.ndarray:
         """(P, K), a copy."""
         return self.population.state()["params"]
+
+
+def _numbered(rows: Sequence[np.ndarray], first_row: Sequence[int]) -> np.ndarray | list[np.ndarray]:
+    """Each network's rows as those of the stacked sheets; one array where all networks share theirs."""
+    if all(each is rows[0] for each in rows) and len({*first_row}) == 1:
+        return rows[0] + first_row[0]
+    return [each + first for each, first in zip(rows, first_row, strict=True)]
 
 
 def stacked(sheets: Sequence[Sheet]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, list[int]]:

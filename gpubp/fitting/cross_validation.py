@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Backend, get_backend
+from gpubp.fitting.cohort import Cohort
 from gpubp.fitting.dataset import Dataset, Names
-from gpubp.fitting.fit import fit_target, refuse_divergence, say_all, target_offer
+from gpubp.fitting.fit import refuse_divergence, say_all, target_offer
+from gpubp.fitting.fold import Fold
+from gpubp.fitting.job import Job
 from gpubp.fitting.recipe import Recipe
 from gpubp.fitting.splits import (
     cross_validation_folds,
@@ -21,11 +24,10 @@ from gpubp.fitting.splits import (
 )
 from gpubp.models.baselines import zero_rule
 from gpubp.models.model import Prediction, score, to_prediction
-from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.population import network_seeds
 from gpubp.preprocessing import Target
 from gpubp.tables import Table
 from gpubp.training.history import Callback, History
-from gpubp.training.loop import train
 
 HEADLINE = {"classification": "accuracy", "regression": "r2"}
 
@@ -100,70 +102,42 @@ def cross_validate(
     if labels is not None:
         notes = rare_classes(folds, dict(zip(whole.labels, np.bincount(labels).tolist(), strict=True)))
     one_hot = None if labels is None else whole.encode(table).astype(recipe.dtype)  # the same in all folds
-    parts = [_Part.of(data, recipe, np.setdiff1d(np.arange(table.rows), test), one_hot) for test in test_rows]
-    n_inputs, n_outputs = parts[0].X.shape[1], whole.outputs
-    architecture = recipe.architecture(n_inputs, n_outputs, whole.task)
-    seeds = network_seeds(recipe.seed, len(parts))
-    population = Population.initialize(architecture, seeds, chosen, initializer=recipe.initializer, dtype=recipe.dtype)
-
-    # Each fold has a copy of the table, scaled its own way; the copies are stacked, and a fold's rows are numbered on.
-    training, validation, unseen = [], [], set[str]()
-    for fold, part in enumerate(parts):
-        rows, held = part.training, None
+    training_rows = [np.setdiff1d(np.arange(table.rows), test) for test in test_rows]
+    parts = [Fold.of(data, recipe, rows, one_hot) for rows in training_rows]
+    architecture = recipe.architecture(parts[0].sheet.X.shape[1], whole.outputs, whole.task)
+    settings, dtype, seeds = recipe.settings(whole.task), np.dtype(recipe.dtype), network_seeds(recipe.seed, len(parts))
+    jobs, unseen = [], set[str]()
+    for part, training, test, seed in zip(parts, training_rows, test_rows, seeds.tolist(), strict=True):
+        rows, held = training, None
         if recipe.early_stopping:
             picked = None if labels is None else labels[rows]
             kept, held = validation_split(picked, len(rows), recipe.validation_share or 0.2, recipe.seed)
             rows, held = rows[kept], rows[held]
             unseen |= set() if labels is None else {*missing_classes(labels, whole.labels, held)}
-            validation.append(fold * table.rows + held)
-        training.append(fold * table.rows + rows)
+        jobs.append(Job(architecture, settings, dtype, recipe.initializer, seed, part.sheet, rows, held, test))
     notes += early_stopping_notes([label for label in whole.labels if label in unseen])
     offer = target_offer(table, whole, recipe)
     notes = (*data.preprocessing(recipe.scale).notes, *notes, *([] if offer is None else [offer]))
     say_all(notes, note)
-    history = train(
-        population,
-        np.concatenate([part.X for part in parts]),
-        np.concatenate([part.T for part in parts]),
-        recipe.settings(whole.task),
-        rows=training,
-        validation_rows=validation or None,
-        engine=engine,
-        callbacks=callbacks,
-        progress=progress,
-    )
+    cohort = Cohort.start(jobs, chosen).train(engine=engine, callbacks=callbacks, progress=progress)
+    history = cohort.history
+    assert history is not None
     refuse_divergence(history, [f"fold {f % folds + 1} of repeat {f // folds + 1}" for f in range(len(parts))])
     fold_scores, baseline_scores = [], []
-    for fold, (part, test) in enumerate(zip(parts, test_rows, strict=True)):
-        held_out = table.take(test)
-        outputs = chosen.to_host(population.take([fold]).predict(part.X[test]))[0].astype(np.float64)
-        fold_scores.append(score(to_prediction(outputs, part.target, ()), part.target, held_out))
-        baseline_scores.append(score(_constant_prediction(part, labels, table, len(test)), part.target, held_out))
+    for place, (part, training, test) in enumerate(zip(parts, training_rows, test_rows, strict=True)):
+        outputs = chosen.to_host(cohort.population.take([place]).predict(part.sheet.X[test]))[0]
+        fold_scores.append(part.score(outputs, test))
+        baseline = _constant_prediction(part.target, labels, table, training, len(test))
+        baseline_scores.append(score(baseline, part.target, table.take(test)))
     return CrossValidation(whole.task, fold_scores, baseline_scores, history, folds, repeats, table.rows, notes, offer)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One fold's view of the table: preprocessing and target fitted on its training rows."""
-
-    training: np.ndarray
-    target: Target
-    X: np.ndarray
-    T: np.ndarray
-
-    @classmethod
-    def of(cls, data: Dataset, recipe: Recipe, training: np.ndarray, one_hot: np.ndarray | None) -> _Part:
-        """one_hot: T of a classification."""
-        target = fit_target(data.table, data.name, data.task, recipe, training)
-        encoded = data.preprocessing(recipe.scale, training).transform(data.table)
-        return cls(training, target, encoded.X, target.encode(data.table) if one_hot is None else one_hot)
-
-
-def _constant_prediction(part: _Part, labels: np.ndarray | None, table: Table, rows: int) -> Prediction:
+def _constant_prediction(
+    target: Target, labels: np.ndarray | None, table: Table, training: np.ndarray, rows: int
+) -> Prediction:
     """What is predicted by whoever has learned nothing but the training rows' targets."""
     if labels is None:
-        mean = part.target.values(table)[part.training].mean()
-        return Prediction(np.full(rows, mean), None, ())
-    answer = np.zeros(part.target.outputs)
-    answer[zero_rule(labels[part.training])] = 1.0
-    return to_prediction(np.tile(answer, (rows, 1)), part.target, ())
+        return Prediction(np.full(rows, target.values(table)[training].mean()), None, ())
+    answer = np.zeros(target.outputs)
+    answer[zero_rule(labels[training])] = 1.0
+    return to_prediction(np.tile(answer, (rows, 1)), target, ())

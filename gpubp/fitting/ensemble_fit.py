@@ -10,6 +10,7 @@ import numpy as np
 
 from gpubp.backends import Backend, get_backend
 from gpubp.errors import SettingsError, quoted
+from gpubp.fitting.cohort import Cohort
 from gpubp.fitting.dataset import Names
 from gpubp.fitting.fit import refuse_divergence, say_all, set_up
 from gpubp.fitting.fold_scaling import unscaled
@@ -17,12 +18,11 @@ from gpubp.fitting.job import Sheet
 from gpubp.fitting.recipe import Recipe
 from gpubp.models.ensemble import Ensemble, Members
 from gpubp.models.model import Prediction, score
-from gpubp.networks.population import Population, network_seeds
+from gpubp.networks.population import network_seeds
 from gpubp.networks.sampling import bootstrap_rows
 from gpubp.networks.settings import check_whole
 from gpubp.preprocessing.labels import as_labels
 from gpubp.training.history import Callback, History
-from gpubp.training.loop import train
 from gpubp.training.snapshot import SnapshotSink
 
 
@@ -79,39 +79,24 @@ def train_ensemble(
     recipe = recipe or Recipe()
     made = set_up(table, target, recipe, task, categorical, ignore, strict, get_backend(backend))
     say_all(made.notes, note)
-    seeds = network_seeds(recipe.seed, members)
-    population = Population.initialize(
-        made.population.architecture,
-        seeds,
-        made.population.backend,
-        initializer=recipe.initializer,
-        dtype=recipe.dtype,
+    seeds = network_seeds(recipe.seed, members).tolist()
+    rows = [bootstrap_rows(made.training, None, seed) for seed in seeds] if bootstrap else None
+    cohort = Cohort.start(made.jobs(seeds, rows), made.backend).train(
+        engine=engine, sink=checkpoint, callbacks=callbacks, progress=progress
     )
-    rows = [bootstrap_rows(made.training, None, seed) for seed in seeds.tolist()] if bootstrap else made.training
-    history = train(
-        population,
-        made.X,
-        made.T,
-        made.settings,
-        rows=rows,
-        validation_rows=made.validation,
-        engine=engine,
-        callbacks=callbacks,
-        progress=progress,
-        checkpoint=checkpoint,
-    )
+    history = cohort.history
+    assert history is not None
     names = [f"member {place + 1}" for place in range(members)]
-    lost = history.diverged & (history.best_epoch < 1)
-    if lost.all():
+    if history.lost.all():
         refuse_divergence(history, names)
-    kept = np.flatnonzero(~lost)
-    goal = made.target
-    sheet = replace(Sheet.plain(made.X, made.T), mean=np.array([goal.mean]), spread=np.array([goal.scale]))
-    params = unscaled(population.architecture, population.state()["params"][kept], sheet)
+    kept = np.flatnonzero(~history.lost)
+    goal, plain = made.fold.target, Sheet.plain(made.fold.sheet.X, made.fold.sheet.T)
+    unspread = replace(plain, mean=np.array([goal.mean]), spread=np.array([goal.scale]))  # inputs stay scaled
+    params = unscaled(made.architecture, cohort.params_on_host()[kept], unspread)
     ensemble = Ensemble(
         members=(
             Members(
-                population.architecture,
+                made.architecture,
                 params,
                 np.ones(len(kept), dtype=np.int64),
                 tuple(names[p] for p in kept),
@@ -122,7 +107,7 @@ def train_ensemble(
         task=goal.task,
         classes=as_labels(goal.labels) if goal.task == "classification" else None,
         single=True,
-        preprocessing=made.preprocessing,
+        preprocessing=made.fold.preprocessing,
         target=goal,
         description={
             "source": made.dataset.table.source,
@@ -135,8 +120,8 @@ def train_ensemble(
     report = None
     if made.validation is not None:
         held_out = made.dataset.table.take(made.validation)
-        answer = ensemble.answer(held_out, population.backend)
+        answer = ensemble.answer(held_out, made.backend)
         report = score(Prediction(answer.values, answer.probabilities, ()), goal, held_out)
     n_validation = 0 if made.validation is None else len(made.validation)
-    left_out = tuple(np.flatnonzero(lost).tolist())
+    left_out = tuple(np.flatnonzero(history.lost).tolist())
     return EnsembleFit(ensemble, history, left_out, report, len(made.training), n_validation, made.notes, made.offer)

@@ -11,18 +11,20 @@ import numpy as np
 from gpubp.backends import Backend, get_backend
 from gpubp.engines.choose import EngineChoice, choose_engine
 from gpubp.errors import DivergenceError
+from gpubp.fitting.cohort import Cohort
 from gpubp.fitting.dataset import Dataset, Names
+from gpubp.fitting.fold import Fold
+from gpubp.fitting.job import Job
 from gpubp.fitting.recipe import Recipe
 from gpubp.fitting.splits import validation_notes, validation_split
-from gpubp.models.model import Model, score, to_prediction
-from gpubp.networks.population import Population
+from gpubp.models.model import Model
 from gpubp.networks.preparation import prepare
 from gpubp.networks.settings import Settings
-from gpubp.preprocessing import Preprocessing, Target
+from gpubp.operations.architecture import Architecture
+from gpubp.preprocessing import Target
 from gpubp.preprocessing.skew import log_offer
 from gpubp.tables import Table
 from gpubp.training.history import Callback, History
-from gpubp.training.loop import train
 from gpubp.training.snapshot import SnapshotSink
 
 
@@ -74,32 +76,22 @@ def train_model(
     numbers; there is no model then.
     """
     setup = set_up(table, target, recipe or Recipe(), task, categorical, ignore, strict, get_backend(backend))
-    population, goal = setup.population, setup.target
     say_all(setup.notes, note)
-    history = train(
-        population,
-        setup.X,
-        setup.T,
-        setup.settings,
-        rows=setup.training,
-        validation_rows=setup.validation,
-        engine=engine,
-        callbacks=callbacks,
-        progress=progress,
-        checkpoint=checkpoint,
+    cohort = Cohort.start(setup.jobs([setup.recipe.seed]), setup.backend).train(
+        engine=engine, sink=checkpoint, callbacks=callbacks, progress=progress
     )
+    history, population = cohort.history, cohort.population
+    assert history is not None
     refuse_divergence(history, ["the network"])
     report = None
     if setup.validation is not None:
-        held = setup.validation
-        outputs = population.backend.to_host(population.predict(setup.X[held]))[0].astype(np.float64)
-        held_out = setup.dataset.table.take(held)
-        report = score(to_prediction(outputs, goal, ()), goal, held_out)
+        outputs = setup.backend.to_host(population.predict(setup.fold.sheet.X[setup.validation]))[0]
+        report = setup.fold.score(outputs, setup.validation)
     model = Model(
-        population.architecture,
-        population.state()["params"][0],
-        setup.preprocessing,
-        goal,
+        setup.architecture,
+        cohort.params_on_host()[0],
+        setup.fold.preprocessing,
+        setup.fold.target,
         _description(setup.dataset.table, setup.recipe, history, report, len(setup.training)),
     )
     n_validation = 0 if setup.validation is None else len(setup.validation)
@@ -120,28 +112,43 @@ def explain_engine(
 ) -> EngineChoice:
     """Which engine `train_model` would take with the same arguments, and why; nothing is trained or compiled."""
     setup = set_up(table, target, recipe or Recipe(), task, categorical, ignore, strict, get_backend(backend))
-    plan = prepare(
-        setup.population, setup.X, setup.T, setup.settings, rows=setup.training, validation_rows=setup.validation
-    )
+    population = Cohort.start(setup.jobs([setup.recipe.seed]), setup.backend).population
+    sheet = setup.fold.sheet
+    plan = prepare(population, sheet.X, sheet.T, setup.settings, rows=setup.training, validation_rows=setup.validation)
     return choose_engine(plan, engine)
 
 
 @dataclass(frozen=True)
 class SetUp:
-    """A table and a recipe, made ready for training; preprocessing and target fitted on the training rows."""
+    """A table and a recipe, made ready for training; the fold is fitted on the training rows."""
 
     dataset: Dataset
     recipe: Recipe
     settings: Settings
-    population: Population
-    preprocessing: Preprocessing
-    target: Target
-    X: np.ndarray
-    T: np.ndarray
+    architecture: Architecture
+    backend: Backend
+    fold: Fold
     training: np.ndarray
     validation: np.ndarray | None
     notes: tuple[str, ...]
     offer: str | None
+
+    def jobs(self, seeds: Sequence[int], rows: Sequence[np.ndarray] | None = None) -> list[Job]:
+        """A network for each seed. rows: what each trains on, if not all on the training rows."""
+        chosen = [self.training] * len(seeds) if rows is None else rows
+        return [
+            Job(
+                self.architecture,
+                self.settings,
+                np.dtype(self.recipe.dtype),
+                self.recipe.initializer,
+                seed,
+                self.fold.sheet,
+                own,
+                self.validation,
+            )
+            for seed, own in zip(seeds, chosen, strict=True)
+        ]
 
 
 def set_up(
@@ -156,30 +163,12 @@ def set_up(
 ) -> SetUp:
     data = Dataset.of(table, target, task, categorical=categorical, ignore=ignore, strict=strict)
     training, validation, notes = _split(data, recipe)
-    goal = fit_target(data.table, data.name, data.task, recipe, training)
-    preprocessing = data.preprocessing(recipe.scale, training)
-    X, T = preprocessing.transform(data.table).X, goal.encode(data.table)
-    architecture = recipe.architecture(X.shape[1], goal.outputs, goal.task)
-    population = Population.initialize(
-        architecture, recipe.seed, backend, initializer=recipe.initializer, dtype=recipe.dtype
-    )
-    settings = recipe.settings(goal.task)
+    fold = Fold.of(data, recipe, training)
+    architecture = recipe.architecture(fold.sheet.X.shape[1], fold.target.outputs, data.task)
+    settings = recipe.settings(data.task)
     offer = target_offer(data.table, data.target, recipe)
-    notes = (*preprocessing.notes, *notes, *([] if offer is None else [offer]))
-    return SetUp(data, recipe, settings, population, preprocessing, goal, X, T, training, validation, notes, offer)
-
-
-def fit_target(table: Table, name: str, task: str, recipe: Recipe, rows: np.ndarray) -> Target:
-    """The target, fitted on the training rows; counts (the loss poisson) are not standardised."""
-    return Target.fit(
-        table,
-        name,
-        task,
-        rows,
-        standardise=recipe.loss_for(task) != "poisson",
-        log=recipe.target_scale == "log",
-        clip=recipe.clip_predictions,
-    )
+    notes = (*fold.preprocessing.notes, *notes, *([] if offer is None else [offer]))
+    return SetUp(data, recipe, settings, architecture, backend, fold, training, validation, notes, offer)
 
 
 def say_all(notes: Iterable[str], note: Callable[[str], None] | None) -> None:
@@ -211,9 +200,8 @@ def refuse_divergence(history: History, names: Sequence[str]) -> None:
     """DivergenceError if any network left the finite numbers and has no good weights to fall back on: none that are
     better than those of its first epoch.
     """
-    lost = history.diverged & (history.best_epoch < 1)
-    if lost.any():
-        p = int(np.flatnonzero(lost)[0])
+    if history.lost.any():
+        p = int(np.flatnonzero(history.lost)[0])
         raise DivergenceError(
             f"Training diverged: the loss of {names[p]} stopped being a finite number in epoch "
             f"{history.diverged_epoch[p] + 1}. Try a smaller --learning-rate (a tenth), --clip-norm 1, or --scale "

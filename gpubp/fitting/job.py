@@ -89,6 +89,8 @@ def population_key(job: Job) -> Hashable:
 def population_settings(jobs: Sequence[Job], epochs: int) -> Settings:
     """The settings of jobs with one key as a population's, for so many epochs."""
     first, each = jobs[0].settings, [job.settings for job in jobs]
+    if all(settings is first for settings in each):
+        return replace(first, epochs=epochs)
     shares = [settings.dropout_shares(1, len(jobs[0].architecture.hidden)) for settings in each]
     options = [settings.all_optimizer_options() for settings in each]
     return replace(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from gpubp.fitting.dataset import Dataset
-from gpubp.fitting.fit import fit_target
+from gpubp.fitting.fold import Fold
 from gpubp.fitting.job import Sheet
 from gpubp.fitting.recipe import Recipe
 from gpubp.preprocessing import Column, Preprocessing, Target
@@ -112,20 +112,8 @@ class TableData:
         """Nothing: a table's networks may be whatever a recipe says."""
 
     def sheet(self, recipe: Recipe, rows: np.ndarray) -> Sheet:
-        inputs = self.preprocessing(recipe.scale, rows)
-        target = fit_target(self.table, self.name, self.task, recipe, rows)
-        outputs, dtype = self.n_outputs, np.dtype(recipe.dtype)
-        return Sheet(
-            inputs.transform(self.table).X.astype(dtype),
-            target.encode(self.table).astype(dtype),
-            inputs.offset,
-            inputs.scale,
-            np.full(outputs, target.mean),
-            np.full(outputs, target.scale),
-            clipped=inputs.scaling == "robust",
-            log=target.log,
-            limits=target.limits,
-        )
+        sheet, dtype = Fold.of(self.dataset, recipe, rows).sheet, np.dtype(recipe.dtype)
+        return replace(sheet, X=sheet.X.astype(dtype), T=sheet.T.astype(dtype))
 
 
 def _rows(frame: Any, rows: np.ndarray) -> Any:

@@ -40,6 +40,13 @@ class History:
         """(P,) bool."""
         return self.diverged_epoch >= 0
 
+    @property
+    def lost(self) -> np.ndarray:
+        """(P,) bool: whose networks diverged and have no good weights to fall back on, none better than those of their
+        first epoch.
+        """
+        return self.diverged & (self.best_epoch < 1)
+
 
 @dataclass(frozen=True)
 class EpochReport:

@@ -58,7 +58,7 @@ def train_on_all(experiment: Experiment, chosen: list[Configuration]) -> list[Co
     for place, cohort in found.items():
         params, history = cohort.params_on_host(), cohort.history
         assert history is not None
-        if (history.diverged[0] and history.best_epoch[0] < 1) or not np.isfinite(params).all():
+        if history.lost[0] or not np.isfinite(params).all():
             raise DivergenceError(
                 f"Trained on all rows, the network of trial {chosen[place].number} left the finite numbers in epoch "
                 f"{int(history.diverged_epoch[0]) + 1}. Refit another trial: result.refit(result.ranked[1])."

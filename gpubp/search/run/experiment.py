@@ -244,7 +244,7 @@ class Experiment(Guide):
         predictions = decoded(self.data, cohort.test_outputs(self.test_rows), [job.sheet for job in cohort.jobs])
         history = cohort.history
         assert history is not None
-        lost = history.diverged & (history.best_epoch < 1)
+        lost = history.lost
         predictions[lost] = np.nan
         responses = [partial(self._respond, cohort, p) for p in range(len(cohort))]
         with in_turn():
