@@ -36,6 +36,16 @@ def test_every_private_name_that_is_imported_is_there() -> None:
     assert [each for path in SOURCES for each in missing_imports(path)] == []
 
 
+def test_one_file_imports_what_scikit_learn_does_not_promise() -> None:
+    found = {
+        path.name
+        for path in SOURCES
+        for each in imports(path)
+        if each.top == "sklearn" and is_private(each.module, each.name) and "gpubp" in path.parts
+    }
+    assert found == {"_sklearn.py"}
+
+
 def test_every_private_attribute_that_is_read_is_there() -> None:
     """On an object of gpubp's, or on one of scikit-learn's that gpubp meets."""
     known = {*OURS, *SINCE, *own_names()}

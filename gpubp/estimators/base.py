@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,6 +23,7 @@ from gpubp.estimators.prediction import spread_of_members
 from gpubp.estimators.problem import CheckedInput, NetworkFit, Problem, Targets
 from gpubp.estimators.quasi_newton import fit_whole
 from gpubp.estimators.stochastic import fit_epochs, fit_one_epoch, refuse_partial_fit
+from gpubp.search._sklearn import fit_context
 
 
 class MLP(BaseEstimator):
@@ -31,7 +32,7 @@ class MLP(BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**CONSTRAINTS}
     _numeric_targets: ClassVar[bool]
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Train on X and y; with warm_start, from the weights of the last fit on.
 

@@ -7,10 +7,9 @@ from numbers import Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from gpubp.backends import Array
@@ -22,6 +21,7 @@ from gpubp.estimators.labels import encode, first_partial_fit, labels_of_outputs
 from gpubp.estimators.parameters import CONSTRAINTS
 from gpubp.estimators.prediction import outputs
 from gpubp.estimators.problem import Targets
+from gpubp.search._sklearn import Interval, StrOptions, fit_context
 from gpubp.training.history import Callback
 
 
@@ -225,7 +225,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         self.bootstrap = bootstrap
 
     @available_if(MLP._has_partial_fit)
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """One epoch on X and y, from where the last call left off.
 

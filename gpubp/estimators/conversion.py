@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import sklearn.neural_network as peers
-from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 from sklearn.utils.validation import check_is_fitted
 
 from gpubp.errors import SettingsError
@@ -16,6 +15,7 @@ from gpubp.estimators.kinds import KINDS
 from gpubp.estimators.networks import architecture_of, is_ensemble, pack, unpack
 from gpubp.estimators.parameters import STOCHASTIC_SOLVERS, dropout
 from gpubp.networks.state import TrainingState
+from gpubp.search._sklearn import AdamOptimizer, SGDOptimizer
 
 PEERS = {"MLPClassifier": peers.MLPClassifier, "MLPRegressor": peers.MLPRegressor}
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")

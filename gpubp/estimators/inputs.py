@@ -11,20 +11,14 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array
-from sklearn.utils.validation import (
-    _check_feature_names,
-    _check_n_features,
-    _check_sample_weight,
-    check_consistent_length,
-    column_or_1d,
-    validate_data,
-)
+from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 
 from gpubp.backends import Array
 from gpubp.backends.placement import backend_of, is_on_device, to_device, to_host
 from gpubp.backends.turns import in_turn
 from gpubp.fitting.array_data import require_memory
 from gpubp.preprocessing.missing import refuse_missing
+from gpubp.search._sklearn import check_feature_names, check_n_features, check_sample_weight
 
 DTYPES = (np.float64, np.float32)  # others become the first
 FEW_NUMBERS = 1 << 14  # of a table that is looked at here first: scikit-learn's checks take longer than its training
@@ -113,8 +107,8 @@ def receive(mlp: Any, X: Any, *, reset: bool = False) -> Inputs:
             f"X has the shape {tuple(on_device.shape)}: expected 2D array, (rows, features) with a minimum of 1 row. "
             "Reshape your data with X.reshape(-1, 1) if it has a single feature, X.reshape(1, -1) if a single row."
         )
-    _check_feature_names(mlp, on_device, reset=reset)
-    _check_n_features(mlp, on_device, reset=reset)
+    check_feature_names(mlp, on_device, reset=reset)
+    check_n_features(mlp, on_device, reset=reset)
     if on_device.dtype not in DTYPES:
         on_device = on_device.astype(DTYPES[0])
     if not bool(backend.xp.isfinite(on_device).all()):
@@ -147,7 +141,7 @@ def receive_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     if sample_weight is None:
         return None
     rows = np.empty((n_rows, 0))
-    weights = np.asarray(_check_sample_weight(to_host(sample_weight), rows, dtype=np.float64))
+    weights = np.asarray(check_sample_weight(to_host(sample_weight), rows, dtype=np.float64))
     if (weights < 0).any():
         place = int(np.argmin(weights))
         raise ValueError(f"sample_weight[{place}] is {weights[place]:g}: weights must not be negative.")

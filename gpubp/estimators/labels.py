@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from gpubp.backends.placement import to_host
 from gpubp.backends.turns import in_turn
 from gpubp.estimators.problem import Targets
+from gpubp.search._sklearn import check_partial_fit_first_call
 
 
 @in_turn()
 def first_partial_fit(mlp: Any, y: Any, classes: Any) -> None:
     """Learn the classes at the first call of partial_fit; ValueError where a later one names others."""
-    if _check_partial_fit_first_call(mlp, to_host(classes)):
+    if check_partial_fit_first_call(mlp, to_host(classes)):
         y = to_host(y)
         multilabel = type_of_target(y).startswith("multilabel")
         mlp._label_binarizer = LabelBinarizer().fit(y if multilabel else to_host(classes))

@@ -13,12 +13,12 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from gpubp.backends import BACKENDS
 from gpubp.engines.choose import ENGINES
 from gpubp.networks.settings import EarlyStopping, Settings
 from gpubp.operations.activations import ACTIVATIONS
+from gpubp.search._sklearn import Interval, Options, StrOptions
 
 HIDDEN_ACTIVATIONS = {name for name, activation in ACTIVATIONS.items() if not activation.only_output}
 STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw")

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from gpubp.backends import Array
@@ -20,6 +19,7 @@ from gpubp.estimators.kinds import kind
 from gpubp.estimators.parameters import CONSTRAINTS
 from gpubp.estimators.prediction import outputs
 from gpubp.estimators.problem import Targets
+from gpubp.search._sklearn import StrOptions, fit_context
 from gpubp.training.history import Callback
 
 
@@ -142,7 +142,7 @@ class MLPRegressor(RegressorMixin, MLP):
         self.bootstrap = bootstrap
 
     @available_if(MLP._has_partial_fit)
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """One epoch on X and y (see fit), from where the last call left off.
 

@@ -7,8 +7,6 @@ from inspect import Parameter, Signature, signature
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-from sklearn.utils._param_validation import Interval, StrOptions
-
 from gpubp.errors import SettingsError
 from gpubp.estimators.base import MLP
 from gpubp.estimators.classifier import MLPClassifier
@@ -22,6 +20,7 @@ from gpubp.fitting.cohort import Cohort
 from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.preprocessing.scaling import SCALES
+from gpubp.search._sklearn import Interval, StrOptions
 from gpubp.search.run.experiment import Experiment
 from gpubp.search.run.trial import Configuration
 

@@ -14,19 +14,25 @@ from typing import Any
 import joblib  # type: ignore[import-untyped]
 from joblib import effective_n_jobs
 from sklearn.base import clone
-from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
-from sklearn.model_selection._validation import _fit_and_score, _score
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params, _num_samples
 
 from gpubp.backends.interruption import CancelScope
 from gpubp.backends.placement import is_on_device
 from gpubp.backends.turns import in_turn
 from gpubp.estimators.search.packing import Known, Packed, pack, unpack, weights_of, why_alone
 from gpubp.fitting.cohort import Cohort
+from gpubp.search._sklearn import (
+    BaseScorer,
+    MultimetricScorer,
+    PassthroughScorer,
+    check_method_params,
+    fit_and_score,
+    num_samples,
+    safe_split,
+    score_of,
+)
 from gpubp.search.run.engines import Engines
 from gpubp.search.run.folds import Split
 from gpubp.search.run.memory import budget_of
@@ -148,12 +154,12 @@ class Candidates:
         if key not in self.rows:
             training, test = self.splits[s]
             if what == "test":
-                X, y = _safe_split(estimator, self.X, self.y, test, training)
+                X, y = safe_split(estimator, self.X, self.y, test, training)
             else:
-                X, y = _safe_split(estimator, self.X, self.y, training)
+                X, y = safe_split(estimator, self.X, self.y, training)
             params = self.fit_params if what == "fit" else self.score_params
             indices = test if what == "test" else training
-            self.rows[key] = X, y, _check_method_params(self.X, params=params, indices=indices)
+            self.rows[key] = X, y, check_method_params(self.X, params=params, indices=indices)
         return self.rows[key]
 
     def _train(self, fits: Sequence[Fit]) -> Generator[tuple[Fit, list[Cohort]], None, None]:
@@ -218,8 +224,8 @@ class Candidates:
                     self.seen[key] = fit.transformer.transform(X)
             estimator, rows = mlp, self.seen[key]
         with in_turn() if _asks_for_answers_alone(self.scorer) else nullcontext():
-            scores = _score(estimator, rows, y, self.scorer, given, self.error_score)
-        return scores, _num_samples(X)
+            scores = score_of(estimator, rows, y, self.scorer, given, self.error_score)
+        return scores, num_samples(X)
 
     def _fit_alone(self, candidates: Sequence[Mapping[str, Any]], places: Sequence[tuple[int, int]]) -> None:
         """Candidate and split after the other, or n_jobs of them at a time, where and as joblib says: not while the
@@ -227,7 +233,7 @@ class Candidates:
         """
         if effective_n_jobs(self.n_jobs) == 1 or len(places) < 2 or not threading.main_thread().is_alive():
             for c, s in places:
-                self.found[c, s] = _fit_and_score(**self._arguments(candidates, c, s))
+                self.found[c, s] = fit_and_score(**self._arguments(candidates, c, s))
             return
         with CancelScope() as scope:
             results = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)(
@@ -261,24 +267,24 @@ class Candidates:
 def _fit_within(scope: CancelScope, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """In whatever thread or process: one fit that ends with the scope."""
     with scope.joined():
-        found: dict[str, Any] = _fit_and_score(**arguments)
+        found: dict[str, Any] = fit_and_score(**arguments)
     return found
 
 
 def _asks_for_answers_alone(scorer: Any) -> bool:
     """Whether a scorer looks at what an estimator answers, and at nothing else of it."""
-    if isinstance(scorer, _MultimetricScorer):
+    if isinstance(scorer, MultimetricScorer):
         return all(map(_asks_for_answers_alone, scorer._scorers.values()))
-    return isinstance(scorer, (_BaseScorer, _PassthroughScorer))
+    return isinstance(scorer, (BaseScorer, PassthroughScorer))
 
 
 def why_not_packed(estimator: Any, X: Any) -> str | None:
     """Why a whole search is scikit-learn's own affair: no network of ours, or features that only it serves."""
-    from sklearn.utils.metadata_routing import _routing_enabled
+    from gpubp.search._sklearn import routing_enabled
 
     if is_on_device(X):
         return "X is on a device"
-    if _routing_enabled():
+    if routing_enabled():
         return "metadata routing is on"
     if getattr(estimator, "_skl_callbacks", None):
         return "scikit-learn's callbacks are for one fit at a time"

@@ -8,17 +8,22 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import _fit_context, clone, is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
-from sklearn.model_selection._search import BaseSearchCV
-from sklearn.model_selection._validation import _insert_error_scores, _warn_or_raise_about_fit_failures
 from sklearn.utils import indexable
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_method_params
 
 from gpubp.backends.interruption import CancelScope
 from gpubp.backends.turns import in_turn
 from gpubp.estimators.search.candidates import Candidates, why_not_packed
+from gpubp.search._sklearn import (
+    BaseSearchCV,
+    Interval,
+    StrOptions,
+    check_method_params,
+    fit_context,
+    insert_error_scores,
+    tell_of_fit_failures,
+)
 
 
 class PopulationSearchCV(BaseSearchCV):
@@ -117,7 +122,7 @@ class PopulationSearchCV(BaseSearchCV):
             return_train_score=return_train_score,
         )
 
-    @_fit_context(prefer_skip_nested_validation=False)  # the estimator is not validated yet
+    @fit_context(prefer_skip_nested_validation=False)  # the estimator is not validated yet
     def fit(self, X: Any, y: Any = None, **params: Any) -> PopulationSearchCV:
         """Try the candidates on every split, and train the best on all rows.
 
@@ -143,7 +148,7 @@ class PopulationSearchCV(BaseSearchCV):
             return self
         scorers, refit_metric = self._get_scorers()
         X, y = indexable(X, y)
-        routed = self._get_routed_params_for_fit(_check_method_params(X, params=params))
+        routed = self._get_routed_params_for_fit(check_method_params(X, params=params))
         with in_turn():
             cv = self._checked_cv_orig = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
             splits = list(cv.split(X, y, **routed.splitter.split))
@@ -197,9 +202,9 @@ class PopulationSearchCV(BaseSearchCV):
         self, candidates: list[Mapping[str, Any]], found: list[dict[str, Any]], scorers: Any, refit_metric: str
     ) -> None:
         """The attributes that tell of these candidates. found: candidate by candidate, split by split."""
-        _warn_or_raise_about_fit_failures(found, self.error_score)
+        tell_of_fit_failures(found, self.error_score)
         if callable(self.scoring):
-            _insert_error_scores(found, self.error_score)
+            insert_error_scores(found, self.error_score)
         results = self._format_results(candidates, self.n_splits_, found)
         self._choose(results, found[0]["test_scores"], refit_metric)
         self.scorer_ = getattr(scorers, "_scorers", scorers) if isinstance(self.scoring, _SEVERAL) else scorers

@@ -118,9 +118,9 @@ def _is_scikit_learns(scorer: Any) -> bool:
     """What `get_scorer` and `make_scorer` give: it hands the estimator its rows, and looks at nothing else of them."""
     if "sklearn.metrics._scorer" not in sys.modules:  # nobody has made one
         return False
-    from sklearn.metrics._scorer import _BaseScorer
+    from gpubp.search._sklearn import BaseScorer
 
-    return isinstance(scorer, _BaseScorer)
+    return isinstance(scorer, BaseScorer)
 
 
 def _name_of(scorer: Any) -> str:
