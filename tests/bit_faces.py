@@ -59,6 +59,7 @@ def mixed_table() -> pl.DataFrame:
         {
             "size": [None if i % 11 == 3 else float(i * i % 17) for i in n],
             "weight": (n % 7 + 0.25).tolist(),
+            "scratches": [float(i % 3) if i % 13 == 5 else 0.0 for i in n],
             "colour": [("red", "green", "blue", None)[i * i % 4 if i % 5 else 3] for i in n],
             "fresh": [bool(i % 3) for i in n],
             "picked": [f"2024-{1 + i % 12:02d}-{1 + i % 28:02d}" for i in n],
@@ -276,7 +277,7 @@ FACE_CASES: dict[str, Callable[[], Outcome]] = {
     "regressor counts": partial(estimator, regressor(solver="adamw", loss="poisson", weight_decay=0.1), COUNTS),
     "regressor calls": partial(
         estimator,
-        regressor(solver="sgd", momentum=0.0, n_members=2, activation="tanh"),
+        regressor(solver="sgd", momentum=0.0, learning_rate="invscaling", n_members=2, activation="tanh"),
         VALUES[:, 0],
         calls=3,
         sample_weight=True,
