@@ -10,19 +10,13 @@
 #pragma once
 #include "cuda_intrinsics.h"
 
-#include <algorithm>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <functional>
-#include <mutex>
-#include <numeric>
-#include <string>
+// C's headers only: reading C++'s takes longer than compiling most kernels.
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
-#include <type_traits>
-#include <utility>
-#include <vector>
 
 #if defined(__x86_64__) && defined(__ELF__) && !defined(CUDA_ON_CPU_UCONTEXT)
 #define CUDA_ON_CPU_FAST_SWITCH 1
@@ -46,7 +40,7 @@ extern "C" char __stop_cuda_shared[] __attribute__((weak, visibility("hidden")))
 #define __shared__ static
 #endif
 // `extern __shared__ type name[];` is rewritten to this by nvrtc.py
-#define CUDA_ON_CPU_DYNAMIC_SHARED(type, name) type* name = (type*)cuda_on_cpu::dynamic_shared.data()
+#define CUDA_ON_CPU_DYNAMIC_SHARED(type, name) type* name = (type*)cuda_on_cpu::dynamic_shared.at
 
 struct dim3 {
   unsigned x, y, z;
@@ -56,6 +50,24 @@ static dim3 gridDim, blockDim, blockIdx;
 #define threadIdx (cuda_on_cpu::current->index)
 
 namespace cuda_on_cpu {
+
+template <class T> static void exchange(T& one, T& other) {
+  T first = one;
+  one = other, other = first;
+}
+template <class T> struct Array {  // of plain data; ends where it ends, for AddressSanitizer; lives until it is emptied
+  T* at = nullptr;
+  size_t size = 0;
+  void resize(size_t n) {
+    if (n == size) return;
+    at = (T*)realloc((void*)at, n ? n * sizeof(T) : 1);
+    if (!at) abort();
+    size = n;
+  }
+  T& operator[](size_t i) const { return at[i]; }
+  T* begin() const { return at; }
+  T* end() const { return at + size; }
+};
 
 // -------------------------------------------------------------------------------------------- fibers
 constexpr size_t STACK = 512 << 10, GUARD = 64 << 10;  // address space, used only as far as a kernel's stack goes
@@ -80,11 +92,14 @@ struct Fiber {
   ucontext_t context;
 #endif
 };
-static std::vector<Fiber> fibers;  // the block's threads, x fastest
+static Array<Fiber> fibers;  // the block's threads, x fastest
 static Fiber* current;
-static std::function<void()> body;
-static std::vector<char> dynamic_shared;
-static std::string failure;
+typedef void (*Body)(void (*kernel)(), void** arguments);  // calls the kernel, which it knows the type of
+static Body body;
+static void (*kernel_at_hand)();
+static void** its_arguments;
+static Array<char> dynamic_shared;
+static char failure[512];  // empty: none
 static bool taking_turns;
 static void thread_main();
 
@@ -161,7 +176,7 @@ static void suspend() {
 
 static void thread_main() {
   FIBER_BEGINS();
-  body();
+  body(kernel_at_hand, its_arguments);
   current->state = DONE;
   suspend();
   abort();  // a thread that is done is not resumed
@@ -171,38 +186,36 @@ static void wait_at(State state, Site site, unsigned mask = 0) {
   suspend();
 }
 static void fail(const Fiber& fiber, const char* what) {  // the first reason is the one that is told
-  if (!failure.empty()) return;
-  char text[512];
-  snprintf(text, sizeof text, "%s (block %u,%u,%u, thread %u,%u,%u, %s:%d)", what, blockIdx.x, blockIdx.y, blockIdx.z,
+  if (*failure) return;
+  snprintf(failure, sizeof failure, "%s (block %u,%u,%u, thread %u,%u,%u, %s:%d)", what, blockIdx.x, blockIdx.y, blockIdx.z,
            fiber.index.x, fiber.index.y, fiber.index.z, fiber.site.file, fiber.site.line);
-  failure = text;
 }
 
 // -------------------------------------------------------------------------------------------- order
-static std::vector<unsigned> ordered(unsigned n, uint64_t seed) {
-  std::vector<unsigned> order(n);
-  std::iota(order.begin(), order.end(), 0u);
-  if (seed == 1) for (unsigned i = 0; i < n; i++) order[i] = n - 1 - i;
+static Array<unsigned> ordered(unsigned n, uint64_t seed) {
+  Array<unsigned> order;
+  order.resize(n);
+  for (unsigned i = 0; i < n; i++) order[i] = seed == 1 ? n - 1 - i : i;
   if (seed > 1) for (unsigned i = n; i > 1; i--) {  // Fisher-Yates
       seed = seed * 6364136223846793005ull + 1442695040888963407ull;
-      std::swap(order[i - 1], order[(seed >> 33) % i]);
+      exchange(order[i - 1], order[(seed >> 33) % i]);
     }
   return order;
 }
 
 // -------------------------------------------------------------------------------------------- one block
 static void release_warps(bool& released) {
-  for (size_t first = 0; first < fibers.size(); first += 32) {
+  for (size_t first = 0; first < fibers.size; first += 32) {
     unsigned wanted = 0, here = 0;
     const Fiber* one = nullptr;
-    for (size_t lane = 0; lane < 32 && first + lane < fibers.size(); lane++) {
+    for (size_t lane = 0; lane < 32 && first + lane < fibers.size; lane++) {
       const Fiber& fiber = fibers[first + lane];
       if (fiber.state != AT_WARP) continue;
       if (one && !(one->site == fiber.site)) return fail(fiber, "a warp operation is reached from two places at once");
       one = &fiber, wanted |= fiber.mask, here |= 1u << lane;
     }
     if (!here || (wanted & ~here)) continue;
-    for (size_t lane = 0; lane < 32 && first + lane < fibers.size(); lane++)
+    for (size_t lane = 0; lane < 32 && first + lane < fibers.size; lane++)
       if (fibers[first + lane].state == AT_WARP) fibers[first + lane].state = READY;
     released = true;
   }
@@ -221,8 +234,8 @@ static void release_barrier() {  // nothing runs any more: all are at one barrie
 }
 static void begin_block(unsigned index, size_t shared_bytes) {
   blockIdx = dim3(index % gridDim.x, index / gridDim.x % gridDim.y, index / (gridDim.x * gridDim.y));
-  dynamic_shared.assign(shared_bytes, (char)0xff);
-  dynamic_shared.shrink_to_fit();  // for AddressSanitizer: it ends where it ends
+  dynamic_shared.resize(shared_bytes);
+  memset(dynamic_shared.at, 0xff, shared_bytes);
 #ifdef __ELF__
   if (__start_cuda_shared) memset(__start_cuda_shared, 0xff, __stop_cuda_shared - __start_cuda_shared);
 #endif
@@ -232,41 +245,40 @@ static void begin_block(unsigned index, size_t shared_bytes) {
   }
 }
 // Each thread of the block that can runs until it waits. Returns whether any thread is not done.
-static bool run_round(const std::vector<unsigned>& order) {
+static bool run_round(const Array<unsigned>& order) {
   for (unsigned i : order) {
     if (fibers[i].state != READY) continue;
     current = &fibers[i];
     resume(*current);
-    if (!failure.empty()) return false;
+    if (*failure) return false;
   }
   bool running = false, done = true;
   for (const Fiber& fiber : fibers) running |= fiber.state == READY, done &= fiber.state == DONE;
   release_warps(running);
-  if (!running && failure.empty() && !done) release_barrier();
-  return !done && failure.empty();
+  if (!running && !*failure && !done) release_barrier();
+  return !done && !*failure;
 }
 
 // What belongs to a block, put aside while another one runs.
 struct Aside {
-  std::vector<Fiber> its_fibers;
-  std::vector<char> its_shared, its_dynamic;
+  Array<Fiber> its_fibers;
+  Array<char> its_shared, its_dynamic;
   dim3 index;
-  void exchange() {
-    std::swap(its_fibers, fibers), std::swap(its_dynamic, dynamic_shared), std::swap(index, blockIdx);
-#ifdef __ELF__
-    if (__start_cuda_shared) std::swap_ranges(its_shared.begin(), its_shared.end(), __start_cuda_shared);
-#endif
+  void take_turns() {
+    exchange(its_fibers, fibers), exchange(its_dynamic, dynamic_shared), exchange(index, blockIdx);
+    for (size_t i = 0; i < its_shared.size; i++) exchange(its_shared[i], __start_cuda_shared[i]);
   }
 };
 
 // -------------------------------------------------------------------------------------------- a launch
 static void make_fibers(size_t n) {
-  while (fibers.size() > n) munmap(fibers.back().memory, GUARD + STACK), fibers.pop_back();
-  while (fibers.size() < n) {
+  while (fibers.size > n) munmap(fibers[fibers.size - 1].memory, GUARD + STACK), fibers.resize(fibers.size - 1);
+  while (fibers.size < n) {
     Fiber fiber;
     fiber.memory = (char*)mmap(nullptr, GUARD + STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
     if (fiber.memory == MAP_FAILED || mprotect(fiber.memory, GUARD, PROT_NONE)) abort();
-    fibers.push_back(fiber);
+    fibers.resize(fibers.size + 1);
+    fibers[fibers.size - 1] = fiber;
   }
 }
 struct FlushDenormals {  // while it lives, where the kernel was compiled so
@@ -280,63 +292,73 @@ struct FlushDenormals {  // while it lives, where the kernel was compiled so
 };
 
 static void number_fibers(dim3 block) {
-  for (unsigned t = 0; t < fibers.size(); t++)
+  for (unsigned t = 0; t < fibers.size; t++)
     fibers[t].index = dim3(t % block.x, t / block.x % block.y, t / (block.x * block.y));
 }
 // All blocks at once: each in turn for a round.
-static void run_together(const std::vector<unsigned>& blocks, const std::vector<unsigned>& threads, size_t shared_bytes) {
-  std::vector<Aside> aside(blocks.size());
+static void run_together(const Array<unsigned>& blocks, const Array<unsigned>& threads, size_t shared_bytes) {
+  Array<Aside> aside;
+  aside.resize(blocks.size);
   for (unsigned b : blocks) {
-    make_fibers(threads.size());
+    aside[b] = Aside();
+    make_fibers(threads.size);
     number_fibers(blockDim);
 #ifdef __ELF__
     if (__start_cuda_shared) aside[b].its_shared.resize(__stop_cuda_shared - __start_cuda_shared);
 #endif
     begin_block(b, shared_bytes);
-    aside[b].exchange();
+    aside[b].take_turns();
   }
-  for (bool running = true; running && failure.empty();) {
+  for (bool running = true; running && !*failure;) {
     running = false;
     for (unsigned b : blocks) {
-      aside[b].exchange();
+      aside[b].take_turns();
       running |= run_round(threads);
-      aside[b].exchange();
-      if (!failure.empty()) break;
+      aside[b].take_turns();
+      if (*failure) break;
     }
   }
-  for (Aside& block : aside) block.exchange(), make_fibers(0);
+  for (Aside& block : aside) {
+    block.take_turns(), make_fibers(0), dynamic_shared.resize(0);
+    free(fibers.at), free(dynamic_shared.at), free(block.its_shared.at);
+    fibers = {}, dynamic_shared = {};
+  }
+  free(aside.at);
 }
 
-// Runs the kernel (a call with its arguments bound); returns what went wrong, or null. The text lives till the next.
-static const char* launch(dim3 grid, dim3 block, size_t shared_bytes, bool together, std::function<void()> kernel) {
-  static std::mutex one_at_a_time;
-  std::lock_guard<std::mutex> hold(one_at_a_time);
+// Runs the kernel; returns what went wrong, or null. The text lives till the next.
+static const char* launch(dim3 grid, dim3 block, size_t shared_bytes, bool together, Body call, void (*kernel)(),
+                          void** arguments) {
+  static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&one_at_a_time);
   const char* chosen = getenv("CUDA_ON_CPU_ORDER");
   uint64_t seed = chosen ? strtoull(chosen, nullptr, 10) : 0;
-  failure.clear();
+  *failure = 0;
   taking_turns = seed > 1;
-  body = std::move(kernel);
+  body = call, kernel_at_hand = kernel, its_arguments = arguments;
   gridDim = grid, blockDim = block;
-  std::vector<unsigned> threads = ordered(block.x * block.y * block.z, seed);
-  std::vector<unsigned> blocks = ordered(grid.x * grid.y * grid.z, seed);
+  Array<unsigned> threads = ordered(block.x * block.y * block.z, seed);
+  Array<unsigned> blocks = ordered(grid.x * grid.y * grid.z, seed);
   FlushDenormals flushing;
   if (together) run_together(blocks, threads, shared_bytes);
   else {
-    make_fibers(threads.size());
+    make_fibers(threads.size);
     number_fibers(block);
     for (unsigned b : blocks) {
       begin_block(b, shared_bytes);
       while (run_round(threads)) {}
-      if (!failure.empty()) break;
+      if (*failure) break;
     }
   }
-  return failure.empty() ? nullptr : failure.c_str();
+  free(threads.at), free(blocks.at);
+  pthread_mutex_unlock(&one_at_a_time);
+  return *failure ? failure : nullptr;
 }
 
 // -------------------------------------------------------------------------------------------- warps
-static int own_lane() { return (int)((current - fibers.data()) & 31); }
+static int own_lane() { return (int)((current - fibers.at) & 31); }
 static unsigned lanes_of_warp() {  // the last warp of a block may be short
-  size_t rest = fibers.size() - ((current - fibers.data()) & ~(size_t)31);
+  size_t rest = fibers.size - ((current - fibers.at) & ~(size_t)31);
   return rest >= 32 ? ~0u : (1u << rest) - 1;
 }
 static void stop(Site site, const char* what) {
@@ -356,7 +378,7 @@ template <class T> static T shuffle(unsigned mask, T value, int source, Site sit
   wait_at(AT_WARP, site, mask);
   if (source >= 0 && source < 32) {
     if (!(mask >> source & 1)) stop(site, "a shuffle reads a lane that takes no part");
-    memcpy(&value, &fibers[(current - fibers.data()) - own_lane() + source].given, sizeof value);
+    memcpy(&value, &fibers[(current - fibers.at) - own_lane() + source].given, sizeof value);
   }
   wait_at(AT_WARP, {site.file, -site.line}, mask);  // no one gives the next value before all have read this one
   return value;
@@ -377,30 +399,42 @@ struct Parameter {
   char pointee;  // the same, of what it points to
   int pointee_size;
 };
-template <class T> constexpr char kind_of() {
-  using V = std::remove_cv_t<T>;
-  if (std::is_same_v<V, bool>) return 'b';
-  if (std::is_floating_point_v<V>) return 'f';
-  if (std::is_integral_v<V>) return std::is_signed_v<V> ? 'i' : 'u';
-  return '?';
-}
-template <class T> constexpr Parameter parameter() {
-  if constexpr (std::is_pointer_v<T>) {
-    using Pointee = std::remove_pointer_t<T>;
-    return {'p', (int)sizeof(T), kind_of<Pointee>(), (int)sizeof(Pointee)};
-  } else return {kind_of<T>(), (int)sizeof(T), '?', 0};
-}
+template <class T> struct Kind { static constexpr char value = '?'; };
+template <class T> struct Kind<const T> : Kind<T> {};
+template <> struct Kind<bool> { static constexpr char value = 'b'; };
+#define CUDA_ON_CPU_KIND(type, letter) template <> struct Kind<type> { static constexpr char value = letter; }
+CUDA_ON_CPU_KIND(float, 'f');
+CUDA_ON_CPU_KIND(double, 'f');
+CUDA_ON_CPU_KIND(char, (char)-1 < 0 ? 'i' : 'u');
+CUDA_ON_CPU_KIND(signed char, 'i');
+CUDA_ON_CPU_KIND(short, 'i');
+CUDA_ON_CPU_KIND(int, 'i');
+CUDA_ON_CPU_KIND(long, 'i');
+CUDA_ON_CPU_KIND(long long, 'i');
+CUDA_ON_CPU_KIND(unsigned char, 'u');
+CUDA_ON_CPU_KIND(unsigned short, 'u');
+CUDA_ON_CPU_KIND(unsigned, 'u');
+CUDA_ON_CPU_KIND(unsigned long, 'u');
+CUDA_ON_CPU_KIND(unsigned long long, 'u');
+template <class T> struct Described { static constexpr Parameter value{Kind<T>::value, (int)sizeof(T), '?', 0}; };
+template <class T> struct Described<T*> {
+  static constexpr Parameter value{'p', (int)sizeof(T*), Kind<T>::value, (int)sizeof(T)};
+};
+template <class T> struct Described<T* const> : Described<T*> {};
 template <class... A> int describe(void (*)(A...), Parameter* out) {
-  ((*out++ = parameter<A>()), ...);
+  ((*out++ = Described<A>::value), ...);
   return sizeof...(A);
 }
-template <class... A, size_t... I> void call(void (*kernel)(A...), void** arguments, std::index_sequence<I...>) {
-  kernel(*(std::remove_reference_t<A>*)arguments[I]...);
+template <class... A> void call(void (*kernel)(), void** arguments) {
+  // in braces: from left to right
+  struct Call {
+    Call(void (*kernel)(A...), A... values) { kernel(values...); }
+  } made{(void (*)(A...))kernel, *(A*)*arguments++...};
+  (void)made;
 }
 template <class... A>
 const char* launch_with(void (*kernel)(A...), const unsigned* d, size_t shared, bool together, void** arguments) {
-  return launch({d[0], d[1], d[2]}, {d[3], d[4], d[5]}, shared, together,
-                [=] { call(kernel, arguments, std::index_sequence_for<A...>{}); });
+  return launch({d[0], d[1], d[2]}, {d[3], d[4], d[5]}, shared, together, call<A...>, (void (*)())kernel, arguments);
 }
 }  // namespace cuda_on_cpu
 
