@@ -17,12 +17,14 @@ def pairwise(options: Mapping[str, Sequence[Any]], allowed: Callable[[Case], boo
     names = list(options)
     every = [dict(zip(names, values, strict=True)) for values in _some(options)]
     candidates = [case for case in every if allowed(case)]
-    missing = set().union(*map(_pairs, candidates))
+    places: dict[Any, int] = {}  # of pairs, as bits
+    covered = [sum(1 << places.setdefault(pair, len(places)) for pair in _pairs(case)) for case in candidates]
+    missing = (1 << len(places)) - 1
     chosen = []
     while missing:
-        best = max(candidates, key=lambda case: len(_pairs(case) & missing))
-        chosen.append(best)
-        missing -= _pairs(best)
+        best = max(range(len(candidates)), key=lambda i: (covered[i] & missing).bit_count())
+        chosen.append(candidates[best])
+        missing &= ~covered[best]
     return chosen
 
 
