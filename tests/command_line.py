@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import random
@@ -10,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import typer.main
+
 from gpubp.cli.app import main
+
+# Making the commands of their functions takes ten times as long as what most of them do, and gives the same every time.
+typer.main.get_command = functools.lru_cache(maxsize=8)(typer.main.get_command)
 
 DATA = Path(__file__).parents[1] / "data"
 SEEDS = DATA / "seeds_dataset.txt"

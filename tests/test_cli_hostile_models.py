@@ -37,12 +37,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def must_end_well(folder: Path, content: bytes) -> None:
     (folder / "bad").write_bytes(content)
-    for arguments in (("show",), ("show", "--json"), ("predict", folder / "table.csv", "-q")):
+    for arguments in (("show",), ("predict", folder / "table.csv", "-q"), ("show", "--json")):
         outcome = gpubp(arguments[0], folder / "bad", *arguments[1:])
         assert outcome.code in (0, 2)
         if outcome.code == 2:
             assert outcome.out == ""
             only_error(outcome.err, "")
+            if arguments == ("show",):
+                break  # every command reads a file the same way
         elif "--json" in arguments:
             assert outcome.json
 
