@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from script_run import run_here
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "compare_members.py"
 
@@ -44,7 +45,7 @@ def test_both_tasks_in_short(folder: Path) -> None:
 
 
 def test_a_table_that_is_not_there(folder: Path) -> None:
-    done = run(folder, "--tables", "sonar")
+    done = run_here("compare_members.py", folder, "--tables", "sonar")
     assert (done.returncode, done.stdout) == (2, "")
     assert "There is no sonar.csv in" in done.stderr
     assert "it has sides, sums." in done.stderr
@@ -52,7 +53,7 @@ def test_a_table_that_is_not_there(folder: Path) -> None:
 
 def test_a_table_that_cannot_be_read(folder: Path) -> None:
     (folder / "empty.csv").write_text("", encoding="utf-8")
-    done = run(folder, "--tables", "empty", "--quick")
+    done = run_here("compare_members.py", folder, "--tables", "empty", "--quick")
     assert done.returncode == 2
     assert "Error: empty: " in done.stderr
     assert "Traceback" not in done.stderr

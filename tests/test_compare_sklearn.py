@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from script_run import run_here
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -29,7 +30,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_help() -> None:
-    done = run("--help")
+    done = run_here("compare_sklearn.py", "--help")
     assert done.returncode == 0
     assert [word for word in ("--rows", "--seeds", "--engine", "--json") if word not in done.stdout] == []
 
@@ -48,7 +49,7 @@ def test_a_row_in_short(tmp_path: Path) -> None:
 
 
 def test_an_unknown_row() -> None:
-    done = run("--rows", "iris:fastest")
+    done = run_here("compare_sklearn.py", "--rows", "iris:fastest")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Unknown row 'iris:fastest': choose from iris:adam" in done.stderr
 

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from script_run import run_here
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -39,7 +40,7 @@ def test_rows_in_short(tmp_path: Path) -> None:
 
 
 def test_no_such_row() -> None:
-    done = run("--only", "fastest")
+    done = run_here("compare_small_calls.py", "--only", "fastest")
     assert (done.returncode, done.stdout) == (2, "")
     assert "No row has 'fastest' in its name, such as 'partial_fit of 1: classifier (50,), sgd'" in done.stderr
 

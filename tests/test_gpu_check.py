@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from script_run import run_here
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "scripts"
@@ -73,7 +74,7 @@ def test_one_command(tmp_path: Path) -> None:
 
 
 def test_an_unknown_part_is_refused() -> None:
-    done = run("--parts", "machine,engines")
+    done = run_here("gpu_check.py", "--parts", "machine,engines")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Unknown part 'engines': choose from machine, doctor" in done.stderr
 
