@@ -73,7 +73,7 @@ def main(
     repeats: Annotated[int, typer.Option(min=1, help="Timings of each point; the median counts.")] = 3,
     json_file: Annotated[Path | None, typer.Option("--json", help="Save every number here.")] = None,
     markdown: Annotated[
-        Path | None, typer.Option(help="Write the tables here, as docs/performance.md has them.")
+        Path | None, typer.Option(help="Write the tables here, as docs/lab/performance.md has them.")
     ] = None,
 ) -> None:
     """Measure the engines over networks, parameters, batch size and optimizer."""

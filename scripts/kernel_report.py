@@ -1,9 +1,9 @@
-"""What the native kernels take on each kind of GPU, and how fast lanes should be: the tables of docs/kernels.md.
+"""What the native kernels take on each kind of GPU, and how fast lanes should be: the tables of docs/explanation/kernels.md.
 
 Needs no GPU, but NVRTC (`pip install 'nvidia-cuda-nvrtc>=13,<14'`). Ends with exit code 1 if a kernel that the engine
 serves keeps anything outside of registers.
 
-    python scripts/kernel_report.py                # rewrites docs/kernels.md between its markers: some minutes
+    python scripts/kernel_report.py                # rewrites docs/explanation/kernels.md between its markers: some minutes
     python scripts/kernel_report.py --only block   # the tables of one engine
     python scripts/kernel_report.py --show         # prints instead
 """
@@ -31,7 +31,7 @@ from gpubp.engines.block.kernel import BlockKernel  # noqa: E402
 from gpubp.engines.block.layout import BlockLayout  # noqa: E402
 from gpubp.engines.lane.kernel import LaneKernel  # noqa: E402
 
-DOCUMENT = ROOT / "docs" / "kernels.md"
+DOCUMENT = ROOT / "docs" / "explanation" / "kernels.md"
 ENGINES = ("lane", "block")
 console = Console(stderr=True)
 

@@ -1,4 +1,4 @@
-"""docs/command-line.md lists the keys of every --json: those that the commands really give, and no others."""
+"""docs/reference/command-line.md lists the keys of every --json: those that the commands really give, and no others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from command_line import numbers_table, succeeds, write
 from gpubp.backends import kernel_cache
 from gpubp.doctor import BackendState, Check, Diagnosis
 
-PAGE = Path(__file__).parents[1] / "docs" / "command-line.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "command-line.md"
 QUICK = ("--epochs", 2, "--engine", "array")
 
 

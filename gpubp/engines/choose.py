@@ -23,7 +23,7 @@ from gpubp.networks.plan import TrainingPlan
 
 ENGINES = ("auto", "lane", "block", "array")
 
-# Measured on two 2-core cloud machines with AVX-512 (docs/performance.md); only their ratios matter.
+# Measured on two 2-core cloud machines with AVX-512 (docs/lab/performance.md); only their ratios matter.
 COMPILE_SECONDS = {"lane": 0.8, "block": 1.7, "array": 0.0}  # of a kernel, if it is not in the cache
 # It stays in the cache. A lane kernel serves trainings of one architecture with the same options: fifteen of them are
 # to pay for it. A block kernel serves every architecture; a machine needs one for each loss, optimizer and dtype.

@@ -71,7 +71,7 @@ class MLPClassifier(ClassifierMixin, MLP):
     early_stopping, validation_fraction : bool, default=False; float, default=0.1
         Stop by the accuracy on this share of the rows, which training does not see; the best epoch's weights are kept.
         This is scikit-learn's rule, which on small tables ends far too early and predicts worse than none: leave it
-        off, or give n_members=10 (docs/estimators.md has numbers).
+        off, or give n_members=10 (docs/guides/estimators.md has numbers).
     beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
         For adam and adamw.
     max_fun : int, default=15000

@@ -1,4 +1,4 @@
 """Evidence for the CUDA path without a device: what NVRTC compiles, and what the compiled program computes.
 
-docs/kernels.md says which rung of the ladder shows what.
+docs/explanation/kernels.md says which rung of the ladder shows what.
 """
