@@ -135,9 +135,10 @@ def versions() -> dict[str, str]:
 
 def _backends(only: str | None, device: int | None) -> tuple[list[Backend], tuple[BackendState, ...]]:
     usable, states = [], []
-    for name in ("numpy", "cupy") if only in (None, "auto") else (only,):
+    every = (("numpy", None), ("cupy", device))  # the CPU's has no number
+    for name, number in every if only in (None, "auto") else ((only, device),):
         try:
-            backend = get_backend(name, None if name == "numpy" and only != name else device)
+            backend = get_backend(name, number)
         except BackendError as error:
             if only == name:
                 raise
@@ -152,7 +153,7 @@ def _backends(only: str | None, device: int | None) -> tuple[list[Backend], tupl
 
 def _kernels_missing(backend: Backend) -> str | None:
     """On CUDA; the compiler for a CPU has a line of its own."""
-    if backend.name == "numpy":
+    if backend.on_host:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the reason is in the report
@@ -198,7 +199,7 @@ def self_test(backends: list[Backend], compiler: str | None = None) -> list[Chec
     for backend in backends:
         checks.append(_check("the tutorial's network: the known weights", backend, TUTORIAL_TOLERANCE, _tutorial))
         checks.append(_check("4 networks at once = one by one", backend, POPULATION_TOLERANCE, _alone))
-        if compiler if backend.name == "numpy" else backend.compiler_missing() is None:
+        if compiler if backend.on_host else backend.compiler_missing() is None:
             checks.append(_check("lane engine = array engine", backend, POPULATION_TOLERANCE, _lane))
     for backend in backends[1:]:
         name = f"4 networks as on {backends[0].name}"

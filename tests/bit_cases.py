@@ -7,7 +7,7 @@ networks have layers of one neuron, of less and more than a vector, and batches 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import Any
 from unittest.mock import patch
@@ -17,7 +17,6 @@ import numpy as np
 from gpubp.backends import Backend, NumpyBackend, Program
 from gpubp.backends.interruption import Interruption
 from gpubp.engines.array import engine as array_engine
-from gpubp.engines.array import fused_slice
 from gpubp.engines.block.engine import BlockEngine
 from gpubp.engines.block.kernel import BlockKernel
 from gpubp.engines.kernel_engine import KernelEngine
@@ -294,8 +293,8 @@ def trained_fused(
     weights, state = FUSED_WEIGHTS[case["weights"]], TrainingState()
     weights = weights[:networks] if case["weights"] == "each" and weights is not None else weights
     rows = FUSED_RAGGED[:networks]
-    panels = {"numpy": 40, "cupy": 40}  # several, of equal shape on both
-    with patch.object(array_engine, "FUSED_PARAMETERS", 0), patch.object(fused_slice, "PANEL", panels):
+    panels = replace(backend.at_once, panel=40)  # several, of equal shape on both
+    with patch.object(array_engine, "FUSED_PARAMETERS", 0), patch.object(type(backend), "at_once", panels):
         history = train(population, FUSED_X, T, settings, engine="array", rows=rows, row_weights=weights, state=state)
     assert np.isfinite(history.training_loss).all()
     return backend.to_host(population.params), history, state

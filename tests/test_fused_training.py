@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import covering
@@ -18,7 +19,7 @@ from gpubp.backends import Backend, NumpyBackend, host_compiler
 from gpubp.backends.host_compiler import find_compiler
 from gpubp.backends.host_program import available_cores
 from gpubp.engines.array import engine as array_engine
-from gpubp.engines.array import fused_learner, fused_slice
+from gpubp.engines.array import fused_learner
 from gpubp.engines.array.fused_kernel import FusedKernel
 from gpubp.errors import BackendError
 from gpubp.networks.population import Population, network_seeds
@@ -128,8 +129,8 @@ def run(
 
 def use(patch: pytest.MonkeyPatch, case: dict[str, Any], fused: bool) -> None:
     patch.setattr(array_engine, "FUSED_PARAMETERS", 0 if fused else 1 << 60)
-    patch.setattr(fused_slice, "PANEL", dict.fromkeys(("numpy", "cupy"), case["panel"]))
-    patch.setattr(fused_learner, "TOGETHER", dict.fromkeys(("numpy", "cupy"), case["together"]))
+    at_once = replace(NumpyBackend.at_once, panel=case["panel"], values=case["together"])
+    patch.setattr(NumpyBackend, "at_once", at_once)
 
 
 @pytest.mark.parametrize("case", CASES, ids=covering.name)

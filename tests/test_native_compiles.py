@@ -38,7 +38,7 @@ def test_the_case_studys_network_fits_everywhere(capability: int) -> None:
     ids=lambda value: f"sm_{value}" if isinstance(value, int) else f"{value.architecture.sizes}-{value.optimizer}",
 )
 def test_what_is_served_fits(kernel: LaneKernel, capability: int) -> None:
-    assert kernel.refusal("cupy") is None
+    assert kernel.refusal(in_registers=True) is None
     found = usage(kernel, capability)
     assert found.fits, found
 
@@ -90,8 +90,9 @@ def test_twice_the_largest_network_is_refused_with_reason(dtype: str) -> None:
     width = largest(shallow).architecture.sizes[1]
     refused = shallow(2 * width)
     limit = LARGEST_ON_CUDA[dtype]
-    assert f"in {dtype} it would take {refused.registers} of them, {limit} at most" in str(refused.refusal("cupy"))
-    assert refused.refusal("numpy") is None
+    said = str(refused.refusal(in_registers=True))
+    assert f"in {dtype} it would take {refused.registers} of them, {limit} at most" in said
+    assert refused.refusal(in_registers=False) is None
     assert not usage(refused, 90).fits
 
 
@@ -126,7 +127,7 @@ def test_prediction_fits(dtype: str) -> None:
     """The widest network with one hidden layer that prediction by lanes serves; a wider one is refused."""
 
     def refusal(shape: Architecture) -> str | None:
-        return prediction_refusal(shape, np.dtype(dtype), "cupy")
+        return prediction_refusal(shape, np.dtype(dtype), in_registers=True)
 
     width = next(w for w in range(1, 1000) if refusal(Architecture(3, w + 1, 2, "gelu")) is not None)
     definitions = prediction_definitions(Architecture(3, width, 2, "gelu"), np.dtype(dtype))

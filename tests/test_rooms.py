@@ -85,6 +85,31 @@ def test_an_import_that_points_down_passes(file: str, line: str) -> None:
     assert complaints(Path(file), line) == []
 
 
+@pytest.mark.parametrize("file", [file for file in SOURCES if file.parts[0] != "backends"], ids=str)
+def test_no_backend_is_told_by_its_name(file: Path) -> None:
+    """What depends on the machine asks for a trait (backends/base.py): a new backend has those to fill in."""
+    assert told_by_name(SOURCES[file]) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("if backend.name == 'numpy': pass", [1]),
+        ("room = 1 if self.backend.name != other.backend.name else 2", [1]),
+        ("x = 0\nfast = plan.backend.name in NAMES", [2]),
+        ("size = PANEL[self.backend.name]", [1]),
+        ("size = PANEL.get(self.backend.name)", [1]),
+        ("def f(backend_name): return backend_name == name", [1]),
+        ("if name == 'cupy': pass", [1]),
+        ("match backend.name:\n    case _: pass", [1]),
+        ("SIZES = {'numpy': 1, 'cupy': 2}", [1]),
+        ("said = f'on {backend.name}'; result = {'backend': backend.name}; NAMES = ('numpy', 'cupy')", []),
+    ],
+)
+def test_a_backend_told_by_its_name_is_found(line: str, found: list[int]) -> None:
+    assert told_by_name(line) == found
+
+
 def test_a_circle_is_found() -> None:
     files = {
         "tables/a.py": "from gpubp.tables.b import f",
@@ -125,6 +150,33 @@ def complaints(file: Path, source: str) -> list[str]:
                 "down, or pass it in"
             )
     return found
+
+
+def told_by_name(source: str) -> list[int]:
+    """The lines that compare a backend's name, look something up by it, or have a table for the names."""
+    names = {"numpy", "cupy"}
+
+    def is_name(node: ast.AST) -> bool:
+        if isinstance(node, ast.Attribute) and node.attr == "name":
+            return ast.unparse(node.value).endswith("backend")
+        return (isinstance(node, ast.Name) and node.id == "backend_name") or is_one(node)
+
+    def is_one(node: ast.AST | None) -> bool:
+        return isinstance(node, ast.Constant) and node.value in names
+
+    def tells(node: ast.AST) -> bool:
+        if isinstance(node, ast.Compare):
+            return any(map(is_name, [node.left, *node.comparators]))
+        if isinstance(node, ast.Subscript):
+            return is_name(node.slice)
+        if isinstance(node, ast.Call):
+            looks = isinstance(node.func, ast.Attribute) and node.func.attr == "get"
+            return looks and any(map(is_name, node.args))
+        if isinstance(node, ast.Match):
+            return is_name(node.subject)
+        return isinstance(node, ast.Dict) and sum(map(is_one, node.keys)) == len(names)
+
+    return [node.lineno for node in ast.walk(ast.parse(source)) if tells(node)]
 
 
 def circle(sources: Mapping[Path, str]) -> list[str] | None:

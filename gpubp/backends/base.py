@@ -39,6 +39,16 @@ class Memory:
     total: int
 
 
+@dataclass(frozen=True)
+class AtOnce:
+    """How much a machine works on at a time: what the caches of a CPU hold, what fills a GPU."""
+
+    values: int  # numbers of a batch's values in all layers, of the networks that take an update together
+    panel: int  # numbers of a layer's gradient that are taken together
+    prediction_bytes: int  # of the values of the rows that are predicted together
+    networks: int  # that differ in their numbers of epochs and begin together
+
+
 class ForkedError(BackendError):
     """The device was in use before this process was forked from another, and cannot be used here."""
 
@@ -92,15 +102,26 @@ class Program(Protocol):
 
 
 class Backend(Protocol):
-    """One machine that arrays live on."""
+    """One machine that arrays live on.
+
+    What depends on the machine asks for its traits. Its name is for people and for files: nothing outside this package
+    compares it (tests/test_rooms.py).
+    """
 
     name: str
+    on_host: bool  # whether arrays are NumPy's: nothing has to travel, and the processor's cores work on them
+    lanes_in_registers: bool  # whether a lane keeps its network in a thread's registers, not in a cache
+    at_once: AtOnce
     reason: str  # why this backend was taken, in a few words
     watchdog: bool  # whether the driver ends a launch that takes seconds, as it does for displays and in WSL2
 
     @property
     def xp(self) -> Any:
         """The array namespace: the module numpy or cupy."""
+        ...
+
+    def shares_arrays(self, other: Backend) -> bool:
+        """Whether the other backend's arrays can be used together with this one's."""
         ...
 
     def to_device(self, array: Array, dtype: Any = None) -> Array:

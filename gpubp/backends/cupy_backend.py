@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.backends.base import Memory, Multiprocessors, Program
+from gpubp.backends.base import AtOnce, Backend, Memory, Multiprocessors, Program
 from gpubp.backends.cupy_device import (
     bits_settings,
     require_capability,
@@ -27,6 +27,9 @@ class CupyBackend:
     """Arrays in a CUDA device's memory. ForkedError in a process that was forked later."""
 
     name = "cupy"
+    on_host = False
+    lanes_in_registers = True
+    at_once = AtOnce(values=1 << 28, panel=1 << 24, prediction_bytes=64 << 20, networks=4096)
 
     def __init__(self, reason: str = "asked for", device: int | None = None) -> None:
         """device: its number; None is CuPy's current one. Raises BackendError where it cannot be used, and
@@ -51,6 +54,9 @@ class CupyBackend:
         if runtime.getDevice() != self.number:
             runtime.setDevice(self.number)
         return self._cupy
+
+    def shares_arrays(self, other: Backend) -> bool:
+        return other.name == self.name
 
     def to_device(self, array: Any, dtype: Any = None) -> Any:
         if isinstance(array, self.xp.ndarray):

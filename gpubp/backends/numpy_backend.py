@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.backends.base import Memory, Program
+from gpubp.backends.base import AtOnce, Backend, Memory, Program
 from gpubp.backends.notices import warn_once
 from gpubp.errors import BackendError
 
@@ -25,11 +25,17 @@ class NumpyBackend:
     """Arrays in the host's memory; transfers are no copies unless the dtype changes."""
 
     name = "numpy"
+    on_host = True
+    lanes_in_registers = False
+    at_once = AtOnce(values=1 << 20, panel=1 << 19, prediction_bytes=256 << 10, networks=64)
     xp: Any = np
     watchdog = False
 
     def __init__(self, reason: str = "asked for") -> None:
         self.reason = reason
+
+    def shares_arrays(self, other: Backend) -> bool:
+        return other.name == self.name
 
     def to_device(self, array: Any, dtype: Any = None) -> np.ndarray:
         return np.asarray(array, dtype=dtype, order="C")  # np.ascontiguousarray would make 0-d arrays 1-d

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gpubp.backends import Array
+from gpubp.backends import Array, Backend
 from gpubp.engines import cuda_costs
 from gpubp.engines.array.engine import ArrayEngine
 from gpubp.engines.base import Engine
@@ -81,7 +81,7 @@ def choose_engine(plan: TrainingPlan, wanted: str = "auto") -> EngineChoice:
 
 def _known_choice(plan: TrainingPlan, wanted: str) -> EngineChoice:
     """One network may be trained for microseconds, call after call: the choice is kept, by all that it depends on."""
-    machine = plan.backend.name, plan.backend.multiprocessors()
+    machine = plan.backend.multiprocessors()
     known = wanted, machine, plan.batch_size, plan.settings.epochs, int(plan.rows.count[0]), lane_kernel(plan)
     choice = _chosen.get(known)
     if choice is None:
@@ -99,7 +99,7 @@ def _choose(plan: TrainingPlan, wanted: str) -> EngineChoice:
     """What `choose_engine` says, where kernels can be compiled."""
     check_choice("engine", wanted, ENGINES)
     no_softmax = softmax_refusal(plan)
-    refusal = no_softmax or lane_kernel(plan).refusal(plan.backend.name)
+    refusal = no_softmax or lane_kernel(plan).refusal(plan.backend.lanes_in_registers)
     if wanted == "lane" and refusal is not None:
         raise SettingsError(f"The engine lane cannot be used: {refusal}. Choose another engine, or auto.")
     slots = len(plan.settings.optimizer_rule.slots)
@@ -109,13 +109,13 @@ def _choose(plan: TrainingPlan, wanted: str) -> EngineChoice:
     seconds = estimates(plan, lane=refusal is None, block=no_block is None)
     if wanted != "auto":
         return EngineChoice(wanted, "asked for", seconds)
-    best = min(seconds, key=lambda engine: seconds[engine] + compile_share(engine, plan.backend.name))
+    best = min(seconds, key=lambda engine: seconds[engine] + compile_share(engine, plan.backend))
     reason = "about " + ", ".join(f"{seconds[engine]:.2g} s by {engine}" for engine in seconds)
     if refusal is not None:
         reason += f"; no lanes: {refusal}"
     fastest = min(seconds, key=lambda engine: seconds[engine])
     if best == "array" and fastest != "array":
-        compiling = compile_seconds(plan.backend.name)[fastest]
+        compiling = compile_seconds(plan.backend)[fastest]
         reason += f"; compiling a kernel (about {compiling:g} s, once) would not pay"
     return EngineChoice(best, reason, seconds, asked_for=False)
 
@@ -127,14 +127,14 @@ def softmax_refusal(plan: TrainingPlan) -> str | None:
     return None
 
 
-def compile_share(engine: str, backend: str = "numpy") -> float:
-    """Seconds of a kernel's compilation that one training has to be worth."""
+def compile_share(engine: str, backend: Backend | None = None) -> float:
+    """Seconds of a kernel's compilation that one training has to be worth; on a CPU where no backend is given."""
     return compile_seconds(backend)[engine] / TRAININGS_THAT_PAY[engine]
 
 
-def compile_seconds(backend: str) -> dict[str, float]:
+def compile_seconds(backend: Backend | None) -> dict[str, float]:
     """Of each engine's kernel, where it is not in the cache."""
-    return cuda_costs.COMPILE_SECONDS if backend == "cupy" else COMPILE_SECONDS
+    return COMPILE_SECONDS if backend is None or backend.on_host else cuda_costs.COMPILE_SECONDS
 
 
 def estimates(plan: TrainingPlan, lane: bool, block: bool) -> dict[str, float]:

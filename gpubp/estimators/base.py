@@ -101,7 +101,7 @@ class MLP(BaseEstimator):
         batch = min(len(targets.T), 200 if self.batch_size == "auto" else self.batch_size)
         operations = 6.0 * architecture.n_parameters * len(learners) * batch
         backend = choose_backend(self.backend, inputs.device_array, operations)
-        table = table if backend.name == "cupy" else to_host(table)
+        table = to_host(table) if backend.on_host else table
         return Problem(table, targets, weights, architecture, backend, received.kept), learners
 
     def _dtype_for(self, found: np.dtype[Any], fresh: bool) -> np.dtype[Any]:

@@ -47,7 +47,7 @@ def _over_pieces(mlp: Any, X: Any, of_members: Callable[[Any, Array], Array]) ->
     architecture, n_members = architecture_of(mlp), len(members)
     dtype = np.dtype(mlp.dtype) if mlp.dtype else np.result_type(inputs.X.dtype, members[0].coefs_[0].dtype)
     backend = choose_backend(mlp.backend, inputs.device_array, 2.0 * n_rows * n_members * architecture.n_parameters)
-    few = n_members == 1 and n_rows <= PIECE_ROWS and backend.name == "numpy" and not inputs.on_device
+    few = n_members == 1 and n_rows <= PIECE_ROWS and backend.on_host and not inputs.on_device
     if few and not prediction_pays(backend, architecture, 1, n_rows):  # copies of the weights would take longer
         layers, table = layers_of(members[0], dtype), backend.to_device(inputs.dense(dtype))
         with backend.quiet():
@@ -57,12 +57,12 @@ def _over_pieces(mlp: Any, X: Any, of_members: Callable[[Any, Array], Array]) ->
     pieces = []
     for piece in _pieces(inputs, n_members):
         table = piece.dense(dtype)
-        if piece.on_device and backend.name == "numpy":
+        if piece.on_device and backend.on_host:
             table = to_host(table)
         Y = of_members(backend.xp, population.predict(backend.to_device(table, dtype), engine="auto"))
         pieces.append(Y if inputs.on_device else backend.to_host(Y))
     found = pieces[0] if len(pieces) == 1 else (backend.xp if inputs.on_device else np).concatenate(pieces)
-    if inputs.on_device and backend.name == "numpy":
+    if inputs.on_device and backend.on_host:
         found = backend_of(inputs.X).to_device(found)
     return found, inputs.on_device
 

@@ -134,7 +134,7 @@ class Population:
                 mine, theirs = getattr(first, what), getattr(other, what)
                 if mine != theirs:
                     raise SettingsError(f"Populations of different {what} cannot be joined: {mine} and {theirs}.")
-            if other.backend.name != first.backend.name:
+            if not other.backend.shares_arrays(first.backend):
                 raise SettingsError(
                     f"Populations on different backends cannot be joined: {first.backend.name} and "
                     f"{other.backend.name}."

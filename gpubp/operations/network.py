@@ -149,15 +149,17 @@ def predict_by_layers(
 ) -> Array:
     """The outputs (P, N, O) for layers of X's dtype and X (N, I) or (P, N, I).
 
-    Long tables go in pieces, so that the layers' buffers stay in the caches: 256 KiB on a CPU (64 MiB on a GPU), or as
-    much as the weights take, which are read for each piece.
+    Long tables go in pieces, so that the layers' buffers stay in the caches, or fill a GPU; on a CPU, pieces take as
+    much as the weights at the least, which are read for each of them.
     """
     xp = backend.xp
     n_networks, n_rows, dtype = len(layers.W[0]), X.shape[-2], layers.W[0].dtype
     if rows_at_once is None:
         row_bytes = n_networks * sum(architecture.sizes[1:]) * dtype.itemsize
         weights = n_networks * architecture.n_parameters * dtype.itemsize
-        room = max(256 << 10, weights) if backend.name == "numpy" else 64 << 20
+        room = backend.at_once.prediction_bytes
+        if backend.on_host:
+            room = max(room, weights)
         rows_at_once = max(1, room // row_bytes)
     if n_rows <= rows_at_once:
         return forward(backend, architecture, layers, X, Tape(backend, architecture, n_networks, n_rows, dtype, False))

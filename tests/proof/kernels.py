@@ -51,11 +51,11 @@ def lane_kernel(
 def largest(make: Callable[[int], LaneKernel]) -> LaneKernel:
     """The kernel make(size) of the largest size that a GPU's lane engine does not refuse; size 1 must be served."""
     size = 1
-    while make(size + 1).refusal("cupy") is None:
+    while make(size + 1).refusal(in_registers=True) is None:
         size += 1
     kernel = make(size)
-    if kernel.refusal("cupy") is not None:
-        raise ValueError(f"none is served: {kernel.refusal('cupy')}")
+    if kernel.refusal(in_registers=True) is not None:
+        raise ValueError(f"none is served: {kernel.refusal(in_registers=True)}")
     return kernel
 
 
@@ -107,5 +107,5 @@ def _largest_of(optimizer: str, dtype: str) -> Iterator[tuple[str, LaneKernel]]:
         return lane_kernel((3, width, 2), ("tanh",), optimizer=optimizer, dtype=dtype, online=False, dropout=True)
 
     for make in (linear, shallow, wide, deep, loaded, thinned):
-        if make(1).refusal("cupy") is None:
+        if make(1).refusal(in_registers=True) is None:
             yield f"the largest {make.__name__}", largest(make)

@@ -78,7 +78,7 @@ class ArrayEngine:
 
     @property
     def buffers(self) -> Learner | None:
-        alone = self.plan.n_networks == 1 and self.plan.settings.epochs == 1 and self.backend.name == "numpy"
+        alone = self.plan.n_networks == 1 and self.plan.settings.epochs == 1 and self.backend.on_host
         return self.learner if alone and isinstance(self.learner, Learner) else None
 
     def _lay_out(self) -> None:

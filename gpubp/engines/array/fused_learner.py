@@ -12,10 +12,6 @@ from gpubp.engines.array.fused_kernel import MOST_CELLS
 from gpubp.engines.array.fused_slice import FusedSlice
 from gpubp.engines.array.fused_state import FusedState
 
-# Numbers of a batch's values in all layers, for the networks that take an update together: on a CPU they are to stay in
-# the caches, on a GPU to fill it.
-TOGETHER = {"numpy": 1 << 20, "cupy": 1 << 28}
-
 
 class FusedLearner(FusedState):
     """Slices of the networks, each updated by itself."""
@@ -39,6 +35,6 @@ class FusedLearner(FusedState):
     def _cut(self, first: int, last: int, size: int) -> list[FusedSlice]:
         """Slices of networks first … last−1, not too many at a time."""
         neurons, numbers = sum(self.architecture.sizes[1:]), self.architecture.n_parameters
-        count = max(1, min(TOGETHER[self.backend.name] // (self.batch_size * neurons), MOST_CELLS // numbers))
+        count = max(1, min(self.backend.at_once.values // (self.batch_size * neurons), MOST_CELLS // numbers))
         starts = range(first, last, count)
         return [FusedSlice(self, first, start, min(start + count, last), size) for start in starts]

@@ -20,10 +20,6 @@ from gpubp.operations.dense import dense_backward
 from gpubp.operations.dropout import PLACES_OF_A_CALL
 from gpubp.operations.network import Layers
 
-# Numbers of a panel of gradients: on a CPU it is to stay in the caches, on a GPU to fill it. A panel's rows depend on
-# the layer alone, so that a network's products are the same whatever networks stand beside it.
-PANEL = {"numpy": 1 << 19, "cupy": 1 << 24}
-
 
 class FusedSlice:
     """Networks first … last−1 of a learner, for batches of `size` rows whose first network is `batch_first`."""
@@ -73,8 +69,12 @@ class FusedSlice:
             self.panels = [self._cut(part) for part in self.weights]
 
     def _cut(self, part: Part) -> list[tuple[slice, slice]]:
-        """Networks and rows of a layer's panels: some rows of one network, or all rows of some networks."""
-        most = PANEL[self.backend.name]
+        """Networks and rows of a layer's panels: some rows of one network, or all rows of some networks.
+
+        A panel's rows depend on the layer alone, so that a network's products are the same whatever networks stand
+        beside it.
+        """
+        most = self.backend.at_once.panel
         rows = -(-part.rows // -(-part.numbers // most))  # about equal ones
         networks = max(1, most // part.numbers)
         return [

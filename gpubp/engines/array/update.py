@@ -56,7 +56,7 @@ class Learner:
             and plan.settings is self.settings  # estimators make the same ones once
             and plan.architecture == self.architecture
             and plan.dtype == self.params.dtype
-            and plan.backend.name == self.backend.name
+            and plan.backend.shares_arrays(self.backend)
             and (int(plan.rows.count[0]), int(plan.seeds[0])) == self.served
         )
 

@@ -77,7 +77,7 @@ class BlockEngine(KernelEngine):
             self.weights = self.backend.to_device(plan.weights, plan.dtype)
         self.members = min(self.program.team(plan.n_networks), most_members(plan))
         self.tuner, self.by_team, self.share = ThreadTuner(), False, 1.0
-        self.numbers = working_numbers(plan, self.members if self.backend.name == "numpy" else None)
+        self.numbers = working_numbers(plan, self.members if self.backend.on_host else None)
         room = min(self.layout.shared_bytes, self.program.shared_room())
         self.shared_numbers = min(self.numbers, room // plan.dtype.itemsize)
         self.blocks, self.meeting = 1, None  # of each network, on CUDA, and where they meet

@@ -133,7 +133,7 @@ def prediction_pays(backend: Backend, architecture: Architecture, n_networks: in
     """
     neurons = sum(architecture.sizes[1:])
     saved = SAVED_PARAMETER * architecture.n_parameters + SAVED_NEURON * neurons
-    if backend.name != "numpy" or n_networks * n_rows * saved <= PREDICTION_COMPILES:
+    if not backend.on_host or n_networks * n_rows * saved <= PREDICTION_COMPILES:
         return False
     return refusal(architecture, 16, 0) is None and backend.compiler_missing() is None
 

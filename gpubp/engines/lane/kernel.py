@@ -125,21 +125,21 @@ class LaneKernel:
             kept += KEPT_FOR_DIVISIONS[self.dtype]
         return next((blocks for blocks, most in MOST_KEPT[self.dtype].items() if kept <= most), 1)
 
-    def refusal(self, backend_name: str) -> str | None:
-        """Why this backend's lanes cannot serve such networks; None if they can."""
+    def refusal(self, in_registers: bool) -> str | None:
+        """Why lanes cannot serve such networks; None if they can. in_registers: see `Backend.lanes_in_registers`."""
         limit = LARGEST_ON_CUDA[self.dtype]
-        if (self.registers <= limit) if backend_name == "cupy" else (self.numbers <= LARGEST_ON_CPU):
+        if (self.registers <= limit) if in_registers else (self.numbers <= LARGEST_ON_CPU):
             return None
         network = f"a network of {self.numbers} numbers (parameters, optimizer state, gradient)"
-        if backend_name == "cupy":
+        if in_registers:
             takes = f"in {self.dtype} it would take {self.registers} of them, {limit} at most"
             return f"{network} is too large for a CUDA thread's registers: {takes}"
         return f"{network} is too large for a CPU core's caches"
 
 
-def prediction_refusal(architecture: Architecture, dtype: np.dtype[Any], backend_name: str) -> str | None:
-    """Why this backend's lanes cannot predict with such networks; None if they can."""
-    if backend_name != "cupy":
+def prediction_refusal(architecture: Architecture, dtype: np.dtype[Any], in_registers: bool) -> str | None:
+    """Why lanes cannot predict with such networks; None if they can. in_registers: see `Backend.lanes_in_registers`."""
+    if not in_registers:
         return None
     registers = sum(architecture.sizes) * dtype.itemsize // 4  # a row's inputs and neurons
     if registers > PREDICTION_REGISTERS_ON_CUDA:
@@ -165,7 +165,7 @@ def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array)
 
     Raises SettingsError for a network too large for this backend's lanes.
     """
-    refusal = prediction_refusal(architecture, flat.dtype, backend.name)
+    refusal = prediction_refusal(architecture, flat.dtype, backend.lanes_in_registers)
     if refusal is not None:
         raise SettingsError(f"The engine lane cannot predict: {refusal}. Choose engine array.")
     program = backend.compile(read_source("predict.h"), prediction_definitions(architecture, flat.dtype))

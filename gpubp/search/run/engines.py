@@ -70,7 +70,7 @@ class Engines:
         """Of all the group's epochs, by each engine that could train it."""
         plan = sketch(jobs, self.backend)
         slots = len(plan.settings.optimizer_rule.slots)
-        lane = lane_kernel(plan).refusal(self.backend.name) is None
+        lane = lane_kernel(plan).refusal(self.backend.lanes_in_registers) is None
         block = block_refusal(plan.architecture, plan.batch_size, slots, plan.dropout is not None) is None
         return {engine: seconds * times for engine, seconds in estimates(plan, lane, block).items()}
 

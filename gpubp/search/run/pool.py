@@ -24,10 +24,6 @@ from gpubp.search.run.rates import Rates
 from gpubp.search.run.result_store import ResultStore
 from gpubp.search.run.side_by_side import in_order
 
-MIXED = {"numpy": 64, "cupy": 4096}
-"""Networks with different numbers of epochs that begin together: enough to fill the machine, since each different
-number costs those that are left a call of `train`."""
-
 SIDE_BY_SIDE = 4  # populations: while the kernels of some run, Python prepares others
 SIDE_BY_SIDE_IN_TIME = 2  # of a sweep with a budget: those that are cut at its end are in vain
 
@@ -149,7 +145,7 @@ class Pool:
     def _workers(self) -> int:
         """How many populations are trained at a time: kernels on a CPU leave cores idle while Python prepares them."""
         kernels = all(engine in ("lane", "block") for engine in self.engine_of.values())
-        return SIDE_BY_SIDE if kernels and self.backend.name == "numpy" else 1
+        return SIDE_BY_SIDE if kernels and self.backend.on_host else 1
 
     def _whole(self, start: Callable[[], Cohort], ticks: bool) -> list[Cohort]:
         return [] if self.interrupted or self.guide.must_end() else list(self._finish(start(), ticks))
@@ -286,9 +282,11 @@ class Pool:
         yield from parts(group, budget, self._widest(group))
 
     def _together(self, group: Sequence[Job]) -> int:
-        if self.backend.name == "numpy":
-            return MIXED["numpy"]
-        return max(MIXED["cupy"], self._widest(group))
+        """How many networks begin together that differ in their numbers of epochs: enough to fill the machine, since
+        each different number costs those that are left a call of `train`.
+        """
+        enough = self.backend.at_once.networks
+        return enough if self.backend.on_host else max(enough, self._widest(group))
 
     def _widest(self, group: Sequence[Job]) -> int:
         return widest(self.backend, self.engine(group[0]))
