@@ -1,4 +1,4 @@
-"""Where which engine is faster, measured: the table that `engine="auto"` is fitted to (gpubp/engines/choose.py).
+"""Where which engine is faster, measured: the table that `engine="auto"` is fitted to (gpubp/engines/*/costs.py).
 
     python scripts/crossover.py --markdown table.md --json crossover.json      # about 6 minutes
     python scripts/crossover.py --quick
@@ -23,14 +23,15 @@ from benchmarks.machine import describe
 
 from gpubp.backends import Backend, get_backend
 from gpubp.backends.interruption import Interruption
-from gpubp.engines.choose import EngineChoice, choose_engine, compile_share
+from gpubp.engines.choose import EngineChoice, choose_engine
+from gpubp.engines.registry import ENGINE_KINDS, USUAL_COSTS
 from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.population import Population, network_seeds
 from gpubp.networks.preparation import prepare
 from gpubp.networks.settings import Settings
 from gpubp.operations.architecture import Architecture
 
-ENGINES = ("lane", "block", "array")
+ENGINES = tuple(ENGINE_KINDS)
 NETWORKS = (1, 4, 16, 64, 256, 1000)
 SIZES = ((7, 5, 3), (8, 16, 3), (16, 32, 3), (20, 79, 4))  # 58, 195, 643, 1979 parameters
 BATCHES = (1, 8, 32, 128)
@@ -60,7 +61,7 @@ class Point:
     def seconds(self, engine: str) -> float:
         """Of the whole training, with its share of the kernel's compilation."""
         updates = EPOCHS * -(-ROWS // self.batch) * self.networks
-        return 1e-6 * updates * self.measured[engine] + compile_share(engine)
+        return 1e-6 * updates * self.measured[engine] + USUAL_COSTS[engine].compile_share(get_backend("numpy"))
 
     @property
     def regret(self) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -11,8 +12,14 @@ from standin.cuda import PROPERTIES
 
 from gpubp.backends import NumpyBackend, get_backend
 from gpubp.backends.cupy_backend import CupyBackend
+from gpubp.cli.options import EngineOptions
+from gpubp.engines.array.costs import array_seconds
+from gpubp.engines.array.kind import ArrayKind
+from gpubp.engines.block.costs import block_seconds
 from gpubp.engines.block.kernel import refusal as block_refusal
-from gpubp.engines.choose import EngineChoice, array_seconds, block_seconds, choose_engine, compile_share, lane_seconds
+from gpubp.engines.choose import EngineChoice, choose_engine
+from gpubp.engines.lane.costs import lane_seconds
+from gpubp.engines.registry import ENGINE_KINDS, USUAL_COSTS
 from gpubp.errors import SettingsError
 from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.population import Population, network_seeds
@@ -27,6 +34,10 @@ from gpubp.tutorial import load_seeds, one_hot, online_settings, split_folds
 def _with_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """The choice is the same on machines that have none, but for that."""
     monkeypatch.setattr(NumpyBackend, "compiler_missing", lambda self: None)
+
+
+def compile_share(engine: str) -> float:
+    return USUAL_COSTS[engine].compile_share(get_backend("numpy"))
 
 
 def plan_of(
@@ -225,3 +236,39 @@ def test_another_device_is_another_choice(standin: CupyBackend, monkeypatch: pyt
     before = seconds()
     monkeypatch.setitem(PROPERTIES, "clockRate", PROPERTIES["clockRate"] // 2)
     assert seconds() == pytest.approx(2 * before)
+
+
+def test_measured_costs_take_the_place_of_the_usual_ones() -> None:
+    plan = case_study_plan()
+    slow = {"lane": replace(USUAL_COSTS["lane"], operation=1e-3, compiling=60.0)}
+    choice, usual = choose_engine(plan, costs=USUAL_COSTS | slow), choose_engine(plan)
+    assert (choice.engine, usual.engine) == ("block", "lane")
+    assert choice.seconds["lane"] > 1e6 * usual.seconds["lane"]
+    assert choice.seconds["block"] == usual.seconds["block"]
+
+
+def test_an_engine_is_an_entry_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing else, auto finds it, and a training goes by it."""
+
+    class Prompt(ArrayKind):
+        name = "prompt"
+
+        def seconds(self, plan: TrainingPlan, costs: Any) -> float:
+            return 0.0
+
+    monkeypatch.setitem(ENGINE_KINDS, "prompt", Prompt())
+    monkeypatch.setitem(USUAL_COSTS, "prompt", Prompt.costs)
+    population = Population.initialize(Architecture(2, 3, 2, "relu", "softmax"), [1, 2], get_backend("numpy"))
+    alike, settings = population.copy(), Settings(epochs=2, batch_size=1)
+    history = train(population, np.eye(2), np.eye(2), settings)
+    assert history.engine == "prompt"
+    assert history.engine_reason.startswith("about ")
+    assert "0 s by prompt" in history.engine_reason
+    train(alike, np.eye(2), np.eye(2), settings, engine="array")
+    np.testing.assert_array_equal(population.params, alike.params)
+
+
+def test_the_help_of_the_option_has_every_engine() -> None:
+    option = get_type_hints(EngineOptions, include_extras=True)["engine"].__metadata__[0]
+    for name, kind in ENGINE_KINDS.items():
+        assert f"{name} ({kind.help})" in option.help

@@ -19,7 +19,7 @@ from command_line import DATA, gpubp, numbers_table, succeeds, write
 from gpubp.backends import BACKENDS
 from gpubp.cli.app import main
 from gpubp.cli.completion import CHOICES, columns_of
-from gpubp.engines.choose import ENGINES
+from gpubp.engines.registry import ENGINES
 from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.losses import LOSSES

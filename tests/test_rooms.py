@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import gpubp.backends
+from gpubp.engines.registry import ENGINE_KINDS
 
 PACKAGE = Path(gpubp.backends.__file__).parents[1]
 
@@ -38,6 +39,12 @@ ROOMS = (
     "_version",
 )
 """From the top down: no two stand beside each other, so which of two may know the other is never a question."""
+
+
+def room(file: Path) -> str:
+    """The first part of a file's path within the package."""
+    return file.parts[0].removesuffix(".py")
+
 
 SOURCES = {path.relative_to(PACKAGE): path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
 
@@ -100,7 +107,7 @@ def test_no_backend_is_told_by_its_name(file: Path) -> None:
         ("size = PANEL[self.backend.name]", [1]),
         ("size = PANEL.get(self.backend.name)", [1]),
         ("def f(backend_name): return backend_name == name", [1]),
-        ("if name == 'cupy': pass", [1]),
+        ("if name == 'cupy' or name in ('a', 'numpy'): pass", [1, 1]),
         ("match backend.name:\n    case _: pass", [1]),
         ("SIZES = {'numpy': 1, 'cupy': 2}", [1]),
         ("said = f'on {backend.name}'; result = {'backend': backend.name}; NAMES = ('numpy', 'cupy')", []),
@@ -108,6 +115,16 @@ def test_no_backend_is_told_by_its_name(file: Path) -> None:
 )
 def test_a_backend_told_by_its_name_is_found(line: str, found: list[int]) -> None:
     assert told_by_name(line) == found
+
+
+ABOVE_ENGINES = [file for file in SOURCES if room(file) in ROOMS[: ROOMS.index("engines")]]
+
+
+@pytest.mark.parametrize("file", ABOVE_ENGINES, ids=str)
+def test_no_engine_is_told_by_its_name(file: Path) -> None:
+    """Who wants to know something of an engine asks the registry's entry (engines/base.py)."""
+    found = [node.lineno for node in ast.walk(ast.parse(SOURCES[file])) if compares_with(node, {*ENGINE_KINDS})]
+    assert found == []
 
 
 def test_a_circle_is_found() -> None:
@@ -132,7 +149,7 @@ def complaints(file: Path, source: str) -> list[str]:
     """What is wrong with the imports of a file (its path within the package), one line each."""
     if file == Path("__init__.py"):
         return []
-    importer = file.parts[0].removesuffix(".py")
+    importer = room(file)
     if importer not in ROOMS:
         return [f"{file}: {importer} has no place: give it one in ROOMS"]
     found = []
@@ -159,14 +176,11 @@ def told_by_name(source: str) -> list[int]:
     def is_name(node: ast.AST) -> bool:
         if isinstance(node, ast.Attribute) and node.attr == "name":
             return ast.unparse(node.value).endswith("backend")
-        return (isinstance(node, ast.Name) and node.id == "backend_name") or is_one(node)
-
-    def is_one(node: ast.AST | None) -> bool:
-        return isinstance(node, ast.Constant) and node.value in names
+        return isinstance(node, ast.Name) and node.id == "backend_name"
 
     def tells(node: ast.AST) -> bool:
         if isinstance(node, ast.Compare):
-            return any(map(is_name, [node.left, *node.comparators]))
+            return compares_with(node, names) or any(map(is_name, [node.left, *node.comparators]))
         if isinstance(node, ast.Subscript):
             return is_name(node.slice)
         if isinstance(node, ast.Call):
@@ -174,9 +188,17 @@ def told_by_name(source: str) -> list[int]:
             return looks and any(map(is_name, node.args))
         if isinstance(node, ast.Match):
             return is_name(node.subject)
-        return isinstance(node, ast.Dict) and sum(map(is_one, node.keys)) == len(names)
+        return isinstance(node, ast.Dict) and names <= {getattr(key, "value", None) for key in node.keys}
 
     return [node.lineno for node in ast.walk(ast.parse(source)) if tells(node)]
+
+
+def compares_with(node: ast.AST, names: set[str]) -> bool:
+    """Whether this is a comparison with one of the names, or with several."""
+    if not isinstance(node, ast.Compare):
+        return False
+    parts = [part for side in (node.left, *node.comparators) for part in getattr(side, "elts", [side])]
+    return any(isinstance(part, ast.Constant) and part.value in names for part in parts)
 
 
 def circle(sources: Mapping[Path, str]) -> list[str] | None:

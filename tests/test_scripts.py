@@ -250,12 +250,15 @@ def test_crossover_marks_a_choice_that_costs_time(monkeypatch: pytest.MonkeyPatc
     monkeypatch.syspath_prepend(SCRIPTS)
     from crossover import Point, cell
 
-    from gpubp.engines.choose import compile_share
+    from gpubp.backends import get_backend
+    from gpubp.engines.registry import USUAL_COSTS
 
     measured = {"lane": 15.5, "array": 20.0}  # µs an update: 1.55 s of 100,000, 0.05 s of compiling; 2 s
     points = {engine: Point(1, (7, 5, 3), 1, "sgd", measured, measured, engine) for engine in measured}
     assert points["lane"].parameters == 58
-    assert points["lane"].seconds("lane") == pytest.approx(1.55 + compile_share("lane"))
+    assert points["lane"].seconds("lane") == pytest.approx(
+        1.55 + USUAL_COSTS["lane"].compile_share(get_backend("numpy"))
+    )
     assert points["array"].seconds("array") == pytest.approx(2.0)
     assert points["array"].regret == pytest.approx(2.0 / points["lane"].seconds("lane"))
     assert cell(points["lane"]) == "**16** / 20"

@@ -9,7 +9,7 @@ import pytest
 
 from gpubp import Recipe, get_backend
 from gpubp.backends import BACKENDS, float_dtype
-from gpubp.engines.choose import ENGINES
+from gpubp.engines.registry import ENGINES
 from gpubp.errors import SettingsError
 from gpubp.errors.suggestions import EXPLANATIONS, SYNONYMS, choose, did_you_mean, nearest, unknown
 from gpubp.networks.settings import MONITORS

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from command_line import SEEDS, gpubp, only_error
 
 from gpubp.backends import NumpyBackend, host_compiler, kernel_cache, notices
 from gpubp.backends.host_compiler import find_compiler, why_not_compile
-from gpubp.engines import choose as choice
+from gpubp.engines.registry import USUAL_COSTS
 from gpubp.errors import BackendError
 from gpubp.networks.population import Population, network_seeds
 from gpubp.networks.settings import Settings
@@ -130,8 +131,8 @@ def trained(engine: str = "auto", shape: Architecture | None = None, epochs: int
 @pytest.fixture
 def by_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """So short a training would else go by arrays."""
-    for engine in choice.COMPILE_SECONDS:
-        monkeypatch.setitem(choice.COMPILE_SECONDS, engine, 0.0)
+    for engine, costs in USUAL_COSTS.items():
+        monkeypatch.setitem(USUAL_COSTS, engine, replace(costs, compiling=0.0))
 
 
 @pytest.mark.usefixtures("by_kernels")
@@ -184,7 +185,8 @@ def test_a_sweep_whose_kernels_fail_though_the_probe_passes(
 ) -> None:
     import gpubp as package
 
-    monkeypatch.setattr("gpubp.search.run.engines.COMPILE_SECONDS", {"lane": 0.0, "block": -1.0})
+    for engine, seconds in (("lane", 0.0), ("block", -1.0)):
+        monkeypatch.setitem(USUAL_COSTS, engine, replace(USUAL_COSTS[engine], compiling=seconds))
     space = {"hidden": [(4,), (5,)], "epochs": 4, "batch_size": 4}
     sweep = functools.partial(package.sweep, X[:60], T[:60, 0], space, strategy=strategy, n_trials=2, cv=2)
     expected = sweep(engine="array")

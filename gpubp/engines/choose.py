@@ -1,53 +1,27 @@
 """Which engine serves a training, and why: an estimate of the work, in seconds, for each that could.
 
-The choice depends on the training alone, not on what the kernel cache holds or how busy the machine is: the same
-training takes the same engine every time, and so gives the same bits. (Engines agree to rounding, not to the bit; name
-one where populations of different sizes have to agree to the bit.)
+The choice depends on the training and on the engines' costs alone, not on what the kernel cache holds or how busy the
+machine is: the same training takes the same engine every time, and so gives the same bits. (Engines agree to rounding,
+not to the bit; name one where populations of different sizes have to agree to the bit.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gpubp.backends import Array, Backend
-from gpubp.engines import cuda_costs
-from gpubp.engines.array.engine import ArrayEngine
-from gpubp.engines.base import Engine
-from gpubp.engines.block.engine import BlockEngine, most_members
-from gpubp.engines.block.kernel import refusal as block_refusal
-from gpubp.engines.lane.engine import LaneEngine, lane_kernel
+from gpubp.backends import Array
+from gpubp.engines.base import Costs, Engine, EngineKind
+from gpubp.engines.registry import ENGINE_KINDS, ENGINES, FALLBACK, USUAL_COSTS
 from gpubp.errors import SettingsError
 from gpubp.errors.suggestions import check_choice
 from gpubp.networks.plan import TrainingPlan
 
-ENGINES = ("auto", "lane", "block", "array")
-
-# Measured on two 2-core cloud machines with AVX-512 (docs/lab/performance.md); only their ratios matter.
-COMPILE_SECONDS = {"lane": 0.8, "block": 1.7, "array": 0.0}  # of a kernel, if it is not in the cache
-# It stays in the cache. A lane kernel serves trainings of one architecture with the same options: fifteen of them are
-# to pay for it. A block kernel serves every architecture; a machine needs one for each loss, optimizer and dtype.
-TRAININGS_THAT_PAY = {"lane": 15, "block": 170, "array": 1}
-ARRAY_UPDATE, ARRAY_UPDATE_SLOT = 40e-6, 7e-6  # an update's NumPy calls; those of each slot of the optimizer
-ARRAY_NETWORK = 0.1e-6  # of an update, for each network
-ARRAY_PARAMETER, ARRAY_PARAMETER_SLOT = 2e-9, 1e-9  # of an update, for each network's parameter; and for its slots
-ARRAY_ROW, ARRAY_SHUFFLED_ROW = 0.1e-6, 0.4e-6  # for each network's row; its place in the shuffle
-ARRAY_NUMBER = 0.1e-9  # for each network's row and parameter: matrix products
-LANE_OPERATION = 0.3e-9  # one vector instruction
-LANE_SHUFFLE = 200  # of them for a row's place in the shuffle
-LANE_BYTES, CORES = 64, 2  # of a vector, and how many vectors of networks are trained side by side
-SHORT_BYTES, SHORT = 16, 0.4  # of the vector that so few networks get, and how long its instructions take compared
-BLOCK_UPDATE, BLOCK_ROW = 0.5e-6, 30e-9  # of an update, whatever its size; of a row: gathering it, its loss
-BLOCK_NUMBER = 0.07e-9  # for each row and parameter: six operations
-BLOCK_PARAMETER, BLOCK_PARAMETER_SLOT = 0.1e-9, 0.15e-9  # of an update; and for its slots
-# Ctrl-C waits for the end of a block engine's epoch: networks of more parameters are its work only as long as all of
-# them together are expected to take no longer for an epoch than so many seconds.
-LARGE_BLOCK, LONGEST_EPOCH = 500_000, 5.0
-
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """engine: "lane", "block" or "array"; reason: in words; seconds: the estimate for each that could serve.
+    """engine: a name of the registry; reason: in words; seconds: the estimate for each that could serve.
 
     asked_for: by name, so that no other engine will do.
     """
@@ -57,37 +31,45 @@ class EngineChoice:
     seconds: dict[str, float]
     asked_for: bool = True
 
+    @property
+    def compiled(self) -> bool:
+        """Whether the engine trains whole epochs in a call of a compiled kernel."""
+        return ENGINE_KINDS[self.engine].compiled
+
     def build(self, plan: TrainingPlan, params: Array, buffers: Any = None) -> Engine:
         """params (P, K) is trained in place. buffers: of an earlier training by this engine, which serve this one."""
-        if self.engine == "lane":
-            return LaneEngine(plan, params)
-        if self.engine == "block":
-            return BlockEngine(plan, params)
-        return ArrayEngine(plan, params, buffers=buffers)
+        return ENGINE_KINDS[self.engine].make(plan, params, buffers)
+
+    def without_a_kernel(self, reason: str) -> EngineChoice:
+        """The choice where the kernel cannot be had. reason: why."""
+        return EngineChoice(FALLBACK, reason, self.seconds, asked_for=False)
 
 
-def choose_engine(plan: TrainingPlan, wanted: str = "auto") -> EngineChoice:
+def choose_engine(plan: TrainingPlan, wanted: str = "auto", costs: Mapping[str, Costs] | None = None) -> EngineChoice:
     """The engine asked for, or with "auto" the one whose estimate is least, its share of a compilation included.
 
-    Raises SettingsError where the engine asked for cannot serve these networks; what a missing compiler means for an
-    engine that was asked for is told when it is built (BackendError).
+    costs: of each engine, by name; the usual ones where none are given. Raises SettingsError where the engine asked for
+    cannot serve these networks; what a missing compiler means for an engine that was asked for is told when it is built
+    (BackendError).
     """
-    choice = _choose(plan, wanted) if plan.n_networks > 1 else _known_choice(plan, wanted)
-    if choice.asked_for or choice.engine == "array":
+    if costs is None and plan.n_networks == 1:
+        choice = _known_choice(plan, wanted)
+    else:
+        choice = _choose(plan, wanted, costs or USUAL_COSTS)
+    if choice.asked_for or not choice.compiled:
         return choice
     missing = plan.backend.compiler_missing()
-    return choice if missing is None else EngineChoice("array", missing, choice.seconds, asked_for=False)
+    return choice if missing is None else choice.without_a_kernel(missing)
 
 
 def _known_choice(plan: TrainingPlan, wanted: str) -> EngineChoice:
     """One network may be trained for microseconds, call after call: the choice is kept, by all that it depends on."""
-    machine = plan.backend.multiprocessors()
-    known = wanted, machine, plan.batch_size, plan.settings.epochs, int(plan.rows.count[0]), lane_kernel(plan)
+    known = wanted, depends_on(plan)
     choice = _chosen.get(known)
     if choice is None:
         if len(_chosen) >= MOST_CHOSEN:
             _chosen.clear()
-        choice = _chosen[known] = _choose(plan, wanted)
+        choice = _chosen[known] = _choose(plan, wanted, USUAL_COSTS)
     return choice
 
 
@@ -95,96 +77,47 @@ MOST_CHOSEN = 256  # choices that a process keeps at hand
 _chosen: dict[Any, EngineChoice] = {}
 
 
-def _choose(plan: TrainingPlan, wanted: str) -> EngineChoice:
+def depends_on(plan: TrainingPlan) -> tuple[Any, ...]:
+    """All that a choice for one network depends on: plans that are alike in it take the same engine."""
+    settings, backend = plan.settings, plan.backend
+    return (
+        (backend.on_host, backend.lanes_in_registers, backend.multiprocessors()),
+        (plan.architecture, plan.dtype.name, settings.loss, settings.optimizer),
+        (plan.batch_size, settings.epochs, int(plan.rows.count[0]), settings.shuffle, plan.rows.shared),
+        (bool(plan.hyper["l2"].any()), settings.clip_norm is None, plan.dropout is None, plan.held is None),
+        None if plan.weights is None else plan.weights.ndim,
+    )
+
+
+def _choose(plan: TrainingPlan, wanted: str, costs: Mapping[str, Costs]) -> EngineChoice:
     """What `choose_engine` says, where kernels can be compiled."""
     check_choice("engine", wanted, ENGINES)
-    no_softmax = softmax_refusal(plan)
-    refusal = no_softmax or lane_kernel(plan).refusal(plan.backend.lanes_in_registers)
-    if wanted == "lane" and refusal is not None:
-        raise SettingsError(f"The engine lane cannot be used: {refusal}. Choose another engine, or auto.")
-    slots = len(plan.settings.optimizer_rule.slots)
-    no_block = no_softmax or block_refusal(plan.architecture, plan.batch_size, slots, plan.dropout is not None)
-    if wanted == "block" and no_block is not None:
-        raise SettingsError(f"The engine block cannot be used: {no_block}. Choose another engine, or auto.")
-    seconds = estimates(plan, lane=refusal is None, block=no_block is None)
+    refusals = {name: kind.refuses(plan) for name, kind in ENGINE_KINDS.items()}
+    refusal = refusals.get(wanted)
+    if refusal is not None:
+        raise SettingsError(f"The engine {wanted} cannot be used: {refusal}. Choose another engine, or auto.")
+    serving = [kind for name, kind in ENGINE_KINDS.items() if refusals[name] is None]
+    seconds = _estimates(plan, serving, costs)
     if wanted != "auto":
         return EngineChoice(wanted, "asked for", seconds)
-    best = min(seconds, key=lambda engine: seconds[engine] + compile_share(engine, plan.backend))
+    best = min(seconds, key=lambda engine: seconds[engine] + costs[engine].compile_share(plan.backend))
     reason = "about " + ", ".join(f"{seconds[engine]:.2g} s by {engine}" for engine in seconds)
-    if refusal is not None:
-        reason += f"; no lanes: {refusal}"
+    for name, kind in ENGINE_KINDS.items():
+        if kind.absence and refusals[name] is not None:
+            reason += f"; {kind.absence}: {refusals[name]}"
     fastest = min(seconds, key=lambda engine: seconds[engine])
-    if best == "array" and fastest != "array":
-        compiling = compile_seconds(plan.backend)[fastest]
+    if ENGINE_KINDS[fastest].compiled and not ENGINE_KINDS[best].compiled:
+        compiling = costs[fastest].compile_seconds(plan.backend)
         reason += f"; compiling a kernel (about {compiling:g} s, once) would not pay"
     return EngineChoice(best, reason, seconds, asked_for=False)
 
 
-def softmax_refusal(plan: TrainingPlan) -> str | None:
-    """Why no native kernel trains these networks; None if they do. Softmax outputs are for cross-entropy alone."""
-    if plan.settings.loss == "squared_error" and plan.architecture.output_activation == "softmax":
-        return "its kernel knows no squared errors of softmax outputs"
-    return None
+def estimates(plan: TrainingPlan, costs: Mapping[str, Costs] = USUAL_COSTS) -> dict[str, float]:
+    """Seconds of the whole training, without compiling, by each engine that "auto" may take."""
+    serving = [kind for kind in ENGINE_KINDS.values() if kind.refuses(plan) is None]
+    return _estimates(plan, serving, costs)
 
 
-def compile_share(engine: str, backend: Backend | None = None) -> float:
-    """Seconds of a kernel's compilation that one training has to be worth; on a CPU where no backend is given."""
-    return compile_seconds(backend)[engine] / TRAININGS_THAT_PAY[engine]
-
-
-def compile_seconds(backend: Backend | None) -> dict[str, float]:
-    """Of each engine's kernel, where it is not in the cache."""
-    return COMPILE_SECONDS if backend is None or backend.on_host else cuda_costs.COMPILE_SECONDS
-
-
-def estimates(plan: TrainingPlan, lane: bool, block: bool) -> dict[str, float]:
-    """Seconds of the whole training, without compiling, by each engine that could serve."""
-    seconds = {"lane": lane_seconds(plan)} if lane else {}
-    device = plan.backend.multiprocessors()
-    if device is not None:
-        if block:
-            seconds["block"] = cuda_costs.block_seconds(plan, device)
-        return seconds | {"array": cuda_costs.array_seconds(plan)}
-    if block:
-        by_block = block_seconds(plan)
-        if plan.architecture.n_parameters <= LARGE_BLOCK or by_block <= LONGEST_EPOCH * plan.settings.epochs:
-            seconds["block"] = by_block
-    return seconds | {"array": array_seconds(plan)}
-
-
-def array_seconds(plan: TrainingPlan) -> float:
-    """The estimated time of the whole training, all epochs, by the array engine on a CPU."""
-    steps = float(plan.steps.max()) * plan.settings.epochs
-    rows = float(plan.rows.count.sum()) * plan.settings.epochs
-    parameters, slots = plan.architecture.n_parameters, len(plan.settings.optimizer_rule.slots)
-    network = ARRAY_NETWORK + parameters * (ARRAY_PARAMETER + slots * ARRAY_PARAMETER_SLOT)
-    row = ARRAY_ROW + plan.settings.shuffle * ARRAY_SHUFFLED_ROW + parameters * ARRAY_NUMBER
-    return steps * (ARRAY_UPDATE + slots * ARRAY_UPDATE_SLOT + plan.n_networks * network) + rows * row
-
-
-def lane_seconds(plan: TrainingPlan) -> float:
-    """The estimated time of the whole training by the lane engine, without compiling."""
-    parameters, neurons = plan.architecture.n_parameters, sum(plan.architecture.sizes[1:])
-    slots = len(plan.settings.optimizer_rule.slots)
-    per_row = 3 * parameters + 8 * neurons + 60 + plan.settings.shuffle * LANE_SHUFFLE
-    per_update = parameters * (3 + 7 * slots) + 120
-    per_epoch = float(plan.rows.count.max()) * per_row + float(plan.steps.max()) * per_update
-    operations = per_epoch * plan.settings.epochs
-    device = plan.backend.multiprocessors()
-    if device is not None:
-        return cuda_costs.lane_seconds(plan, operations, device)
-    networks = plan.n_networks * plan.dtype.itemsize
-    if networks <= SHORT_BYTES:
-        return operations * LANE_OPERATION * SHORT
-    return operations * LANE_OPERATION * max(1.0, -(-networks // LANE_BYTES) / CORES)
-
-
-def block_seconds(plan: TrainingPlan) -> float:
-    """The estimated time of the whole training by the block engine on a CPU, without compiling."""
-    parameters, slots = plan.architecture.n_parameters, len(plan.settings.optimizer_rule.slots)
-    update = BLOCK_UPDATE + parameters * (BLOCK_PARAMETER + slots * BLOCK_PARAMETER_SLOT)
-    row = BLOCK_ROW + parameters * BLOCK_NUMBER
-    doubles = plan.dtype.itemsize / 4
-    total = float(plan.steps.sum()) * update + float(plan.rows.count.sum()) * row
-    cores = min(CORES, plan.n_networks * most_members(plan))
-    return doubles * total * plan.settings.epochs / cores
+def _estimates(plan: TrainingPlan, serving: Iterable[EngineKind[Any]], costs: Mapping[str, Costs]) -> dict[str, float]:
+    seconds = {kind: kind.seconds(plan, costs[kind.name]) for kind in serving}
+    return {kind.name: estimate for kind, estimate in seconds.items() if kind.serves_auto(plan, estimate)}

@@ -179,3 +179,10 @@ class KernelEngine:
 
     def wait(self) -> None:
         self.backend.synchronize()
+
+
+def softmax_refusal(plan: TrainingPlan) -> str | None:
+    """Why no native kernel trains these networks; None if they do. Softmax outputs are for cross-entropy alone."""
+    if plan.settings.loss == "squared_error" and plan.architecture.output_activation == "softmax":
+        return "its kernel knows no squared errors of softmax outputs"
+    return None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import BACKENDS
-from gpubp.engines.choose import ENGINES
+from gpubp.engines.registry import ENGINES
 from gpubp.networks.settings import EarlyStopping, Settings
 from gpubp.operations.activations import ACTIVATIONS
 from gpubp.search._sklearn import Interval, Options, StrOptions

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpubp.backends import Array
 from gpubp.backends.placement import backend_of, choose_backend, to_host
-from gpubp.engines.block.kernel import prediction_pays
+from gpubp.engines.prediction import worth_a_kernel
 from gpubp.estimators.inputs import Inputs, receive
 from gpubp.estimators.networks import architecture_of, layers_of, members_of, packed
 from gpubp.networks.population import Population
@@ -48,7 +48,7 @@ def _over_pieces(mlp: Any, X: Any, of_members: Callable[[Any, Array], Array]) ->
     dtype = np.dtype(mlp.dtype) if mlp.dtype else np.result_type(inputs.X.dtype, members[0].coefs_[0].dtype)
     backend = choose_backend(mlp.backend, inputs.device_array, 2.0 * n_rows * n_members * architecture.n_parameters)
     few = n_members == 1 and n_rows <= PIECE_ROWS and backend.on_host and not inputs.on_device
-    if few and not prediction_pays(backend, architecture, 1, n_rows):  # copies of the weights would take longer
+    if few and worth_a_kernel(backend, architecture, 1, n_rows) is None:  # copies of the weights would take longer
         layers, table = layers_of(members[0], dtype), backend.to_device(inputs.dense(dtype))
         with backend.quiet():
             return of_members(np, predict_by_layers(backend, architecture, layers, table)), False

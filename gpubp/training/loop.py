@@ -142,14 +142,14 @@ class _Run:
         self.engine = self._build(plan if in_order else plan.networks(self.order), on_device)
 
     def _build(self, plan: TrainingPlan, params: Array) -> Engine:
-        """The chosen engine; the array engine where nobody asked for another, and that cannot be compiled after all."""
+        """The chosen engine; the one that needs no compiler where nobody asked for another, and that cannot be had."""
         try:
             return self.choice.build(plan, params)
         except BackendError as error:
-            if self.choice.asked_for or self.choice.engine == "array":
+            if self.choice.asked_for or not self.choice.compiled:
                 raise
             self.backend.compiling_failed(error)
-            self.choice = EngineChoice("array", f"no kernel: {error}", self.choice.seconds)
+            self.choice = self.choice.without_a_kernel(f"no kernel: {error}")
             return self.choice.build(plan, params)
 
     def _resume(self, plan: TrainingPlan, engine: str, snapshot: Snapshot) -> None:
@@ -237,7 +237,7 @@ class _Run:
         """How many epochs the next call may take, by the time that the last one took."""
         self.engine.wait()
         seconds = max(time.perf_counter() - began, 1e-6)
-        if self.backend.watchdog and count == 1 and seconds > WATCHED_SECONDS and self.choice.engine != "array":
+        if self.backend.watchdog and count == 1 and seconds > WATCHED_SECONDS and self.choice.compiled:
             warn_once(
                 f"An epoch takes {seconds:.1f} s on a CUDA device whose watchdog ends launches of a few seconds. "
                 "Should the training fail, choose engine='array', a device without a display, or fewer rows."

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gpubp.engines.registry import ENGINE_KINDS
 from gpubp.errors import DataError, SettingsError
 from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.population import Population
@@ -137,7 +138,7 @@ class Snapshot:
         own: dict[str, Any] = {name: arrays.get(name) for name in (*_PER_NETWORK, "metrics", "best_params")}
         found = cls(
             epoch=given["epoch"].whole(1, MOST_EPOCHS),
-            engine=given["engine"].choice(ENGINES),
+            engine=given["engine"].choice([*ENGINE_KINDS]),
             validated=given["validated"].flag(),
             seconds=given["seconds"].number(0.0),
             slots={name.removeprefix("slots."): slot for name, slot in arrays.items() if name.startswith("slots.")},
@@ -172,7 +173,6 @@ class Snapshot:
             raise DataError(f"array 'metrics' should be of {least} to {self.epoch} epochs; found {measured}.")
 
 
-ENGINES = ("array", "lane", "block")
 MOST_EPOCHS = 2**31
 _PLAIN = ("epoch", "engine", "validated", "seconds")
 _OTHERS = {*_PLAIN, "slots", "metrics", "best_params"}

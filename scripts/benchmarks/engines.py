@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.contest import OURS
-from gpubp.engines.choose import ENGINES
+from gpubp.engines.registry import ENGINES
 from gpubp.errors import BackendError, SettingsError
 
 

@@ -15,7 +15,6 @@ from gpubp.backends import Array, Backend
 from gpubp.engines.arguments import REAL_NAMES
 from gpubp.engines.block.layout import BlockLayout
 from gpubp.engines.dialect import read_source
-from gpubp.errors import SettingsError
 from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.optimizers import OPTIMIZERS
@@ -139,14 +138,9 @@ def prediction_pays(backend: Backend, architecture: Architecture, n_networks: in
 
 
 def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array) -> Array:
-    """Outputs (P, N, O) for flat parameters (P, K) and X (N, I), as reference.network.predict: a network and a piece of
-    the rows on each core, or in each CUDA block.
-
-    Raises SettingsError for a network too large for the kernel.
+    """Outputs (P, N, O) for flat parameters (P, K) and X (N, I), as operations.network.predict: a network and a piece
+    of the rows on each core, or in each CUDA block.
     """
-    refused = refusal(architecture, 16, 0)
-    if refused is not None:
-        raise SettingsError(f"The engine block cannot predict: {refused}. Choose engine array.")
     dtype, xp = flat.dtype, backend.xp
     definitions = BlockKernel(dtype.name, "squared_error", "sgd").definitions()
     program = backend.compile(read_source("block_predict.h"), definitions)

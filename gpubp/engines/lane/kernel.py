@@ -14,7 +14,6 @@ import numpy as np
 from gpubp.backends import Array, Backend
 from gpubp.engines.arguments import REAL_NAMES
 from gpubp.engines.dialect import read_source
-from gpubp.errors import SettingsError
 from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.optimizers import OPTIMIZERS
@@ -161,13 +160,7 @@ def prediction_definitions(architecture: Architecture, dtype: np.dtype[Any]) -> 
 
 
 def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array) -> Array:
-    """Outputs (P, N, O) for flat parameters (P, K) and X (N, I), as reference.network.predict: a row in each lane.
-
-    Raises SettingsError for a network too large for this backend's lanes.
-    """
-    refusal = prediction_refusal(architecture, flat.dtype, backend.lanes_in_registers)
-    if refusal is not None:
-        raise SettingsError(f"The engine lane cannot predict: {refusal}. Choose engine array.")
+    """Outputs (P, N, O) for flat parameters (P, K) and X (N, I), as operations.network.predict: a row in each lane."""
     program = backend.compile(read_source("predict.h"), prediction_definitions(architecture, flat.dtype))
     n_networks, n_rows = flat.shape[0], X.shape[0]
     out = backend.xp.empty((n_networks, n_rows, architecture.n_outputs), dtype=flat.dtype)

@@ -11,9 +11,8 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 
 from gpubp.backends import Backend
-from gpubp.engines.block.kernel import refusal as block_refusal
-from gpubp.engines.choose import COMPILE_SECONDS, ENGINES, estimates
-from gpubp.engines.lane.engine import lane_kernel
+from gpubp.engines.choose import estimates
+from gpubp.engines.registry import ENGINE_KINDS, ENGINES, FALLBACK, USUAL_COSTS
 from gpubp.errors.suggestions import check_choice
 from gpubp.fitting.job import Job, population_settings
 from gpubp.networks.plan import TrainingPlan, hyperparameters
@@ -31,7 +30,7 @@ class Engines:
         check_engine(wanted)
         self.backend, self.wanted = backend, wanted
         self.chosen: dict[Hashable, str] = {}
-        self.compiled: set[Hashable] = set()  # block kernels that are paid for
+        self.compiled: set[Hashable] = set()  # kernels for every architecture that are paid for
 
     def choose(self, groups: Mapping[Hashable, Sequence[Job]], times: float = 1.0) -> dict[Hashable, str]:
         """An engine for each group. times: how much of this work there will be in all."""
@@ -40,39 +39,38 @@ class Engines:
             self.chosen |= dict.fromkeys(new, self.wanted)
         else:
             self._weigh({key: self._seconds(jobs, times) for key, jobs in new.items()}, new)
-            kernels = any(self.chosen[key] != "array" for key in new)
+            kernels = any(ENGINE_KINDS[self.chosen[key]].compiled for key in new)
             if kernels and self.backend.compiler_missing() is not None:
-                self.chosen |= dict.fromkeys(new, "array")
+                self.chosen |= dict.fromkeys(new, FALLBACK)
         return {key: self.chosen[key] for key in groups}
 
     def _weigh(self, seconds: Mapping[Hashable, dict[str, float]], groups: Mapping[Hashable, Sequence[Job]]) -> None:
-        """A block kernel serves every architecture, so all groups pay for it together; a lane kernel serves one."""
-        saved: dict[Hashable, float] = {}
+        """Groups pay together for a kernel that serves every architecture, by what it saves them; for another, each
+        pays by itself.
+        """
+        saved: dict[tuple[str, Hashable], float] = {}
         for key, estimate in seconds.items():
-            kernel = _block_kernel(groups[key][0])
-            gain = estimate["array"] - estimate.get("block", np.inf)
-            saved[kernel] = saved.get(kernel, 0.0) + max(0.0, gain)
-        self.compiled |= {kernel for kernel, gain in saved.items() if gain > COMPILE_SECONDS["block"]}
+            for name in filter(_serves_all, estimate):
+                kernel = name, _options(groups[key][0])
+                saved[kernel] = saved.get(kernel, 0.0) + max(0.0, estimate[FALLBACK] - estimate[name])
+        self.compiled |= {kernel for kernel, gain in saved.items() if gain > compile_seconds(kernel[0])}
         for key, estimate in seconds.items():
-            costs = {"array": estimate["array"]}
-            if "block" in estimate and _block_kernel(groups[key][0]) in self.compiled:
-                costs["block"] = estimate["block"]
-            if "lane" in estimate:
-                costs["lane"] = estimate["lane"] + COMPILE_SECONDS["lane"]
+            costs = {}
+            for name in reversed(estimate):  # of those that are as good, the one that needs no kernel comes first
+                if not _serves_all(name):
+                    costs[name] = estimate[name] + compile_seconds(name)
+                elif (name, _options(groups[key][0])) in self.compiled:
+                    costs[name] = estimate[name]
             self.chosen[key] = min(costs, key=lambda engine: costs[engine])
 
     def seconds(self, jobs: Sequence[Job], engine: str) -> float:
         """The estimate of jobs of one key by the engine, without compiling."""
         found = self._seconds(jobs, 1.0)
-        return found.get(engine, found["array"])
+        return found.get(engine, found[FALLBACK])
 
     def _seconds(self, jobs: Sequence[Job], times: float) -> dict[str, float]:
         """Of all the group's epochs, by each engine that could train it."""
-        plan = sketch(jobs, self.backend)
-        slots = len(plan.settings.optimizer_rule.slots)
-        lane = lane_kernel(plan).refusal(self.backend.lanes_in_registers) is None
-        block = block_refusal(plan.architecture, plan.batch_size, slots, plan.dropout is not None) is None
-        return {engine: seconds * times for engine, seconds in estimates(plan, lane, block).items()}
+        return {engine: seconds * times for engine, seconds in estimates(sketch(jobs, self.backend)).items()}
 
 
 def sketch(jobs: Sequence[Job], backend: Backend) -> TrainingPlan:
@@ -105,5 +103,15 @@ def sketch(jobs: Sequence[Job], backend: Backend) -> TrainingPlan:
     )
 
 
-def _block_kernel(job: Job) -> Hashable:
+def compile_seconds(engine: str) -> float:
+    """Of its kernel. By a CPU's costs on CUDA as well."""
+    return USUAL_COSTS[engine].compiling
+
+
+def _serves_all(engine: str) -> bool:
+    return ENGINE_KINDS[engine].every_architecture
+
+
+def _options(job: Job) -> Hashable:
+    """What a kernel that serves every architecture is compiled for."""
     return job.settings.loss, job.settings.optimizer, job.dtype

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from gpubp.backends import Backend
 from gpubp.engines.block.kernel import memory_numbers
+from gpubp.engines.registry import ENGINE_KINDS
 from gpubp.fitting.job import Job
 
 SHARE = 0.5  # of the free memory that a sweep takes where nobody says how much
 WIDEST = 1024  # networks of a part: more are no faster, and a sweep is to be told of its progress
-LANES = 512  # networks that the lane engine trains on each of a CUDA device's multiprocessors (LaneKernel.blocks)
 COPIES_OF_A_SHEET = 4  # the sheet, the stack, the table on the device, and checks on the way
 WORKSPACES = 16  # of the block engine: some for each thread; of the others: fewer
 
@@ -47,10 +47,7 @@ def population_bytes(jobs: Sequence[Job]) -> int:
 
 def widest(backend: Backend, engine: str) -> int:
     """How many networks a part may have: as many as the engine can have in training at the same time."""
-    device = backend.multiprocessors()
-    if device is None or engine != "lane":
-        return WIDEST
-    return max(WIDEST, LANES * device.count)
+    return max(WIDEST, ENGINE_KINDS[engine].networks_to_fill(backend))
 
 
 def parts(jobs: Sequence[Job], budget: int | None, most: int = WIDEST) -> Iterator[list[Job]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from gpubp.backends import Backend
 from gpubp.backends.compiler_process import CompilersInterrupted
+from gpubp.engines.registry import ENGINE_KINDS, FALLBACK
 from gpubp.errors import BackendError
 from gpubp.fitting.cohort import Cohort
 from gpubp.fitting.job import Job, population_key
@@ -144,7 +145,7 @@ class Pool:
 
     def _workers(self) -> int:
         """How many populations are trained at a time: kernels on a CPU leave cores idle while Python prepares them."""
-        kernels = all(engine in ("lane", "block") for engine in self.engine_of.values())
+        kernels = all(ENGINE_KINDS[engine].compiled for engine in self.engine_of.values())
         return SIDE_BY_SIDE if kernels and self.backend.on_host else 1
 
     def _whole(self, start: Callable[[], Cohort], ticks: bool) -> list[Cohort]:
@@ -243,7 +244,7 @@ class Pool:
             self.interrupted = True
             return cohort
         except BackendError as error:
-            if self.engines.wanted != "auto" or engine == "array" or cohort.epoch > 0:
+            if self.engines.wanted != "auto" or not ENGINE_KINDS[engine].compiled or cohort.epoch > 0:
                 raise
             self._give_up(population_key(cohort.jobs[0]), error)
             return self._train(cohort, until, ticks)
@@ -262,9 +263,9 @@ class Pool:
         return trained
 
     def _give_up(self, key: Hashable, error: BackendError) -> None:
-        """Arrays train the networks of this key: the kernel that was chosen for them cannot be had."""
+        """The networks of this key are trained without a kernel: that of the engine chosen for them cannot be had."""
         self.backend.compiling_failed(error)
-        self.engines.chosen[key] = self.engine_of[key] = "array"
+        self.engines.chosen[key] = self.engine_of[key] = FALLBACK
 
     def _halves(self, cohort: Cohort) -> list[Cohort]:
         """The second half and the first, for a stack that is emptied from its end."""

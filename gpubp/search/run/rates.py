@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable, Sequence
 
-from gpubp.engines.choose import COMPILE_SECONDS
+from gpubp.engines.registry import ENGINE_KINDS
 from gpubp.fitting.job import Job, population_key
-from gpubp.search.run.engines import Engines
+from gpubp.search.run.engines import Engines, compile_seconds
 
 
 class Rates:
@@ -17,7 +17,8 @@ class Rates:
         self.engines = engines
         self._of_key: dict[Hashable, float] = {}
         self._of_engine: dict[str, float] = {}
-        self._beginning = dict(COMPILE_SECONDS)  # seconds before the first epoch of a key that was not trained yet
+        # seconds before the first epoch of a key that was not trained yet
+        self._beginning = {engine: compile_seconds(engine) for engine in ENGINE_KINDS}
         self._lock = threading.Lock()
 
     def knows(self, engine: str) -> bool:
@@ -38,6 +39,7 @@ class Rates:
             return
         key = population_key(jobs[0])
         with self._lock:
-            if key not in self._of_key:  # a block kernel serves every key, and is compiled by now
-                self._beginning[engine] = 0.0 if engine == "block" else beginning
+            if key not in self._of_key:
+                ready = ENGINE_KINDS[engine].every_architecture  # its kernel serves every key, and is compiled by now
+                self._beginning[engine] = 0.0 if ready else beginning
             self._of_key[key] = self._of_engine[engine] = seconds / estimate
