@@ -1,3 +1,3 @@
-"""Who does the arithmetic of a training: `array`, `lane` or `block`; `choose` says which serves a plan soonest."""
+"""Who does the arithmetic of a training: the engines of `registry`; `choose` says which serves a plan soonest."""
 
 from gpubp.engines.prediction import predict as predict

@@ -73,6 +73,11 @@ def refusal(architecture: Architecture, batch_size: int, slots: int, dropout: bo
     return None
 
 
+def prediction_refusal(architecture: Architecture) -> str | None:
+    """Why the kernel cannot predict with such networks; None if it can: it takes 16 rows at a time at the least."""
+    return refusal(architecture, 16, 0)
+
+
 def shape_numbers(architecture: Architecture) -> np.ndarray:
     """int32: layers of weights, sizes, activation codes (places in the reference's table)."""
     codes = list(ACTIVATIONS)
@@ -134,7 +139,7 @@ def prediction_pays(backend: Backend, architecture: Architecture, n_networks: in
     saved = SAVED_PARAMETER * architecture.n_parameters + SAVED_NEURON * neurons
     if not backend.on_host or n_networks * n_rows * saved <= PREDICTION_COMPILES:
         return False
-    return refusal(architecture, 16, 0) is None and backend.compiler_missing() is None
+    return prediction_refusal(architecture) is None and backend.compiler_missing() is None
 
 
 def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array) -> Array:

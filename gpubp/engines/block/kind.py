@@ -18,7 +18,6 @@ from gpubp.operations.architecture import Architecture
 # Ctrl-C waits for the end of an epoch: on a CPU, networks of more parameters are for this engine only as long as all of
 # them together are expected to take no longer for an epoch than so many seconds.
 LARGE, LONGEST_EPOCH = 500_000, 5.0
-PREDICTED_ROWS = 16  # of a batch, at the least, for which a prediction's kernel has memory
 
 
 class BlockKind(EngineKind[BlockCosts]):
@@ -45,7 +44,7 @@ class BlockKind(EngineKind[BlockCosts]):
         return BlockEngine(plan, params)
 
     def refuses_prediction(self, backend: Backend, architecture: Architecture, dtype: np.dtype[Any]) -> str | None:
-        return kernel.refusal(architecture, PREDICTED_ROWS, 0)
+        return kernel.prediction_refusal(architecture)
 
     def predict(self, backend: Backend, architecture: Architecture, params: Array, X: Array) -> Array:
         return kernel.predict(backend, architecture, params, X)
