@@ -1,7 +1,8 @@
 """The CUDA path of the native engines without a GPU: the same bits as the CPU's.
 
 The real launch code runs on the stand-in for CuPy, and the CUDA branch of the kernels' source on a CPU, one fiber for
-each thread (standin/cuda_on_cpu.h).
+each thread (standin/cuda_on_cpu.h). The CPU's kernels are compiled with -O1 here; test_compiled_bits.py compares that
+with the flags that users get.
 """
 
 from __future__ import annotations
@@ -45,7 +46,6 @@ from gpubp.operations.schedules import SCHEDULES
 from gpubp.training.loop import train
 from gpubp.tutorial import case_study
 
-OPTIMISATION = "shipped"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 ONLINE, BATCHES = LANE_CASES[0], LANE_CASES[1]
