@@ -91,8 +91,17 @@ def assert_same_bits(found: tuple[Population, History], expected: tuple[Populati
         np.testing.assert_array_equal(getattr(found[1], name), getattr(expected[1], name))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("case", CASES)
+# Every activation in both: elementary functions are others for each.
+DTYPES = {
+    "online, each its own order": ["float32"],
+    "online, clipped, no hidden layer": ["float64"],
+    "one shared order": ["float64"],
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "dtype"), [(case, dtype) for case in CASES for dtype in DTYPES.get(case, ["float32", "float64"])]
+)
 def test_trainings_give_the_same_bits(case: str, dtype: str) -> None:
     backend = PtxBackend()
     found = run(backend, CASES[case], dtype)

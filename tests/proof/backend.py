@@ -11,6 +11,7 @@ import numpy as np
 from gpubp.backends import NumpyBackend, Program
 from gpubp.backends.base import Multiprocessors
 from gpubp.backends.cupy_program import CupyProgram
+from gpubp.backends.nvrtc import definition_texts
 from proof.machine import Machine, launch
 from proof.nvrtc import compile_ptx
 from proof.ptx import Kernel, parse
@@ -31,7 +32,8 @@ class PtxBackend(NumpyBackend):
 
     def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
         definitions = {**definitions, **self.more}
-        return _PtxProgram(compile_ptx(source, definitions), definitions, self.machines, self.most_shared)
+        ptx = _compiled(source, tuple(definition_texts(definitions).items()))
+        return _PtxProgram(ptx, definitions, self.machines, self.most_shared)
 
 
 class _PtxProgram(CupyProgram):
@@ -52,6 +54,11 @@ class _PtxProgram(CupyProgram):
         if argument is None:
             return np.uintp(0)
         return np.int32(argument) if isinstance(argument, int) else argument
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: str, definitions: tuple[tuple[str, str], ...]) -> str:
+    return compile_ptx(source, dict(definitions))
 
 
 @lru_cache(maxsize=64)
