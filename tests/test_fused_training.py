@@ -106,7 +106,7 @@ def set_up(backend: Backend, case: dict[str, Any], dtype: str, **more: Any) -> t
         "clip_norm": case["clip_norm"],
         "schedule": case["schedule"],
         "batch_size": case["batch_size"],
-        "epochs": -(-50 // steps),
+        "epochs": max(2, -(-20 // steps)),
         "shuffle": case["shuffle"],
         "dropout": case["dropout"] * share if case["depth"] else 0.0,
     }
@@ -134,7 +134,7 @@ def use(patch: pytest.MonkeyPatch, case: dict[str, Any], fused: bool) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=covering.name)
-def test_fifty_steps_agree_with_the_reference(monkeypatch: pytest.MonkeyPatch, case: dict[str, Any]) -> None:
+def test_twenty_steps_agree_with_the_reference(monkeypatch: pytest.MonkeyPatch, case: dict[str, Any]) -> None:
     expected, its_history = run(monkeypatch, case, fused=False)
     found, history = run(monkeypatch, case, fused=True)
     assert (found != expected).any()  # by the last bits at least: other kernels were at work
