@@ -214,11 +214,11 @@ def test_a_search_by_several_processes_while_the_interpreter_ends() -> None:
 from gpubp import MLPClassifier, PopulationSearchCV
 def say():
     found = PopulationSearchCV(MLPClassifier((3,), solver="lbfgs", max_iter=3, random_state=0), {"alpha": [1.0, 2.0]},
-                               strategy="grid", cv=2, n_jobs=2)
+                               strategy="grid", cv=2, n_jobs=N_JOBS)
     warnings.simplefilter("ignore")
     print(found.fit(X, X[:, 0] > 0).cv_results_["mean_test_score"])
 """
-    assert run(search, "atexit.register(say)") == run(search, "say()")
+    assert run("N_JOBS = 2", search, "atexit.register(say)") == run("N_JOBS = 1", search, "say()")
 
 
 def test_what_is_first_wanted_while_the_interpreter_ends() -> None:
