@@ -341,7 +341,7 @@ def test_ctrl_c_ends_the_first_trial_though_the_time_is_over(monkeypatch: pytest
 @pytest.mark.parametrize("engine", ["array", "block"])
 def test_a_sweep_ends_in_the_middle_of_a_population(engine: str, tmp_path: Path) -> None:
     """A long training is left where it is, and what it had done is not lost."""
-    space = {"hidden": (3,), "epochs": 2000 if engine == "array" else 60_000, "learning_rate": Range(1e-3, 0.1)}
+    space = {"hidden": (3,), "epochs": 2000 if engine == "array" else 30_000, "learning_rate": Range(1e-3, 0.1)}
     options: dict[str, Any] = {"n_trials": 3, "engine": engine, "cv": 3}
     seen = []
 
