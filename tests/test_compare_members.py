@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).parents[1] / "scripts" / "compare_members.py"
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import re
@@ -13,6 +14,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from script_run import run_here
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 FIXTURE = Path(__file__).parent / "fixtures" / "pytorch_training.json"
@@ -20,7 +22,7 @@ FIXTURE = Path(__file__).parent / "fixtures" / "pytorch_training.json"
 
 def run(script: str, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SCRIPTS / script), *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=300)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -32,7 +34,7 @@ def run(script: str, *arguments: str, folder: Path | None = None) -> subprocess.
     ],
 )
 def test_help(script: str, mentions: list[str]) -> None:
-    done = run(script, "--help")
+    done = run_here(script, "--help")
     assert done.returncode == 0
     assert [word for word in mentions if word not in done.stdout] == []
 
@@ -67,7 +69,7 @@ def test_the_walk_through_the_tutorial(tmp_path: Path) -> None:
 
 
 def test_the_walk_refuses_an_unknown_backend() -> None:
-    done = run("case_study.py", "--backend", "abacus")
+    done = run_here("case_study.py", "--backend", "abacus")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Error: Unknown backend 'abacus'")
 
@@ -116,9 +118,10 @@ def test_the_benchmark_in_short(tmp_path: Path) -> None:
         assert goal["found"] == (pytest.approx(min(peers) / ours) if peers else None)
 
 
-def test_the_online_rows_of_the_benchmark() -> None:
-    done = run("benchmark.py", "--quick", "--repeats", "1", "--rows", "online-1", "--rows", "online-5",
-               "--backend", "numpy")  # fmt: skip
+def test_the_rows_of_one_network_of_many_and_of_one_core() -> None:
+    rows = ["online-1", "online-5", "minibatch-many", "many-wide", "sgemm-small", "predict-many"]
+    named = [argument for row in rows for argument in ("--rows", row)]
+    done = run("benchmark.py", "--quick", "--repeats", "1", *named, "--backend", "numpy")
     assert done.returncode == 0, done.stderr
     titles = re.findall(r"^(7-5-3 online.*): .*epoch losses as plain Python's, to 0\.0001", done.stdout, re.MULTILINE)
     assert len(set(titles)) == 2
@@ -128,13 +131,6 @@ def test_the_online_rows_of_the_benchmark() -> None:
                 assert re.search(rf"^No {contender} for .*{re.escape(title)}", done.stdout, re.MULTILINE)
         else:
             assert len(re.findall(rf"{contender}\s+\d", done.stdout)) >= len(titles)
-
-
-def test_the_rows_of_many_networks_and_of_one_core() -> None:
-    rows = ["minibatch-many", "many-wide", "sgemm-small", "predict-many"]
-    named = [argument for row in rows for argument in ("--rows", row)]
-    done = run("benchmark.py", "--quick", "--repeats", "1", *named, "--backend", "numpy")
-    assert done.returncode == 0, done.stderr
     for text in (
         "16-32-3, Adam, batch 32, 8 networks: the same epoch losses",
         "784-128-10, Adam, batch 128, 8 networks: the same epoch losses",
@@ -147,11 +143,11 @@ def test_the_rows_of_many_networks_and_of_one_core() -> None:
 
 def test_the_rows_of_sweeps(tmp_path: Path) -> None:
     saved = tmp_path / "times.json"
-    rows = ["sweep-seeds", "sweep-heterogeneous", "sweep-compile"]
+    rows = ["sweep-seeds", "sweep-heterogeneous"]
     named = [argument for row in rows for argument in ("--rows", row)]
     done = run("benchmark.py", "--quick", "--repeats", "1", *named, "--backend", "numpy", "--json", str(saved))
     assert done.returncode == 0, done.stderr
-    seeds, different, compiling = json.loads(saved.read_text(encoding="utf-8"))["rows"].values()
+    seeds, different = json.loads(saved.read_text(encoding="utf-8"))["rows"].values()
     assert seeds["title"] == "wheat seeds, 6 configurations × 5 folds"
     assert seeds["checked"].startswith("scores within noise of scikit-learn's")
     assert {"gpubp sweep", "gpubp PopulationSearchCV", "scikit-learn"} <= set(seeds["times"])
@@ -160,8 +156,18 @@ def test_the_rows_of_sweeps(tmp_path: Path) -> None:
     if importlib.util.find_spec("torch") is not None:
         assert different["checked"].startswith("the same epoch losses of 12 networks")
         assert [goal["times"] for goal in different["goals"] if goal["found"] > 0] == [150, 8]
-    assert compiling["checked"] == "1 compiled in all"
-    assert 0 < compiling["medians"]["gpubp"] < 300
+
+
+def test_what_compiling_for_a_sweep_takes(benchmarks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import sweep_compile
+
+    from gpubp.backends import NumpyBackend
+
+    monkeypatch.setattr(sweep_compile, "from_nothing", functools.cache(sweep_compile.from_nothing))
+    row = sweep_compile.sweep_compile_row(NumpyBackend(), quick=True)
+    assert row.check() == "1 compiled in all"
+    assert 0 < row.contenders["gpubp"]() < 300
+    assert row.contenders[sweep_compile.TRAINING]() > 0
 
 
 def test_scores_that_differ_by_more_than_chance_are_wrong(benchmarks: ModuleType) -> None:
@@ -185,13 +191,14 @@ def test_scores_that_differ_by_more_than_chance_are_wrong(benchmarks: ModuleType
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not tell a process's peak")
-def test_the_memory_of_a_large_training(benchmarks: ModuleType) -> None:
-    from benchmarks.memory import ALLOWED, memory_row
+def test_the_memory_of_a_large_training(benchmarks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import memory
 
     from gpubp.backends import NumpyBackend
 
-    row = memory_row(NumpyBackend(), quick=True)
-    assert row.contenders[ALLOWED]() == pytest.approx(4e-6 * 3 * (1_863_690 + 256 * 2058))
+    monkeypatch.setattr(memory, "trained", functools.cache(memory.trained))
+    row = memory.memory_row(NumpyBackend(), quick=True)
+    assert row.contenders[memory.ALLOWED]() == pytest.approx(4e-6 * 3 * (1_863_690 + 256 * 2058))
     assert row.check().startswith("the same epoch losses")
     parameters_and_state = 4e-6 * 3 * 1_863_690
     assert row.contenders["gpubp auto"]() > parameters_and_state
@@ -266,7 +273,7 @@ def test_crossover_marks_a_choice_that_costs_time(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_benchmark_refuses_an_unknown_row() -> None:
-    done = run("benchmark.py", "--rows", "fastest")
+    done = run_here("benchmark.py", "--rows", "fastest")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Unknown row 'fastest': choose from case-study, online-1" in done.stderr
 
@@ -330,12 +337,13 @@ def test_contenders_take_turns_after_a_warm_up(benchmarks: ModuleType, warm: boo
 
 def test_the_pytorch_fixture_is_what_its_script_writes(tmp_path: Path) -> None:
     output = tmp_path / "fixture.json"
-    done = run("make_pytorch_fixture.py", "--output", str(output))
     if importlib.util.find_spec("torch") is None:
+        done = run_here("make_pytorch_fixture.py", "--output", output)
         assert done.returncode == 1
         assert "needs PyTorch" in done.stderr
         assert not output.exists()
         return
+    done = run("make_pytorch_fixture.py", "--output", str(output))
     assert done.returncode == 0, done.stderr
     written, committed = (json.loads(path.read_text(encoding="utf-8")) for path in (output, FIXTURE))
     assert [case["name"] for case in written["cases"]] == [case["name"] for case in committed["cases"]]
