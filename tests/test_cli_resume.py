@@ -22,7 +22,7 @@ from safetensors.numpy import load_file
 
 GPUBP = [sys.executable, "-m", "gpubp"]
 ENGINE = ["--engine", "block"]
-KILLS = 3
+KILLS = 2
 SWEEPS: dict[str, list[str]] = {
     "random": ["--trials", "16", "--grid", "hidden=8;24;16,16", "--range", "epochs=150:450", "--set", "dropout=0.1"],
     "halving": [
