@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -31,13 +32,48 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ci")
 
 
+# Half a minute and more each: so that none of them is begun when the other cores have nothing left to do.
+LONGEST = (
+    "test_block_ptx.py",
+    "test_native_compiles.py",
+    "test_native_on_cuda_shim.py",
+    "test_compiled_bits.py",
+    "test_scripts.py",
+    "test_fused_bits.py",
+    "test_native_engines.py",
+    "test_native_bits.py",
+    "test_lane_ptx.py",
+    "test_block_on_cuda_shim.py",
+    "test_estimator_members.py",
+    "test_forks_and_endings.py",
+    "test_population_search.py",
+    "test_cli_resume.py",
+    "test_cli_process.py",
+    "test_sweep_trials.py",
+    "test_fused_training.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Files are handed to the processes in their order, not those with the most tests first."""
+    if hasattr(config.option, "loadscopereorder"):  # xdist from 3.7 on
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take longest first; the others stay in alphabetical order."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The user's choice of a backend does not steer the tests; compiled kernels get a folder of their own, which all
-    processes of this run share.
+    processes of this run share: and other runs, where GPUBP_TEST_KERNELS names one for them.
     """
     run = tmp_path_factory.getbasetemp()
-    kernels = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "gpubp-cache"
+    own = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "gpubp-cache"
+    kernels = Path(os.environ.get("GPUBP_TEST_KERNELS") or own)
     kernels.mkdir(mode=0o700, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("GPUBP_BACKEND", raising=False)
@@ -66,8 +102,7 @@ def _optimisation(request: pytest.FixtureRequest) -> Iterator[None]:
     """Compiles the kernels of a module's tests with -O1, or with what the module names in OPTIMISATION.
 
     "-O0" is for modules with many kernels that train little; "shipped" has the flags that users get, as every process
-    has that a test starts. All give the same bits: test_compiled_bits.py and test_fused_bits.py compare them, and
-    test_native_on_cuda_shim.py compares every kind of training by the shipped flags with the CUDA branch.
+    has that a test starts. All give the same bits: test_compiled_bits.py and test_fused_bits.py compare them.
     """
     level = getattr(request.module, "OPTIMISATION", OPTIMISATION)
     with pytest.MonkeyPatch.context() as patch:
