@@ -159,8 +159,11 @@ def run(job: str) -> None:
 
 
 def train(backend: Backend, defect: bool) -> None:
+    on_shim = (
+        backend.name == "cupy"
+    )  # where 256 fibers a block take turns: few networks, for each has a block; few rows
     for case in CASES:
-        for count in NETWORKS[backend.name == "cupy" :]:  # where 256 fibers a block take turns, fewer will do
+        for count in NETWORKS if not on_shim else NETWORKS[1:] if case.engine == "lane" else (2,):
             engine = bit_cases.engine(backend, case, epochs=3, keep=np.arange(count))
             if defect and backend.name == "numpy":  # without the padding beside the last network
                 engine.order, engine.order_stride = engine.order[:, :count].copy(), count
@@ -168,7 +171,7 @@ def train(backend: Backend, defect: bool) -> None:
                 engine.params = engine.params[:-1].copy()
             bit_cases.run_in_calls(engine, (1, 2))
             print(f"trained {count} networks: {case}")
-    train_large(backend, rows=12)
+    train_large(backend, rows=6 if on_shim else 12)
     train_narrow(backend)
     shape = Architecture(bit_cases.I, (5, 3), 2, "tanh")
     population = Population.initialize(shape, np.arange(3), backend)
