@@ -299,7 +299,7 @@ def test_a_file_cut_short(contents: dict[str, bytes], tmp_path_factory: Any, nam
     st.sampled_from(["classes", "values", "members"]),
     st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1),
 )
-@settings(max_examples=150)
+@settings(max_examples=90)
 def test_bytes_changed(contents: dict[str, bytes], tmp_path_factory: Any, name: str, changes: Any) -> None:
     content = bytearray(contents[name])
     for place, value in changes:
@@ -323,7 +323,7 @@ SHAPES = st.lists(st.integers(0, 3), max_size=3)
 
 
 @given(st.sampled_from(["classes", "values", "members"]), st.data())
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_one_thing_changed(contents: dict[str, bytes], tmp_path_factory: Any, name: str, data: st.DataObject) -> None:
     tensors, described = parts(contents[name])
     if data.draw(st.booleans(), label="change an array"):

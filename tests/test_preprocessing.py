@@ -313,7 +313,7 @@ def paths(value, prefix=()):
         yield from paths(value[key], (*prefix, key))
 
 
-@settings(max_examples=150)
+@settings(max_examples=90)
 @given(st.data())
 def test_hostile_parts_give_an_expected_error_or_something_that_works(data):
     table, *stored = example()
@@ -386,7 +386,7 @@ def test_hostile_places_and_labels():
 values = st.sampled_from(["", "1", "2.5", "-3", "1e30", "1e-300", "0", "x", "y y", "NA", "True", "inf", '"q"', "007"])
 
 
-@settings(max_examples=150)
+@settings(max_examples=90)
 @given(
     st.integers(1, 3).flatmap(lambda w: st.lists(st.lists(values, min_size=w, max_size=w), min_size=1, max_size=6)),
     st.sampled_from(["robust", "standard", "minmax", "none"]),

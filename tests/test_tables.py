@@ -146,7 +146,7 @@ characters = st.characters(codec="utf-8", exclude_characters="\0\r\x1c\x1d\x1e\x
 cells = st.just("") | st.text(characters, max_size=6).map(lambda text: f"x{text}")  # no numbers, no missing tokens
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(cells, min_size=3, max_size=3), min_size=1, max_size=6), st.sampled_from(",;\t"))
 def test_well_formed_csv_is_read_as_the_standard_library_writes_it(rows, separator):
     buffer = io.StringIO()
@@ -189,7 +189,7 @@ def test_ragged_lines_are_refused(read, text, message):
         read(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_no_short_or_long_line_ever_slips_through(data):
     width, rows = data.draw(st.integers(2, 5)), data.draw(st.integers(3, 8))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from gpubp.tables import Table, read_table
 from gpubp.tables.limits import TIME
 
-quickly = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quickly = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ROWS = st.integers(6, 12)
 NAMES = ("size", "größe", "x1", "Total cost", "y", "étage", "2nd", "a_b", "Ø", "Weight")
 WORDS = ("red", "green", "dark blue", "Jürgen", "café", "naïve", "O'Brien", "x", "Côte d'Azur", "São Paulo")
@@ -293,7 +293,7 @@ def test_row_names_of_pandas_and_r(tmp_path: Path, data: st.DataObject) -> None:
     check(table, ["column_1", *names], [index, *columns])
 
 
-@settings(quickly, max_examples=8)  # each file is read by a process of its own
+@settings(quickly, max_examples=5)  # each file is read by a process of its own
 @given(data=st.data())
 def test_typed_files(tmp_path: Path, data: st.DataObject) -> None:
     """Parquet and Arrow: types are taken as they are."""
