@@ -1,9 +1,9 @@
-"""What the native kernels take on each kind of GPU, and how fast lanes should be: the tables of docs/explanation/kernels.md.
+"""What the native kernels take on each kind of GPU, and how fast lanes should be: the tables of the kernels' page.
 
 Needs no GPU, but NVRTC (`pip install 'nvidia-cuda-nvrtc>=13,<14'`). Ends with exit code 1 if a kernel that the engine
 serves keeps anything outside of registers.
 
-    python scripts/kernel_report.py                # rewrites docs/explanation/kernels.md between its markers: some minutes
+    python scripts/kernel_report.py                # rewrites the page between its markers: some minutes
     python scripts/kernel_report.py --only block   # the tables of one engine
     python scripts/kernel_report.py --show         # prints instead
 """

@@ -60,8 +60,11 @@ class _OtherBackend(NumpyBackend):
         return HostProgram(source, definitions, **self.options)
 
 
-@pytest.mark.parametrize("isa", list(ISAS))
-@pytest.mark.parametrize("case", [FUSED_CASES[i] for i in (0, 1, 5)], ids=fused_name)
+@pytest.mark.parametrize(
+    ("case", "isa"),
+    [*zip([FUSED_CASES[i] for i in (1, 5, 0)], ISAS, strict=True), (FUSED_CASES[2], "sse2")],
+    ids=lambda value: fused_name(value) if isinstance(value, dict) else value,
+)
 def test_every_vector_width(case: dict[str, Any], isa: Isa) -> None:
     compiler = find_compiler()
     assert compiler is not None
@@ -71,15 +74,18 @@ def test_every_vector_width(case: dict[str, Any], isa: Isa) -> None:
     assert_same(trained_fused(_OtherBackend(isa=isa), case), expected)
 
 
-@pytest.mark.parametrize("case", [FUSED_CASES[i] for i in (0, 1, 5)], ids=fused_name)
+@pytest.mark.parametrize("case", FUSED_CASES, ids=fused_name)
 def test_optimisation_changes_no_bits(case: dict[str, Any]) -> None:
     """Not even where it is left out altogether."""
     expected = trained_fused(NumpyBackend(), case)
     assert_same(trained_fused(_OtherBackend(extra=("-O0",)), case), expected)
 
 
-@pytest.mark.parametrize("threads", [2, 3])
-@pytest.mark.parametrize("case", FUSED_CASES, ids=fused_name)
+@pytest.mark.parametrize(
+    ("case", "threads"),
+    list(zip(FUSED_CASES, [2, 3] * 3, strict=True)),
+    ids=lambda value: str(value) if isinstance(value, int) else fused_name(value),
+)
 def test_one_thread_or_several(monkeypatch: pytest.MonkeyPatch, case: dict[str, Any], threads: int) -> None:
     expected = trained_fused(NumpyBackend(), case)
     monkeypatch.setattr(fused, "SHARED_CELLS", 1)
