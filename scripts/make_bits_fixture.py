@@ -1,5 +1,5 @@
 """Train everything that tests/bit_records.py and tests/bit_faces.py name, and write what came of it as the fixture of
-tests/test_bits_fixture.py.
+tests/engines/test_bits_fixture.py.
 
     python scripts/make_bits_fixture.py
 

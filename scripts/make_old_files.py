@@ -1,4 +1,4 @@
-"""Write files of every kind with the gpubp of today, as fixtures of tests/test_old_files.py.
+"""Write files of every kind with the gpubp of today, as fixtures of tests/house/test_old_files.py.
 
     python scripts/make_old_files.py
 

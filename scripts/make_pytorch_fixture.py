@@ -1,4 +1,4 @@
-"""Train small networks in PyTorch, in float64, and write what happened as the fixture of tests/test_against_pytorch.py.
+"""Train small networks in PyTorch, in float64, and write what happened as the fixture of test_against_pytorch.py.
 
 PyTorch is not a dependency of gpubp; this script needs it, and nothing of gpubp:
 

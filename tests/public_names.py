@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from test_json_keys import DOCUMENTED
+from json_keys import DOCUMENTED
 
 import gpubp
 from gpubp import errors

@@ -105,7 +105,7 @@ class Backend(Protocol):
     """One machine that arrays live on.
 
     What depends on the machine asks for its traits. Its name is for people and for files: nothing outside this package
-    compares it (tests/test_rooms.py).
+    compares it (tests/house/test_rooms.py).
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Every name of scikit-learn's that it does not promise to keep, in one place: when one moves, this file follows.
 
-Below the estimators, since a search asks whether a scorer is scikit-learn's. tests/test_private_names.py looks whether
-all are there, and pyproject.toml keeps users at versions that were tried.
+Below the estimators, since a search asks whether a scorer is scikit-learn's. A test looks whether all are there
+(test_private_names.py), and pyproject.toml keeps users at versions that were tried.
 """
 
 from sklearn.base import _fit_context as fit_context

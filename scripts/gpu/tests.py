@@ -18,7 +18,7 @@ from benchmarks.machine import usable_cores
 from gpu.work import ROOT, Item, Row, Work
 
 MOST_WORKERS, CORES_A_WORKER = 14, 1.15  # each has a CUDA context of some hundred MB
-TESTS = tuple(sorted((ROOT / "tests").glob("test_*.py"), key=lambda path: path.stat().st_size))
+TESTS = tuple(sorted((ROOT / "tests").rglob("test_*.py"), key=lambda path: path.stat().st_size))
 REHEARSED = (ROOT / "tests" / "test_random_numbers.py",)
 LAST_WORDS = 6.0  # seconds for pytest to end
 CONFIGURED = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]

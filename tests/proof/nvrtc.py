@@ -85,7 +85,7 @@ def parse_usage(log: str, name: str) -> Usage:
 
 
 def _options(definitions: Mapping[str, object]) -> list[str]:
-    """Exactly those that cuda-core gives for gpubp (tests/test_nvrtc.py compares them)."""
+    """Exactly those that cuda-core gives for gpubp (tests/backends/test_nvrtc.py compares them)."""
     return [*OPTIONS, *define_options(definitions)]
 
 

@@ -1,7 +1,7 @@
 """The lane engine's kernel, seen from Python: how it is specialised, what it is given, and which networks it serves.
 
 Names of activations, losses and optimizers are the reference's, in capitals; the kernel's tables hold the same entries
-(tests/test_native_tables.py).
+(tests/engines/test_native_tables.py).
 """
 
 from __future__ import annotations

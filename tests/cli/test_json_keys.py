@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import numbers_table, succeeds, write
+from json_keys import DOCUMENTED
 
 from gpubp.backends import kernel_cache
 from gpubp.doctor import BackendState, Check, Diagnosis
 
-PAGE = Path(__file__).parents[1] / "docs" / "reference" / "command-line.md"
 QUICK = ("--epochs", 2, "--engine", "array")
-
-
-def documented() -> dict[str, dict[str, str]]:
-    """Key to type, by the heading that it stands under: a command, and sometimes an option."""
-    sections = re.split(r"^### `gpubp (.+)`$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    rows = {
-        heading: re.findall(r"^\| `([^`]+)` \| ([^|]+) \| [^|]+ \|$", text, re.MULTILINE)
-        for heading, text in zip(sections[1::2], sections[2::2], strict=True)
-    }
-    for heading, found in rows.items():
-        assert len(dict(found)) == len(found), f"{heading} names a key twice"
-    return {heading: {key: kind.strip() for key, kind in found} for heading, found in rows.items()}
-
-
-DOCUMENTED = documented()
 
 
 def keys(value: Any, maps: set[str], place: str = "") -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from script_run import run_here
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from command_line import refused, succeeds
 from gpubp.backends import NumpyBackend
 from gpubp.backends.host_compiler import find_compiler
 
-SEEDS = Path(__file__).parent.parent / "data" / "seeds_dataset.txt"
+SEEDS = Path(__file__).parents[2] / "data" / "seeds_dataset.txt"
 ONLINE = ("--hidden", "5", "--batch-size", "1", "--epochs", "500")
 needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 

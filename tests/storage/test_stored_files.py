@@ -24,7 +24,7 @@ from gpubp.storage.array_files import read_array_file, write_array_file
 from gpubp.training.checkpoint import Checkpoint
 from gpubp.training.snapshot import Snapshot
 
-OLD = Path(__file__).parent / "fixtures" / "files_without_checksum"  # written by gpubp 0.1.0
+OLD = Path(__file__).parents[1] / "fixtures" / "files_without_checksum"  # written by gpubp 0.1.0
 X = (np.arange(60).reshape(20, 3) % 7) / 4 - 0.5
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from script_run import run_here
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "compare_members.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "compare_members.py"
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

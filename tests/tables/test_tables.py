@@ -18,7 +18,7 @@ from gpubp.errors import DataError, GpubpError, SettingsError
 from gpubp.tables import Table, find_column, read_table
 from gpubp.tables.limits import TIME
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 
 
 @pytest.fixture

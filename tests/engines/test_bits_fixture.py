@@ -18,7 +18,7 @@ from gpubp.backends.host_compiler import find_compiler
 
 OPTIMISATION = "shipped"
 
-FIXTURE = json.loads((Path(__file__).parent / "fixtures" / "bits.json").read_text(encoding="utf-8"))
+FIXTURE = json.loads((Path(__file__).parents[1] / "fixtures" / "bits.json").read_text(encoding="utf-8"))
 CASES = {**ENGINE_CASES, **FACE_CASES}
 WHAT_TO_DO = (
     "If nothing was meant to change a result, this is a mistake. If it was, that is a decision: make the fixture anew "

@@ -21,7 +21,7 @@ from gpubp.training.loop import train
 
 OPTIMISATION = "-O0"
 
-FIXTURE = json.loads((Path(__file__).parent / "fixtures" / "pytorch_training.json").read_text(encoding="utf-8"))
+FIXTURE = json.loads((Path(__file__).parents[1] / "fixtures" / "pytorch_training.json").read_text(encoding="utf-8"))
 DATA = {name: np.array(values) for name, values in FIXTURE["data"].items()}
 CASES = {case["name"]: case for case in FIXTURE["cases"]}
 N_STEPS = 10

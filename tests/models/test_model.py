@@ -22,7 +22,7 @@ from gpubp.errors import DataError, DivergenceError, ModelFileError, SettingsErr
 from gpubp.storage.files import write_whole
 from gpubp.tables import Table
 
-SEEDS = Path(__file__).parent.parent / "data" / "wheat-seeds.csv"
+SEEDS = Path(__file__).parents[2] / "data" / "wheat-seeds.csv"
 QUICK = Recipe(hidden=(6,), epochs=8, learning_rate=0.01)
 
 

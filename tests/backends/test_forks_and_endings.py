@@ -306,7 +306,7 @@ def run(*parts: str) -> str:
 
 def without_head(code: str) -> str:
     """What the program prints; it has to end well."""
-    here = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    here = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, here))}
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from script_run import run_here
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 
 

@@ -22,7 +22,7 @@ from gpubp.errors import BackendError
 OPTIMISATION = "shipped"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
-SOURCE = (Path(__file__).parent / "native" / "shim_kernels.cu").read_text(encoding="utf-8")
+SOURCE = (Path(__file__).parents[1] / "native" / "shim_kernels.cu").read_text(encoding="utf-8")
 X = np.random.default_rng(5).integers(-9, 10, size=(5, 64)).astype(np.float32)  # sums of them are exact in any order
 ORDERS = ["0", "1", "42"]
 

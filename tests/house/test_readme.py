@@ -11,7 +11,7 @@ from command_line import succeeds
 
 from gpubp.cli.commands import app
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -19,9 +19,9 @@ import pytest
 import gpubp
 from gpubp.backends.host_compiler import HostLibrary, Isa, compile_library, find_compiler, runnable_isas
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DIALECT = Path(gpubp.__file__).parent / "engines" / "dialect"
-DRIVERS = Path(__file__).parent / "native"
+DRIVERS = Path(__file__).parents[1] / "native"
 ELEMENTWISE = '#include "elementwise.h"\n'
 CUDA_BRANCH = '#include "cuda_intrinsics.h"\n#include "elementwise.h"\n'
 STRICT = ("-Wall", "-Wextra", "-Werror")

@@ -24,7 +24,7 @@ from gpubp.errors import SettingsError
 from gpubp.estimators.files import load
 from gpubp.storage.array_files import read_array_file, write_array_file
 
-FOLDER = Path(__file__).parent / "fixtures" / "written_by_0_1_0"
+FOLDER = Path(__file__).parents[1] / "fixtures" / "written_by_0_1_0"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
 TABLE = FOLDER / "table.csv"
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}

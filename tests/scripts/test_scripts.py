@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from script_run import run_here
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
-FIXTURE = Path(__file__).parent / "fixtures" / "pytorch_training.json"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "pytorch_training.json"
 
 
 def run(script: str, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
