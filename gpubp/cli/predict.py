@@ -103,11 +103,11 @@ def predict(
 
 
 def load(path: Path) -> Model | Ensemble:
-    from gpubp.models.ensemble import FORMAT, Ensemble
+    from gpubp.models.ensemble import FILE, Ensemble
     from gpubp.models.model import Model
     from gpubp.storage.array_files import format_of
 
-    return Ensemble.load(path) if format_of(path) == FORMAT else Model.load(path)
+    return Ensemble.load(path) if format_of(path) == FILE.format else Model.load(path)
 
 
 def target_of(loaded: Model | Ensemble) -> Target:

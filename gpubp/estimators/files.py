@@ -15,14 +15,22 @@ from gpubp.estimators.described import decoded, describe_labels, describe_traini
 from gpubp.estimators.kinds import KINDS
 from gpubp.estimators.learners import new_member, share
 from gpubp.estimators.networks import OF_ONE_NETWORK, is_ensemble, members_of
-from gpubp.storage.array_files import array, read_array_file, write_array_file
+from gpubp.storage.array_files import array
+from gpubp.storage.artifact import Artifact
 from gpubp.storage.json_values import parse
 from gpubp.storage.schema import Given
 
-FORMAT = "gpubp estimator"
-VERSION = 1
-REMEDY = "Copy it again, or save the estimator again."
-MODEL_FORMAT = "gpubp model"  # of gpubp.models.model, the other kind of file
+FILE = Artifact(
+    format="gpubp estimator",
+    what="an estimator",
+    remedy="Copy it again, or save the estimator again.",
+    version=1,
+    unread="Use the gpubp that wrote it, or fit again.",
+    others={
+        "gpubp model": "a model on tables, written by `gpubp train` or gpubp.Model.save: load it with "
+        "gpubp.Model.load. Estimator files are written by MLPClassifier.save and MLPRegressor.save."
+    },
+)
 LATER = {"n_members", "bootstrap"}  # parameters that older files lack, and that have their defaults then
 
 
@@ -38,7 +46,7 @@ def save(estimator: Any, path: str | Path) -> None:
     try:
         tensors, described = _taken_apart(estimator)
         _assemble(tensors, Given(parse(json.dumps(described, allow_nan=False))))  # what is written can be read
-        write_array_file(path, tensors, described, finite=True)
+        FILE.write(path, tensors, described)
     except DataError as error:
         raise ModelFileError(f"Cannot save this {type(estimator).__name__}. {error}") from error
 
@@ -48,7 +56,8 @@ def load(path: str | Path, expected: type[Any] = object) -> Any:
 
     Raises ModelFileError, with the reason, for anything that is not a whole estimator of that kind and this version.
     """
-    tensors, given = _read(Path(path))
+    tensors, described = FILE.read(Path(path))
+    given = Given(described)
     try:
         name = given["estimator"].choice((*KINDS,))
     except DataError as error:
@@ -56,10 +65,8 @@ def load(path: str | Path, expected: type[Any] = object) -> Any:
     kind = KINDS[name]
     if not issubclass(kind, expected) and not issubclass(expected, kind):
         raise ModelFileError(f"{path} holds a {name}, not a {expected.__name__}: load it with {name}.load.")
-    try:
+    with FILE.assembling(path, ValueError, TypeError, OverflowError):  # which scikit-learn says of parameters
         return _assemble(tensors, given, expected if issubclass(expected, kind) else kind)
-    except (ValueError, TypeError, OverflowError) as error:  # DataError, and what scikit-learn says of parameters
-        raise ModelFileError(f"{path} is damaged: {error} {REMEDY}") from error
 
 
 def _taken_apart(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -68,8 +75,6 @@ def _taken_apart(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]
     names = getattr(estimator, "feature_names_in_", None)
     tensors, training = describe_training(estimator)
     described = {
-        "format": FORMAT,
-        "version": VERSION,
         "gpubp": __version__,
         "estimator": next(name for name, kind in reversed(KINDS.items()) if isinstance(estimator, kind)),
         "parameters": {
@@ -175,21 +180,3 @@ def _add_network(estimator: Any, tensors: dict[str, np.ndarray], given: Given) -
 
 def _part(tensors: dict[str, np.ndarray], name: str, shape: tuple[int | None, ...]) -> np.ndarray:
     return array(tensors, name, shape, np.float32, np.float64).copy()
-
-
-def _read(path: Path) -> tuple[dict[str, np.ndarray], Given]:
-    tensors, described = read_array_file(path, "an estimator", REMEDY)
-    found = described.get("format") if isinstance(described, dict) else None
-    if found == MODEL_FORMAT:
-        raise ModelFileError(
-            f"{path} is a model on tables, written by `gpubp train` or gpubp.Model.save: load it with "
-            "gpubp.Model.load. Estimator files are written by MLPClassifier.save and MLPRegressor.save."
-        )
-    if found != FORMAT:
-        raise ModelFileError(f"{path} is not an estimator of gpubp.")
-    if described.get("version") != VERSION:
-        raise ModelFileError(
-            f"{path} has the estimator format version {described.get('version')!r:.40}; this gpubp reads version "
-            f"{VERSION}. Use the gpubp that wrote it, or fit again."
-        )
-    return tensors, Given(described)

@@ -18,14 +18,10 @@ from gpubp.operations.architecture import Architecture
 from gpubp.preprocessing import Preprocessing, Target
 from gpubp.preprocessing.labels import LONG, as_labels
 from gpubp.preprocessing.target import TASKS, exponentials, held_note, within
-from gpubp.storage.array_files import array, read_array_file, write_array_file
+from gpubp.storage.array_files import array
+from gpubp.storage.artifact import Artifact
 from gpubp.storage.schema import Given
 
-FORMAT = "gpubp ensemble"
-VERSION = 2
-READABLE = (1, 2)
-"""Version 1 knew no limits of predictions, no logarithm of the target, and no members on unscaled inputs."""
-REMEDY = "Copy it again, or save it again."
 MOST_COUNTED = 2**31  # how often a member may have been chosen
 LABELS: dict[str, Callable[[Given], Any]] = {  # of classes of numbers, by the kind of their NumPy type
     "b": Given.flag,
@@ -33,6 +29,26 @@ LABELS: dict[str, Callable[[Given], Any]] = {  # of classes of numbers, by the k
     "u": Given.whole,
     "f": Given.number,
 }
+
+
+def _upgraded(described: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of version 1, with what version 2 has beside it."""
+    found = described | {"target": upgraded_target(described.get("target"))}
+    if isinstance(found.get("members"), list):
+        more = {"unscaled": False, "log": False, "limited": False}
+        found["members"] = [group | more if isinstance(group, dict) else group for group in found["members"]]
+    return found
+
+
+FILE = Artifact(
+    format="gpubp ensemble",
+    what="an ensemble",
+    remedy="Copy it again, or save it again.",
+    version=2,
+    upgrades={1: _upgraded},
+    unread="Use the gpubp that wrote it, or make the ensemble again.",
+)
+"""Version 1 knew no limits of predictions, no logarithm of the target, and no members on unscaled inputs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,8 +201,6 @@ class Ensemble:
             tensors[f"members.{i}.params"] = group.params
             tensors[f"members.{i}.counts"] = group.counts
         metadata = {
-            "format": FORMAT,
-            "version": VERSION,
             "task": self.task,
             "single": self.single,
             "classes": _described_classes(self.classes),
@@ -208,18 +222,16 @@ class Ensemble:
             metadata |= {"preprocessing": self.preprocessing.to_metadata(), "target": self.target.to_metadata()}
             tensors |= self.preprocessing.to_arrays() | self.target.to_arrays()
         try:
-            write_array_file(path, tensors, metadata, finite=True)
+            FILE.write(path, tensors, metadata)
         except DataError as error:
             raise ModelFileError(str(error)) from error
 
     @classmethod
     def load(cls, path: str | Path) -> Ensemble:
         """Read what `save` wrote; nothing in it is ever executed. ModelFileError for anything else."""
-        tensors, described = _read(Path(path))
-        try:
+        tensors, described = FILE.read(Path(path))
+        with FILE.assembling(path):
             return _assemble(tensors, Given(described))
-        except DataError as error:
-            raise ModelFileError(f"{path} is damaged: {error} {REMEDY}") from error
 
     def _inputs(self, X: Any) -> tuple[np.ndarray, tuple[str, ...]]:
         """(N, I), and what had to be replaced or was not recognised in a table."""
@@ -277,28 +289,6 @@ def _texts(labels: Sequence[str], width: int) -> np.ndarray:
     """(C,), as wide as the file says, unless that is wider than any label that gpubp keeps as an array of texts."""
     found = as_labels(labels)
     return found.astype(f"U{width}") if found.dtype.kind == "U" and 4 * LONG >= 4 * width > found.itemsize else found
-
-
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    tensors, described = read_array_file(path, "an ensemble", REMEDY)
-    if not isinstance(described, dict) or described.get("format") != FORMAT:
-        raise ModelFileError(f"{path} is not an ensemble of gpubp.")
-    version = described.get("version")
-    if isinstance(version, bool) or version not in READABLE:
-        raise ModelFileError(
-            f"{path} has the ensemble format version {version!r:.40}; this gpubp reads versions "
-            f"{' and '.join(map(str, READABLE))}."
-        )
-    return tensors, _upgraded(described) if version == 1 else described
-
-
-def _upgraded(described: dict[str, Any]) -> dict[str, Any]:
-    """The metadata of version 1, with what version 2 has beside it."""
-    found = described | {"target": upgraded_target(described.get("target"))}
-    if isinstance(found.get("members"), list):
-        more = {"unscaled": False, "log": False, "limited": False}
-        found["members"] = [group | more if isinstance(group, dict) else group for group in found["members"]]
-    return found
 
 
 def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Ensemble:

@@ -17,15 +17,31 @@ from gpubp.operations.architecture import Architecture
 from gpubp.preprocessing import Preprocessing, Target
 from gpubp.preprocessing.target import held_note
 from gpubp.preprocessing.target_rows import with_target
-from gpubp.storage.array_files import array, read_array_file, write_array_file
+from gpubp.storage.array_files import array
+from gpubp.storage.artifact import Artifact
 from gpubp.storage.schema import Given
 from gpubp.tables import Table, table_of
 
-FORMAT = "gpubp model"
-VERSION = 2
-READABLE = (1, 2)
+
+def upgraded_target(described: Any) -> Any:
+    """The metadata of a target as version 1 wrote it, with what version 2 has beside it."""
+    return described | {"log": False, "limits": None} if isinstance(described, dict) else described
+
+
+FILE = Artifact(
+    format="gpubp model",
+    what="a model",
+    remedy="Copy it again, or train again.",
+    version=2,
+    upgrades={1: lambda found: found | {"target": upgraded_target(found.get("target"))}},
+    unread="Use the gpubp that wrote it, or train again.",
+    others={
+        "gpubp estimator": "an estimator's file: read it with MLPClassifier.load or MLPRegressor.load. Model files are "
+        "written by `gpubp train`.",
+        "gpubp ensemble": "an ensemble: read it with Ensemble.load.",
+    },
+)
 """Version 1 knew no limits of predictions and no logarithm of the target."""
-REMEDY = "Copy it again, or train again."
 
 
 @dataclass(frozen=True)
@@ -82,15 +98,13 @@ class Model:
             tensors[f"layers.{i}.weights"] = self.architecture.weights(self.params[None, :], i)[0]
             tensors[f"layers.{i}.biases"] = self.architecture.biases(self.params[None, :], i)[0]
         metadata = {
-            "format": FORMAT,
-            "version": VERSION,
             "architecture": self.architecture.to_dict(),
             "preprocessing": self.preprocessing.to_metadata(),
             "target": self.target.to_metadata(),
             "training": dict(self.training),
         }
         try:
-            write_array_file(path, tensors, metadata, finite=True)
+            FILE.write(path, tensors, metadata)
         except DataError as error:
             raise ModelFileError(str(error)) from error
 
@@ -106,11 +120,9 @@ class Model:
 
         Raises ModelFileError, with the reason, for anything that is not a whole model of this version.
         """
-        tensors, metadata = _read(Path(path))
-        try:
+        tensors, metadata = FILE.read(Path(path))
+        with FILE.assembling(path):
             return _assemble(tensors, Given(metadata))
-        except DataError as error:
-            raise ModelFileError(f"{path} is damaged: {error} {REMEDY}") from error
 
 
 def to_prediction(outputs: np.ndarray, target: Target, notes: tuple[str, ...]) -> Prediction:
@@ -151,31 +163,6 @@ def score(prediction: Prediction, target: Target, table: Table) -> dict[str, Any
     if prediction.probabilities is not None:
         return classification_report(target.class_index(table), prediction.probabilities, target.labels)
     return regression_report(target.values(table), prediction.values)
-
-
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    tensors, described = read_array_file(path, "a model", REMEDY)
-    if isinstance(described, dict) and described.get("format") == "gpubp estimator":
-        raise ModelFileError(
-            f"{path} is an estimator's file: read it with MLPClassifier.load or MLPRegressor.load. Model files are "
-            "written by `gpubp train`."
-        )
-    if isinstance(described, dict) and described.get("format") == "gpubp ensemble":
-        raise ModelFileError(f"{path} is an ensemble: read it with Ensemble.load.")
-    if not isinstance(described, dict) or described.get("format") != FORMAT:
-        raise ModelFileError(f"{path} is not a model of gpubp.")
-    version = described.get("version")
-    if isinstance(version, bool) or version not in READABLE:
-        raise ModelFileError(
-            f"{path} has the model format version {version!r:.40}; this gpubp reads versions "
-            f"{' and '.join(map(str, READABLE))}. Use the gpubp that wrote it, or train again."
-        )
-    return tensors, described | {"target": upgraded_target(described.get("target"))} if version == 1 else described
-
-
-def upgraded_target(described: Any) -> Any:
-    """The metadata of a target as version 1 wrote it, with what version 2 has beside it."""
-    return described | {"log": False, "limits": None} if isinstance(described, dict) else described
 
 
 def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Model:

@@ -17,13 +17,12 @@ from gpubp.errors import DataError, GpubpError, ModelFileError, SettingsError
 from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.population import Population
 from gpubp.networks.settings import EarlyStopping, Settings
-from gpubp.storage.array_files import read_array_file, write_array_file
+from gpubp.storage.artifact import Artifact
 from gpubp.storage.files import check_place, is_there, temporary_of
 from gpubp.storage.locks import Lock
 from gpubp.training.snapshot import Snapshot
 
-FORMAT = "gpubp checkpoint"
-REMEDY = "Remove it, and begin anew."
+FILE = Artifact(format="gpubp checkpoint", what="a checkpoint", remedy="Remove it, and begin anew.")
 
 
 class Checkpoint:
@@ -80,9 +79,7 @@ class Checkpoint:
         damaged.
         """
         try:
-            arrays, found = read_array_file(self.path, "a checkpoint", REMEDY)
-            if not isinstance(found, dict) or found.get("format") != FORMAT:
-                raise ModelFileError(f"{self.path} is not a checkpoint of gpubp. {REMEDY}")
+            arrays, found = FILE.read(self.path)
             apart = told_apart(_with_later_settings(found.get("meaning")), self.meaning)
             if apart is not None:
                 raise SettingsError(
@@ -93,16 +90,16 @@ class Checkpoint:
         except GpubpError as error:
             if isinstance(error, (SettingsError, ModelFileError)):
                 raise
-            raise DataError(f"{self.path} is damaged: {error} {REMEDY}") from error
+            raise DataError(f"{self.path} is damaged: {error} {FILE.remedy}") from error
 
     def due(self, epoch: int, interrupted: bool) -> bool:
         """Ctrl-C brings a checkpoint up to date, and makes none: what is saved then is the network."""
         return (interrupted and self.path.exists()) or time.monotonic() - self.last >= self.seconds
 
     def keep(self, snapshot: Snapshot) -> None:
-        described = {"format": FORMAT, "meaning": self.meaning, "snapshot": snapshot.to_metadata()}
+        described = {"meaning": self.meaning, "snapshot": snapshot.to_metadata()}
         try:
-            write_array_file(self.path, snapshot.to_arrays(), described, alone=True)
+            FILE.write(self.path, snapshot.to_arrays(), described, alone=True)
         except DataError as error:
             if not self.failed:
                 self.failed = True
