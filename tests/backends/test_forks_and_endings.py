@@ -18,7 +18,8 @@ warnings.filterwarnings(*FORKS_ARE_WANTED)
 import numpy as np
 from gpubp import Architecture, Population, Settings, get_backend, network_seeds, train
 from gpubp.backends import host_program
-from gpubp.training import block_engine, lbfgs
+from gpubp.engines.block import engine as block_engine
+from gpubp.training import lbfgs
 host_program.available_cores = lambda: 4
 block_engine.others_waiting = lambda: 0.0
 block_engine.MEMBER_OPERATIONS = 1
@@ -33,7 +34,7 @@ def pool_and_team():
     return job(40), job(1)
 
 def fit_lbfgs(max_iter=5, callback=None):
-    from gpubp.initializers import initial_parameters
+    from gpubp.operations.initializers import initial_parameters
     shape = Architecture(4, (5,), 1)
     start = initial_parameters(shape, np.array([1], dtype=np.uint64), "auto")[0]
     found = lbfgs.fit_lbfgs(shape, start, X, X[:, :1], "squared_error", 0.0, max_iter=max_iter, max_fun=10**6, tol=0.0,
@@ -104,7 +105,7 @@ train(them, X, X[:, :1], Settings("squared_error", epochs=6), engine="block", ca
 assert found == [True] and hashlib.sha256(them.params.tobytes()).hexdigest() == here
 """,
     "in a search that another thread trains for: its child does not wait for that": """
-from gpubp.training.interruption import CancelScope
+from gpubp.backends.interruption import CancelScope
 inside, go_on = threading.Event(), threading.Event()
 def callback(report):
     inside.set()
