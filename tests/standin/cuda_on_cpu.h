@@ -60,8 +60,9 @@ template <class T> struct Array {  // of plain data; ends where it ends, for Add
   size_t size = 0;
   void resize(size_t n) {
     if (n == size) return;
-    at = (T*)realloc((void*)at, n ? n * sizeof(T) : 1);
-    if (!at) abort();
+    if (n) at = (T*)realloc((void*)at, n * sizeof(T));
+    else free((void*)at), at = nullptr;
+    if (n && !at) abort();
     size = n;
   }
   T& operator[](size_t i) const { return at[i]; }
@@ -235,7 +236,7 @@ static void release_barrier() {  // nothing runs any more: all are at one barrie
 static void begin_block(unsigned index, size_t shared_bytes) {
   blockIdx = dim3(index % gridDim.x, index / gridDim.x % gridDim.y, index / (gridDim.x * gridDim.y));
   dynamic_shared.resize(shared_bytes);
-  memset(dynamic_shared.at, 0xff, shared_bytes);
+  if (shared_bytes) memset(dynamic_shared.at, 0xff, shared_bytes);
 #ifdef __ELF__
   if (__start_cuda_shared) memset(__start_cuda_shared, 0xff, __stop_cuda_shared - __start_cuda_shared);
 #endif
