@@ -134,7 +134,7 @@ def backward_propagate_error(network: Network, expected: Row) -> list[list[float
     for H, output in zip(tape.H, network.outputs, strict=True):
         H[...] = backend.to_device(np.array([[output]]))
     Y, dY = tape.H[-1], tape.dH[-1]
-    squared_error(backend, Y, backend.to_device(np.array([[expected]], dtype=np.float64)), Y, dY, tape.loss)
+    squared_error(backend, Y, backend.to_device(np.array([[expected]], dtype=np.float64)), Y, dY, tape.loss, {})
     logistic_backward(backend, dY, None, Y, dY)
     layers = Layers.of(architecture, population.params)
     gradients = Layers.of(architecture, backend.xp.empty_like(population.params))

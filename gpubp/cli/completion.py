@@ -12,24 +12,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpubp.operations.activations import HIDDEN
+from gpubp.operations.initializers import INITIALIZERS
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.registry import OPTIONS
+from gpubp.operations.schedules import SCHEDULES
 from gpubp.tables.datasets import SEEDS
 
+
+def _settings_of(kind: str) -> tuple[str, ...]:
+    return tuple(f"{name}=" for name in OPTIONS[kind])
+
+
 CHOICES: dict[str, tuple[str, ...]] = {
-    "activation": (
-        *("identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "silu", "gelu", "gelu_tanh", "mish"),
-        "softplus",
-    ),
-    "initializer": (
-        *("auto", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal"),
-        "tutorial",
-    ),
+    "activation": HIDDEN,
+    "initializer": ("auto", *INITIALIZERS),
     "dtype": ("float32", "float64"),
     "scale": ("robust", "standard", "minmax", "none"),
     "target_scale": ("standard", "log"),
     "task": ("classification", "regression"),
-    "loss": ("cross_entropy", "squared_error", "binary_cross_entropy", "poisson"),
-    "optimizer": ("sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop"),
-    "schedule": ("constant", "adaptive", "inverse_scaling", "step", "cosine", "one_cycle"),
+    "loss": tuple(LOSSES),
+    "loss_option": _settings_of("loss"),
+    "optimizer": tuple(OPTIMIZERS),
+    "optimizer_option": _settings_of("optimizer"),
+    "schedule": tuple(SCHEDULES),
+    "schedule_option": _settings_of("schedule"),
     "backend": ("auto", "numpy", "cupy"),
     "engine": ("auto", "lane", "block", "array"),
     "strategy": ("random", "grid", "halving", "tpe"),
@@ -40,8 +48,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "separator": ("tab", "whitespace"),
     "checkpoint": ("never",),
 }
-"""Values by parameter. They are repeated from the modules that define them, which take long to import; a test compares
-them.
+"""Values by parameter. Those that are written out here are repeated from modules that take long to import; a test
+compares them.
 """
 
 COLUMNS = ("target", "categorical", "ignore", "keep")  # parameters that name columns of the table

@@ -16,6 +16,12 @@ from gpubp.cli.output import say, write_json, write_report
 from gpubp.cli.panels import DATA, LONG_RUNS, MACHINE, NETWORK, RESULT, TRAINING
 from gpubp.cli.times import seconds_of
 from gpubp.errors import SettingsError
+from gpubp.operations.activations import HIDDEN
+from gpubp.operations.initializers import INITIALIZERS
+from gpubp.operations.losses import LOSSES, Loss
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.registry import OPTIONS, described, owners
+from gpubp.operations.schedules import SCHEDULES, Schedule
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -127,6 +133,23 @@ class CheckpointOptions:
         return seconds_of("--checkpoint", self.checkpoint)
 
 
+OWN_OPTIONS = ("momentum", "weight_decay")
+"""Options of optimizers that the command line has options of their own for."""
+
+
+def _loss_in_words(loss: Loss) -> str:
+    return loss.name if loss.default_for is None else f"{loss.name} (default for {loss.default_for})"
+
+
+def _schedule_in_words(schedule: Schedule) -> str:
+    return f"{schedule.name} ({schedule.suits})" if schedule.suits else schedule.name
+
+
+def _option_in_words(name: str) -> str:
+    """Of an option of optimizers."""
+    return f"Of {' and '.join(owners('optimizer', name))}; {OPTIONS['optimizer'][name].default:g} if not given."
+
+
 @dataclass(frozen=True)
 class RecipeOptions:
     hidden: Annotated[
@@ -142,8 +165,7 @@ class RecipeOptions:
         typer.Option(
             metavar="NAME",
             rich_help_panel=NETWORK,
-            help="Of the hidden layers: identity, logistic, tanh, relu, leaky_relu, elu, selu, silu, gelu, "
-            "gelu_tanh, mish, softplus.",
+            help=f"Of the hidden layers: {', '.join(HIDDEN)}.",
         ),
     ] = "relu"
     initializer: Annotated[
@@ -151,8 +173,7 @@ class RecipeOptions:
         typer.Option(
             metavar="NAME",
             rich_help_panel=NETWORK,
-            help="Of the weights: auto (what suits the activation), glorot_uniform, glorot_normal, he_uniform, "
-            "he_normal, lecun_uniform, lecun_normal, tutorial.",
+            help=f"Of the weights: auto (what suits the activation), {', '.join(INITIALIZERS)}.",
         ),
     ] = "auto"
     dtype: Annotated[
@@ -199,13 +220,21 @@ class RecipeOptions:
             metavar="NAME",
             rich_help_panel=TRAINING,
             show_default=False,
-            help="cross_entropy (default for classification), squared_error (default for regression), "
-            "binary_cross_entropy, poisson.",
+            help=f"{', '.join(map(_loss_in_words, LOSSES.values()))}.",
+        ),
+    ] = None
+    loss_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=X",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help=f"{described('loss')}. May be repeated.",
         ),
     ] = None
     optimizer: Annotated[
         str,
-        typer.Option(metavar="NAME", rich_help_panel=TRAINING, help="sgd, momentum, nesterov, adam, adamw, rmsprop."),
+        typer.Option(metavar="NAME", rich_help_panel=TRAINING, help=f"{', '.join(OPTIMIZERS)}."),
     ] = "adam"
     learning_rate: Annotated[
         float,
@@ -217,12 +246,12 @@ class RecipeOptions:
             metavar="X",
             rich_help_panel=TRAINING,
             show_default=False,
-            help="Of momentum and nesterov; 0.9 if not given.",
+            help=_option_in_words("momentum"),
         ),
     ] = None
     weight_decay: Annotated[
         float | None,
-        typer.Option(metavar="X", rich_help_panel=TRAINING, show_default=False, help="Of adamw; 0.01 if not given."),
+        typer.Option(metavar="X", rich_help_panel=TRAINING, show_default=False, help=_option_in_words("weight_decay")),
     ] = None
     optimizer_option: Annotated[
         list[str] | None,
@@ -230,8 +259,7 @@ class RecipeOptions:
             metavar="NAME=X",
             rich_help_panel=TRAINING,
             show_default=False,
-            help="Any other number of the optimizer: beta1, beta2, epsilon (adam, adamw); decay, epsilon (rmsprop). "
-            "May be repeated.",
+            help=f"Any other number of the optimizer: {described('optimizer', OWN_OPTIONS)}. May be repeated.",
         ),
     ] = None
     l2: Annotated[
@@ -251,8 +279,7 @@ class RecipeOptions:
         typer.Option(
             metavar="NAME",
             rich_help_panel=TRAINING,
-            help="Of the learning rate: constant, adaptive (with --early-stopping: slower instead of stopping), "
-            "inverse_scaling, step, cosine, one_cycle.",
+            help=f"Of the learning rate: {', '.join(map(_schedule_in_words, SCHEDULES.values()))}.",
         ),
     ] = "constant"
     schedule_option: Annotated[
@@ -261,8 +288,7 @@ class RecipeOptions:
             metavar="NAME=X",
             rich_help_panel=TRAINING,
             show_default=False,
-            help="factor, least (adaptive); power (inverse_scaling); every, factor (step); floor (cosine); warmup, "
-            "start, floor (one_cycle). May be repeated.",
+            help=f"{described('schedule')}. May be repeated.",
         ),
     ] = None
     dropout: Annotated[
@@ -321,6 +347,7 @@ class RecipeOptions:
             hidden=_sizes(self.hidden),
             activation=self.activation,
             loss=self.loss,
+            loss_options=_numbers("--loss-option", self.loss_option),
             initializer=self.initializer,
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,
@@ -346,13 +373,17 @@ class RecipeOptions:
 
     def _optimizer_options(self) -> dict[str, float]:
         options = _numbers("--optimizer-option", self.optimizer_option)
-        for name, value in (("momentum", self.momentum), ("weight_decay", self.weight_decay)):
+        for name in OWN_OPTIONS:
+            value = getattr(self, name)
             if value is not None:
                 if name in options:
                     raise SettingsError(f"{name} is given twice: by an option of its own and by --optimizer-option.")
                 options[name] = value
-        if "momentum" in options and self.optimizer == "sgd":
-            raise SettingsError("The optimizer sgd has no momentum: choose --optimizer momentum or nesterov.")
+        having = owners("optimizer", "momentum")
+        if "momentum" in options and self.optimizer in OPTIMIZERS and self.optimizer not in having:
+            raise SettingsError(
+                f"The optimizer {self.optimizer} has no momentum: choose --optimizer {' or '.join(having)}."
+            )
         return options
 
 

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from gpubp.cli import shapes
+from gpubp.cli.options import OWN_OPTIONS
 from gpubp.cli.table_options import TableOptions, TargetOptions
+from gpubp.operations.registry import kind_of_option
 
 if TYPE_CHECKING:
     from gpubp.search.results.result import SweepResult
@@ -76,11 +78,9 @@ def command(found: SweepResult, trial: Trial, source: TableOptions, target: Targ
 
 
 def _option(name: str, value: Any) -> list[str]:
-    from gpubp.search.space.parameters import OPTIMIZER_OPTIONS, SCHEDULE_OPTIONS
-
     option = "--" + name.replace("_", "-")
-    if name in (*OPTIMIZER_OPTIONS, *SCHEDULE_OPTIONS) and name not in ("momentum", "weight_decay"):
-        kind = "optimizer" if name in OPTIMIZER_OPTIONS else "schedule"
+    kind = kind_of_option(name)
+    if kind is not None and name not in OWN_OPTIONS:
         return [f"--{kind}-option", f"{name}={value}"]
     if name == "shuffle":
         return ["--shuffle" if value else "--no-shuffle"]

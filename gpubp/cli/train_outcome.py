@@ -12,6 +12,7 @@ from gpubp.cli import shapes
 from gpubp.cli.options import ReportOptions
 from gpubp.cli.table_options import TableOptions, TargetOptions
 from gpubp.errors import DataError
+from gpubp.operations.losses import LOSSES
 
 if TYPE_CHECKING:
     from gpubp.models.ensemble import Ensemble
@@ -70,7 +71,7 @@ def target_scale(target: Target, recipe: Mapping[str, Any]) -> str | None:
     """What was done to numbers before a network learned them; None for classes."""
     if target.task == "classification":
         return None
-    return "none" if recipe["loss"] == "poisson" else str(recipe["target_scale"])
+    return "none" if recipe["loss"] in LOSSES and LOSSES[recipe["loss"]].is_for_counts else str(recipe["target_scale"])
 
 
 def scaling(outcome: Mapping[str, Any]) -> str | None:

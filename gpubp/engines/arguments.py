@@ -8,32 +8,43 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Backend
+from gpubp.networks.plan import TrainingPlan
+from gpubp.networks.settings import Settings
 from gpubp.operations.philox import seed_words
+from gpubp.operations.registry import HYPERPARAMETERS, PER_NETWORK
 
 REAL_NAMES = {"float32": "float", "float64": "double"}
 
-HYPERPARAMETERS = (  # the rows of the kernel's table, in the order of its enum
-    "rate", "l2", "clip_norm", "momentum", "beta1", "rest1", "log1", "beta2", "rest2", "log2", "epsilon", "decay",
-    "rest_decay", "weight_decay",
-)  # fmt: skip
-
 
 def pack_hyperparameters(values: Mapping[str, np.ndarray], dtype: Any) -> np.ndarray:
-    """(len(HYPERPARAMETERS), P) from (P,) float64 values by name; 1 − beta and log(beta) are taken in float64."""
+    """(len(HYPERPARAMETERS), P) from (P,) float64 values by name; what is derived from them is taken in float64."""
     n_networks = len(values["rate"])
     table = np.zeros((len(HYPERPARAMETERS), n_networks))
-    derived = dict(values)
-    for beta, rest, logarithm in (("beta1", "rest1", "log1"), ("beta2", "rest2", "log2")):
-        if beta in values:
-            derived[rest] = 1.0 - values[beta]
-            with np.errstate(divide="ignore"):
-                derived[logarithm] = np.maximum(np.log(values[beta]), -1e4)  # a beta of 0: no memory at all
-    if "decay" in values:
-        derived["rest_decay"] = 1.0 - values["decay"]
-    for i, name in enumerate(HYPERPARAMETERS):
-        if name in derived:
-            table[i] = derived[name]
+    for name, given in values.items():
+        table[HYPERPARAMETERS.index(name)] = given
+        for row, derive in PER_NETWORK[name].derived.items() if name in PER_NETWORK else ():
+            table[HYPERPARAMETERS.index(row)] = derive(given)
     return np.minimum(table, np.finfo(dtype).max).astype(dtype)
+
+
+def optimizer_state(plan: TrainingPlan, params: Array) -> Array | None:
+    """(slots, P, K): the optimizer's state arrays, one after the other; as the plan has them from before, else zeros.
+    None for an optimizer that has none.
+    """
+    names = plan.settings.optimizer_rule.arrays
+    if not names:
+        return None
+    state = plan.backend.xp.zeros((len(names), *params.shape), dtype=plan.dtype)
+    for slot, name in zip(state, names, strict=True):
+        if name in plan.slots:
+            slot[...] = plan.backend.to_device(plan.slots[name], plan.dtype)
+    return state
+
+
+def named_state(settings: Settings, state: Array | None) -> dict[str, Array]:
+    """The state arrays (P, K) of `optimizer_state` by name."""
+    names = settings.optimizer_rule.arrays
+    return dict(zip(names, () if state is None else state, strict=True))
 
 
 def split_seeds(backend: Backend, seeds: np.ndarray) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpubp.backends import Array, Program
 from gpubp.backends.interruption import Interruption
-from gpubp.engines.arguments import pack_hyperparameters, split_seeds
+from gpubp.engines.arguments import named_state, optimizer_state, pack_hyperparameters, split_seeds
 from gpubp.networks.plan import MOST_UPDATES, TrainingPlan, total_weights
 from gpubp.networks.sampling import RowSets, runs
 from gpubp.operations.dropout import thresholds
@@ -47,12 +47,7 @@ class KernelEngine:
     def __init__(self, plan: TrainingPlan, params: Array, program: Program) -> None:
         """params (P, K), C-contiguous, is trained in place."""
         self.backend, self.params, self.program = plan.backend, params, program
-        self.slots = {
-            name: self.backend.to_device(plan.slots[name].astype(plan.dtype))
-            if name in plan.slots
-            else self.backend.xp.zeros_like(params)
-            for name in plan.settings.optimizer_rule.arrays
-        }
+        self.slots = optimizer_state(plan, params)
         self.table = self._table(plan, plan.T)
         self.held_table = self.table if plan.T_held is plan.T else self._table(plan, plan.T_held)
         self.shared_order = plan.rows.shared  # which a lane kernel is compiled for, however many networks are left
@@ -166,7 +161,8 @@ class KernelEngine:
     def compact(self, keep: np.ndarray) -> None:
         on_device = self.backend.to_device(keep)
         self.params = self.params[on_device]
-        self.slots = {name: slot[on_device] for name, slot in self.slots.items()}
+        if self.slots is not None:
+            self.slots = self.backend.xp.ascontiguousarray(self.slots[:, on_device])
         self._lay_out(self.plan.networks(keep))
 
     def set_rates(self, rates: np.ndarray) -> None:
@@ -175,7 +171,8 @@ class KernelEngine:
         self.hyper = self.backend.to_device(pack_hyperparameters(hyper, self.plan.dtype))
 
     def slots_on_host(self) -> dict[str, np.ndarray]:
-        return {name: self.backend.to_host(slot) for name, slot in self.slots.items()}
+        named = named_state(self.plan.settings, self.slots)
+        return {name: self.backend.to_host(slot) for name, slot in named.items()}
 
     def wait(self) -> None:
         self.backend.synchronize()
@@ -183,6 +180,6 @@ class KernelEngine:
 
 def softmax_refusal(plan: TrainingPlan) -> str | None:
     """Why no native kernel trains these networks; None if they do. Softmax outputs are for cross-entropy alone."""
-    if plan.settings.loss == "squared_error" and plan.architecture.output_activation == "softmax":
-        return "its kernel knows no squared errors of softmax outputs"
+    if plan.settings.loss_function.link is None and plan.architecture.output_activation == "softmax":
+        return f"its kernel knows no {plan.settings.loss} of softmax outputs"
     return None

@@ -31,7 +31,7 @@ FILE = Artifact(
         "gpubp.Model.load. Estimator files are written by MLPClassifier.save and MLPRegressor.save."
     },
 )
-LATER = {"n_members", "bootstrap"}  # parameters that older files lack, and that have their defaults then
+LATER = {"n_members", "bootstrap", "loss_options"}  # parameters that older files may lack: they have their defaults
 
 
 def save(estimator: Any, path: str | Path) -> None:

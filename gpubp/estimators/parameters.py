@@ -16,17 +16,32 @@ import numpy as np
 
 from gpubp.backends import BACKENDS
 from gpubp.engines.registry import ENGINES
+from gpubp.estimators.problem import Targets
 from gpubp.networks.settings import EarlyStopping, Settings
-from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.activations import HIDDEN
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.options import Option
+from gpubp.operations.registry import OPTIONS
+from gpubp.operations.schedules import SCHEDULES
 from gpubp.search._sklearn import Interval, Options, StrOptions
 
-HIDDEN_ACTIVATIONS = {name for name, activation in ACTIVATIONS.items() if not activation.only_output}
-STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw")
-FULL_LENGTH_SCHEDULES = ("cosine", "one_cycle")  # they need to know how long a training will be
+MOMENTUM = {"sgd": None, "momentum": False, "nesterov": True}
+"""nesterovs_momentum of the solver sgd, which stands for all of these."""
+OPTIMIZER_OPTIONS = {name: {"beta1": "beta_1", "beta2": "beta_2"}.get(name, name) for name in OPTIONS["optimizer"]}
+"""What the options of optimizers are called as parameters of estimators."""
+OWN_OPTIONS = ("momentum", "beta1", "beta2", "epsilon", "weight_decay")
+"""Those that MLPClassifier and MLPRegressor have."""
+STOCHASTIC_SOLVERS = tuple(
+    name
+    for name, rule in OPTIMIZERS.items()
+    if name not in MOMENTUM.keys() - {"sgd"} and all(option.name in OWN_OPTIONS for option in rule.options)
+)
+FULL_LENGTH_SCHEDULES = tuple(name for name, schedule in SCHEDULES.items() if not schedule.endless)
+"""They need to know how long a training will be."""
 
 CONSTRAINTS: Mapping[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-    "activation": [StrOptions(HIDDEN_ACTIVATIONS)],
+    "activation": [StrOptions(set(HIDDEN))],
     "solver": [StrOptions({"lbfgs", *STOCHASTIC_SOLVERS})],
     "alpha": [Interval(Real, 0, None, closed="left")],
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -59,6 +74,15 @@ CONSTRAINTS: Mapping[str, list[Any]] = {
     "n_members": [Interval(Integral, 1, None, closed="left")],
     "bootstrap": ["boolean"],
 }
+
+
+def interval(option: Option) -> Interval:
+    """What an option of an operation may be, in scikit-learn's words."""
+    low, high = max(option.least, option.above), min(option.most, option.below)
+    left, right = bool(np.isfinite(option.least)), bool(np.isfinite(option.most))
+    closed = {(True, True): "both", (True, False): "left", (False, True): "right", (False, False): "neither"}
+    bounds = (None if np.isinf(low) else low, None if np.isinf(high) else high)
+    return Interval(Real, *bounds, closed=closed[left, right])
 
 
 def hidden_sizes(mlp: Any) -> tuple[int, ...]:
@@ -109,9 +133,7 @@ def is_adaptive(mlp: Any) -> bool:
     return bool(mlp.solver == "sgd" and mlp.learning_rate == "adaptive")
 
 
-def training_settings(
-    mlp: Any, loss: str, n_rows: int, loss_outputs: int, *, one_epoch_at: float | None = None
-) -> Settings:
+def training_settings(mlp: Any, targets: Targets, n_rows: int, *, one_epoch_at: float | None = None) -> Settings:
     """gpubp's Settings for one fit over n_rows training rows.
 
     one_epoch_at: for partial_fit, the learning rate of its one epoch; without it, max_iter epochs by the schedule.
@@ -123,7 +145,8 @@ def training_settings(
     return _settings(
         (*options.items(),),
         (*schedule_options.items(),),
-        loss=loss,
+        (*targets.loss_options.items(),),
+        loss=targets.loss,
         optimizer=optimizer,
         learning_rate=float(mlp.learning_rate_init) if one_epoch_at is None else one_epoch_at,
         l2=float(mlp.alpha),
@@ -132,15 +155,22 @@ def training_settings(
         batch_size=batch,
         epochs=int(mlp.max_iter) if whole else 1,
         shuffle=bool(mlp.shuffle) and batch < n_rows,  # the order within one batch of all rows does not matter
-        early_stopping=_early_stopping(mlp, loss_outputs) if whole else None,
+        early_stopping=_early_stopping(mlp, targets.loss_outputs) if whole else None,
         dropout=dropout(mlp),
     )
 
 
 @lru_cache(maxsize=256)
-def _settings(options: tuple[Any, ...], schedule_options: tuple[Any, ...], **others: Any) -> Settings:
+def _settings(
+    options: tuple[Any, ...], schedule_options: tuple[Any, ...], loss_options: tuple[Any, ...], **others: Any
+) -> Settings:
     """Made and checked once: partial_fit asks for the same at every call."""
-    return Settings(optimizer_options=dict(options), schedule_options=dict(schedule_options), **others)
+    return Settings(
+        optimizer_options=dict(options),
+        schedule_options=dict(schedule_options),
+        loss_options=dict(loss_options),
+        **others,
+    )
 
 
 def _optimizer(mlp: Any) -> tuple[str, dict[str, float]]:
@@ -150,10 +180,8 @@ def _optimizer(mlp: Any) -> tuple[str, dict[str, float]]:
         # 1 itself never forgets; gpubp's optimizers want to, if only by a bit
         momentum = min(float(mlp.momentum), float(np.nextafter(1.0, 0.0)))
         return ("nesterov" if mlp.nesterovs_momentum else "momentum"), {"momentum": momentum}
-    options = {"beta1": float(mlp.beta_1), "beta2": float(mlp.beta_2), "epsilon": float(mlp.epsilon)}
-    if mlp.solver == "adamw":
-        options["weight_decay"] = float(mlp.weight_decay)
-    return str(mlp.solver), options
+    names = [option.name for option in OPTIMIZERS[mlp.solver].options]
+    return str(mlp.solver), {name: float(getattr(mlp, OPTIMIZER_OPTIONS[name])) for name in names}
 
 
 def _schedule(mlp: Any) -> tuple[str, dict[str, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from gpubp.backends import Array, Backend
 from gpubp.estimators.inputs import Inputs
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,12 @@ class Targets:
     out_activation: str  # by scikit-learn's name
     classes: np.ndarray | None = None
     every_class: bool = False
+    loss_options: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def loss_outputs(self) -> int:
         """Outputs that gpubp's loss sums over where scikit-learn's takes their mean."""
-        return self.T.shape[1] if self.loss == "squared_error" else 1
+        return self.T.shape[1] if LOSSES[self.loss].link is None else 1
 
 
 @dataclass(frozen=True)

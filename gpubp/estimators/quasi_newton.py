@@ -85,6 +85,7 @@ def _fit(mlp: Any, problem: Problem, learner: NetworkFit) -> LbfgsResult:
             tol=float(mlp.tol),
             backend=problem.backend,
             callback=tell if callbacks else None,
+            loss_options=problem.targets.loss_options,
         )
 
     result = fit(learner.params, int(mlp.max_iter), int(mlp.max_fun))

@@ -19,6 +19,7 @@ from gpubp.estimators.kinds import kind
 from gpubp.estimators.parameters import CONSTRAINTS
 from gpubp.estimators.prediction import outputs
 from gpubp.estimators.problem import Targets
+from gpubp.operations.losses import LOSSES
 from gpubp.search._sklearn import StrOptions, fit_context
 from gpubp.training.history import Callback
 
@@ -40,6 +41,8 @@ class MLPRegressor(RegressorMixin, MLP):
     callbacks, progress, n_members, bootstrap
         As in MLPClassifier; early_stopping goes by R² (and ends too early as well), and members answer by the mean of
         their values.
+    loss_options : dict or None, default=None
+        Options of the loss, by the names of `gpubp.Settings`.
 
     Attributes
     ----------
@@ -64,7 +67,8 @@ class MLPRegressor(RegressorMixin, MLP):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **CONSTRAINTS,
-        "loss": [StrOptions({"squared_error", "poisson"})],
+        "loss": [StrOptions({name for name, loss in LOSSES.items() if "regression" in loss.tasks})],
+        "loss_options": [dict, None],
     }
     _numeric_targets: ClassVar[bool] = True
 
@@ -105,6 +109,7 @@ class MLPRegressor(RegressorMixin, MLP):
         progress: bool = False,
         n_members: int = 1,
         bootstrap: bool = False,
+        loss_options: dict[str, float] | None = None,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -140,6 +145,7 @@ class MLPRegressor(RegressorMixin, MLP):
         self.progress = progress
         self.n_members = n_members
         self.bootstrap = bootstrap
+        self.loss_options = loss_options
 
     @available_if(MLP._has_partial_fit)
     @fit_context(prefer_skip_nested_validation=True)
@@ -168,16 +174,18 @@ class MLPRegressor(RegressorMixin, MLP):
         self, y: np.ndarray, weights: np.ndarray | None, dtype: np.dtype[Any], fresh: bool, incremental: bool
     ) -> tuple[Targets, np.ndarray | None]:
         T = y.reshape(len(y), -1)
-        if self.loss == "poisson" and (T < 0).any():
-            raise ValueError(f"y has negative values ({T.min():g}): loss='poisson' is for y of 0 or more.")
+        loss = LOSSES[self.loss]
+        if loss.is_for_counts and (T < 0).any():
+            raise ValueError(f"y has negative values ({T.min():g}): loss={self.loss!r} is for y of 0 or more.")
         with np.errstate(over="ignore"):  # what is beyond float32 is reported by the training
             T = T.astype(dtype)
-        return Targets(T, self.loss, "exp" if self.loss == "poisson" else "identity"), weights
+        options = {name: float(value) for name, value in (self.loss_options or {}).items()}
+        return Targets(T, self.loss, "identity" if loss.link is None else "exp", loss_options=options), weights
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
-        tags.target_tags.positive_only = self.loss == "poisson"
+        tags.target_tags.positive_only = self.loss in LOSSES and LOSSES[self.loss].is_for_counts
         return tags
 
 

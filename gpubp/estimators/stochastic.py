@@ -89,9 +89,7 @@ def fit_one_epoch(mlp: Any, problem: Problem, learners: Sequence[NetworkFit]) ->
 def settings_for(mlp: Any, problem: Problem, learner: NetworkFit, one_epoch_at: float | None = None) -> Settings:
     """All networks of an estimator train on as many rows, and so by the same settings."""
     targets = problem.targets
-    return training_settings(
-        mlp, targets.loss, n_training(problem, learner), targets.loss_outputs, one_epoch_at=one_epoch_at
-    )
+    return training_settings(mlp, targets, n_training(problem, learner), one_epoch_at=one_epoch_at)
 
 
 def n_training(problem: Problem, learner: NetworkFit) -> int:

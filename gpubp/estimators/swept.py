@@ -4,31 +4,37 @@ from __future__ import annotations
 
 from dataclasses import replace
 from inspect import Parameter, Signature, signature
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar
 
 from gpubp.errors import SettingsError
 from gpubp.estimators.base import MLP
 from gpubp.estimators.classifier import MLPClassifier
 from gpubp.estimators.kinds import kind
-from gpubp.estimators.parameters import FULL_LENGTH_SCHEDULES, STOCHASTIC_SOLVERS
+from gpubp.estimators.parameters import MOMENTUM, OPTIMIZER_OPTIONS, OWN_OPTIONS, interval
 from gpubp.estimators.regressor import MLPRegressor
 from gpubp.estimators.swept_fitting import fit_again, keep_network
+from gpubp.estimators.translation import SCHEDULES as RENAMED
 from gpubp.estimators.translation import parameters_of
 from gpubp.fitting.array_data import ArrayData
 from gpubp.fitting.cohort import Cohort
 from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.registry import OPTIONS
+from gpubp.operations.schedules import SCHEDULES
 from gpubp.preprocessing.scaling import SCALES
 from gpubp.search._sklearn import Interval, StrOptions
 from gpubp.search.run.experiment import Experiment
 from gpubp.search.run.trial import Configuration
 
+FURTHER = {name: option for name, option in OPTIONS["optimizer"].items() if name not in OWN_OPTIONS}
+"""Options of optimizers that MLPClassifier and MLPRegressor have not."""
+
 OWN = {
     "scale": [StrOptions(set(SCALES) - {"robust"})],  # whose smooth clip no layer can take over
     "initializer": [StrOptions({"auto", *INITIALIZERS})],
     "schedule_options": [dict, None],
-    "decay": [Interval(Real, 0, 1, closed="left")],
+    **{OPTIMIZER_OPTIONS[name]: [interval(option)] for name, option in FURTHER.items()},
     "training_dtype": [StrOptions({"float32", "float64"})],
 }
 """Parameters beyond those of MLPClassifier and MLPRegressor, and what they may be."""
@@ -37,14 +43,14 @@ DEFAULTS = {
     "scale": "standard",
     "initializer": "auto",
     "schedule_options": None,
-    "decay": OPTIMIZERS["rmsprop"].hyperparameters["decay"],
+    **{OPTIMIZER_OPTIONS[name]: option.default for name, option in FURTHER.items()},
     "training_dtype": "float32",
 }
 """What the parameters of `OWN` are where nothing else is said."""
 
 WIDER = {
-    "solver": [StrOptions({"rmsprop", *STOCHASTIC_SOLVERS})],
-    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", "step", *FULL_LENGTH_SCHEDULES})],
+    "solver": [StrOptions({"sgd", *(OPTIMIZERS.keys() - MOMENTUM.keys())})],
+    "learning_rate": [StrOptions({RENAMED.get(name, name) for name in SCHEDULES})],
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left"), None],
     "random_state": ["random_state", Interval(Integral, 0, 2**64 - 1, closed="both")],
 }
@@ -145,7 +151,7 @@ class SweptRegressor(_Swept, MLPRegressor):
     """An MLPRegressor that a sweep's `refit` gives, and whose `fit` trains as the sweep did.
 
     Its parameters are those of MLPRegressor, and those that SweptClassifier has beyond MLPClassifier. For the training
-    y is standardised, unless the loss is poisson; this, too, goes into coefs_ and intercepts_.
+    y is standardised, unless the loss is for counts; this, too, goes into coefs_ and intercepts_.
     """
 
 

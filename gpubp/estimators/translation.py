@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from gpubp.estimators.parameters import MOMENTUM, OPTIMIZER_OPTIONS
 from gpubp.fitting.recipe import Recipe
 from gpubp.networks.settings import Settings
 from gpubp.operations.optimizers import OPTIMIZERS
 
-MOMENTUM = {"sgd": None, "momentum": False, "nesterov": True}  # nesterovs_momentum, of the solver sgd
 SCHEDULES = {"inverse_scaling": "invscaling"}  # where the names differ
-SAME = ("momentum", "epsilon", "weight_decay", "decay")
-OPTIMIZER_OPTIONS = {"beta1": "beta_1", "beta2": "beta_2"} | {name: name for name in SAME}
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def _one_activation(value: Any) -> str:
 
 
 def _settings(recipe: Recipe) -> Settings:
-    return recipe.settings("regression" if recipe.loss in ("squared_error", "poisson") else "classification")
+    return recipe.settings(recipe.likely_task)
 
 
 def _optimizer(recipe: Recipe) -> dict[str, Any]:
@@ -109,6 +107,10 @@ def _stopping_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"early_stopping": True, "patience": patience, "validation": float(given["validation_fraction"])}
 
 
+def _floats(options: Mapping[str, Any]) -> dict[str, float] | None:
+    return {name: float(value) for name, value in options.items()} or None
+
+
 def _whole(value: Any) -> int:
     return int(value)
 
@@ -117,13 +119,13 @@ TRANSLATIONS = (
     _renamed("hidden", "hidden_layer_sizes", _sizes),
     _renamed("activation", "activation", _one_activation),
     Translation(
-        ("loss",),
-        lambda recipe: {"loss": recipe.loss or "squared_error"},
-        lambda given: {"loss": given["loss"]},
+        ("loss", "loss_options"),
+        lambda recipe: {"loss": recipe.loss_for("regression"), "loss_options": _floats(recipe.loss_options)},
+        lambda given: {"loss": given["loss"], "loss_options": given["loss_options"] or {}},
         task="regression",
     ),
     Translation(
-        ("loss",),
+        ("loss", "loss_options"),
         lambda recipe: {},  # the log loss is the only one of a classifier
         lambda given: {"loss": "cross_entropy"},
         task="classification",

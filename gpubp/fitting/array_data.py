@@ -15,6 +15,7 @@ from gpubp.errors import DataError, SettingsError, quoted
 from gpubp.errors.suggestions import check_choice
 from gpubp.fitting.job import Sheet
 from gpubp.fitting.recipe import Recipe
+from gpubp.operations.losses import LOSSES
 from gpubp.preprocessing.columns import CODES
 from gpubp.preprocessing.labels import as_labels
 from gpubp.preprocessing.missing import refuse_missing
@@ -142,7 +143,7 @@ class ArrayData:
             mean, spread = np.zeros(self.n_outputs), np.ones(self.n_outputs)
         else:
             values = self.truth.reshape(self.n_rows, -1)
-            counts = recipe.loss_for(self.task) == "poisson"
+            counts = LOSSES[recipe.loss_for(self.task)].is_for_counts
             mean, spread = _fitted(values[rows], "none" if counts else "standard")
             T = (values - mean) / spread
         with np.errstate(over="ignore"):  # what is beyond the dtype is reported by the training

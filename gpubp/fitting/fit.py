@@ -21,6 +21,7 @@ from gpubp.models.model import Model
 from gpubp.networks.preparation import prepare
 from gpubp.networks.settings import Settings
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES
 from gpubp.preprocessing import Target
 from gpubp.preprocessing.skew import log_offer
 from gpubp.tables import Table
@@ -180,7 +181,9 @@ def say_all(notes: Iterable[str], note: Callable[[str], None] | None) -> None:
 
 def target_offer(table: Table, target: Target, recipe: Recipe) -> str | None:
     """What speaks for the target scale log, where the recipe has another, and could have this one."""
-    if target.task == "classification" or recipe.target_scale == "log" or recipe.loss_for(target.task) == "poisson":
+    if target.task == "classification" or recipe.target_scale == "log":
+        return None
+    if LOSSES[recipe.loss_for(target.task)].is_for_counts:
         return None
     return log_offer(target.values(table), target.name)
 

@@ -11,6 +11,7 @@ from gpubp.fitting.dataset import Dataset
 from gpubp.fitting.job import Sheet
 from gpubp.fitting.recipe import Recipe
 from gpubp.models.model import score, to_prediction
+from gpubp.operations.losses import LOSSES
 from gpubp.preprocessing import Preprocessing, Target
 from gpubp.tables import Table
 
@@ -49,13 +50,13 @@ class Fold:
 
 
 def fit_target(table: Table, name: str, task: str, recipe: Recipe, rows: np.ndarray) -> Target:
-    """The target, fitted on the training rows; counts (the loss poisson) are not standardised."""
+    """The target, fitted on the training rows; counts are not standardised."""
     return Target.fit(
         table,
         name,
         task,
         rows,
-        standardise=recipe.loss_for(task) != "poisson",
+        standardise=not LOSSES[recipe.loss_for(task)].is_for_counts,
         log=recipe.target_scale == "log",
         clip=recipe.clip_predictions,
     )

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from gpubp.networks.settings import Settings
+from gpubp.networks.settings import PerNetwork, Settings
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.initializers import Draw
-
-ENDLESS_SCHEDULES = ("constant", "adaptive", "inverse_scaling", "step")
-"""Schedules that do not look at the length of a training: networks may be together whose trainings differ in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +79,7 @@ def population_key(job: Job) -> Hashable:
         job.held is None,
         job.sheet.weights is None,
         job.sheet.T.shape[1],
-        None if settings.schedule in ENDLESS_SCHEDULES else settings.epochs,
+        None if settings.schedule_rule.endless else settings.epochs,
     )
 
 
@@ -92,13 +89,17 @@ def population_settings(jobs: Sequence[Job], epochs: int) -> Settings:
     if all(settings is first for settings in each):
         return replace(first, epochs=epochs)
     shares = [settings.dropout_shares(1, len(jobs[0].architecture.hidden)) for settings in each]
-    options = [settings.all_optimizer_options() for settings in each]
+
+    def side_by_side(options: Sequence[Mapping[str, PerNetwork]]) -> dict[str, np.ndarray]:
+        return {name: np.array([given[name] for given in options]) for name in options[0]}
+
     return replace(
         first,
         epochs=epochs,
         learning_rate=np.array([settings.learning_rate for settings in each], dtype=np.float64),
         l2=np.array([settings.l2 for settings in each], dtype=np.float64),
         clip_norm=None if first.clip_norm is None else np.array([s.clip_norm for s in each], dtype=np.float64),
-        optimizer_options={name: np.array([given[name] for given in options]) for name in options[0]},
+        optimizer_options=side_by_side([settings.all_optimizer_options() for settings in each]),
+        loss_options=side_by_side([settings.all_loss_options() for settings in each]),
         dropout=0.0 if shares[0] is None else np.concatenate([share for share in shares if share is not None]),
     )

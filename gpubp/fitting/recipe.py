@@ -14,7 +14,7 @@ from gpubp.errors.suggestions import check_choice, choose
 from gpubp.networks.population import check_seed
 from gpubp.networks.settings import EarlyStopping, PerNetwork, Settings
 from gpubp.operations.architecture import Architecture
-from gpubp.operations.losses import LOSSES
+from gpubp.operations.losses import LOSSES, usual_loss
 from gpubp.preprocessing.target import TARGET_SCALES
 
 
@@ -22,14 +22,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "squared_error"}
-
-
 @dataclass(frozen=True)
 class Recipe:
     """Network, training and preprocessing, with defaults that suit a middling table.
 
-    loss None: cross_entropy for classification, squared_error for regression. scale: how numeric columns are scaled
+    loss None: the task's usual one, cross_entropy or squared_error. scale: how numeric columns are scaled
     ("robust", "standard", "minmax", "none"). target_scale: how numbers to be predicted are scaled ("standard"; "log",
     for values above 0, of which the logarithms are standardised). clip_predictions: such predictions stay within the
     range of the training rows' values, widened by a tenth of it on each side. early_stopping: stop on the validation
@@ -61,6 +58,7 @@ class Recipe:
     clip_predictions: bool = True
     seed: int = 0
     dtype: str = "float32"
+    loss_options: Mapping[str, PerNetwork] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before a table is read."""
@@ -71,13 +69,13 @@ class Recipe:
         check_choice("target scale", self.target_scale, TARGET_SCALES)
         if not isinstance(self.clip_predictions, bool):
             raise SettingsError(f"clip_predictions {quoted(self.clip_predictions)}: give True or False.")
-        if self.target_scale == "log" and self.loss not in (None, "squared_error"):
+        if self.target_scale == "log" and self.loss is not None and not LOSSES[self.loss].takes_logarithms:
+            taking = " or ".join(loss.name for loss in LOSSES.values() if loss.takes_logarithms)
             raise SettingsError(
-                f"The target scale log goes with the loss squared_error, not with {self.loss}: choose that loss, or "
-                "the target scale standard."
+                f"The target scale log goes with the loss {taking}, not with {self.loss}: choose that loss, or the "
+                "target scale standard."
             )
-        numeric = self.loss in ("squared_error", "poisson") or self.target_scale == "log"
-        task = "regression" if numeric else "classification"
+        task = self.likely_task
         Architecture(1, self.hidden, 1, self.activation)
         if not hasattr(self.hidden, "__len__"):  # the neurons of one hidden layer
             object.__setattr__(self, "hidden", (self.hidden,))
@@ -94,12 +92,19 @@ class Recipe:
         """The share of the training rows that is kept for validation; early stopping needs some."""
         return 0.2 if self.validation is None and self.early_stopping else self.validation
 
+    @property
+    def likely_task(self) -> str:
+        """The task that the loss is first of all for; of a recipe that names none, by its target scale."""
+        if self.loss is None:
+            return "regression" if self.target_scale == "log" else "classification"
+        return LOSSES[self.loss].tasks[0]
+
     def loss_for(self, task: str) -> str:
-        name = self.loss or DEFAULT_LOSS[task]
-        if task == "classification" and name == "poisson":
-            raise SettingsError("The loss poisson is for regression on counts: choose another, or --task regression.")
-        if task == "regression" and name in ("cross_entropy", "binary_cross_entropy"):
-            raise SettingsError(f"The loss {name} is for classification: choose another, or --task classification.")
+        name = self.loss or usual_loss(task)
+        if task not in LOSSES[name].tasks:
+            fits = LOSSES[name].tasks[0]
+            counts = " on counts" if LOSSES[name].is_for_counts else ""
+            raise SettingsError(f"The loss {name} is for {fits}{counts}: choose another, or --task {fits}.")
         if task == "classification" and self.target_scale == "log":
             raise SettingsError("The target scale log is for numbers to be predicted, and this is classification.")
         return name
@@ -113,6 +118,7 @@ class Recipe:
     def settings(self, task: str) -> Settings:
         return Settings(
             loss=self.loss_for(task),
+            loss_options=self.loss_options,
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             optimizer_options=self.optimizer_options,
@@ -129,5 +135,6 @@ class Recipe:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self) | {"hidden": list(self.hidden)}
+        """Plain JSON values. loss_options only where there are some: few losses have any."""
+        plain = asdict(self) | {"hidden": list(self.hidden)}
+        return {name: value for name, value in plain.items() if value or name != "loss_options"}

@@ -14,6 +14,7 @@ from gpubp.errors.suggestions import check_choice, choose, did_you_mean
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.losses import LOSSES, Loss
 from gpubp.operations.optimizers import OPTIMIZERS, Optimizer
+from gpubp.operations.options import Option, defaults
 from gpubp.operations.schedules import SCHEDULES, Schedule
 
 PerNetwork = float | Sequence[float] | np.ndarray
@@ -48,12 +49,11 @@ class EarlyStopping:
 class Settings:
     """How to train. Values marked PerNetwork may be one number, or one for each network of the population.
 
-    loss: squared_error, cross_entropy, binary_cross_entropy, poisson. The mean over the batch.
-    optimizer: sgd, momentum, nesterov, adam, adamw, rmsprop; optimizer_options: its hyperparameters by name.
+    loss: one of gpubp.operations.losses.LOSSES; loss_options: its options by name. The mean over the batch.
+    optimizer: one of gpubp.operations.optimizers.OPTIMIZERS; optimizer_options: its hyperparameters by name.
     l2: scikit-learn's alpha, ½ · alpha · Σ W² / batch rows, biases free.
     clip_norm: longest gradient (Euclidean norm over all parameters, L2 term included); None: no clipping.
-    schedule: constant, adaptive (needs early_stopping), inverse_scaling, step, cosine, one_cycle; schedule_options by
-    name.
+    schedule: one of gpubp.operations.schedules.SCHEDULES (adaptive needs early_stopping); schedule_options by name.
     batch_size: rows of an update; None: all. shuffle: a new order every epoch; else the given order.
     dropout: the share of a hidden layer's outputs that each row of an update goes without; one number, one for each
     hidden layer, or an array (P, hidden layers).
@@ -74,29 +74,33 @@ class Settings:
     dropout: float | Sequence[float] | np.ndarray = 0.0
     label_smoothing: float = 0.0
     early_stopping: EarlyStopping | None = None
+    loss_options: Mapping[str, PerNetwork] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        choose("loss", self.loss, LOSSES)
+        loss = choose("loss", self.loss, LOSSES)
         optimizer = choose("optimizer", self.optimizer, OPTIMIZERS)
         schedule = choose("schedule", self.schedule, SCHEDULES)
-        _check_names("optimizer", self.optimizer, self.optimizer_options, optimizer.hyperparameters)
+        _check_names("optimizer", self.optimizer, self.optimizer_options, optimizer.options)
         _check_names("schedule", self.schedule, self.schedule_options, schedule.options)
+        _check_names("loss", self.loss, self.loss_options, loss.options)
         check_range("learning rate", self.learning_rate, above=0.0)
         check_range("l2", self.l2, least=0.0)
-        for name, value in self.optimizer_options.items():
-            check_range(name, value, **HYPERPARAMETER_RANGES[name])  # type: ignore[arg-type]
-        for name, number in self.schedule_options.items():
-            check_range(f"schedule option {name}", number, **SCHEDULE_RANGES[name])  # type: ignore[arg-type]
+        _check_ranges("", self.optimizer_options, optimizer.options)
+        _check_ranges("schedule option ", self.schedule_options, schedule.options)
+        _check_ranges("loss option ", self.loss_options, loss.options)
         if self.clip_norm is not None:
             check_range("clip norm", self.clip_norm, above=0.0, finite=False)
         check_range("dropout", self.dropout, least=0.0, below=1.0)
         check_range("label smoothing", self.label_smoothing, least=0.0, below=1.0)
-        if self.label_smoothing and self.loss != "cross_entropy":
-            raise SettingsError(f"Label smoothing needs the loss cross_entropy, not {self.loss}.")
+        if self.label_smoothing and not loss.takes_smooth_labels:
+            taking = " or ".join(each.name for each in LOSSES.values() if each.takes_smooth_labels)
+            raise SettingsError(f"Label smoothing needs the loss {taking}, not {self.loss}.")
         check_whole("batch size", self.batch_size, optional=True)
         check_whole("epochs", self.epochs)
-        if self.schedule == "adaptive" and self.early_stopping is None:
-            raise SettingsError("The schedule adaptive lowers the rate where early stopping would stop: it needs one.")
+        if schedule.steers and self.early_stopping is None:
+            raise SettingsError(
+                f"The schedule {self.schedule} lowers the rate where early stopping would stop: it needs one."
+            )
 
     @property
     def loss_function(self) -> Loss:
@@ -113,14 +117,17 @@ class Settings:
     @property
     def varies_rate(self) -> bool:
         """Whether the schedule gives updates factors of their own."""
-        return self.schedule not in ("constant", "adaptive")
+        return self.schedule_rule.varies
 
     def all_optimizer_options(self) -> dict[str, PerNetwork]:
         """The optimizer's hyperparameters with defaults filled in."""
-        return dict(self.optimizer_rule.hyperparameters) | dict(self.optimizer_options)
+        return defaults(self.optimizer_rule.options) | dict(self.optimizer_options)
+
+    def all_loss_options(self) -> dict[str, PerNetwork]:
+        return defaults(self.loss_function.options) | dict(self.loss_options)
 
     def all_schedule_options(self) -> dict[str, float]:
-        return dict(self.schedule_rule.options) | dict(self.schedule_options)
+        return defaults(self.schedule_rule.options) | dict(self.schedule_options)
 
     def check_architecture(self, architecture: Architecture) -> None:
         """The loss and the output activation have to belong together."""
@@ -155,27 +162,9 @@ class Settings:
         return np.broadcast_to(shares, (n_networks, n_hidden)).copy()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, for model files and reports."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
-
-
-HYPERPARAMETER_RANGES: dict[str, dict[str, float]] = {
-    "momentum": {"least": 0.0, "below": 1.0},
-    "beta1": {"least": 0.0, "below": 1.0},
-    "beta2": {"least": 0.0, "below": 1.0},
-    "decay": {"least": 0.0, "below": 1.0},
-    "epsilon": {"above": 0.0},
-    "weight_decay": {"least": 0.0},
-}
-SCHEDULE_RANGES: dict[str, dict[str, float]] = {
-    "power": {"least": 0.0},
-    "every": {"above": 0.0},
-    "factor": {"above": 0.0},
-    "floor": {"least": 0.0, "most": 1.0},
-    "warmup": {"above": 0.0, "below": 1.0},
-    "start": {"least": 0.0, "most": 1.0},
-    "least": {"least": 0.0},
-}
+        """Plain JSON values, for model files and reports. loss_options only where there are some: few have any."""
+        plain = {name: _plain(value) for name, value in asdict(self).items()}
+        return {name: value for name, value in plain.items() if value or name != "loss_options"}
 
 
 def per_network(what: str, value: PerNetwork, n_networks: int) -> np.ndarray:
@@ -229,12 +218,19 @@ def check_whole(what: str, value: Any, optional: bool = False, most: int = MOST)
         raise SettingsError(f"{what} {quoted(int(value))}: expected a whole number from 1 to {most:,}.")
 
 
-def _check_names(what: str, name: str, given: Mapping[str, Any], known: Mapping[str, float]) -> None:
+def _check_names(what: str, name: str, given: Mapping[str, Any], options: Sequence[Option]) -> None:
+    known = [option.name for option in options]
     for option in given:
         if option not in known:
             has = ", ".join(known) or "no options"
             hint = did_you_mean(option, known)
             raise SettingsError(f"The {what} {name} has no option {option!r}: it has {has}.{hint}")
+
+
+def _check_ranges(what: str, given: Mapping[str, Any], options: Sequence[Option]) -> None:
+    for option in options:
+        if option.name in given:
+            check_range(f"{what}{option.name}", given[option.name], **option.range)  # type: ignore[arg-type]
 
 
 def _plain(value: Any) -> Any:

@@ -1,8 +1,13 @@
-"""Activations, elementwise, each with its derivative. A new one is one pair of functions and one entry in the table.
+"""Activations, elementwise, each with its derivative.
+
+A new one is three functions and one entry in the table, and its two branches in engines/dialect/activations.h; then run
+scripts/generate_operations.py.
 
 forward(backend, Z, out): out may be Z itself.
 backward(backend, dH, Z, H, out): out = dH · f'(Z); out may be dH. Most derivatives follow from the output H alone,
 so their Z need not be kept (it is None); the others set `needs_input`.
+
+nodes(op, Z): the same as the forward pass in ONNX's basic operators, op("Tanh", Z) being one; numbers are constants.
 
 All are finite, with finite derivatives, for |z| up to 1e4 in float32 and float64.
 """
@@ -12,21 +17,39 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from gpubp.backends import Array, Backend
+if TYPE_CHECKING:
+    from gpubp.backends import Array, Backend
 
-Forward = Callable[[Backend, Array, Array], None]
-Backward = Callable[[Backend, Array, "Array | None", Array, Array], None]
+Forward = Callable[["Backend", "Array", "Array"], None]
+Backward = Callable[["Backend", "Array", "Array | None", "Array", "Array"], None]
+
+
+class Nodes(Protocol):
+    """Adds nodes to an ONNX graph. A tensor is its name."""
+
+    def __call__(self, operator: str, *operands: str | float) -> str: ...
+
+    def erf(self, Z: str) -> str: ...
 
 
 @dataclass(frozen=True)
 class Activation:
+    """needs_input: `backward` reads Z. initializer: what suits the weights before it. only_output: not elementwise, or
+    of unbounded growth: for the output layer alone. elementwise: a value depends on its own neuron alone. divides: the
+    kernel divides, which takes registers on a GPU.
+    """
+
     name: str
     forward: Forward
     backward: Backward
-    needs_input: bool = False  # backward reads Z
-    initializer: str = "glorot_uniform"  # what suits the weights before it
-    only_output: bool = False  # not elementwise, or unbounded growth: for the output layer alone
+    nodes: Callable[[Nodes, str], str]
+    needs_input: bool = False
+    initializer: str = "glorot_uniform"
+    only_output: bool = False
+    elementwise: bool = True
+    divides: bool = False
 
 
 def identity_forward(backend: Backend, Z: Array, out: Array) -> None:
@@ -37,6 +60,10 @@ def identity_forward(backend: Backend, Z: Array, out: Array) -> None:
 def identity_backward(backend: Backend, dH: Array, Z: Array | None, H: Array, out: Array) -> None:
     if out is not dH:
         backend.xp.copyto(out, dH)
+
+
+def identity_nodes(op: Nodes, Z: str) -> str:
+    return Z
 
 
 def logistic_forward(backend: Backend, Z: Array, out: Array) -> None:
@@ -51,6 +78,10 @@ def logistic_backward(backend: Backend, dH: Array, Z: Array | None, H: Array, ou
     backend.xp.multiply(dH, slope, out=out)
 
 
+def logistic_nodes(op: Nodes, Z: str) -> str:
+    return op("Sigmoid", Z)
+
+
 def tanh_forward(backend: Backend, Z: Array, out: Array) -> None:
     backend.xp.tanh(Z, out=out)
 
@@ -63,6 +94,10 @@ def tanh_backward(backend: Backend, dH: Array, Z: Array | None, H: Array, out: A
     xp.multiply(dH, slope, out=out)
 
 
+def tanh_nodes(op: Nodes, Z: str) -> str:
+    return op("Tanh", Z)
+
+
 def relu_forward(backend: Backend, Z: Array, out: Array) -> None:
     backend.xp.maximum(Z, 0.0, out=out)
 
@@ -70,6 +105,10 @@ def relu_forward(backend: Backend, Z: Array, out: Array) -> None:
 def relu_backward(backend: Backend, dH: Array, Z: Array | None, H: Array, out: Array) -> None:
     """dH where h > 0, else 0 (at z = 0 too)."""
     backend.xp.multiply(dH, H > 0.0, out=out)
+
+
+def relu_nodes(op: Nodes, Z: str) -> str:
+    return op("Relu", Z)
 
 
 LEAKY_SLOPE = 0.01
@@ -87,6 +126,10 @@ def leaky_relu_backward(backend: Backend, dH: Array, Z: Array | None, H: Array, 
     xp.multiply(dH, slope, out=out)
 
 
+def leaky_relu_nodes(op: Nodes, Z: str) -> str:
+    return op("Max", Z, op("Mul", Z, LEAKY_SLOPE))
+
+
 def elu_forward(backend: Backend, Z: Array, out: Array) -> None:
     """z for z > 0, else exp(z) − 1 (Clevert et al. 2016, with alpha = 1)."""
     xp = backend.xp
@@ -101,6 +144,11 @@ def elu_backward(backend: Backend, dH: Array, Z: Array | None, H: Array, out: Ar
     slope = backend.xp.minimum(H, 0.0)
     slope += 1.0
     backend.xp.multiply(dH, slope, out=out)
+
+
+def elu_nodes(op: Nodes, Z: str) -> str:
+    negative = op("Sub", op("Exp", op("Min", Z, 0.0)), 1.0)
+    return op("Add", op("Max", Z, 0.0), negative)
 
 
 SELU_SCALE = 1.0507009873554804934193349852946  # Klambauer et al. 2017, section 2
@@ -126,6 +174,11 @@ def selu_backward(backend: Backend, dH: Array, Z: Array | None, H: Array, out: A
     xp.multiply(dH, slope, out=out)
 
 
+def selu_nodes(op: Nodes, Z: str) -> str:
+    negative = op("Mul", op("Sub", op("Exp", op("Min", Z, 0.0)), 1.0), SELU_ALPHA)
+    return op("Mul", op("Add", op("Max", Z, 0.0), negative), SELU_SCALE)
+
+
 def silu_forward(backend: Backend, Z: Array, out: Array) -> None:
     """z · logistic(z), also called swish (Elfwing et al. 2017)."""
     gate = backend.xp.empty_like(Z)
@@ -141,6 +194,10 @@ def silu_backward(backend: Backend, dH: Array, Z: Array | None, H: Array, out: A
     slope *= H
     slope += gate
     backend.xp.multiply(dH, slope, out=out)
+
+
+def silu_nodes(op: Nodes, Z: str) -> str:
+    return op("Mul", Z, op("Sigmoid", Z))
 
 
 SQRT_HALF = math.sqrt(0.5)
@@ -162,6 +219,10 @@ def gelu_backward(backend: Backend, dH: Array, Z: Array | None, H: Array, out: A
     density *= Z
     density += _normal_distribution(backend, Z)
     xp.multiply(dH, density, out=out)
+
+
+def gelu_nodes(op: Nodes, Z: str) -> str:
+    return op("Mul", Z, op("Mul", op("Add", op.erf(op("Mul", Z, SQRT_HALF)), 1.0), 0.5))
 
 
 def _normal_distribution(backend: Backend, Z: Array) -> Array:
@@ -196,6 +257,12 @@ def gelu_tanh_backward(backend: Backend, dH: Array, Z: Array | None, H: Array, o
     xp.multiply(dH, slope, out=out)
 
 
+def gelu_tanh_nodes(op: Nodes, Z: str) -> str:
+    cubic = op("Mul", Z, op("Add", op("Mul", op("Mul", Z, Z), 0.044715), 1.0))
+    t = op("Tanh", op("Mul", cubic, SQRT_2_OVER_PI))
+    return op("Mul", Z, op("Mul", op("Add", t, 1.0), 0.5))
+
+
 def _gelu_tanh(backend: Backend, Z: Array | None) -> Array:
     xp = backend.xp
     t = xp.square(Z)
@@ -227,6 +294,10 @@ def mish_backward(backend: Backend, dH: Array, Z: Array | None, H: Array, out: A
     xp.multiply(dH, slope, out=out)
 
 
+def mish_nodes(op: Nodes, Z: str) -> str:
+    return op("Mul", Z, op("Tanh", softplus_nodes(op, Z)))
+
+
 def softplus_forward(backend: Backend, Z: Array, out: Array) -> None:
     """log(1 + exp(z))."""
     backend.xp.logaddexp(Z, 0.0, out=out)
@@ -239,6 +310,12 @@ def softplus_backward(backend: Backend, dH: Array, Z: Array | None, H: Array, ou
     xp.expm1(slope, out=slope)
     xp.negative(slope, out=slope)
     xp.multiply(dH, slope, out=out)
+
+
+def softplus_nodes(op: Nodes, Z: str) -> str:
+    """max(z, 0) + log(1 + exp(−|z|)), which cannot overflow."""
+    tail = op("Log", op("Add", op("Exp", op("Neg", op("Abs", Z))), 1.0))
+    return op("Add", op("Max", Z, 0.0), tail)
 
 
 def softmax_forward(backend: Backend, Z: Array, out: Array) -> None:
@@ -257,6 +334,10 @@ def softmax_backward(backend: Backend, dH: Array, Z: Array | None, H: Array, out
     out *= H
 
 
+def softmax_nodes(op: Nodes, Z: str) -> str:
+    return op("Softmax", Z)
+
+
 def exponential_forward(backend: Backend, Z: Array, out: Array) -> None:
     backend.xp.exp(Z, out=out)
 
@@ -265,22 +346,41 @@ def exponential_backward(backend: Backend, dH: Array, Z: Array | None, H: Array,
     backend.xp.multiply(dH, H, out=out)
 
 
+def exponential_nodes(op: Nodes, Z: str) -> str:
+    return op("Exp", Z)
+
+
 ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation
     for activation in (
-        Activation("identity", identity_forward, identity_backward),
-        Activation("logistic", logistic_forward, logistic_backward),
-        Activation("tanh", tanh_forward, tanh_backward),
-        Activation("relu", relu_forward, relu_backward, initializer="he_uniform"),
-        Activation("leaky_relu", leaky_relu_forward, leaky_relu_backward, initializer="he_uniform"),
-        Activation("elu", elu_forward, elu_backward, initializer="he_uniform"),
-        Activation("selu", selu_forward, selu_backward, initializer="lecun_normal"),
-        Activation("silu", silu_forward, silu_backward, needs_input=True, initializer="he_uniform"),
-        Activation("gelu", gelu_forward, gelu_backward, needs_input=True, initializer="he_uniform"),
-        Activation("gelu_tanh", gelu_tanh_forward, gelu_tanh_backward, needs_input=True, initializer="he_uniform"),
-        Activation("mish", mish_forward, mish_backward, needs_input=True, initializer="he_uniform"),
-        Activation("softplus", softplus_forward, softplus_backward),
-        Activation("softmax", softmax_forward, softmax_backward, only_output=True),
-        Activation("exponential", exponential_forward, exponential_backward, only_output=True),
+        Activation("identity", identity_forward, identity_backward, identity_nodes),
+        Activation("logistic", logistic_forward, logistic_backward, logistic_nodes, divides=True),
+        Activation("tanh", tanh_forward, tanh_backward, tanh_nodes, divides=True),
+        Activation("relu", relu_forward, relu_backward, relu_nodes, initializer="he_uniform"),
+        Activation("leaky_relu", leaky_relu_forward, leaky_relu_backward, leaky_relu_nodes, initializer="he_uniform"),
+        Activation("elu", elu_forward, elu_backward, elu_nodes, initializer="he_uniform"),
+        Activation("selu", selu_forward, selu_backward, selu_nodes, initializer="lecun_normal"),
+        Activation(
+            "silu", silu_forward, silu_backward, silu_nodes, needs_input=True, initializer="he_uniform", divides=True
+        ),
+        Activation("gelu", gelu_forward, gelu_backward, gelu_nodes, needs_input=True, initializer="he_uniform"),
+        Activation(
+            "gelu_tanh",
+            gelu_tanh_forward,
+            gelu_tanh_backward,
+            gelu_tanh_nodes,
+            needs_input=True,
+            initializer="he_uniform",
+            divides=True,
+        ),
+        Activation(
+            "mish", mish_forward, mish_backward, mish_nodes, needs_input=True, initializer="he_uniform", divides=True
+        ),
+        Activation("softplus", softplus_forward, softplus_backward, softplus_nodes),
+        Activation("softmax", softmax_forward, softmax_backward, softmax_nodes, only_output=True, elementwise=False),
+        Activation("exponential", exponential_forward, exponential_backward, exponential_nodes, only_output=True),
     )
 }
+
+HIDDEN = tuple(name for name, activation in ACTIVATIONS.items() if not activation.only_output)
+"""Those that a hidden layer may have."""

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from gpubp.errors.suggestions import check_choice
-from gpubp.operations.architecture import Architecture
-from gpubp.operations.philox import Stream, uniform
 
-Draw = Callable[[np.ndarray, int, int, int], np.ndarray]
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gpubp.operations.architecture import Architecture
+
+Draw = Callable[["np.ndarray", int, int, int], "np.ndarray"]
 
 
 def _units(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
     """(P, fan_in + 1, fan_out) uniform in (0, 1), one stream for each layer."""
+    import numpy as np
+
+    from gpubp.operations.philox import Stream, uniform
+
     numbers = uniform(np, seeds, (fan_in + 1) * fan_out, Stream.INITIAL_WEIGHTS, extra=layer)
     return numbers.reshape(len(seeds), fan_in + 1, fan_out)
 
@@ -86,13 +92,13 @@ def lecun_normal(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np
 
 
 INITIALIZERS: dict[str, Draw] = {
-    "tutorial": tutorial,
     "glorot_uniform": glorot_uniform,
     "glorot_normal": glorot_normal,
     "he_uniform": he_uniform,
     "he_normal": he_normal,
     "lecun_uniform": lecun_uniform,
     "lecun_normal": lecun_normal,
+    "tutorial": tutorial,
 }
 
 
@@ -102,6 +108,8 @@ def initial_parameters(architecture: Architecture, seeds: np.ndarray, initialize
     "auto" takes what suits each layer's activation: He for the relu family, LeCun for selu, Glorot for the others. A
     function draws for every layer.
     """
+    import numpy as np
+
     if isinstance(initializer, str):
         check_choice("initializer", initializer, ("auto", *INITIALIZERS))
     layers = []

@@ -8,7 +8,9 @@ from typing import Any
 from gpubp.backends import Array, Backend
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.dense import dense_backward, dense_forward
-from gpubp.operations.losses import Loss
+from gpubp.operations.losses import Loss, Options
+
+NO_OPTIONS: Options = {}
 
 
 @dataclass(frozen=True)
@@ -109,31 +111,39 @@ def loss_and_gradient(
     tape: Tape,
     d_layers: Layers,
     row_losses: Array,
+    options: Options = NO_OPTIONS,
 ) -> None:
     """One forward and backward pass over a batch.
 
     T (P, B, O) or (B, O); scale: what each row's gradient is multiplied by, 1 / B for the mean, or (P, B, 1).
-    row_losses (P, B) gets each row's loss, unscaled; d_layers the gradients.
+    row_losses (P, B) gets each row's loss, unscaled; d_layers the gradients. options: the loss's own, each (P, 1, 1).
     """
     Y, dY = tape.H[-1], tape.dH[-1]
     if loss.link is None:
         forward(backend, architecture, layers, X, tape)
-        loss.evaluate(backend, Y, T, Y, dY, row_losses)
+        loss.evaluate(backend, Y, T, Y, dY, row_losses, options)
         architecture.activation(architecture.n_layers - 1).backward(backend, dY, tape.Z[-1], Y, dY)
     else:
         Z = forward(backend, architecture, layers, X, tape, link=False)
-        loss.evaluate(backend, Z, T, Y, dY, row_losses)
+        loss.evaluate(backend, Z, T, Y, dY, row_losses, options)
     if not (isinstance(scale, float) and scale == 1.0):
         dY *= scale
     backward(backend, architecture, dY, layers, X, tape, d_layers)
 
 
 def row_losses_and_outputs(
-    backend: Backend, architecture: Architecture, loss: Loss, layers: Layers, X: Array, T: Array, tape: Tape
+    backend: Backend,
+    architecture: Architecture,
+    loss: Loss,
+    layers: Layers,
+    X: Array,
+    T: Array,
+    tape: Tape,
+    options: Options = NO_OPTIONS,
 ) -> tuple[Array, Array]:
     """The forward pass alone: each row's loss (P, B) and the predictions (P, B, O), in the tape's buffers."""
     Z = forward(backend, architecture, layers, X, tape, link=loss.link is None)
-    loss.evaluate(backend, Z, T, tape.H[-1], tape.dH[-1], tape.loss)
+    loss.evaluate(backend, Z, T, tape.H[-1], tape.dH[-1], tape.loss, options)
     return tape.loss, tape.H[-1]
 
 

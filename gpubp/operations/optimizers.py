@@ -1,4 +1,7 @@
-"""Optimizers: pure functions that update flat parameters in place. A new one is one function and one entry.
+"""Optimizers: pure functions that update flat parameters in place.
+
+A new one is one function and one entry, and its rule in engines/dialect/optimizers.h; then run
+scripts/generate_operations.py.
 
 update(backend, params, grads, slots, hyper, rate, scratch):
     params (P, K), grads (P, K) (may be overwritten), slots: the optimizer's state arrays (P, K), in the order in which
@@ -10,59 +13,41 @@ Every hyperparameter is an array over networks, so members of one population may
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+from gpubp.operations.options import Option, complement, defaults, logarithm
 
-from gpubp.backends import Array, Backend
+if TYPE_CHECKING:
+    from gpubp.backends import Array, Backend
+    from gpubp.operations.hyperparameters import Hyperparameters
 
-Update = Callable[[Backend, Array, Array, Sequence[Array], "Hyperparameters", Array, Array], None]
-
-
-class Hyperparameters:
-    """Per-network hyperparameters, (P, 1), in float64 and in the parameters' dtype.
-
-    `hyper.beta1` has the parameters' dtype. Differences such as 1 − beta lose digits in float32, so they are taken
-    in float64 first: `hyper.complement("beta1")`. Bias corrections use `hyper.exact["beta1"]`.
-    """
-
-    def __init__(self, backend: Backend, values: Mapping[str, np.ndarray], dtype: np.dtype[Any]) -> None:
-        """values: one (P,) float64 host array for each name."""
-        packed = backend.to_device(np.array([*values.values()], dtype=np.float64)[:, :, None])  # one transfer
-        self.dtype = dtype
-        self.exact: dict[str, Array] = {name: packed[i] for i, name in enumerate(values)}
-        cast, complements = packed.astype(dtype), (1.0 - packed).astype(dtype)
-        self._cast = {name: cast[i] for i, name in enumerate(values)}
-        self._complements = {name: complements[i] for i, name in enumerate(values)}
-
-    def __getattr__(self, name: str) -> Array:
-        try:
-            return self.__dict__["_cast"][name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-    def complement(self, name: str) -> Array:
-        """1 − value."""
-        return self._complements[name]
-
-    def networks(self, selection: slice | Array) -> Hyperparameters:
-        """The hyperparameters of some of the networks."""
-        chosen = object.__new__(Hyperparameters)
-        chosen.dtype = self.dtype
-        for table in ("exact", "_cast", "_complements"):
-            setattr(chosen, table, {name: value[selection] for name, value in getattr(self, table).items()})
-        return chosen
+Update = Callable[["Backend", "Array", "Array", Sequence["Array"], "Hyperparameters", "Array", "Array"], None]
 
 
 @dataclass(frozen=True)
 class Optimizer:
+    """slots: names of its state arrays; "steps" is (P, 1) float64, the others are (P, K). options: its hyperparameters,
+    each of which may differ from network to network. decoupled_decay: it uses hyper.weight_decay, on weights and not on
+    biases. update_numbers: what its kernel computes once for each update, besides the rate. divides: the kernel divides
+    for each parameter, which takes registers on a GPU; divides_apart: by what nothing else of the update needs, which
+    takes more.
+    """
+
     name: str
     update: Update
-    slots: tuple[str, ...] = ()  # names of its state arrays; "steps" is (P, 1) float64, the others are (P, K)
-    hyperparameters: Mapping[str, float] = field(default_factory=dict)  # with their defaults
-    decoupled_decay: bool = False  # uses hyper.weight_decay, on weights and not on biases
+    slots: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
+    decoupled_decay: bool = False
+    update_numbers: tuple[str, ...] = ()
+    divides: bool = False
+    divides_apart: bool = False
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """The defaults of its options."""
+        return defaults(self.options)
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -178,17 +163,46 @@ def rmsprop(
     params -= grads
 
 
-ADAM = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+MOMENTUM = Option("momentum", 0.9, "how much of the last update goes on", least=0.0, below=1.0)
+BETA1 = Option(
+    "beta1", 0.9, "how much of the mean gradient stays", least=0.0, below=1.0,
+    derived={"rest1": complement, "log1": logarithm},
+)  # fmt: skip
+BETA2 = Option(
+    "beta2", 0.999, "how much of the mean square stays", least=0.0, below=1.0,
+    derived={"rest2": complement, "log2": logarithm},
+)  # fmt: skip
+EPSILON = Option("epsilon", 1e-8, "added to what is divided by", above=0.0)
+WEIGHT_DECAY = Option("weight_decay", 0.01, "of the weights, times the rate", least=0.0)
+DECAY = Option(
+    "decay", 0.99, "how much of the mean square stays", least=0.0, below=1.0, derived={"rest_decay": complement}
+)
+ADAM = (BETA1, BETA2, EPSILON)
 
 OPTIMIZERS: dict[str, Optimizer] = {
     optimizer.name: optimizer
     for optimizer in (
         Optimizer("sgd", sgd),
-        Optimizer("momentum", momentum, ("velocity",), {"momentum": 0.9}),
-        Optimizer("nesterov", nesterov, ("velocity",), {"momentum": 0.9}),
-        Optimizer("adam", adam, ("mean", "square", "steps"), ADAM),
-        Optimizer("adamw", adam, ("mean", "square", "steps"), ADAM | {"weight_decay": 0.01}, decoupled_decay=True),
-        Optimizer("rmsprop", rmsprop, ("square",), {"decay": 0.99, "epsilon": 1e-8}),
+        Optimizer("momentum", momentum, ("velocity",), (MOMENTUM,)),
+        Optimizer("nesterov", nesterov, ("velocity",), (MOMENTUM,)),
+        Optimizer(
+            "adam",
+            adam,
+            ("mean", "square", "steps"),
+            ADAM,
+            update_numbers=("step_size", "step_epsilon"),
+            divides=True,
+        ),
+        Optimizer(
+            "adamw",
+            adam,
+            ("mean", "square", "steps"),
+            (*ADAM, WEIGHT_DECAY),
+            decoupled_decay=True,
+            update_numbers=("step_size", "step_epsilon", "keep"),
+            divides=True,
+        ),
+        Optimizer("rmsprop", rmsprop, ("square",), (DECAY, EPSILON), divides=True, divides_apart=True),
     )
 }
 

@@ -9,19 +9,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from gpubp.backends import Array
+from gpubp.operations.options import Option
 
-Factor = Callable[[ModuleType, Array, Array, int, Mapping[str, float]], Array]
+if TYPE_CHECKING:
+    from gpubp.backends import Array
+
+Factor = Callable[[ModuleType, "Array", "Array", int, Mapping[str, float]], "Array"]
 
 
 @dataclass(frozen=True)
 class Schedule:
+    """varies: it gives updates factors of their own. endless: they do not depend on how long the training is. steers:
+    it is the training loop that lowers the rate, where early stopping would end a network. suits: what it needs
+    besides, in words.
+    """
+
     name: str
     factor: Factor
-    options: Mapping[str, float] = field(default_factory=dict)  # with their defaults
+    options: tuple[Option, ...] = ()
+    varies: bool = True
+    endless: bool = False
+    steers: bool = False
+    suits: str = ""
 
 
 def constant(xp: ModuleType, epoch: Array, n_rows: Array, n_epochs: int, options: Mapping[str, float]) -> Array:
@@ -66,14 +79,44 @@ def one_cycle(xp: ModuleType, epoch: Array, n_rows: Array, n_epochs: int, option
     return xp.where(progress < warmup, rising, falling)
 
 
+# The same names may have other defaults, and another sense, from schedule to schedule.
 SCHEDULES: dict[str, Schedule] = {
     schedule.name: schedule
     for schedule in (
-        Schedule("constant", constant),
-        Schedule("adaptive", adaptive, {"factor": 0.2, "least": 1e-6}),
-        Schedule("inverse_scaling", inverse_scaling, {"power": 0.5}),
-        Schedule("step", step, {"every": 10.0, "factor": 0.5}),
-        Schedule("cosine", cosine, {"floor": 0.0}),
-        Schedule("one_cycle", one_cycle, {"warmup": 0.3, "start": 0.04, "floor": 1e-4}),
+        Schedule("constant", constant, varies=False, endless=True),
+        Schedule(
+            "adaptive",
+            adaptive,
+            (
+                Option("factor", 0.2, "what the rate is multiplied by", above=0.0),
+                Option("least", 1e-6, "where a network stops after all", least=0.0),
+            ),
+            varies=False,
+            endless=True,
+            steers=True,
+            suits="with --early-stopping: slower instead of stopping",
+        ),
+        Schedule(
+            "inverse_scaling", inverse_scaling, (Option("power", 0.5, "of the rows seen", least=0.0),), endless=True
+        ),
+        Schedule(
+            "step",
+            step,
+            (
+                Option("every", 10.0, "epochs between two steps", above=0.0),
+                Option("factor", 0.5, "of a step", above=0.0),
+            ),
+            endless=True,
+        ),
+        Schedule("cosine", cosine, (Option("floor", 0.0, "the last factor", least=0.0, most=1.0),)),
+        Schedule(
+            "one_cycle",
+            one_cycle,
+            (
+                Option("warmup", 0.3, "the share of the training that goes up", above=0.0, below=1.0),
+                Option("start", 0.04, "the first factor", least=0.0, most=1.0),
+                Option("floor", 1e-4, "the last factor", least=0.0, most=1.0),
+            ),
+        ),
     )
 }

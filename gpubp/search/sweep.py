@@ -63,8 +63,8 @@ def sweep(
 
     X, y: arrays (numbers, and labels or numbers; a sparse X is made dense); or a `Table` (`gpubp.read_table`), a file's
     path or a data frame (pandas, polars, Arrow), y being the name or place of the target column (None: the last), or a
-    column of its own. task: "classification", "regression", or None, which goes by the rule of `Target.fit`. categorical, ignore,
-    strict: of a table, see `train_model`.
+    column of its own. task: "classification", "regression", or None, which goes by the rule of `Target.fit`.
+    categorical, ignore, strict: of a table, see `train_model`.
     space: see `Space`. cv: a number of folds, a splitter of scikit-learn's, or (training, test) rows.
     strategy: "random" (100 trials where n_trials does not say), "grid", "halving", "tpe", or an object: `Grid(points)`,
     `Halving(factor, least_epochs)`, `TPE(storage, …)`.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from gpubp.networks.population import Population
 from gpubp.networks.preparation import check_data
 from gpubp.networks.settings import Settings, check_range, check_whole
 from gpubp.operations.architecture import Architecture
-from gpubp.operations.losses import Loss
 from gpubp.operations.network import Layers, Tape, loss_and_gradient
 from gpubp.training.history import Callback, EpochReport
 
@@ -59,6 +59,7 @@ def fit_lbfgs(
     tol: float,
     backend: Backend,
     callback: Callback | None = None,
+    loss_options: Mapping[str, float] = {},
 ) -> LbfgsResult:
     """Minimise the mean loss over all rows plus ½ · l2 · Σ W² / rows (biases free), from params (K,) on.
 
@@ -82,7 +83,8 @@ def fit_lbfgs(
     check_range("tol", tol, least=0.0)
     given = float_dtype(np.asarray(params).dtype)
     begin = np.asarray(params, dtype=np.float64)
-    objective = _objective(architecture, begin, X, T, loss, l2, weights, backend)
+    settings = Settings(loss=loss, l2=l2, loss_options=loss_options)
+    objective = _objective(architecture, begin, X, T, settings, weights, backend)
     with Interruption() as interruption, backend.quiet(), _SCIPY_ON_ONE_THREAD:
         objective.begin(begin)
         found = minimize(
@@ -111,13 +113,11 @@ def _objective(
     params: np.ndarray,
     X: np.ndarray,
     T: np.ndarray,
-    loss: str,
-    l2: float,
+    settings: Settings,
     weights: np.ndarray | None,
     backend: Backend,
 ) -> _Objective:
     """Everything checked, once, before the first evaluation."""
-    settings = Settings(loss=loss, l2=l2)
     settings.check_architecture(architecture)
     if params.shape != (architecture.n_parameters,):
         raise DataError(
@@ -131,7 +131,7 @@ def _objective(
         raise DataError("All rows have weight 0: there is nothing to fit.")
     dtype = population.dtype
     X_on_device, T_on_device = backend.to_device(data.X, dtype), backend.to_device(data.T, dtype)
-    return _Objective(population, X_on_device, T_on_device, settings.loss_function, float(l2), data.weights)
+    return _Objective(population, X_on_device, T_on_device, settings, data.weights)
 
 
 class _Objective:
@@ -142,11 +142,14 @@ class _Objective:
     """
 
     def __init__(
-        self, population: Population, X: Array, T: Array, loss: Loss, l2: float, weights: np.ndarray | None
+        self, population: Population, X: Array, T: Array, settings: Settings, weights: np.ndarray | None
     ) -> None:
+        loss, l2 = settings.loss_function, float(settings.l2)  # type: ignore[arg-type]
         backend, architecture = population.backend, population.architecture
         xp, n_rows, n_parameters = backend.xp, len(X), architecture.n_parameters
         self.backend, self.architecture, self.loss, self.X, self.T = backend, architecture, loss, X, T
+        options = {name: np.full((1, 1, 1), value) for name, value in settings.all_loss_options().items()}
+        self.options = {name: backend.to_device(value, population.dtype) for name, value in options.items()}
         self.params, self.grads = population.params, xp.empty_like(population.params)
         self.layers = Layers.of(architecture, self.params)
         self.d_layers = Layers.of(architecture, self.grads)
@@ -212,6 +215,7 @@ class _Objective:
             self.tape,
             self.d_layers,
             row_losses,
+            self.options,
         )
         if self.weights is not None:
             row_losses *= self.weights

@@ -255,7 +255,7 @@ class _Run:
         if not ended.any():
             return
         lost_before = (ended > 0) & (ended <= reports[-1].epoch)
-        if self.settings.schedule == "adaptive":
+        if self.settings.schedule_rule.steers:
             stopped = self._slow_down(stopped & ~lost_before, reports[-1].fetch()[0])
         stopped = stopped | lost_before
         self.log.epochs[self.order[stopped]] = ended[stopped]

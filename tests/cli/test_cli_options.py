@@ -37,7 +37,7 @@ def words_of_help(command: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
 def test_help_names_every_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     choices = {name for name, entry in ACTIVATIONS.items() if not entry.only_output}
     choices |= {*INITIALIZERS, *LOSSES, *OPTIMIZERS, *SCHEDULES}
-    choices |= {name for schedule in SCHEDULES.values() for name in schedule.options}
+    choices |= {option.name for schedule in SCHEDULES.values() for option in schedule.options}
     numbers = {name for optimizer in OPTIMIZERS.values() for name in optimizer.hyperparameters}
     choices |= numbers - {"weight_decay"} | {"--weight-decay"}
     for command in ("train", "cross-validate"):

@@ -192,7 +192,7 @@ def test_squared_errors_of_softmax_outputs_go_by_arrays() -> None:
     plan = prepare(population, np.eye(2), np.eye(2), Settings(loss="squared_error", epochs=100_000))
     assert choose_engine(plan).engine == "array"
     for engine in ("lane", "block"):
-        with pytest.raises(SettingsError, match=f"engine {engine} cannot be used: its kernel knows no squared errors"):
+        with pytest.raises(SettingsError, match=f"engine {engine} cannot be used: its kernel knows no squared_error"):
             choose_engine(plan, engine)
 
 

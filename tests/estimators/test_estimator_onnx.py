@@ -81,10 +81,6 @@ def test_every_activation(name: str, dtype: str) -> None:
         np.testing.assert_allclose(found, expected, **tolerance)
 
 
-def test_no_activation_is_forgotten() -> None:
-    assert set(network.ACTIVATIONS) == set(ACTIVATIONS)
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     "classes",

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gpubp.backends import Backend
-from gpubp.operations.optimizers import OPTIMIZERS, Hyperparameters, decay_weights
+from gpubp.operations.hyperparameters import Hyperparameters
+from gpubp.operations.optimizers import OPTIMIZERS, decay_weights
 
 RATES = np.array([0.1, 0.02])
 STEPS = 5

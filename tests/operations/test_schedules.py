@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gpubp.backends import Backend
+from gpubp.operations.options import defaults
 from gpubp.operations.schedules import SCHEDULES
 
 
@@ -11,7 +12,7 @@ def factors(backend: Backend, name: str, epochs: list[float], n_rows: float = 10
     schedule = SCHEDULES[name]
     moment = backend.to_device(np.array(epochs)[:, None])
     count = backend.to_device(np.array([n_rows]))
-    return backend.to_host(schedule.factor(backend.xp, moment, count, n_epochs, schedule.options))[:, 0]
+    return backend.to_host(schedule.factor(backend.xp, moment, count, n_epochs, defaults(schedule.options)))[:, 0]
 
 
 def test_constant(backend: Backend) -> None:
@@ -33,7 +34,7 @@ def test_cosine(backend: Backend) -> None:
 
 
 def test_one_cycle(backend: Backend) -> None:
-    options = SCHEDULES["one_cycle"].options
+    options = defaults(SCHEDULES["one_cycle"].options)
     found = factors(backend, "one_cycle", [0, 1.2, 2.4, 8.0])
     middle = options["start"] + (1 - options["start"]) / 2
     np.testing.assert_allclose(found, [options["start"], middle, 1, options["floor"]], rtol=1e-12)

@@ -24,8 +24,9 @@ from gpubp.fitting.array_data import ArrayData
 from gpubp.networks.settings import Settings
 from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.registry import OPTIONS, kind_of_option, owners
 from gpubp.operations.schedules import SCHEDULES
-from gpubp.search.space.parameters import NAMES, OPTIMIZER_OPTIONS, SCHEDULE_OPTIONS
+from gpubp.search.space.parameters import NAMES
 from gpubp.tables import Table
 
 rng = np.random.default_rng(0)
@@ -82,12 +83,9 @@ def configuration(name: str, value: Any) -> dict[str, Any]:
         chosen["hidden"] = (4, 3)
     if name == "dropout":
         chosen["hidden"] = (8,) * (len(value) if isinstance(value, tuple) else 1)
-    for owner, rules, options in (
-        ("optimizer", OPTIMIZERS, lambda rule: rule.hyperparameters),
-        ("schedule", SCHEDULES, lambda rule: rule.options),
-    ):
-        if any(name in options(rule) for rule in rules.values()):  # type: ignore[attr-defined]
-            chosen[owner] = next(each for each, rule in rules.items() if name in options(rule))  # type: ignore[attr-defined]
+    kind = kind_of_option(name)
+    if kind is not None:
+        chosen[kind] = owners(kind, name)[0]
     if name in ("patience", "validation") or chosen.get("schedule") == "adaptive":
         chosen["early_stopping"] = True
     return chosen
@@ -246,4 +244,5 @@ def test_a_refit_that_was_interrupted_is_none(monkeypatch: pytest.MonkeyPatch) -
 
 def test_options_have_one_name_each() -> None:
     """A parameter of an estimator never stands for two options of a sweep."""
-    assert not set(OPTIMIZER_OPTIONS) & set(SCHEDULE_OPTIONS)
+    every = [name for options in OPTIONS.values() for name in options]
+    assert len(every) == len({*every})

@@ -14,6 +14,7 @@ from finite_differences import assert_close, numerical_gradient
 from gpubp.backends import Backend, NumpyBackend
 from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.errors import DataError, DivergenceError, SettingsError
+from gpubp.networks.settings import Settings
 from gpubp.operations.architecture import Architecture
 from gpubp.training.history import EpochReport
 from gpubp.training.lbfgs import _SCIPY_ON_ONE_THREAD, LbfgsResult, _is_scipys, fit_lbfgs
@@ -85,7 +86,7 @@ def test_the_gradient_that_scipy_gets(backend: Backend) -> None:
 
     X, T = problem(17)
     weights = np.random.default_rng(3).uniform(0, 2, len(X))
-    objective = _objective(CLASSES, start(CLASSES), X, T, "cross_entropy", 0.3, weights, backend)
+    objective = _objective(CLASSES, start(CLASSES), X, T, Settings(l2=0.3), weights, backend)
     at = start(CLASSES)
     _, gradient = objective.evaluate(at)
     assert_close(gradient, numerical_gradient(lambda params: objective.evaluate(params)[0], at))

@@ -16,6 +16,7 @@ from gpubp.networks.population import Population, network_seeds
 from gpubp.networks.settings import EarlyStopping, Settings
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.options import defaults
 from gpubp.operations.schedules import SCHEDULES
 from gpubp.training.history import EpochReport, History
 from gpubp.training.loop import train
@@ -298,7 +299,7 @@ def test_schedules_reach_the_updates(numpy_backend: Backend, name: str) -> None:
     train(one, np.zeros((steps, 1)), -np.ones((steps, 1)), settings)
     moments = np.array([epoch + step / steps for epoch in range(epochs) for step in range(steps)])[:, None]
     schedule = SCHEDULES[name]
-    factors = schedule.factor(np, moments, np.array([float(steps)]), epochs, schedule.options)
+    factors = schedule.factor(np, moments, np.array([float(steps)]), epochs, defaults(schedule.options))
     assert one.biases(0)[0, 0] == pytest.approx(-1e-9 * factors.sum(), rel=1e-6)
 
 

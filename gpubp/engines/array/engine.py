@@ -89,8 +89,10 @@ class ArrayEngine:
         self.denominator = backend.to_device(plan.total_weight)
         self.validation: Validation | None = None
         if plan.held is not None:
+            loss = plan.settings.loss_function
+            options = self.learner.hyper.of_each_output(option.name for option in loss.options)
             self.validation = Validation(
-                backend, plan.architecture, plan.settings.loss_function, self.held_table, plan.held, plan.spread
+                backend, plan.architecture, loss, self.held_table, plan.held, plan.spread, options
             )
         self.scheduled = plan.settings.varies_rate
         if self.scheduled:
@@ -157,8 +159,7 @@ class ArrayEngine:
         self.learner.set_hyperparameters(self.plan.hyper)
 
     def slots_on_host(self) -> dict[str, np.ndarray]:
-        slots = zip(self.plan.settings.optimizer_rule.slots, self.learner.slots, strict=True)
-        return {name: self.backend.to_host(slot) for name, slot in slots if name != "steps"}
+        return {name: self.backend.to_host(slot) for name, slot in self.learner.named_slots.items()}
 
     def wait(self) -> None:
         self.backend.synchronize()

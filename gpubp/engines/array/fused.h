@@ -123,15 +123,41 @@ fused_backward(int activation, const real_t* d, const real_t* z, real_t* h, cons
   with_activation(activation, Backward{d, z, h, dropped, scale, columns, batch, first, last});
 }
 
+// ---------------------------------------------------------------------------------------- networks
+// What an update needs of each network besides its hyperparameters; (numbers, all networks).
+enum StepNumber { S_L2_SHARE, S_OF_OPTIMIZER };  // from there on, those of UpdateNumbers
+
+struct Networks {
+  const real_t* hyper;  // (HYPERPARAMETERS, all)
+  real_t* steps;        // (numbers, all)
+  int all, base;        // network 0 of a kernel is number `base` of all
+
+  METHOD real_t& step(int number, int network) const { return steps[(long long)number * all + base + network]; }
+  METHOD lane_t value(int row, int network) const { return lane_set(hyper[(long long)row * all + base + network]); }
+  METHOD Rule rule_of(int network) const {
+    Rule rule;
+    rule.load(hyper, all, base + network, 1);
+    return rule;
+  }
+  METHOD LossOptions options_of(int network) const {
+    LossOptions options;
+    options.load(hyper, all, base + network, 1);
+    return options;
+  }
+};
+#define NETWORKS const real_t *hyper, real_t *steps, int all, int base
+
 // -------------------------------------------------------------------------------------------- loss
 // A lane is a row of the batch. d (P, B, O), which may be z itself, gets the gradient, times the row's share; row_loss
-// (P, B) the loss without it. Squared error takes the outputs as z, the other losses the last matrix product, to which
+// (P, B) the loss without it. A loss without a link takes the outputs as z, the others the last matrix product, to which
 // they add the biases. The targets of a network are target_stride numbers after those of the one before, 0 where networks
 // share them. shares: null for 1 / B. Cells: (P, B).
 extern "C" __global__ void __launch_bounds__(THREADS)
-fused_loss(const real_t* z, real_t* d, const real_t* params, int stride, int offset, const real_t* targets,
+fused_loss(NETWORKS, const real_t* z, real_t* d, const real_t* params, int stride, int offset, const real_t* targets,
            int target_stride, const real_t* shares, real_t* row_loss, int columns, int batch, int first, int last) {
+  Networks networks{hyper, steps, all, base};
   cells(first, last, batch, [=](int network) {
+    LossOptions options = networks.options_of(network);
     const real_t* bias = params + (long long)network * stride + offset;
     return [=](int r, int count) {
       long long row = (long long)network * batch + r;
@@ -159,20 +185,9 @@ fused_loss(const real_t* z, real_t* d, const real_t* params, int stride, int off
         for (int o = 0; o < columns; o++) store_d(o, (load_some(d_at + o, columns, count) * scale - load_t(o)) * share);
       } else {
         for (int o = 0; o < columns; o++) {
-          lane_t value = load_z(o), t = load_t(o), y = value;
-          if constexpr (LOSS == SQUARED_ERROR) {
-            loss = lane_fma((y - t) * lane_set((real_t)0.5), y - t, loss);
-          } else if constexpr (LOSS == BINARY_CROSS_ENTROPY) {
-            value = value + lane_set(bias[o]);
-            y = lane_logistic(value);
-            loss = loss + lane_fma(-t, value, lane_softplus(value));
-          } else {  // POISSON
-            value = value + lane_set(bias[o]);
-            y = lane_exp(value);
-            lane_t saturated = t * (lane_log(where_positive(t, t, one())) - one());
-            loss = loss + (lane_fma(-t, value, y) + saturated);
-          }
-          store_d(o, (y - t) * share);
+          lane_t value = load_z(o), t = load_t(o);
+          if constexpr (has_link) value = value + lane_set(bias[o]);
+          store_d(o, add_loss(options, value, linked(value), t, loss) * share);
         }
       }
       store(row_loss + row, count, loss);
@@ -181,24 +196,6 @@ fused_loss(const real_t* z, real_t* d, const real_t* params, int stride, int off
 }
 
 // ------------------------------------------------------------------------------------------ update
-// What an update needs of each network besides its hyperparameters; (STEP_NUMBERS, all networks).
-enum StepNumber { S_RATE, S_L2_SHARE, S_SIZE, S_EPSILON, S_KEEP, STEP_NUMBERS };
-
-struct Networks {
-  const real_t* hyper;  // (HYPERPARAMETERS, all)
-  real_t* steps;        // (STEP_NUMBERS, all)
-  int all, base;        // network 0 of a kernel is number `base` of all
-
-  METHOD real_t& step(int number, int network) const { return steps[(long long)number * all + base + network]; }
-  METHOD lane_t value(int row, int network) const { return lane_set(hyper[(long long)row * all + base + network]); }
-  METHOD Rule rule_of(int network) const {
-    Rule rule;
-    rule.load(hyper, all, base + network, 1);
-    return rule;
-  }
-};
-#define NETWORKS const real_t *hyper, real_t *steps, int all, int base
-
 // Counts the updates (P,) of the networks, and fills their steps. rates (P,); totals (P,): the batch's weight, null: B.
 extern "C" __global__ void __launch_bounds__(THREADS)
 fused_begin(NETWORKS, const real_t* rates, const real_t* totals, int* updates, int batch, int first, int last) {
@@ -208,56 +205,49 @@ fused_begin(NETWORKS, const real_t* rates, const real_t* totals, int* updates, i
       int number = updates[network] + 1;
       updates[network] = number < 1 << 30 ? number : 1 << 30;  // Adam's corrections have long been 1
       lane_t total = lane_set(totals ? totals[network] : (real_t)batch);
-      networks.step(S_RATE, network) = rates[network];
       networks.step(S_L2_SHARE, network) = first_element(lane_div(networks.value(H_L2, network), total));
       Rule rule = networks.rule_of(network);
-      rule.begin(lane_set(rates[network]), networks.value(H_WEIGHT_DECAY, network), number);
-      if constexpr (is_adam) {
-        networks.step(S_SIZE, network) = first_element(rule.step_size);
-        networks.step(S_EPSILON, network) = first_element(rule.step_epsilon);
-      }
-      if constexpr (OPTIMIZER == ADAMW) networks.step(S_KEEP, network) = first_element(rule.keep);
+      rule.begin(lane_set(rates[network]), number);
+      rule.for_numbers([&](int i, const lane_t& value) {
+        networks.step(S_OF_OPTIMIZER + i, network) = first_element(value);
+      });
     };
   });
 }
 
 struct Parameters {  // one network's part of a layer: weights, or biases
-  real_t *w, *a, *b;
+  real_t *w, *slot[slot_arrays];
   Rule rule;
 
-  METHOD Parameters(real_t* params, real_t* slot_a, real_t* slot_b, long long at, const Networks& networks, int network)
-      : w(params + at), a(slots > 0 ? slot_a + at : nullptr), b(slots > 1 ? slot_b + at : nullptr),
-        rule(networks.rule_of(network)) {
-    rule.rate = lane_set(networks.step(S_RATE, network));
-    if constexpr (is_adam) {
-      rule.step_size = lane_set(networks.step(S_SIZE, network));
-      rule.step_epsilon = lane_set(networks.step(S_EPSILON, network));
+  // params: of a kernel's networks; slots: of all
+  METHOD Parameters(real_t* params, real_t* slots_spk, int stride, int offset, const Networks& networks, int network)
+      : w(params + (long long)network * stride + offset), rule(networks.rule_of(network)) {
+    for (int s = 0; s < slots; s++) {
+      long long place = (long long)s * networks.all + networks.base + network;
+      slot[s] = slots_spk + place * stride + offset;
     }
-    if constexpr (OPTIMIZER == ADAMW) rule.keep = lane_set(networks.step(S_KEEP, network));
+    rule.for_numbers([&](int i, lane_t& value) { value = lane_set(networks.step(S_OF_OPTIMIZER + i, network)); });
   }
-  template <bool decays> METHOD void update(int i, int count, lane_t value, lane_t g) const {
+  template <bool decays> METHOD void update(int i, int count, lane_t value, lane_t gradient) const {
     PREFETCH(w + i + AHEAD);
-    if constexpr (slots > 0) PREFETCH(a + i + AHEAD);
-    if constexpr (slots > 1) PREFETCH(b + i + AHEAD);
-    lane_t a_i = lane_set(0), b_i = lane_set(0);
-    if constexpr (slots > 0) a_i = load(a + i, count);
-    if constexpr (slots > 1) b_i = load(b + i, count);
-    rule.update<decays>(value, a_i, b_i, g);
-    store(w + i, count, value);
-    if constexpr (slots > 0) store(a + i, count, a_i);
-    if constexpr (slots > 1) store(b + i, count, b_i);
+    UNROLL for (int s = 0; s < slots; s++) PREFETCH(slot[s] + i + AHEAD);
+    lane_t its[1] = {value}, state[slot_arrays][1] = {{lane_set(0)}}, g[1] = {gradient};
+    UNROLL for (int s = 0; s < slots; s++) state[s][0] = load(slot[s] + i, count);
+    rule.template update<decays, 1>(its, state, g);
+    store(w + i, count, its[0]);
+    UNROLL for (int s = 0; s < slots; s++) store(slot[s] + i, count, state[s][0]);
   }
 };
 
-// The optimizer's step for `columns` weights of each network, L2 included, or for as many biases. Their gradients lie in
+// The optimizer's step for `columns` weights of each network, L2 included, or for as many biases. slots_spk: of all networks. Their gradients lie in
 // `gradient`, from gradient_offset on, gradient_stride apart. factors (P,) are of clipping, or null. Cells: (P, columns).
 extern "C" __global__ void __launch_bounds__(THREADS)
-fused_update(NETWORKS, real_t* params, real_t* slot_a, real_t* slot_b, int stride, int offset, int are_biases,
+fused_update(NETWORKS, real_t* params, real_t* slots_spk, int stride, int offset, int are_biases,
              const real_t* gradient, int gradient_stride, int gradient_offset, const real_t* factors, int columns,
              int first, int last) {
   Networks networks{hyper, steps, all, base};
   cells(first, last, columns, [=](int network) {
-    Parameters part(params, slot_a, slot_b, (long long)network * stride + offset, networks, network);
+    Parameters part(params, slots_spk, stride, offset, networks, network);
     const real_t* its_gradient = gradient + (long long)network * gradient_stride + gradient_offset;
     real_t l2_share = are_biases ? 0 : networks.step(S_L2_SHARE, network);
     lane_t factor = factors ? lane_set(factors[network]) : one();
@@ -265,7 +255,7 @@ fused_update(NETWORKS, real_t* params, real_t* slot_a, real_t* slot_b, int strid
       lane_t w = load(part.w + i, count), g = load(its_gradient + i, count);
       if (l2_share != 0) g = lane_fma(lane_set(l2_share), w, g);
       if (factors) g = g * factor;
-      if (OPTIMIZER == ADAMW && are_biases) part.update<false>(i, count, w, g);
+      if (decouples_decay && are_biases) part.update<false>(i, count, w, g);
       else part.update<true>(i, count, w, g);
     };
   });

@@ -14,10 +14,11 @@ from gpubp.engines.arguments import REAL_NAMES
 from gpubp.engines.dialect import read_source
 from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.optimizers import OPTIMIZERS
 
 SOURCE = "fused.h"
 CUDA_THREADS = 256
-STEP_NUMBERS = 5  # rows of the table that fused_begin fills
 PARTS, CHUNK = 64, 4096  # of a sum of squares
 MOST_CELLS = 2**30  # kernels count cells, and numbers of a network, in ints
 # Waking a thread between two products takes longer than half of what there is to do: measured on two cores. Three
@@ -42,6 +43,11 @@ class FusedKernel:
             "OPTIMIZER": self.optimizer.upper(),
             "THREADS": CUDA_THREADS,
         }
+
+    @property
+    def step_numbers(self) -> int:
+        """Rows of the table that fused_begin fills: the L2 term's share, the rate, the optimizer's own."""
+        return 2 + len(OPTIMIZERS[self.optimizer].update_numbers)
 
     @property
     def source(self) -> str:
@@ -98,7 +104,7 @@ def activation_code(name: str) -> int:
 
 def refusal(architecture: Architecture, loss: str, batch_size: int) -> str | None:
     """Why the kernels cannot serve such networks; None if they can."""
-    if architecture.output_activation == "softmax" and loss != "cross_entropy":
+    if architecture.output_activation == "softmax" and LOSSES[loss].link is None:
         return f"softmax outputs are not elementwise, and the loss {loss} needs their derivative"
     largest = max(architecture.n_parameters, batch_size * max(architecture.sizes))
     if largest >= MOST_CELLS:

@@ -30,7 +30,6 @@ class FusedSlice:
         self.n_networks, own = last - first, slice(first, last)
         self.backend, self.launch, self.architecture = learner.backend, learner.launch, learner.architecture
         self.params, self.updates, self.loss_sum = learner.params[own], learner.updates[own], learner.loss_sum[own]
-        self.slots = [*(slot[own] for slot in learner.slots if slot is not None), None, None][:2]
         self.low, self.high = (half[own] for half in learner.seeds)
         self.drop_below = [below[own] for below in learner.drop_below]
         self.drop_scale = [scale[own] for scale in learner.drop_scale]
@@ -138,7 +137,8 @@ class FusedSlice:
         biases = (self.params, self.params.shape[1], bias.offset)
         targets = (T, 0 if T.ndim == 2 else self.size * bias.columns)
         into = (self.row_loss, bias.columns, self.size)
-        self.launch("fused_loss", self.row_loss.size, self.H[last], d, *biases, *targets, shares, *into)
+        matrices = (self.H[last], d)
+        self.launch("fused_loss", self.row_loss.size, *self._networks(), *matrices, *biases, *targets, shares, *into)
         if not self.has_link:
             self._through_activation(last)
         if weights is not None:
@@ -181,7 +181,7 @@ class FusedSlice:
 
     def _update(self, networks: slice, part: Part, start: int, count: int, gradient: tuple[Any, ...]) -> None:
         """New values for the numbers start … start+count−1 of a part; gradient: see fused_update."""
-        arrays = [None if array is None else array[networks] for array in (self.params, *self.slots)]
+        arrays = (self.params[networks], self.learner.slots)
         where = (*self._networks(networks.start), *arrays, self.params.shape[1], part.offset + start)
         n = networks.stop - networks.start
         self.launch("fused_update", n * count, *where, int(part.is_bias), *gradient, count)

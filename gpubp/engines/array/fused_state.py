@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from gpubp.backends import Array, Backend, Program
-from gpubp.engines.arguments import pack_hyperparameters, split_seeds
+from gpubp.engines.arguments import named_state, optimizer_state, pack_hyperparameters, split_seeds
 from gpubp.engines.array.buffers import Buffers
-from gpubp.engines.array.fused_kernel import STEP_NUMBERS, Launcher, parts_of
+from gpubp.engines.array.fused_kernel import FusedKernel, Launcher, parts_of
 from gpubp.networks.plan import MOST_UPDATES, TrainingPlan
 from gpubp.operations.dropout import thresholds
-from gpubp.operations.optimizers import Hyperparameters
+from gpubp.operations.hyperparameters import Hyperparameters
 
 
 class FusedState:
-    """Parameters, optimizer slots, loss sums, all (P, K) or (P, …) on the device; `compact` drops networks that have
-    stopped. In the place of the slot "steps" is the number of each network's updates, (P,) int32.
+    """Parameters (P, K), optimizer state (slots, P, K), loss sums (P,) on the device; `compact` drops networks that
+    have stopped. In the place of the slot "steps" is the number of each network's updates, (P,) int32.
     """
 
     def __init__(self, backend: Backend, params: Array, plan: TrainingPlan, program: Program) -> None:
@@ -24,7 +24,7 @@ class FusedState:
         self.launch = Launcher(program)
         self.parts = parts_of(plan.architecture)
         self.params, self.batch_size = params, plan.batch_size
-        self.slots = [self._slot(name, plan) for name in plan.settings.optimizer_rule.slots]
+        self.slots = optimizer_state(plan, params)
         self.updates = backend.to_device(np.minimum(plan.updates, MOST_UPDATES).astype(np.int32))
         self.has_l2 = bool(np.any(plan.hyper["l2"]))
         self.loss_sum = backend.xp.zeros(len(params), dtype=np.float64)
@@ -37,11 +37,6 @@ class FusedState:
         self.epoch = 0
         self.set_hyperparameters(plan.hyper)
 
-    def _slot(self, name: str, plan: TrainingPlan) -> Array:
-        if name in plan.slots:
-            return self.backend.to_device(plan.slots[name].astype(plan.dtype))
-        return None if name == "steps" else self.backend.xp.zeros_like(self.params)
-
     def set_hyperparameters(self, hyper: dict[str, np.ndarray]) -> None:
         """(P,) float64 for each hyperparameter."""
         dtype = np.dtype(self.params.dtype)
@@ -52,14 +47,15 @@ class FusedState:
     def _lay_out(self) -> None:
         """Everything that follows from which networks are in."""
         dtype = np.dtype(self.params.dtype)
-        self.steps = self.backend.xp.empty((STEP_NUMBERS, len(self.params)), dtype=dtype)
+        kernel = FusedKernel(dtype.name, self.settings.loss, self.settings.optimizer)
+        self.steps = self.backend.xp.empty((kernel.step_numbers, len(self.params)), dtype=dtype)
         self.buffers = Buffers(self.backend, dtype)
 
     def compact(self, keep: Array) -> None:
         """Go on with the networks at the places `keep` (a device array of int64) alone."""
         xp = self.backend.xp
         self.params = self.params[keep]
-        self.slots = [None if slot is None else slot[keep] for slot in self.slots]
+        self.slots = None if self.slots is None else xp.ascontiguousarray(self.slots[:, keep])
         self.updates, self.loss_sum = self.updates[keep], self.loss_sum[keep]
         self.hyper = self.hyper.networks(keep)
         self.table = xp.ascontiguousarray(self.table[:, keep])
@@ -67,6 +63,11 @@ class FusedState:
         self.drop_below = [below[keep] for below in self.drop_below]
         self.drop_scale = [scale[keep] for scale in self.drop_scale]
         self._lay_out()
+
+    @property
+    def named_slots(self) -> dict[str, Array]:
+        """The optimizer's state arrays (P, K) by name."""
+        return named_state(self.settings, self.slots)
 
     def begin_epoch(self, epoch: int) -> None:
         self.epoch = epoch

@@ -11,8 +11,9 @@ from gpubp.engines.array.batches import Batch
 from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.sampling import Step
 from gpubp.operations.dropout import Dropout
+from gpubp.operations.hyperparameters import Hyperparameters
 from gpubp.operations.network import Layers, Tape, loss_and_gradient
-from gpubp.operations.optimizers import Hyperparameters, decay_weights
+from gpubp.operations.optimizers import decay_weights
 from gpubp.operations.regularization import clip_by_global_norm, l2_penalty
 
 
@@ -88,6 +89,12 @@ class Learner:
             self.dropout = self.dropout.networks(keep)
         self._slices.clear()
 
+    @property
+    def named_slots(self) -> dict[str, Array]:
+        """The optimizer's state arrays (P, K) by name."""
+        named = zip(self.settings.optimizer_rule.slots, self.slots, strict=True)
+        return {name: slot for name, slot in named if name != "steps"}
+
     def begin_epoch(self, epoch: int) -> None:
         self.epoch = epoch
         self.loss_sum[...] = 0.0
@@ -124,6 +131,7 @@ class Slice:
         self.clips = self.settings.clip_norm is not None
         self.optimizer = self.settings.optimizer_rule
         self.loss = self.settings.loss_function
+        self.loss_options = self.hyper.of_each_output(option.name for option in self.loss.options)
 
     def bind(self, learner: Learner, part: slice) -> None:
         self.params = learner.params[part]
@@ -149,6 +157,7 @@ class Slice:
             self.tape,
             self.d_layers,
             row_losses,
+            self.loss_options,
         )
         if batch.weights is not None:
             row_losses *= batch.weights

@@ -8,7 +8,7 @@ from gpubp.backends import Array, Backend
 from gpubp.engines.array.batches import DeviceTable
 from gpubp.networks.sampling import RowSets, runs
 from gpubp.operations.architecture import Architecture
-from gpubp.operations.losses import Loss
+from gpubp.operations.losses import Loss, Options
 from gpubp.operations.network import Layers, Tape, row_losses_and_outputs
 
 PIECE_ROWS = 1024  # fixed, so that sums are taken in the same order whatever the population's size
@@ -30,10 +30,13 @@ class Validation:
         table: DeviceTable,
         rows: RowSets,
         spread: np.ndarray | None,
+        options: Options,
     ) -> None:
-        """spread (P, O): see `target_spread`; None for losses that are scored by accuracy."""
+        """spread (P, O): see `target_spread`; None for losses that are scored by accuracy. options: the loss's own,
+        each (P, 1, 1).
+        """
         self.backend, self.architecture, self.loss, self.table = backend, architecture, loss, table
-        self.rows, self.host_spread = rows, spread
+        self.rows, self.host_spread, self.options = rows, spread, options
         self.spread = None if spread is None else backend.to_device(spread)
         row_bytes = (table.X.shape[1] + 3 * sum(architecture.sizes[1:])) * table.X.dtype.itemsize
         at_once = max(1, PIECE_BYTES // (row_bytes * min(PIECE_ROWS, int(rows.count.max()))))
@@ -49,8 +52,10 @@ class Validation:
     def networks(self, keep: np.ndarray) -> Validation:
         """The validation of the networks at the places `keep` alone."""
         spread = None if self.host_spread is None else self.host_spread[keep]
-        table = self.table.networks(self.backend.to_device(keep))
-        return Validation(self.backend, self.architecture, self.loss, table, self.rows.networks(keep), spread)
+        on_device = self.backend.to_device(keep)
+        table, rows = self.table.networks(on_device), self.rows.networks(keep)
+        options = {name: values[on_device] for name, values in self.options.items()}
+        return Validation(self.backend, self.architecture, self.loss, table, rows, spread, options)
 
     def evaluate(self, params: Array) -> tuple[Array, Array]:
         """(mean loss (P,), score (P,)), both float64 on the device, for params (P, K)."""
@@ -64,6 +69,7 @@ class Validation:
     def _group(self, params: Array, first: int, last: int) -> tuple[Array, Array]:
         xp, count = self.backend.xp, int(self.rows.count[first])
         layers = Layers.of(self.architecture, params)
+        options = {name: values[first:last] for name, values in self.options.items()}
         loss_sum = xp.zeros(last - first, dtype=np.float64)
         weight_sum = xp.zeros(last - first, dtype=np.float64)
         correct = xp.zeros(last - first, dtype=np.float64)
@@ -71,7 +77,9 @@ class Validation:
         for start in range(0, count, PIECE_ROWS):
             X, T, weights = self._piece(first, last, start, min(start + PIECE_ROWS, count))
             tape = self._tape(last - first, T.shape[-2])
-            row_loss, Y = row_losses_and_outputs(self.backend, self.architecture, self.loss, layers, X, T, tape)
+            row_loss, Y = row_losses_and_outputs(
+                self.backend, self.architecture, self.loss, layers, X, T, tape, options
+            )
             w = xp.ones_like(row_loss) if weights is None else xp.broadcast_to(weights, row_loss.shape)
             loss_sum += (row_loss * w).sum(axis=1)
             weight_sum += w.sum(axis=1)

@@ -23,6 +23,7 @@ struct Trainer {
   const Task& task;
   int network, column;  // among all networks; among those whose `shuffled` orders lie side by side
   Network& net;         // laid out
+  LossOptions loss_options = LossOptions();
 
   // Between the flat rows of parameters and optimizer state, and the padded matrices that are trained.
   LARGE_METHOD void copy(bool in) {
@@ -31,18 +32,17 @@ struct Trainer {
       Layer& at = net.layer[l];
       if (in_place(at.I, at.O)) {
         at.w = task.params + flat;
-        if constexpr (slots > 0) at.a = task.slot_a + flat;
-        if constexpr (slots > 1) at.b = task.slot_b + flat;
+        for (int s = 0; s < slots; s++) at.slot[s] = slot_of(s) + flat;
         flat += (at.I + 1) * at.O;
         continue;
       }
       block_move(in, at, at.w, task.params + flat);
-      if constexpr (slots > 0) block_move(in, at, at.a, task.slot_a + flat);
-      if constexpr (slots > 1) block_move(in, at, at.b, task.slot_b + flat);
+      for (int s = 0; s < slots; s++) block_move(in, at, at.slot[s], slot_of(s) + flat);
       flat += (at.I + 1) * at.O;
     }
     block_sync();
   }
+  METHOD real_t* slot_of(int s) const { return task.slots + (long long)s * task.n_networks * net.parameters(); }
   METHOD lane_t hyper(int row) const { return lane_set(task.hyper[(long long)row * task.n_networks + network]); }
 
   LARGE_METHOD void shuffle(int epoch) {
@@ -99,9 +99,9 @@ struct Trainer {
   METHOD void train() {
     clear();
     copy(true);
-    Update update{task,  net,       Rule(), hyper(H_RATE), hyper(H_L2), hyper(H_CLIP_NORM), hyper(H_WEIGHT_DECAY),
-                  lane_t(), net.parts};
+    Update update{task, net, Rule(), hyper(H_RATE), hyper(H_L2), hyper(H_CLIP_NORM), lane_t(), net.parts};
     update.rule.load(task.hyper, task.n_networks, network, 1);
+    loss_options.load(task.hyper, task.n_networks, network, 1);
     int steps = (task.n_rows + task.batch - 1) / task.batch;
     for (int epoch = 0; epoch < task.n_epochs; epoch++) {
       if (task.shuffled) shuffle(task.first_epoch + epoch);
@@ -118,7 +118,7 @@ struct Trainer {
         }
         if (task.drop_below) block_draw(task, net, network, task.first_epoch + epoch, start, size);
         block_forward(net, size, true);
-        Losses{net, task.targets, size, lane_div(one(), lane_set(total))}.evaluate();
+        Losses{net, loss_options, task.targets, size, lane_div(one(), lane_set(total))}.evaluate();
         real_t batch_loss = weighted_sum(net.row_loss, size);
         long long number = task.first_update + (long long)epoch * steps + step + 1;
         loss.add(batch_loss + update.begin(lane_set(factor), number, lane_set(total)));
@@ -138,8 +138,7 @@ struct Trainer {
       const Layer& at = net.layer[l];
       FOR_EACH(i, in_place(at.I, at.O) ? 0 : (at.I + 1) * at.ldw) {
         at.w[i] = 0;
-        if constexpr (slots > 0) at.a[i] = 0;
-        if constexpr (slots > 1) at.b[i] = 0;
+        for (int s = 0; s < slots; s++) at.slot[s][i] = 0;
       }
       FOR_EACH(i, net.batch_rows * at.ldd) at.d[i] = 0;
       FOR_EACH(i, net.batch_rows * at.ldh) at.h[i] = 0;
@@ -157,7 +156,7 @@ struct Trainer {
       int size = task.n_held - start < task.batch ? task.n_held - start : task.batch;
       read(start, size, true);
       block_forward(net, size, false);
-      Losses{net, task.held_targets, size, lane_set(0)}.evaluate();
+      Losses{net, loss_options, task.held_targets, size, lane_set(0)}.evaluate();
       for (int r = 0; r < size; r++) {
         loss.add(net.row_loss[r] * net.row_weight[r]);
         if constexpr (classifies) right.add(net.row_right[r] * net.row_weight[r]);
@@ -191,7 +190,7 @@ struct Trainer {
 };
 
 #define TRAIN_PARAMETERS \
-  const int *shape, real_t *params, real_t *slot_a, real_t *slot_b, const real_t *hyper, int n_networks, \
+  const int *shape, real_t *params, real_t *slots_spk, const real_t *hyper, int n_networks, \
       const real_t *inputs, const real_t *targets, const real_t *weights, int weights_stride, const int *order, \
       int order_stride, const unsigned *seed_low, const unsigned *seed_high, int *shuffled, int shuffled_stride, \
       int n_rows, int batch, int first_epoch, int first_update, int n_epochs, const real_t *factors, const int *held, \
@@ -199,7 +198,7 @@ struct Trainer {
       const real_t *drop_scale, int has_l2, int has_clip, real_t *losses, real_t *held_losses, real_t *held_scores, \
       real_t *memory, int memory_stride, int shared_numbers, int *meeting, int member, int members, int first, int last
 #define TRAIN_TASK \
-  {shape, params, slot_a, slot_b, hyper, n_networks, inputs, targets, weights, weights_stride, order, order_stride, \
+  {shape, params, slots_spk, hyper, n_networks, inputs, targets, weights, weights_stride, order, order_stride, \
    seed_low, seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, held, \
    held_stride, n_held, held_targets, spread, drop_below, drop_scale, has_l2, has_clip, losses, held_losses, \
    held_scores}

@@ -1,10 +1,11 @@
-// The block engine's losses: losses.py says what they are. A lane is a row of the batch; targets and predictions are read
-// where they lie.
+// The losses of a batch, in the block engine. A lane is a row of the batch; targets and predictions are read where they
+// lie.
 #pragma once
 #include "block_network.h"
 
 struct Losses {
   const Network& net;
+  const LossOptions& options;
   const real_t* targets;
   int size;
   lane_t share;  // what a row's gradient is multiplied by, besides its weight
@@ -51,25 +52,13 @@ struct Losses {
       lane_index_t row = lane_load_index(net.rows + r);
       lane_t loss = lane_set(0), right = one(), weight = lane_load(net.row_weight + r) * share;
       for (int o = 0; o < at.O; o++) {
-        lane_t t = target(row, o), y_o;
-        if constexpr (LOSS == SQUARED_ERROR) {
-          y_o = lane_load_rows(y(r, o), at.ldh);
-          loss = lane_fma((y_o - t) * lane_set((real_t)0.5), y_o - t, loss);
-        } else if constexpr (LOSS == BINARY_CROSS_ENTROPY) {
-          lane_t z_o = lane_load_rows(z(r, o), at.ldz);
-          y_o = lane_logistic(z_o);
-          loss = loss + lane_fma(-t, z_o, lane_softplus(z_o));
-          lane_t predicted = lane_select(y_o > lane_set((real_t)0.5), one(), lane_set(0));
-          lane_t wanted = lane_select(t > lane_set((real_t)0.5), one(), lane_set(0));
-          right = lane_select(predicted != wanted, lane_set(0), right);
-        } else {  // POISSON
-          lane_t z_o = lane_load_rows(z(r, o), at.ldz);
-          y_o = lane_exp(z_o);
-          lane_t saturated = t * (lane_log(where_positive(t, t, one())) - one());
-          loss = loss + (lane_fma(-t, z_o, y_o) + saturated);
-        }
+        lane_t t = target(row, o), z_o, y_o;
+        if constexpr (has_link) z_o = lane_load_rows(z(r, o), at.ldz), y_o = linked(z_o);
+        else z_o = y_o = lane_load_rows(y(r, o), at.ldh);
+        lane_t gradient = add_loss(options, z_o, y_o, t, loss);
+        if constexpr (classifies) right = right * same_side(y_o, t);
         lane_store_rows(y(r, o), at.ldh, y_o);
-        lane_store_rows(d(r, o), at.ldd, (y_o - t) * weight);
+        lane_store_rows(d(r, o), at.ldd, gradient * weight);
       }
       lane_store(net.row_loss + r, loss);
       lane_store(net.row_right + r, right);

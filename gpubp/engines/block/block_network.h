@@ -1,6 +1,6 @@
 // What the block engine's kernel is given, and how it lays out a network's working memory.
 #pragma once
-#include "activations.h"
+#include "losses.h"
 #include "optimizers.h"
 #if TARGET_CUDA
 #include "block_cuda.h"
@@ -8,16 +8,13 @@
 #include "block_cpu.h"
 #endif
 
-enum Loss { SQUARED_ERROR, CROSS_ENTROPY, BINARY_CROSS_ENTROPY, POISSON };
-constexpr bool classifies = LOSS == CROSS_ENTROPY || LOSS == BINARY_CROSS_ENTROPY;
-
 #define MOST_LAYERS 32
 #define PARTIAL_SUMS 64  // a sum over all parameters is taken in so many parts, by column, whatever the vector's width
 
 struct Task {             // one call's arguments; arrays of real_t unless said otherwise
   const int* shape;       // layers of weights, sizes (layers + 1), activations (layers), as codes
   real_t* params;         // (P, K), trained in place
-  real_t *slot_a, *slot_b;  // (P, K) optimizer state, where the optimizer has it
+  real_t* slots;          // (slots, P, K) optimizer state
   const real_t* hyper;    // (HYPERPARAMETERS, P)
   int n_networks;         // P
   const real_t *inputs, *targets;  // (N, I), (N, O)
@@ -49,25 +46,6 @@ struct Kahan {  // a compensated sum (Kahan 1965): the loss of a long epoch keep
   }
 };
 
-// Calls f with the activation's code as a compile-time constant: f.template run<A>().
-template <class F> FN void with_activation(int code, const F& f) {
-  switch (code) {
-    case LOGISTIC: f.template run<LOGISTIC>(); break;
-    case TANH: f.template run<TANH>(); break;
-    case RELU: f.template run<RELU>(); break;
-    case LEAKY_RELU: f.template run<LEAKY_RELU>(); break;
-    case ELU: f.template run<ELU>(); break;
-    case SELU: f.template run<SELU>(); break;
-    case SILU: f.template run<SILU>(); break;
-    case GELU: f.template run<GELU>(); break;
-    case GELU_TANH: f.template run<GELU_TANH>(); break;
-    case MISH: f.template run<MISH>(); break;
-    case SOFTPLUS: f.template run<SOFTPLUS>(); break;
-    case EXPONENTIAL: f.template run<EXPONENTIAL>(); break;
-    default: f.template run<IDENTITY>();
-  }
-}
-
 // One layer of a network's working memory: weights and what belongs to them with rows of ldw (biases as row I), values
 // of a batch with rows of their own. h has a column of ones at O, which makes the bias gradient a row of the product.
 // With dropout, h = raw times keep; without, raw is h and there is no keep. d, the gradient at the pre-activations, takes
@@ -76,7 +54,7 @@ template <class F> FN void with_activation(int code, const F& f) {
 struct Layer {
   int I, O, activation;
   long long ldw, ldh, ldd, ldz, ldr;
-  real_t *w, *a, *b, *g, *z, *raw, *keep, *h, *d;
+  real_t *w, *slot[slot_arrays], *g, *z, *raw, *keep, *h, *d;
 };
 
 // Where a network's arrays lie: as long as there is room in the memory that a CUDA block's threads share, there; the
@@ -141,10 +119,8 @@ struct Network {
     scratch = room.take(most_packed);
     real_t* gradients = task.has_clip ? nullptr : room.take(most_gradients);
     for (int l = 0; l < layers; l++) layer[l].g = task.has_clip ? room.take(matrix(l)) : gradients;
-    for (int l = 0; l < layers; l++) {
-      layer[l].a = slots > 0 ? room.take(copied(l)) : nullptr;
-      layer[l].b = slots > 1 ? room.take(copied(l)) : nullptr;
-    }
+    for (int l = 0; l < layers; l++)
+      for (int s = 0; s < slots; s++) layer[l].slot[s] = room.take(copied(l));
     sums = room.take(2 * layer[layers - 1].ldw);
   }
   // For the forward pass alone, on `rows` rows.

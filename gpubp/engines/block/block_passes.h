@@ -72,14 +72,14 @@ FN void block_drop(const Layer& at, int size, bool drops) {
       [&](int r, int j, const Taken& its) { lane_store(at.h + r * at.ldh + j, drops ? its.raw * its.keep : its.raw); });
 }
 
-// Up to the last layer's pre-activations, where the loss goes on with its own link; squared error takes the outputs.
+// Up to the last layer's pre-activations, where the loss goes on with its own link; one without takes the outputs.
 CALLED_FN void block_forward(const Network& net, int size, bool drops) {
   for (int l = 0; l < net.layers; l++) {
     const Layer& at = net.layer[l];
     block_product(size, at.O, at.I, net.input(l), net.input_ld(l), at.w, at.ldw, at.w + at.I * at.ldw, at.z, at.ldz,
                   net.scratch);
     block_sync();
-    if (l == net.layers - 1 && LOSS != SQUARED_ERROR) return;
+    if (l == net.layers - 1 && has_link) return;
     with_activation(at.activation, ActivationForward{at, size});
     if (at.keep) block_drop(at, size, drops);
     FOR_EACH(r, size) at.h[r * at.ldh + at.O] = 1;  // after the vector that it lies in, which the same thread wrote
@@ -90,7 +90,7 @@ CALLED_FN void block_forward(const Network& net, int size, bool drops) {
 // From the last layer's d to new parameters, or where the gradient is to be clipped to that of all parameters. A layer's
 // weights change when its d has gone through them to the layer below.
 CALLED_FN void block_backward(const Network& net, int size, const Update& update) {
-  if constexpr (LOSS == SQUARED_ERROR) {
+  if constexpr (!has_link) {
     const Layer& last = net.layer[net.layers - 1];
     with_activation(last.activation, ActivationBackward{last, size, last.d, last.ldd});
     block_sync();

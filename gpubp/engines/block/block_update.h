@@ -30,35 +30,46 @@ struct Change {
   int has_l2;  // and no clipping, which adds the L2 term itself
 
   struct Weights {
-    lane_t w, a, b;
+    lane_t w, slot[slot_arrays];
   };
   METHOD Weights take(int i, int j) const {
     long long k = i * at.ldw + j;
-    Weights its = {lane_load(at.w + k), lane_set(0), lane_set(0)};
-    if constexpr (slots > 0) its.a = lane_load(at.a + k);
-    if constexpr (slots > 1) its.b = lane_load(at.b + k);
+    Weights its;
+    its.w = lane_load(at.w + k);
+    its.slot[0] = lane_set(0);
+    UNROLL for (int s = 0; s < slots; s++) its.slot[s] = lane_load(at.slot[s] + k);
     return its;
   }
   METHOD void give(int i, int j, Weights its, lane_t g) const {
     bool decays = i < at.I;
     if (decays && has_l2) g = lane_fma(l2_share, its.w, g);
-    if (OPTIMIZER == ADAMW && !decays) rule.update<false>(its.w, its.a, its.b, g);
-    else rule.update<true>(its.w, its.a, its.b, g);
-    store(i, j, its);
+    Weights all[1] = {its};
+    lane_t gradient[1] = {g};
+    if (decouples_decay && !decays) update<false>(all, gradient);
+    else update<true>(all, gradient);
+    store(i, j, all[0]);
   }
   // The first half of it for some weights, no biases, at a time; `store` is the second.
   template <int n> METHOD void change(Weights (&its)[n], lane_t (&g)[n]) const {
-    lane_t w[n], a[n], b[n];
-    UNROLL for (int i = 0; i < n; i++) w[i] = its[i].w, a[i] = its[i].a, b[i] = its[i].b;
-    if (has_l2) UNROLL for (int i = 0; i < n; i++) g[i] = lane_fma(l2_share, w[i], g[i]);
-    rule.update_together<true, n>(w, a, b, g);
-    UNROLL for (int i = 0; i < n; i++) its[i] = {w[i], a[i], b[i]};
+    if (has_l2) UNROLL for (int i = 0; i < n; i++) g[i] = lane_fma(l2_share, its[i].w, g[i]);
+    update<true>(its, g);
+  }
+  template <bool decays, int n> METHOD void update(Weights (&its)[n], lane_t (&g)[n]) const {
+    lane_t w[n], state[slot_arrays][n];
+    UNROLL for (int i = 0; i < n; i++) {
+      w[i] = its[i].w;
+      UNROLL for (int s = 0; s < slot_arrays; s++) state[s][i] = its[i].slot[s];
+    }
+    rule.template update<decays, n>(w, state, g);
+    UNROLL for (int i = 0; i < n; i++) {
+      its[i].w = w[i];
+      UNROLL for (int s = 0; s < slot_arrays; s++) its[i].slot[s] = state[s][i];
+    }
   }
   METHOD void store(int i, int j, Weights its) const {
     long long k = i * at.ldw + j;
     lane_store(at.w + k, its.w);
-    if constexpr (slots > 0) lane_store(at.a + k, its.a);
-    if constexpr (slots > 1) lane_store(at.b + k, its.b);
+    UNROLL for (int s = 0; s < slots; s++) lane_store(at.slot[s] + k, its.slot[s]);
   }
 };
 
@@ -66,12 +77,12 @@ struct Update {  // of one network, over its batches
   const Task& task;
   Network& net;
   Rule rule;
-  lane_t rate, l2, clip, weight_decay, l2_share;
+  lane_t rate, l2, clip, l2_share;
   real_t* parts;
 
   // Before update number `t` (from 1) on a batch of weight `total`. Returns the L2 term.
   LARGE_METHOD real_t begin(lane_t factor, long long t, lane_t total) {
-    rule.begin(rate * factor, weight_decay, t);
+    rule.begin(rate * factor, t);
     if (!task.has_l2) return 0;
     l2_share = lane_div(l2, total);
     clear_parts();

@@ -100,13 +100,11 @@ class BlockEngine(KernelEngine):
         factors: Array | None,
         sums: Array,
     ) -> list[Any]:
-        slot_a, slot_b = [*self.slots.values(), None, None][:2]
         plan = self.plan
         return [
             self.shape,
             self.params,
-            slot_a,
-            slot_b,
+            self.slots,
             self.hyper,
             plan.n_networks,
             self.inputs,

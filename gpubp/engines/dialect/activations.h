@@ -1,12 +1,9 @@
-// Activations on lanes, each with its derivative: activations.py says what they are, in the same order of names.
+// Activations on lanes, each with its derivative: activations.py says what they are.
 //
 // forward<A>(z); backward<A>(dh, z, h) = dh · f'(z). Softmax and exponential exist as the links of their losses alone.
 #pragma once
 #include "mathematics.h"
-
-enum Activation {
-  IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, ELU, SELU, SILU, GELU, GELU_TANH, MISH, SOFTPLUS, SOFTMAX, EXPONENTIAL
-};
+#include "operations.h"
 
 #define LEAKY_SLOPE (real_t)0.01
 #define SELU_SCALE (real_t)1.0507009873554804934193349852946
@@ -71,9 +68,4 @@ template <int A> FN lane_t backward(lane_t dh, lane_t z, lane_t h) {
   } else if constexpr (A == SOFTPLUS) return dh * -lane_expm1(-h);
   else if constexpr (A == EXPONENTIAL) return dh * h;
   else return dh;
-}
-
-// whether backward reads z
-CONSTANT_FN bool needs_input(int activation) {
-  return activation == SILU || activation == GELU || activation == GELU_TANH || activation == MISH;
 }

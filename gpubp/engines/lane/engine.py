@@ -50,11 +50,9 @@ class LaneEngine(KernelEngine):
         factors: Array | None,
         sums: Array,
     ) -> list[Any]:
-        slot_a, slot_b = [*self.slots.values(), None, None][:2]
         return [
             self.params,
-            slot_a,
-            slot_b,
+            self.slots,
             self.hyper,
             self.plan.n_networks,
             self.table,

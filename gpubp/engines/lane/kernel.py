@@ -16,6 +16,7 @@ from gpubp.engines.arguments import REAL_NAMES
 from gpubp.engines.dialect import read_source
 from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
 
 SOURCE = "lane.h"
@@ -33,12 +34,9 @@ CUDA_THREADS = 64
 # schedulers wait. Four schedulers with 16,384 registers each share the warps, so threads of eight blocks have 128
 # registers, those of six 168. Measured, too, with nothing spilled; divisions, which go side by side, take some more.
 MOST_KEPT = {"float32": {8: 85, 6: 115}, "float64": {8: 41, 6: 81}}
-DIVIDING = ("logistic", "tanh", "silu", "gelu_tanh", "mish")
 KEPT_FOR_DIVISIONS = {"float32": 30, "float64": 25}  # of optimizers that divide
 KEPT_WHERE_TIGHT = 25  # of the former, in float32: where ptxas spilled below LARGEST_ON_CUDA
-DIVIDING_OPTIMIZERS = ("adam", "adamw", "rmsprop")
 NARROW_BYTES = 16
-KEPT_HYPERPARAMETERS = {"sgd": 1, "momentum": 2, "nesterov": 2, "adam": 9, "adamw": 11, "rmsprop": 4}
 
 
 @dataclass(frozen=True)
@@ -100,27 +98,35 @@ class LaneKernel:
         n_inputs, *hidden, n_outputs = self.architecture.sizes
         # of an output its value, gradient and target, and in a regression's validation a sum; of a hidden neuron its
         # value, and its pre-activation where the derivative takes it
-        sums = self.validation and self.loss in ("squared_error", "poisson")
+        sums = self.validation and not LOSSES[self.loss].is_classification
         row = n_inputs + (4 if sums else 3) * n_outputs
         for width, name in zip(hidden, self.architecture.activations, strict=False):
             row += width * ((2 if ACTIVATIONS[name].needs_input else 1) + 2 * self.dropout)
-            if self.dtype == "float32" and name in DIVIDING:  # side by side: see divisions.h
+            if self.dtype == "float32" and ACTIVATIONS[name].divides:  # side by side: see divisions.h
                 row += width // 2
         row += KEPT_WHERE_TIGHT * self._tight
-        hyper = KEPT_HYPERPARAMETERS[self.optimizer] + 3 * self.l2 + self.clip + (self.weights > 0)
+        hyper = self._kept_of_options + 3 * self.l2 + self.clip + (self.weights > 0)
         return (self.numbers + row + hyper) * np.dtype(self.dtype).itemsize // 4
+
+    @property
+    def _kept_of_options(self) -> int:
+        """The rate, the options' rows, what is computed for each update: the first of this takes the rate's place."""
+        rule = OPTIMIZERS[self.optimizer]
+        options = (*rule.options, *LOSSES[self.loss].options)
+        return 1 + sum(len(option.rows) for option in options) + max(0, len(rule.update_numbers) - 1)
 
     @property
     def _tight(self) -> bool:
         """Whether an update's divisions need registers of their own. Measured: Adam's mostly find some."""
-        many = self.optimizer in DIVIDING_OPTIMIZERS and self.weights == 2 and not self.online
-        return self.dtype == "float32" and (self.optimizer == "rmsprop" or many)
+        rule = OPTIMIZERS[self.optimizer]
+        many = rule.divides and self.weights == 2 and not self.online
+        return self.dtype == "float32" and (rule.divides_apart or many)
 
     @property
     def blocks(self) -> int:
         """How many blocks of CUDA_THREADS a multiprocessor is to hold: as many as can be without spilling registers."""
         kept = self.registers - KEPT_WHERE_TIGHT * self._tight
-        if self.optimizer in DIVIDING_OPTIMIZERS:
+        if OPTIMIZERS[self.optimizer].divides:
             kept += KEPT_FOR_DIVISIONS[self.dtype]
         return next((blocks for blocks, most in MOST_KEPT[self.dtype].items() if kept <= most), 1)
 

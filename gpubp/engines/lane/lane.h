@@ -1,6 +1,6 @@
 // The lane engine: whole trainings of tiny networks in one call, one network in each lane.
 //
-// Definitions (see gpubp/engines/lane/kernel.py, which sets them): those of network.h, losses.h and optimizers.h, and
+// Definitions (see gpubp/engines/lane/kernel.py, which sets them): those of network.h, row_losses.h and optimizers.h, and
 //   ONLINE        updates of one row each: no gradient is stored
 //   HAS_L2, HAS_CLIP, HAS_VALIDATION
 //   WEIGHTS       row weights: 0 none, 1 a last column of the table, 2 a row of them for each network
@@ -10,7 +10,7 @@
 // All networks of one call have the same number of training rows, and of validation rows.
 #pragma once
 #include "dropout.h"
-#include "losses.h"
+#include "row_losses.h"
 #include "optimizers.h"
 #include "passes.h"
 #include "random.h"
@@ -32,7 +32,7 @@ constexpr int rows_together = ONLINE || FEW_REGISTERS ? 1 : 4;
 
 struct Task {             // one call's arguments; arrays of real_t unless said otherwise
   real_t* params;         // (P, K), trained in place
-  real_t *slot_a, *slot_b;  // (P, K) optimizer state, where the optimizer has it
+  real_t* slots;          // (slots, P, K) optimizer state
   const real_t* hyper;    // (HYPERPARAMETERS, P)
   int n_networks;         // P
   const real_t* table;    // (N, stride): inputs, targets and, with WEIGHTS 1, the weight of each row
@@ -103,9 +103,10 @@ struct Masks {  // of the lanes' networks
 };
 
 struct Learner {
-  lane_t w[K], a[slots > 0 ? K : 1], b[slots > 1 ? K : 1], g[stores_gradient ? K : 1];
-  lane_t rate, l2, clip, weight_decay, l2_share, penalty;
+  lane_t w[K], slot[slot_arrays][slots ? K : 1], g[stores_gradient ? K : 1];
+  lane_t rate, l2, clip, l2_share, penalty;
   Rule rule;
+  LossOptions loss_options;
 #if HAS_DROPOUT
   Masks masks;
 #endif
@@ -121,20 +122,16 @@ struct Learner {
   LARGE_METHOD void load(const Task& task, int first, int count) {
     const real_t* p = task.params + (long long)first * K;
     UNROLL for (int k = 0; k < K; k++) w[k] = lane_load_networks(p + k, K, count);
-    if constexpr (slots > 0) {
-      const real_t* q = task.slot_a + (long long)first * K;
-      UNROLL for (int k = 0; k < K; k++) a[k] = lane_load_networks(q + k, K, count);
+    UNROLL for (int s = 0; s < slots; s++) {
+      const real_t* q = task.slots + ((long long)s * task.n_networks + first) * K;
+      UNROLL for (int k = 0; k < K; k++) slot[s][k] = lane_load_networks(q + k, K, count);
     }
-    if constexpr (slots > 1) {
-      const real_t* q = task.slot_b + (long long)first * K;
-      UNROLL for (int k = 0; k < K; k++) b[k] = lane_load_networks(q + k, K, count);
-    }
-#define LOAD_HYPER(row) lane_load_networks(task.hyper + (row) * (long long)task.n_networks + first, 1, count)
+#define LOAD_HYPER(row) load_hyperparameter(task.hyper, row, task.n_networks, first, count)
     rate = LOAD_HYPER(H_RATE);
     if constexpr (HAS_L2) l2 = LOAD_HYPER(H_L2);
     if constexpr (HAS_CLIP) clip = LOAD_HYPER(H_CLIP_NORM);
-    if constexpr (OPTIMIZER == ADAMW) weight_decay = LOAD_HYPER(H_WEIGHT_DECAY);
     rule.load(task.hyper, task.n_networks, first, count);
+    loss_options.load(task.hyper, task.n_networks, first, count);
 #if HAS_DROPOUT
     masks.load(task, first, count);
 #endif
@@ -143,15 +140,10 @@ struct Learner {
     real_t* p = task.params + (long long)first * K;
     FORGET(p);
     UNROLL for (int k = 0; k < K; k++) lane_store_networks(p + k, K, count, w[k]);
-    if constexpr (slots > 0) {
-      real_t* q = task.slot_a + (long long)first * K;
+    UNROLL for (int s = 0; s < slots; s++) {
+      real_t* q = task.slots + ((long long)s * task.n_networks + first) * K;
       FORGET(q);
-      UNROLL for (int k = 0; k < K; k++) lane_store_networks(q + k, K, count, a[k]);
-    }
-    if constexpr (slots > 1) {
-      real_t* q = task.slot_b + (long long)first * K;
-      FORGET(q);
-      UNROLL for (int k = 0; k < K; k++) lane_store_networks(q + k, K, count, b[k]);
+      UNROLL for (int k = 0; k < K; k++) lane_store_networks(q + k, K, count, slot[s][k]);
     }
   }
 
@@ -231,7 +223,7 @@ struct Learner {
   template <int rows> METHOD lane_t evaluate_row(const Pass<rows>& pass, int r, lane_t (&y)[O], lane_t (&dz)[O]) const {
     lane_t z[O];
     UNROLL for (int o = 0; o < O; o++) z[o] = pass.trace.z[net::values(net::layers - 1) + o][r];
-    return evaluate(z, pass.t[r], y, dz);
+    return evaluate(loss_options, z, pass.t[r], y, dz);
   }
 
   // ------------------------------------------------------------------ gradients, as backward_layers hands them over
@@ -279,7 +271,7 @@ struct Learner {
       gradient[i] = gradients[i];
       if constexpr (HAS_L2 && decays && !HAS_CLIP) gradient[i] = with_l2(k + i, gradient[i]);
     }
-    rule.template update_together<decays, now>(w + k, a + (slots > 0 ? k : 0), b + (slots > 1 ? k : 0), gradient);
+    update_by<decays, now>(k, gradient);
     if constexpr (n > now) changes<decays, n - now>(k + now, gradients + now);
   }
   template <bool decays> METHOD void change(int k, lane_t gradient) {
@@ -289,7 +281,20 @@ struct Learner {
       if constexpr (HAS_L2 && decays) shrink(k, old);
     } else {
       if constexpr (HAS_L2 && decays && !HAS_CLIP) gradient = with_l2(k, gradient);
-      rule.update<decays>(w[k], a[slots > 0 ? k : 0], b[slots > 1 ? k : 0], gradient);
+      lane_t its_gradient[1] = {gradient};
+      update_by<decays, 1>(k, its_gradient);
+    }
+  }
+  template <bool decays, int n> METHOD void update_by(int k, lane_t (&gradient)[n]) {
+    lane_t weight[n], state[slot_arrays][n];
+    UNROLL for (int i = 0; i < n; i++) {
+      weight[i] = w[k + i];
+      UNROLL for (int s = 0; s < slots; s++) state[s][i] = slot[s][k + i];
+    }
+    rule.template update<decays, n>(weight, state, gradient);
+    UNROLL for (int i = 0; i < n; i++) {
+      w[k + i] = weight[i];
+      UNROLL for (int s = 0; s < slots; s++) slot[s][k + i] = state[s][i];
     }
   }
   template <int layer = 0> METHOD void change_all() {
@@ -366,7 +371,7 @@ struct Learner {
     if constexpr (HAS_L2) l2_share = lane_div(l2, total), penalty = lane_set(0);
     if constexpr (HAS_L2 && rate_in_gradient) l2_share = l2_share * this_rate;
     if constexpr (stores_gradient) { UNROLL for (int k = 0; k < K; k++) g[k] = lane_set(0); }
-    rule.begin(this_rate, weight_decay, number);
+    rule.begin(this_rate, number);
 
     lane_t loss = lane_set(0);
     int r = 0;
@@ -444,7 +449,7 @@ struct Learner {
 };
 
 #define TRAIN_PARAMETERS \
-  real_t *RESTRICT params, real_t *RESTRICT slot_a, real_t *RESTRICT slot_b, const real_t *RESTRICT hyper, \
+  real_t *RESTRICT params, real_t *RESTRICT slots_spk, const real_t *RESTRICT hyper, \
       int n_networks, const real_t *RESTRICT table, int stride, const real_t *RESTRICT weights, int weights_stride, \
       const int *RESTRICT order, int order_stride, const unsigned *RESTRICT seed_low, \
       const unsigned *RESTRICT seed_high, int *shuffled, int shuffled_stride, int n_rows, int batch, int first_epoch, \
@@ -453,7 +458,7 @@ struct Learner {
       const real_t *RESTRICT drop_scale, real_t *RESTRICT losses, real_t *RESTRICT held_losses, \
       real_t *RESTRICT held_scores, int first, int last
 #define TRAIN_TASK \
-  {params, slot_a, slot_b, hyper, n_networks, table, stride, weights, weights_stride, order, order_stride, seed_low, \
+  {params, slots_spk, hyper, n_networks, table, stride, weights, weights_stride, order, order_stride, seed_low, \
    seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, held, held_stride, n_held, \
    held_table, spread, drop_below, drop_scale, losses, held_losses, held_scores}
 

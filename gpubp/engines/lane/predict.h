@@ -2,7 +2,7 @@
 //
 // Definitions: those of network.h. All lanes share a network, whose parameters are read from memory.
 #pragma once
-#include "losses.h"
+#include "row_losses.h"
 #include "passes.h"
 
 struct SharedParameters {

@@ -154,7 +154,7 @@ class Experiment(Guide):
 
     def sheet(self, chosen: Configuration, rows: np.ndarray, fold: int) -> Sheet:
         """fold: the number of the fold whose training rows these are; −1 for all rows."""
-        recipe, counts = chosen.recipe, chosen.settings.loss == "poisson"
+        recipe, counts = chosen.recipe, chosen.settings.loss_function.is_for_counts
         key = (recipe.scale, recipe.target_scale, recipe.clip_predictions, counts, fold, recipe.dtype)
         if key not in self._sheets:
             self._sheets[key] = self.data.sheet(recipe, rows)

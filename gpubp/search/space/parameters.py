@@ -11,15 +11,17 @@ import numpy as np
 from gpubp.errors import SettingsError
 from gpubp.errors.suggestions import check_choice, did_you_mean
 from gpubp.fitting.recipe import Recipe
-from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.registry import OPTIONS, kind_of_option
+from gpubp.operations.registry import owners as owners_of_option
 from gpubp.operations.schedules import SCHEDULES
 from gpubp.preprocessing.scaling import SCALES
 
-NOT_SEARCHED = ("seed", "optimizer_options", "schedule_options")
+OPTION_FIELDS = {kind: f"{kind}_options" for kind in OPTIONS}
+"""The fields of Recipe that hold an operation's options by name; a search space names the options themselves."""
+NOT_SEARCHED = ("seed", *OPTION_FIELDS.values())
 RECIPE_NAMES = tuple(field.name for field in dataclasses.fields(Recipe) if field.name not in NOT_SEARCHED)
-OPTIMIZER_OPTIONS = tuple(dict.fromkeys(name for rule in OPTIMIZERS.values() for name in rule.hyperparameters))
-SCHEDULE_OPTIONS = tuple(dict.fromkeys(name for rule in SCHEDULES.values() for name in rule.options))
-NAMES = (*RECIPE_NAMES, *OPTIMIZER_OPTIONS, *SCHEDULE_OPTIONS)
+NAMES = (*RECIPE_NAMES, *(name for kind in ("optimizer", "schedule", "loss") for name in OPTIONS[kind]))
 STOPPING_OPTIONS = ("patience", "validation")
 TUPLES = ("hidden", "dropout", "activation")  # whose values may be tuples, one for each hidden layer
 
@@ -33,11 +35,10 @@ def check_name(name: Any) -> None:
 
 
 def owners(name: str) -> tuple[str, tuple[Any, ...]] | None:
-    """For an option: "optimizer", "schedule" or "early_stopping", and which of them have it; None for all others."""
-    if name in OPTIMIZER_OPTIONS:
-        return "optimizer", tuple(rule.name for rule in OPTIMIZERS.values() if name in rule.hyperparameters)
-    if name in SCHEDULE_OPTIONS:
-        return "schedule", tuple(rule.name for rule in SCHEDULES.values() if name in rule.options)
+    """For an option: "loss", "optimizer", "schedule" or "early_stopping", and who has it; None for all others."""
+    kind = kind_of_option(name)
+    if kind is not None:
+        return kind, owners_of_option(kind, name)
     return ("early_stopping", (True,)) if name in STOPPING_OPTIONS else None
 
 
@@ -74,10 +75,10 @@ def check_value(name: str, value: Any) -> None:
     """SettingsError, in the words of `Recipe` and `Settings`, for a value that no recipe could have."""
     owned = owners(name)
     chosen = {name: value} | ({owned[0]: owned[1][0]} if owned else {})
-    if chosen.get("schedule") == "adaptive":
+    if chosen.get("schedule") in [schedule.name for schedule in SCHEDULES.values() if schedule.steers]:
         chosen["early_stopping"] = True
     if name == "label_smoothing":
-        chosen["loss"] = "cross_entropy"
+        chosen["loss"] = next(loss.name for loss in LOSSES.values() if loss.takes_smooth_labels)
     if name in ("dropout", "activation") and isinstance(value, tuple):
         chosen["hidden"] = (1,) * len(value)
     try:
@@ -97,8 +98,8 @@ def check_value(name: str, value: Any) -> None:
 def recipe_of(parameters: Mapping[str, Any], seed: int = 0, **defaults: Any) -> Recipe:
     """The recipe of a drawn configuration; `defaults` are for what it does not name."""
     given = defaults | dict(parameters)
-    for what, options in (("optimizer_options", OPTIMIZER_OPTIONS), ("schedule_options", SCHEDULE_OPTIONS)):
-        given[what] = _pop(given, options)
+    for kind, what in OPTION_FIELDS.items():
+        given[what] = _pop(given, OPTIONS[kind])
     return Recipe(**given, seed=seed)
 
 

@@ -1,12 +1,10 @@
-// Losses on lanes: losses.py says what they are. One row of each lane's network at a time.
+// A row's loss in each lane's network.
 //
-// Definition: LOSS = one of the codes. evaluate(z, t, y, dz) takes the last layer's pre-activations and the targets, and
-// gives the predictions, the gradient at z (not divided by the batch) and, as its value, the row's loss.
+// Definition: LOSS = one of the codes. evaluate(options, z, t, y, dz) takes the last layer's pre-activations and the
+// targets, and gives the predictions, the gradient at z (not divided by the batch) and, as its value, the row's loss.
 #pragma once
-#include "activations.h"
+#include "losses.h"
 #include "network.h"
-
-enum Loss { SQUARED_ERROR, CROSS_ENTROPY, BINARY_CROSS_ENTROPY, POISSON };
 
 #define O net::outputs
 #define OUTPUT_ACTIVATION net::activations[net::layers - 1]
@@ -33,7 +31,7 @@ FN void output(const lane_t (&z)[O], lane_t (&y)[O]) {
 }
 
 #ifdef LOSS
-FN lane_t evaluate(const lane_t (&z)[O], const lane_t (&t)[O], lane_t (&y)[O], lane_t (&dz)[O]) {
+FN lane_t evaluate(const LossOptions& options, const lane_t (&z)[O], const lane_t (&t)[O], lane_t (&y)[O], lane_t (&dz)[O]) {
   lane_t loss = lane_set(0);
   if constexpr (LOSS == CROSS_ENTROPY) {
     lane_t largest, sum;
@@ -46,28 +44,17 @@ FN lane_t evaluate(const lane_t (&z)[O], const lane_t (&t)[O], lane_t (&y)[O], l
   } else {
     output(z, y);
     UNROLL for (int o = 0; o < O; o++) {
-      lane_t residual = y[o] - t[o];
-      if constexpr (LOSS == SQUARED_ERROR) {
-        loss = lane_fma(residual * lane_set((real_t)0.5), residual, loss);
-        dz[o] = backward<OUTPUT_ACTIVATION>(residual, z[o], y[o]);
-      } else if constexpr (LOSS == BINARY_CROSS_ENTROPY) {
-        loss = loss + lane_fma(-t[o], z[o], lane_softplus(z[o]));
-        dz[o] = residual;
-      } else {  // POISSON: t log t - t z - t + exp(z), with 0 log 0 = 0
-        lane_t saturated = t[o] * (lane_log(where_positive(t[o], t[o], one())) - one());
-        loss = loss + (lane_fma(-t[o], z[o], y[o]) + saturated);
-        dz[o] = residual;
-      }
+      lane_t gradient = add_loss(options, z[o], y[o], t[o], loss);
+      dz[o] = has_link ? gradient : backward<OUTPUT_ACTIVATION>(gradient, z[o], y[o]);
     }
     return loss;
   }
 }
 
 // 1 where the prediction is right, else 0: the largest output, or every output on its target's side of one half
-constexpr bool classifies = LOSS == CROSS_ENTROPY || LOSS == BINARY_CROSS_ENTROPY;
 FN lane_t is_right(const lane_t (&y)[O], const lane_t (&t)[O]) {
   lane_t right = one();
-  if constexpr (LOSS == CROSS_ENTROPY) {
+  if constexpr (loss_link == SOFTMAX) {
     lane_t best = y[0], its_target = t[0], largest_target = t[0];
     UNROLL for (int o = 1; o < O; o++) {
       its_target = lane_select(y[o] > best, t[o], its_target);
@@ -76,11 +63,7 @@ FN lane_t is_right(const lane_t (&y)[O], const lane_t (&t)[O]) {
     }
     right = lane_select(its_target < largest_target, lane_set(0), one());
   } else {
-    UNROLL for (int o = 0; o < O; o++) {
-      lane_t predicted = lane_select(y[o] > lane_set((real_t)0.5), one(), lane_set(0));
-      lane_t wanted = lane_select(t[o] > lane_set((real_t)0.5), one(), lane_set(0));
-      right = lane_select(predicted != wanted, lane_set(0), right);
-    }
+    UNROLL for (int o = 0; o < O; o++) right = right * same_side(y[o], t[o]);
   }
   return right;
 }

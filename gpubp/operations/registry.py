@@ -1,0 +1,54 @@
+"""What follows from the entries of all operations taken together: names of options, rows of the kernels' table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from gpubp.operations.losses import LOSSES
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.options import Option, by_name
+from gpubp.operations.schedules import SCHEDULES
+
+
+class Entry(Protocol):
+    """What every entry that has options has."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def options(self) -> tuple[Option, ...]: ...
+
+
+ENTRIES: dict[str, Mapping[str, Entry]] = {"loss": LOSSES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+"""The kinds of operations that have options."""
+
+OPTIONS = {kind: by_name(entry.options for entry in entries.values()) for kind, entries in ENTRIES.items()}
+"""Of each kind, by name. Options of schedules may have other defaults from schedule to schedule."""
+
+PER_NETWORK = {**OPTIONS["optimizer"], **OPTIONS["loss"]}
+"""Options that may differ from network to network."""
+
+HYPERPARAMETERS = ("rate", "l2", "clip_norm", *(row for option in PER_NETWORK.values() for row in option.rows))
+"""The rows of the kernels' table of hyperparameters, in the order of their enum."""
+
+
+def owners(kind: str, option: str) -> tuple[str, ...]:
+    """The names of the losses, optimizers or schedules that have an option of this name."""
+    return tuple(entry.name for entry in ENTRIES[kind].values() if any(each.name == option for each in entry.options))
+
+
+def kind_of_option(name: str) -> str | None:
+    """ "loss", "optimizer" or "schedule"; None for what is no option of them."""
+    return next((kind for kind, options in OPTIONS.items() if name in options), None)
+
+
+def described(kind: str, leave_out: Iterable[str] = ()) -> str:
+    """The options by who has them, as in "beta1, beta2 (adam, adamw); decay (rmsprop)", for one line of help."""
+    having: dict[tuple[str, ...], list[str]] = {}
+    for entry in ENTRIES[kind].values():
+        names = tuple(option.name for option in entry.options if option.name not in leave_out)
+        if names:
+            having.setdefault(names, []).append(entry.name)
+    return "; ".join(f"{', '.join(names)} ({', '.join(entries)})" for names, entries in having.items())
