@@ -13,6 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from operation_cases import RATES, first, later_cases, with_later_losses
 
 from gpubp.backends import Backend, NumpyBackend, Program
 from gpubp.backends.interruption import Interruption
@@ -29,7 +30,6 @@ from gpubp.networks.state import TrainingState
 from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.losses import LOSSES
-from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.training.history import History
 from gpubp.training.lbfgs import fit_lbfgs as fit_lbfgs
 from gpubp.training.loop import train
@@ -44,8 +44,8 @@ TARGETS = {
     "binary_cross_entropy": RANDOM.integers(0, 2, size=(N, 2)).astype(float),
     "poisson": RANDOM.poisson(1.5, size=(N, 1)).astype(float),
 }
+TARGETS = with_later_losses(TARGETS)
 ENGINES: dict[str, type[LaneEngine] | type[BlockEngine]] = {"lane": LaneEngine, "block": BlockEngine}
-RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "adam": 0.01, "adamw": 0.01, "rmsprop": 0.01}
 PER_NETWORK = [np.random.default_rng(p).permutation(N)[:15] for p in range(P)]
 RAGGED = [np.random.default_rng(p).permutation(N)[: 15 + p % 3] for p in range(P)]
 ROWS = {"all": None, "shared": RANDOM.permutation(N)[:17], "own": PER_NETWORK, "ragged": RAGGED}
@@ -122,9 +122,10 @@ BLOCK_OPTIONS: dict[str, tuple[Any, ...]] = LANE_OPTIONS | {
 
 
 def covering(engine: str, options: dict[str, tuple[Any, ...]]) -> list[Case]:
-    """As many cases as there are activations in the table."""
+    """As many cases as there are activations in the table, and those of later operations."""
     turns = islice(zip(*map(cycle, options.values()), strict=True), len(options["activation"]))
-    return [Case(engine, **dict(zip(options, values, strict=True))) for values in turns]
+    cases = [Case(engine, **dict(zip(options, values, strict=True))) for values in turns]
+    return cases + [replace(cases[4], **later) for later in later_cases()]  # a batch of a few rows
 
 
 LANE_CASES = covering("lane", LANE_OPTIONS)
@@ -256,8 +257,8 @@ FUSED_CASES: list[dict[str, Any]] = [
              values, strict=True))
     for values in islice(zip(
         cycle(("float32", "float32", "float64")),
-        cycle(LOSSES),
-        cycle(OPTIMIZERS),
+        cycle(first("loss")),
+        cycle(first("optimizer")),
         (HIDDEN[:3], HIDDEN[3:5], HIDDEN[5:8], HIDDEN[8:9], HIDDEN[9:11], HIDDEN[1:2]),
         ((17, 1, 33), (70, 3), (3, 16, 5), (130,), (1, 18), (35,)),
         cycle((None, 0.5, None)),
@@ -266,6 +267,11 @@ FUSED_CASES: list[dict[str, Any]] = [
         cycle((0.4, 0.0, 0.3)),
         strict=False,
     ), 6)
+]  # fmt: skip
+FUSED_CASES += [
+    FUSED_CASES[0] | {name: value for name, value in later.items() if name != "activation"}
+    | ({"activations": (later["activation"],) * 3} if "activation" in later else {})
+    for later in later_cases()
 ]  # fmt: skip
 
 

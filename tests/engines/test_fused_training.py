@@ -13,6 +13,7 @@ from typing import Any
 
 import covering
 import numpy as np
+import operation_cases
 import pytest
 
 from gpubp.backends import Backend, NumpyBackend, host_compiler
@@ -46,6 +47,7 @@ TARGETS = {
     "binary_cross_entropy": RANDOM.integers(0, 2, size=(N, 2)).astype(float),
     "poisson": RANDOM.poisson(1.5, size=(N, 1)).astype(float),
 }
+TARGETS = operation_cases.with_later_losses(TARGETS)
 ROWS = {
     "all": None,
     "shared": RANDOM.permutation(N)[:17],
@@ -53,9 +55,8 @@ ROWS = {
 }
 WEIGHTS = {"none": None, "rows": RANDOM.uniform(0.2, 2, N), "each": RANDOM.uniform(0.2, 2, (P, N))}
 HELD = {"none": None, "ragged": [np.arange(4 + p % 2) for p in range(P)]}
-RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "adam": 0.01, "adamw": 0.01, "rmsprop": 0.01}
 # A program is compiled for each pair of loss and optimizer: as few as have all of both.
-PAIRS = list(zip(["squared_error", "cross_entropy", "binary_cross_entropy", "poisson"] * 2, OPTIMIZERS, strict=False))
+PAIRS = operation_cases.pairs()
 
 OPTIONS: dict[str, list[Any]] = {
     "activation": [name for name, entry in ACTIVATIONS.items() if not entry.only_output],
@@ -101,7 +102,7 @@ def set_up(backend: Backend, case: dict[str, Any], dtype: str, **more: Any) -> t
     options: dict[str, Any] = {
         "loss": loss,
         "optimizer": optimizer,
-        "learning_rate": RATES[optimizer] * np.linspace(0.5, 1.5, P),
+        "learning_rate": operation_cases.RATES[optimizer] * np.linspace(0.5, 1.5, P),
         "l2": case["l2"] * np.array([1, 0, 2, 1, 1]),
         "clip_norm": case["clip_norm"],
         "schedule": case["schedule"],

@@ -7,6 +7,7 @@ from typing import Any
 
 import covering
 import numpy as np
+import operation_cases
 import pytest
 
 from gpubp.backends import Backend, NumpyBackend
@@ -33,13 +34,13 @@ pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler
 N, I, P = 23, 3, 5  # noqa: E741
 RANDOM = np.random.default_rng(4)
 X = RANDOM.normal(size=(N, I))
-OUTPUTS = {"squared_error": 2, "cross_entropy": 3, "binary_cross_entropy": 2, "poisson": 1}
 TARGETS = {
     "squared_error": RANDOM.normal(size=(N, 2)),
     "cross_entropy": np.eye(3)[RANDOM.integers(0, 3, N)],
     "binary_cross_entropy": RANDOM.integers(0, 2, size=(N, 2)).astype(float),
     "poisson": RANDOM.poisson(1.5, size=(N, 1)).astype(float),
 }
+TARGETS = operation_cases.with_later_losses(TARGETS)
 ROWS = {
     "all": None,
     "shared": RANDOM.permutation(N)[:17],
@@ -48,7 +49,6 @@ ROWS = {
 WEIGHTS = {"none": None, "rows": RANDOM.uniform(0.2, 2, N), "each": RANDOM.uniform(0.2, 2, (P, N))}
 HELD = {"none": None, "shared": np.arange(7), "ragged": [np.arange(4 + p % 2) for p in range(P)]}
 NATIVE = ["lane", "block"]
-RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "adam": 0.01, "adamw": 0.01, "rmsprop": 0.01}
 
 OPTIONS: dict[str, list[Any]] = {
     "activation": [name for name, entry in ACTIVATIONS.items() if not entry.only_output],
@@ -66,7 +66,7 @@ OPTIONS: dict[str, list[Any]] = {
     "dropout": [0.0, 0.3],
 }
 # A block kernel is compiled for each loss, optimizer and dtype, and serves all networks: as few as have all of these.
-PAIRS = [{"loss": loss, "optimizer": optimizer} for loss, optimizer in zip([*LOSSES] * 2, OPTIMIZERS, strict=False)]
+PAIRS = [{"loss": loss, "optimizer": optimizer} for loss, optimizer in operation_cases.pairs()]
 SHARED: dict[str, Any] = {"activation": OPTIONS["activation"], "pair": range(len(PAIRS))}
 SHARED |= {name: values for name, values in OPTIONS.items() if name not in ("loss", "optimizer")}
 CASES = [PAIRS[case["pair"]] | case for case in covering.pairwise(SHARED)]
@@ -88,13 +88,13 @@ def set_up(backend: Backend, case: dict[str, Any], dtype: str, **more: Any) -> t
     output = LOSSES[loss].link or "tanh"
     names = case["activation"]
     hidden = names if isinstance(names, str) else names[: case["depth"]]
-    shape = Architecture(I, (4, 3, 2)[: case["depth"]], OUTPUTS[loss], hidden, output)
+    shape = Architecture(I, (4, 3, 2)[: case["depth"]], TARGETS[loss].shape[1], hidden, output)
     population = Population.initialize(shape, network_seeds(7, P), backend, dtype=dtype)
     steps = N if case["batch_size"] == 1 else 5 if case["batch_size"] == 4 else 1
     settings = Settings(
         loss=loss,
         optimizer=optimizer,
-        learning_rate=RATES[optimizer] * np.linspace(0.5, 1.5, P),
+        learning_rate=operation_cases.RATES[optimizer] * np.linspace(0.5, 1.5, P),
         l2=case["l2"],
         clip_norm=case["clip_norm"],
         schedule=case["schedule"],

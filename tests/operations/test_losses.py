@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from finite_differences import assert_close, numerical_gradient
+from operation_cases import with_later_losses
 
 from gpubp.backends import Backend
 from gpubp.operations.activations import ACTIVATIONS
@@ -18,6 +19,7 @@ TARGETS = {
     "binary_cross_entropy": RANDOM.integers(0, 2, size=(P, B, O)).astype(float),
     "poisson": RANDOM.poisson(1.0, size=(P, B, O)).astype(float),
 }
+TARGETS = with_later_losses(TARGETS)
 
 
 def options(backend: Backend, name: str, dtype: Any) -> dict[str, Any]:
