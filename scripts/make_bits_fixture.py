@@ -31,12 +31,17 @@ FIXTURE = Path(__file__).resolve().parents[1] / "tests" / "fixtures" / "bits.jso
 def main(
     to: Annotated[Path, typer.Option(help="The file to write.")] = FIXTURE,
     compare: Annotated[Path | None, typer.Option(help="Write nothing; tell what differs from this file.")] = None,
+    missing: Annotated[
+        bool, typer.Option(help="Train what the file lacks alone: new cases for new operations.")
+    ] = False,
     exactly: Annotated[bool, typer.Option(help="Hashes of everything, for this machine alone.")] = False,
 ) -> None:
     """Exit code 1: with --compare, something differs."""
     if find_compiler() is None:
         sys.exit("The lane and the block engine need a C++ compiler, and this machine has none.")
-    cases = {name: recorded(case(), exactly) for name, case in {**ENGINE_CASES, **FACE_CASES}.items()}
+    kept = json.loads(to.read_text(encoding="utf-8"))["cases"] if missing else {}
+    every = {**ENGINE_CASES, **FACE_CASES}
+    cases = {name: kept[name] if name in kept else recorded(case(), exactly) for name, case in every.items()}
     found = {"data": data(), "cases": cases}
     if compare is None:
         to.write_text(as_text(found), encoding="utf-8")

@@ -7,7 +7,6 @@ on in turns over the FIRST ones, and what is not among these gets cases of its o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import zip_longest
 
 import numpy as np
 
@@ -25,9 +24,8 @@ def first(kind: str) -> tuple[str, ...]:
 
 
 def later_cases() -> list[dict[str, str]]:
-    """Choices of activation, loss and optimizer in which each of the later ones occurs, as few as there can be."""
-    columns = ([(kind, name) for name in ALL[kind][FIRST[kind] :]] for kind in ALL)
-    return [dict(choice for choice in row if choice is not None) for row in zip_longest(*columns)]
+    """A choice for each of the later ones, by its kind."""
+    return [{kind: name} for kind in ALL for name in ALL[kind][FIRST[kind] :]]
 
 
 def with_later_losses(targets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -44,8 +42,5 @@ def pairs() -> list[tuple[str, str]]:
     """(loss, optimizer), as few as have all of both: a kernel is compiled for each."""
     losses, optimizers = first("loss"), first("optimizer")
     turns = [(losses[i % len(losses)], optimizer) for i, optimizer in enumerate(optimizers)]
-    return turns + [(case.get("loss", losses[0]), case.get("optimizer", optimizers[0])) for case in later_pairs()]
-
-
-def later_pairs() -> list[dict[str, str]]:
-    return [case for case in later_cases() if case.keys() & {"loss", "optimizer"}]
+    later = [case for case in later_cases() if "activation" not in case]
+    return turns + [(case.get("loss", losses[0]), case.get("optimizer", optimizers[0])) for case in later]

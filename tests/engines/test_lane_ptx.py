@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from operation_cases import later_cases, with_later_losses
 from proof import nvrtc
 from proof.backend import PtxBackend
 
@@ -72,11 +73,21 @@ CASES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
+CASES |= {
+    f"later: {name}": {
+        "hidden": ("tanh",), "loss": "squared_error", "output": None, "optimizer": "sgd", "batch_size": 3,
+        "shuffle": False, "rows": RAGGED[0], **({"hidden": (name,)} if kind == "activation" else {kind: name}),
+    }
+    for later in later_cases()
+    for kind, name in later.items()
+}  # fmt: skip
+TARGETS = with_later_losses(TARGETS)
+
 
 def run(backend: Backend, case: dict[str, Any], dtype: str) -> tuple[Population, History]:
     options = dict(case)
     hidden, loss = options.pop("hidden"), options["loss"]
-    output = options.pop("output", LOSSES[loss].link)
+    output = options.pop("output", None) or LOSSES[loss].link or "identity"
     apart = {name: options.pop(name) for name in ("rows", "validation_rows", "row_weights") if name in options}
     shape = Architecture(I, (2,) * len(hidden), O, hidden, output)
     population = Population.initialize(shape, network_seeds(3, P), backend, dtype=dtype)
@@ -111,7 +122,7 @@ def test_trainings_give_the_same_bits(case: str, dtype: str) -> None:
 
 
 def test_every_activation_loss_and_optimizer_is_among_them() -> None:
-    outputs = {case.get("output", LOSSES[case["loss"]].link) for case in CASES.values()}
+    outputs = {case.get("output") or LOSSES[case["loss"]].link or "identity" for case in CASES.values()}
     assert {name for case in CASES.values() for name in case["hidden"]} | outputs == set(ACTIVATIONS)
     assert {case["loss"] for case in CASES.values()} == set(LOSSES)
     assert {case["optimizer"] for case in CASES.values()} == set(OPTIMIZERS)
