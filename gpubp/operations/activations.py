@@ -318,6 +318,27 @@ def softplus_nodes(op: Nodes, Z: str) -> str:
     return op("Add", op("Max", Z, 0.0), tail)
 
 
+def softsign_forward(backend: Backend, Z: Array, out: Array) -> None:
+    """z / (1 + |z|) (Bergstra et al. 2009)."""
+    xp = backend.xp
+    size = xp.abs(Z)
+    size += 1.0
+    xp.divide(Z, size, out=out)
+
+
+def softsign_backward(backend: Backend, dH: Array, Z: Array | None, H: Array, out: Array) -> None:
+    """dH · (1 − |h|)²."""
+    xp = backend.xp
+    slope = xp.abs(H)
+    xp.subtract(1.0, slope, out=slope)
+    slope *= slope
+    xp.multiply(dH, slope, out=out)
+
+
+def softsign_nodes(op: Nodes, Z: str) -> str:
+    return op("Div", Z, op("Add", op("Abs", Z), 1.0))
+
+
 def softmax_forward(backend: Backend, Z: Array, out: Array) -> None:
     """exp(z) / Σ exp(z) over the last axis; the largest z is subtracted first, so nothing overflows."""
     xp = backend.xp
@@ -379,6 +400,7 @@ ACTIVATIONS: dict[str, Activation] = {
         Activation("softplus", softplus_forward, softplus_backward, softplus_nodes),
         Activation("softmax", softmax_forward, softmax_backward, softmax_nodes, only_output=True, elementwise=False),
         Activation("exponential", exponential_forward, exponential_backward, exponential_nodes, only_output=True),
+        Activation("softsign", softsign_forward, softsign_backward, softsign_nodes, divides=True),
     )
 }
 

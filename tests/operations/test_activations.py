@@ -27,6 +27,7 @@ EXACT = {
     "gelu_tanh": lambda z: z * (1 + mpmath.tanh(mpmath.sqrt(2 / mpmath.pi) * (z + mpmath.mpf("0.044715") * z**3))) / 2,
     "mish": lambda z: z * mpmath.tanh(mpmath.log1p(mpmath.exp(z))),
     "softplus": lambda z: mpmath.log1p(mpmath.exp(z)),
+    "softsign": lambda z: z / (1 + abs(z)),
 }
 
 

@@ -38,6 +38,7 @@ template <int A> FN lane_t forward(lane_t z) {
   else if constexpr (A == MISH) return z * lane_tanh(lane_softplus(z));
   else if constexpr (A == SOFTPLUS) return lane_softplus(z);
   else if constexpr (A == EXPONENTIAL) return lane_exp(z);
+  else if constexpr (A == SOFTSIGN) return lane_div(z, one() + lane_abs(z));
   else {
     static_assert(A == IDENTITY, "an activation of several neurons at once is not elementwise");
     return z;
@@ -67,5 +68,8 @@ template <int A> FN lane_t backward(lane_t dh, lane_t z, lane_t h) {
     return dh * lane_fma(lane_logistic(z) * z, lane_fma(-t, t, one()), t);
   } else if constexpr (A == SOFTPLUS) return dh * -lane_expm1(-h);
   else if constexpr (A == EXPONENTIAL) return dh * h;
-  else return dh;
+  else if constexpr (A == SOFTSIGN) {
+    lane_t rest = one() - lane_abs(h);
+    return dh * (rest * rest);
+  } else return dh;
 }

@@ -5,7 +5,8 @@
 #include "dialect.h"
 
 enum Activation {
-  IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, ELU, SELU, SILU, GELU, GELU_TANH, MISH, SOFTPLUS, SOFTMAX, EXPONENTIAL
+  IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, ELU, SELU, SILU, GELU, GELU_TANH, MISH, SOFTPLUS, SOFTMAX, EXPONENTIAL,
+  SOFTSIGN
 };
 enum Loss {
   SQUARED_ERROR, CROSS_ENTROPY, BINARY_CROSS_ENTROPY, POISSON
@@ -38,6 +39,7 @@ template <class F> FN void with_activation(int code, const F& f) {
     case MISH: f.template run<MISH>(); break;
     case SOFTPLUS: f.template run<SOFTPLUS>(); break;
     case EXPONENTIAL: f.template run<EXPONENTIAL>(); break;
+    case SOFTSIGN: f.template run<SOFTSIGN>(); break;
     default: f.template run<IDENTITY>();
   }
 }
