@@ -54,7 +54,6 @@ SYNONYMS: dict[str, dict[str, str | tuple[str, ...]]] = {
         "nadam": "adam",
         "radam": "adam",
         "adamax": "adam",
-        "amsgrad": "adam",
     },
     "schedule": {
         "none": "constant",

@@ -119,17 +119,35 @@ def adam(
     (Kingma and Ba 2015, algorithm 1: epsilon stands outside the root and is added after the bias correction.) Both
     corrections are folded into the rate and epsilon, as in the paper's section 2: one root and one division each.
     """
-    xp = backend.xp
     mean, square, steps = slots
     steps += 1.0
+    _adam_moments(backend, grads, mean, square, hyper, scratch)
+    _adam_step(backend, params, mean, square, steps, hyper, rate, scratch)
+
+
+def _adam_moments(
+    backend: Backend, grads: Array, mean: Array, square: Array, hyper: Hyperparameters, scratch: Array
+) -> None:
     mean *= hyper.beta1
-    xp.multiply(grads, hyper.complement("beta1"), out=scratch)
+    backend.xp.multiply(grads, hyper.complement("beta1"), out=scratch)
     mean += scratch
     square *= hyper.beta2
     grads *= grads
     grads *= hyper.complement("beta2")
     square += grads
 
+
+def _adam_step(
+    backend: Backend,
+    params: Array,
+    mean: Array,
+    square: Array,
+    steps: Array,
+    hyper: Hyperparameters,
+    rate: Array,
+    scratch: Array,
+) -> None:
+    xp = backend.xp
     correction = xp.sqrt(1.0 - hyper.exact["beta2"] ** steps)
     step_size = (rate * correction / (1.0 - hyper.exact["beta1"] ** steps)).astype(params.dtype)
     epsilon = (hyper.exact["epsilon"] * correction).astype(params.dtype)
@@ -138,6 +156,23 @@ def adam(
     xp.divide(mean, scratch, out=scratch)
     scratch *= step_size
     params -= scratch
+
+
+def amsgrad(
+    backend: Backend,
+    params: Array,
+    grads: Array,
+    slots: Sequence[Array],
+    hyper: Hyperparameters,
+    rate: Array,
+    scratch: Array,
+) -> None:
+    """Adam, but v̂ is made of the largest v so far (Reddi, Kale and Kumar 2018, algorithm 2), as PyTorch has it."""
+    mean, square, largest, steps = slots
+    steps += 1.0
+    _adam_moments(backend, grads, mean, square, hyper, scratch)
+    backend.xp.maximum(largest, square, out=largest)
+    _adam_step(backend, params, mean, largest, steps, hyper, rate, scratch)
 
 
 def rmsprop(
@@ -203,6 +238,14 @@ OPTIMIZERS: dict[str, Optimizer] = {
             divides=True,
         ),
         Optimizer("rmsprop", rmsprop, ("square",), (DECAY, EPSILON), divides=True, divides_apart=True),
+        Optimizer(
+            "amsgrad",
+            amsgrad,
+            ("mean", "square", "largest", "steps"),
+            ADAM,
+            update_numbers=("step_size", "step_epsilon"),
+            divides=True,
+        ),
     )
 }
 

@@ -40,6 +40,16 @@ def adam_rule(w: float, gradients: list[float], rate: float, h: dict[str, float]
     return w
 
 
+def amsgrad_rule(w: float, gradients: list[float], rate: float, h: dict[str, float]) -> float:
+    m = v = largest = 0.0
+    for t, g in enumerate(gradients, start=1):
+        m = h["beta1"] * m + (1 - h["beta1"]) * g
+        v = h["beta2"] * v + (1 - h["beta2"]) * g * g
+        largest = max(largest, v)
+        w -= rate * (m / (1 - h["beta1"] ** t)) / (math.sqrt(largest / (1 - h["beta2"] ** t)) + h["epsilon"])
+    return w
+
+
 def rmsprop_rule(w: float, gradients: list[float], rate: float, h: dict[str, float]) -> float:
     v = 0.0
     for g in gradients:
@@ -55,6 +65,7 @@ RULES = {
     "adam": adam_rule,
     "adamw": adam_rule,
     "rmsprop": rmsprop_rule,
+    "amsgrad": amsgrad_rule,
 }
 PER_NETWORK = {
     "momentum": [0.9, 0.5], "beta1": [0.9, 0.8], "beta2": [0.999, 0.9], "epsilon": [1e-8, 1e-2], "decay": [0.99, 0.7],

@@ -12,7 +12,7 @@ enum Loss {
   SQUARED_ERROR, CROSS_ENTROPY, BINARY_CROSS_ENTROPY, POISSON
 };
 enum Optimizer {
-  SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, RMSPROP
+  SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, RMSPROP, AMSGRAD
 };
 enum Hyperparameter {
   H_RATE, H_L2, H_CLIP_NORM, H_MOMENTUM, H_BETA1, H_REST1, H_LOG1, H_BETA2, H_REST2, H_LOG2, H_EPSILON, H_WEIGHT_DECAY,
@@ -66,7 +66,7 @@ struct LossOptions {  // of each lane's network
 #endif
 
 #ifdef OPTIMIZER
-static_assert(OPTIMIZER >= SGD && OPTIMIZER <= RMSPROP, "an optimizer that there is not");
+static_assert(OPTIMIZER >= SGD && OPTIMIZER <= AMSGRAD, "an optimizer that there is not");
 // State arrays (P, K).
 constexpr int slots =
     OPTIMIZER == MOMENTUM ? 1
@@ -74,6 +74,7 @@ constexpr int slots =
     : OPTIMIZER == ADAM ? 2
     : OPTIMIZER == ADAMW ? 2
     : OPTIMIZER == RMSPROP ? 1
+    : OPTIMIZER == AMSGRAD ? 3
     : 0;
 constexpr int slot_arrays = slots > 0 ? slots : 1;  // C++ knows no arrays of none
 constexpr bool decouples_decay = OPTIMIZER == ADAMW;
@@ -85,17 +86,17 @@ struct OptimizerOptions {  // of each lane's network
     if constexpr (OPTIMIZER == MOMENTUM || OPTIMIZER == NESTEROV) {
       momentum = load_hyperparameter(table, H_MOMENTUM, n_networks, first, count);
     }
-    if constexpr (OPTIMIZER == ADAM || OPTIMIZER == ADAMW) {
+    if constexpr (OPTIMIZER == ADAM || OPTIMIZER == ADAMW || OPTIMIZER == AMSGRAD) {
       beta1 = load_hyperparameter(table, H_BETA1, n_networks, first, count);
       rest1 = load_hyperparameter(table, H_REST1, n_networks, first, count);
       log1 = load_hyperparameter(table, H_LOG1, n_networks, first, count);
     }
-    if constexpr (OPTIMIZER == ADAM || OPTIMIZER == ADAMW) {
+    if constexpr (OPTIMIZER == ADAM || OPTIMIZER == ADAMW || OPTIMIZER == AMSGRAD) {
       beta2 = load_hyperparameter(table, H_BETA2, n_networks, first, count);
       rest2 = load_hyperparameter(table, H_REST2, n_networks, first, count);
       log2 = load_hyperparameter(table, H_LOG2, n_networks, first, count);
     }
-    if constexpr (OPTIMIZER == ADAM || OPTIMIZER == ADAMW || OPTIMIZER == RMSPROP) {
+    if constexpr (OPTIMIZER == ADAM || OPTIMIZER == ADAMW || OPTIMIZER == RMSPROP || OPTIMIZER == AMSGRAD) {
       epsilon = load_hyperparameter(table, H_EPSILON, n_networks, first, count);
     }
     if constexpr (OPTIMIZER == ADAMW) {
@@ -116,6 +117,7 @@ struct UpdateNumbers {  // which an update of each lane's network needs besides 
     each(0, rate);
     if constexpr (OPTIMIZER == ADAM) each(1, step_size), each(2, step_epsilon);
     if constexpr (OPTIMIZER == ADAMW) each(1, step_size), each(2, step_epsilon), each(3, keep);
+    if constexpr (OPTIMIZER == AMSGRAD) each(1, step_size), each(2, step_epsilon);
   }
 };
 #endif

@@ -7,7 +7,7 @@
 #include "operations.h"
 
 #ifdef OPTIMIZER
-constexpr bool is_adam = OPTIMIZER == ADAM || OPTIMIZER == ADAMW;
+constexpr bool is_adam = OPTIMIZER == ADAM || OPTIMIZER == ADAMW || OPTIMIZER == AMSGRAD;
 
 // Below it, a gradient's square would be a denormal number.
 #if REAL_IS_DOUBLE
@@ -48,6 +48,7 @@ struct Rule : OptimizerOptions, UpdateNumbers {  // what an update needs besides
         g[i] = lane_flush(g[i], SMALLEST_GRADIENT);
         s[0][i] = lane_flush(lane_fma(beta1, s[0][i], rest1 * g[i]));
         s[1][i] = lane_flush(lane_fma(beta2, s[1][i], rest2 * (g[i] * g[i])));
+        if constexpr (R == AMSGRAD) s[2][i] = lane_select(s[1][i] > s[2][i], s[1][i], s[2][i]);
       } else if constexpr (R == RMSPROP) {
         g[i] = lane_flush(g[i], SMALLEST_GRADIENT);
         s[0][i] = lane_flush(lane_fma(decay, s[0][i], rest_decay * (g[i] * g[i])));
@@ -57,7 +58,7 @@ struct Rule : OptimizerOptions, UpdateNumbers {  // what an update needs besides
     }
     if constexpr (is_adam) {
       lane_t ratio[n];
-      lane_ratios(ratio, s[0], s[1], step_epsilon);
+      lane_ratios(ratio, s[0], s[R == AMSGRAD ? 2 : 1], step_epsilon);
       UNROLL for (int i = 0; i < n; i++) w[i] = lane_fma(-step_size, ratio[i], w[i]);
     } else if constexpr (R == RMSPROP) {
       lane_t ratio[n];
