@@ -24,7 +24,7 @@ NATIVE_ONLY: dict[str, str] = {}
 
 
 def test_the_generated_header_is_what_the_entries_say() -> None:
-    script = Path(__file__).parents[1] / "scripts" / "generate_operations.py"
+    script = Path(__file__).parents[2] / "scripts" / "generate_operations.py"
     written = runpy.run_path(str(script))
     told = "The entries in gpubp/operations have changed: run `python scripts/generate_operations.py`."
     assert written["HEADER"].read_text(encoding="utf-8") == written["header"](), told

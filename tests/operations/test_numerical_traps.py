@@ -37,12 +37,12 @@ def test_a_memorised_network_holds_no_denormal_number(engine: str) -> None:
     seen_small = False
     for epoch in range(0, 3000, 50):
         trained.run(epoch, 50, Interruption())
-        for slot in trained.slots.values():
+        for slot in trained.slots_on_host().values():
             size = np.abs(slot)
             assert not ((size > 0) & (size < TINY)).any(), epoch
             seen_small |= bool(((size > 0) & (size < 1e-30)).any())
     assert seen_small  # they did come near
-    assert (trained.slots["mean"] == 0).any()
+    assert (trained.slots_on_host()["mean"] == 0).any()
     assert np.isfinite(population.params).all()
 
 
