@@ -133,6 +133,12 @@ BLOCK_CASES = covering("block", BLOCK_OPTIONS)
 CASES = LANE_CASES + BLOCK_CASES
 
 
+def own_options(loss: str, networks: int) -> dict[str, np.ndarray]:
+    """Of the loss, other ones for each network."""
+    factors = np.linspace(0.5, 1.5, networks)
+    return {option.name: option.default * factors for option in LOSSES[loss].options}
+
+
 def setting(case: Case, **more: Any) -> Settings:
     options: dict[str, Any] = {
         "loss": case.loss,
@@ -146,6 +152,7 @@ def setting(case: Case, **more: Any) -> Settings:
         "shuffle": case.shuffle,
         "dropout": np.linspace(0, case.dropout, P)[:, None] * np.ones(len(case.hidden)),
         "label_smoothing": 0.1 if case.loss == "cross_entropy" else 0.0,
+        "loss_options": own_options(case.loss, P),
     }
     return Settings(**(options | more))
 
@@ -245,6 +252,7 @@ FUSED_TARGETS = {
     "binary_cross_entropy": FUSED_RANDOM.integers(0, 2, size=(FUSED_N, 2)).astype(float),
     "poisson": FUSED_RANDOM.poisson(1.5, size=(FUSED_N, 1)).astype(float),
 }
+FUSED_TARGETS = with_later_losses(FUSED_TARGETS)
 FUSED_RAGGED = [np.random.default_rng(p).permutation(FUSED_N)[: 21 + p % 2] for p in range(FUSED_P)]
 FUSED_WEIGHTS = {
     "none": None,
@@ -288,6 +296,7 @@ def trained_fused(
     population = Population.initialize(shape, network_seeds(3, networks), backend, dtype=case["dtype"])
     settings = Settings(
         loss=case["loss"],
+        loss_options=own_options(case["loss"], networks),
         optimizer=case["optimizer"],
         learning_rate=0.02 * np.linspace(0.5, 1.5, networks),
         l2=case["l2"] * np.arange(networks),

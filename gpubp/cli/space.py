@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpubp.cli.toml_files import read_toml
 from gpubp.errors import DataError, SettingsError
+from gpubp.operations.registry import usual_option
 from gpubp.storage.schema import Given
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ def space_of(file: Path | None, grids: Sequence[str], ranges: Sequence[str], fix
         for text in texts:
             name, equals, value = text.partition("=")
             name = name.strip().replace("-", "_")
+            usual = usual_option(name)
+            if option == "--range" and not equals and usual is not None and usual.searched is not None:
+                low, high = usual.searched
+                given[name] = Range(low, high, log=usual.log)
+                continue
             if not equals or not name or not value.strip():
                 raise SettingsError(f"{option} {text!r}: expected NAME=…, such as {EXAMPLES[option]}.")
             if name in given:

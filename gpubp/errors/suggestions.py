@@ -286,10 +286,9 @@ SYNONYMS: dict[str, dict[str, str | tuple[str, ...]]] = {
 
 EXPLANATIONS = {
     ("activation", "softmax"): "softmax is what the output layer has by itself, with the loss cross_entropy.",
-    ("loss", "mae"): "There is no absolute error; of those here, squared_error is the one for numbers.",
-    ("loss", "l1"): "There is no absolute error; of those here, squared_error is the one for numbers.",
-    ("loss", "absolute error"): "There is no absolute error; of those here, squared_error is the one for numbers.",
-    ("loss", "huber"): "There is no Huber loss; of those here, squared_error is the one for numbers.",
+    ("loss", "mae"): "There is no absolute error; of those here, huber with a small delta comes nearest.",
+    ("loss", "l1"): "There is no absolute error; of those here, huber with a small delta comes nearest.",
+    ("loss", "absolute error"): "There is no absolute error; of those here, huber with a small delta comes nearest.",
     ("engine", "gpu"): "A GPU is a backend, cupy; engines are ways to train on any of them.",
     ("engine", "cuda"): "CUDA is the backend cupy; engines are ways to train on any of them.",
     ("engine", "cpu"): "The CPU is a backend, numpy; engines are ways to train on any of them.",

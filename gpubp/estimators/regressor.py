@@ -33,8 +33,8 @@ class MLPRegressor(RegressorMixin, MLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}, default="squared_error"
-        Half the squared error, or half the Poisson deviance of exp(output), which needs y of 0 or more.
+    loss : {"squared_error", "poisson", "huber"}, default="squared_error"
+        Half the squared error, half the Poisson deviance of exp(output), which needs y of 0 or more, or Huber's loss.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter,
     shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction,
     beta_1, beta_2, epsilon, n_iter_no_change, max_fun, backend, engine, dtype, dropout, weight_decay, clip_norm,

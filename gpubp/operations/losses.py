@@ -119,6 +119,26 @@ def poisson(backend: Backend, Z: Array, T: Array, Y: Array, dZ: Array, loss: Arr
     xp.subtract(Y, T, out=dZ)
 
 
+def huber(backend: Backend, Z: Array, T: Array, Y: Array, dZ: Array, loss: Array, options: Options) -> None:
+    """Σ ½ r² where |r| ≤ delta, else delta · (|r| − ½ delta), r = y − t (Huber 1964); gradient r, within ±delta."""
+    xp, delta = backend.xp, options["delta"]
+    xp.subtract(Z, T, out=dZ)
+    if Y is not Z:
+        xp.copyto(Y, Z)
+    size = xp.abs(dZ)
+    capped = xp.minimum(size, delta)
+    size -= 0.5 * capped
+    size *= capped
+    size.sum(axis=-1, out=loss)
+    xp.minimum(dZ, delta, out=dZ)
+    xp.maximum(dZ, -delta, out=dZ)
+
+
+DELTA = Option(
+    "delta", 1.0, "the error from which on it counts by its size, not by its square", above=0.0,
+    searched=(0.1, 10.0), log=True,
+)  # fmt: skip
+
 LOSSES: dict[str, Loss] = {
     loss.name: loss
     for loss in (
@@ -145,6 +165,7 @@ LOSSES: dict[str, Loss] = {
             target_rule="probability",
         ),
         Loss("poisson", poisson, link="exponential", tasks=("regression",), target_rule="count"),
+        Loss("huber", huber, link=None, tasks=("regression",), options=(DELTA,)),
     )
 }
 

@@ -22,7 +22,7 @@ class Option:
     """A number that an operation takes.
 
     default: where nobody says otherwise. least, above, most, below: what it may be, the first and third included.
-    searched: from where to where a search draws it by default, `log` on a logarithmic scale; None: nothing is drawn.
+    searched: from where to where a search draws it where nobody says (--range delta), `log` on a logarithmic scale.
     derived: numbers that kernels are given beside it, for they would lose digits there: by name what computes each from
     the option's values in float64.
     """

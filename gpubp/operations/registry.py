@@ -44,6 +44,12 @@ def kind_of_option(name: str) -> str | None:
     return next((kind for kind, options in OPTIONS.items() if name in options), None)
 
 
+def usual_option(name: str) -> Option | None:
+    """The option of this name; None for what is none. Of schedules' options the first."""
+    kind = kind_of_option(name)
+    return None if kind is None else OPTIONS[kind][name]
+
+
 def described(kind: str, leave_out: Iterable[str] = ()) -> str:
     """The options by who has them, as in "beta1, beta2 (adam, adamw); decay (rmsprop)", for one line of help."""
     having: dict[tuple[str, ...], list[str]] = {}

@@ -19,12 +19,13 @@ TARGETS = {
     "binary_cross_entropy": RANDOM.integers(0, 2, size=(P, B, O)).astype(float),
     "poisson": RANDOM.poisson(1.0, size=(P, B, O)).astype(float),
 }
+DELTAS = np.array([1.0, 0.5])[:, None, None]
 TARGETS = with_later_losses(TARGETS)
 
 
 def options(backend: Backend, name: str, dtype: Any) -> dict[str, Any]:
     """Of two networks that differ: each its own multiple of the default."""
-    factors = np.array([1.0, 0.5])[:, None, None]
+    factors = DELTAS
     return {each.name: backend.to_device(each.default * factors, dtype) for each in LOSSES[name].options}
 
 
@@ -52,6 +53,9 @@ def test_values_and_predictions(backend: Backend, name: str) -> None:
             "cross_entropy": lambda: -t * np.log(np.exp(z) / np.exp(z).sum(-1, keepdims=True)),
             "binary_cross_entropy": lambda: np.log1p(np.exp(z)) - t * z,
             "poisson": lambda: np.where(t > 0, t * np.log(np.where(t > 0, t, 1) / np.exp(z)), 0) - t + np.exp(z),
+            "huber": lambda: np.where(
+                np.abs(z - t) < DELTAS, 0.5 * (z - t) ** 2, DELTAS * np.abs(z - t) - 0.5 * DELTAS**2
+            ),
         }[name]()
     np.testing.assert_allclose(loss, expected.sum(-1), rtol=1e-12)
     link = LOSSES[name].link

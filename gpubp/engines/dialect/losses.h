@@ -23,6 +23,10 @@ FN lane_t add_loss(const LossOptions& options, lane_t z, lane_t y, lane_t t, lan
   } else if constexpr (L == POISSON) {  // t log t - t z - t + exp(z), with 0 log 0 = 0
     lane_t saturated = t * (lane_log(where_positive(t, t, one())) - one());
     loss = loss + (lane_fma(-t, z, y) + saturated);
+  } else if constexpr (L == HUBER) {
+    lane_t size = lane_abs(residual), capped = lane_select(size > options.delta, options.delta, size);
+    loss = lane_fma(capped, lane_fma(lane_set((real_t)-0.5), capped, size), loss);
+    residual = lane_select(residual < lane_set(0), -capped, capped);
   } else {
     static_assert(L == CROSS_ENTROPY, "a loss without a formula");
   }

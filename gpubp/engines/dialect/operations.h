@@ -9,14 +9,14 @@ enum Activation {
   SOFTSIGN
 };
 enum Loss {
-  SQUARED_ERROR, CROSS_ENTROPY, BINARY_CROSS_ENTROPY, POISSON
+  SQUARED_ERROR, CROSS_ENTROPY, BINARY_CROSS_ENTROPY, POISSON, HUBER
 };
 enum Optimizer {
   SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, RMSPROP, AMSGRAD
 };
 enum Hyperparameter {
   H_RATE, H_L2, H_CLIP_NORM, H_MOMENTUM, H_BETA1, H_REST1, H_LOG1, H_BETA2, H_REST2, H_LOG2, H_EPSILON, H_WEIGHT_DECAY,
-  H_DECAY, H_REST_DECAY, HYPERPARAMETERS
+  H_DECAY, H_REST_DECAY, H_DELTA, HYPERPARAMETERS
 };
 
 // Whether an activation's backward pass reads the pre-activation.
@@ -50,7 +50,7 @@ FN lane_t load_hyperparameter(const real_t* table, int row, int n_networks, int 
 }
 
 #ifdef LOSS
-static_assert(LOSS >= SQUARED_ERROR && LOSS <= POISSON, "a loss that there is not");
+static_assert(LOSS >= SQUARED_ERROR && LOSS <= HUBER, "a loss that there is not");
 constexpr bool classifies = LOSS == CROSS_ENTROPY || LOSS == BINARY_CROSS_ENTROPY;
 #define NO_LINK -1
 // The output activation that belongs to the loss; NO_LINK: it takes the outputs as they are.
@@ -61,7 +61,13 @@ constexpr int loss_link =
     : NO_LINK;
 
 struct LossOptions {  // of each lane's network
-  METHOD void load(const real_t*, int, int, int) {}
+  lane_t delta;
+
+  METHOD void load(const real_t* table, int n_networks, int first, int count) {
+    if constexpr (LOSS == HUBER) {
+      delta = load_hyperparameter(table, H_DELTA, n_networks, first, count);
+    }
+  }
 };
 #endif
 
