@@ -25,7 +25,7 @@ from gpubp.errors import BackendError, DataError, GpubpError
 from gpubp.networks.population import Population, network_seeds
 from gpubp.networks.settings import Settings
 from gpubp.operations.architecture import Architecture
-from gpubp.tables.datasets import data_folder
+from gpubp.storage.datasets import data_folder
 from gpubp.training.loop import train
 from gpubp.tutorial import initialize_network, train_network
 

@@ -26,8 +26,8 @@ from gpubp.operations.activations import logistic_backward
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.losses import squared_error
 from gpubp.operations.network import Layers, Tape, backward, forward
+from gpubp.storage.datasets import wheat_seeds
 from gpubp.tables import read_table
-from gpubp.tables.datasets import wheat_seeds
 from gpubp.training.history import Callback
 from gpubp.training.loop import train
 

@@ -20,8 +20,8 @@ from rich.table import Table
 
 from gpubp.backends import Backend, get_backend
 from gpubp.errors import GpubpError
+from gpubp.storage.datasets import wheat_seeds
 from gpubp.tables import read_table
-from gpubp.tables.datasets import wheat_seeds
 from gpubp.tutorial import (
     Network,
     backward_propagate_error,

@@ -45,7 +45,7 @@ def case_study(
       gpubp case-study --backend cupy
     """
     from gpubp import tutorial
-    from gpubp.tables.datasets import table_path
+    from gpubp.storage.datasets import table_path
 
     chosen = backend.choose(report)
     study = tutorial.case_study(

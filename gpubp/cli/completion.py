@@ -18,7 +18,7 @@ from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.registry import OPTIONS
 from gpubp.operations.schedules import SCHEDULES
-from gpubp.tables.datasets import SEEDS
+from gpubp.storage.datasets import SEEDS
 
 
 def _settings_of(kind: str) -> tuple[str, ...]:

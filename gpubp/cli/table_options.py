@@ -111,8 +111,8 @@ class TableOptions:
     ] = None
 
     def read(self, *, keep_texts: bool = False) -> Table:
+        from gpubp.storage.datasets import table_path
         from gpubp.tables import read_table
-        from gpubp.tables.datasets import table_path
 
         return read_table(
             table_path(self.table),

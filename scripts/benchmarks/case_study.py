@@ -15,7 +15,7 @@ from benchmarks.contest import Row, WrongAnswer
 from benchmarks.engines import refusal, served_by
 from gpubp.backends import Backend
 from gpubp.networks.population import Population
-from gpubp.tables.datasets import wheat_seeds
+from gpubp.storage.datasets import wheat_seeds
 from gpubp.training.loop import train
 from gpubp.tutorial import case_study, initialize_network, load_seeds, one_hot, online_settings, split_folds
 

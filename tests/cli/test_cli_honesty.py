@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from command_line import DATA, numbers_table, succeeds
 
-from gpubp.tables.datasets import table_path
+from gpubp.storage.datasets import table_path
 
 QUICK = ("--epochs", 2, "--engine", "array")
 

@@ -107,7 +107,7 @@ def test_no_compiler_and_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_data_is_an_illness(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("gpubp.tables.datasets.__file__", str(tmp_path / "gpubp" / "tables" / "datasets.py"))
+    monkeypatch.setattr("gpubp.storage.datasets.__file__", str(tmp_path / "gpubp" / "storage" / "datasets.py"))
     outcome = gpubp("doctor", "--backend", "numpy")
     assert outcome.code == 1
     assert "wheat-seeds.csv is missing" in outcome.out

@@ -17,7 +17,7 @@ import pytest
 
 from gpubp.backends import Backend, NumpyBackend
 from gpubp.errors import DataError, SettingsError
-from gpubp.tables.datasets import data_folder
+from gpubp.storage.datasets import data_folder
 from gpubp.tutorial import (
     CaseStudy,
     Network,

@@ -15,8 +15,8 @@ from gpubp import Ensemble, Range, SweepResult, read_table, sweep
 from gpubp.errors import DataError, ModelFileError, SettingsError
 from gpubp.networks.population import Population
 from gpubp.search.results.selection import greedy
+from gpubp.storage.datasets import wheat_seeds
 from gpubp.tables import Table
-from gpubp.tables.datasets import wheat_seeds
 
 RNG = np.random.default_rng(9)
 X = RNG.normal(size=(80, 3)) + np.array([0.0, 50.0, 0.0])

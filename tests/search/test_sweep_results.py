@@ -24,8 +24,8 @@ from gpubp.search.run.folds import splits_of
 from gpubp.search.run.scoring import QUICK, Metric
 from gpubp.search.space.space import Space
 from gpubp.search.strategies.study_storage import opened
+from gpubp.storage.datasets import wheat_seeds
 from gpubp.tables import Table
-from gpubp.tables.datasets import wheat_seeds
 
 RNG = np.random.default_rng(2)
 X = RNG.normal(size=(50, 3)) + np.array([0.0, 100.0, 0.0])
