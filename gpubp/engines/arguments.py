@@ -35,16 +35,16 @@ def optimizer_state(plan: TrainingPlan, params: Array) -> Array | None:
     if not names:
         return None
     state = plan.backend.xp.zeros((len(names), *params.shape), dtype=plan.dtype)
-    for slot, name in zip(state, names, strict=True):
+    for i, name in enumerate(names):
         if name in plan.slots:
-            slot[...] = plan.backend.to_device(plan.slots[name], plan.dtype)
+            state[i] = plan.backend.to_device(plan.slots[name], plan.dtype)
     return state
 
 
 def named_state(settings: Settings, state: Array | None) -> dict[str, Array]:
     """The state arrays (P, K) of `optimizer_state` by name."""
     names = settings.optimizer_rule.arrays
-    return dict(zip(names, () if state is None else state, strict=True))
+    return {} if state is None else {name: state[i] for i, name in enumerate(names)}
 
 
 def split_seeds(backend: Backend, seeds: np.ndarray) -> tuple[Array, Array]:
