@@ -282,8 +282,9 @@ def no_team(engine: KernelEngine) -> None:
 
     def launch(calls: list[list[Any]]) -> None:
         for call in calls:
-            solo = [*call[:-5], None, 0, 1, *call[-2:]]
-            engine.program.launch(engine.entry, [solo, solo], meeting=np.zeros(1, np.int32))
+            solo, at = [*call], engine.arguments.place
+            solo[at["meeting"]], solo[at["member"]], solo[at["members"]] = None, 0, 1
+            engine.program.launch(engine.entry.name, [solo, solo], meeting=np.zeros(1, np.int32))
 
     engine._launch = launch  # type: ignore[method-assign]
 

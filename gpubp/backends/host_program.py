@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class HostProgram:
     ) -> None:
         self.library = compile_library(source, definitions, include=(), isa=isa, extra=extra)
         self.threads = threads or available_cores()
+        self._functions: dict[str, Callable[..., Any]] = {}  # by name, with their ctypes signatures
         self.lanes: int = self.library.function("lane_count", (), ctypes.c_int)()
 
     def pieces(self, first: int, last: int) -> list[tuple[int, int]]:
@@ -69,7 +70,10 @@ class HostProgram:
         """
         if not calls:
             return 1.0
-        function = self.library.function(name, [_ctype(argument) for argument in calls[0]])
+        function = self._functions.get(name)
+        if function is None:  # a kernel's parameters are the same in all calls
+            function = self.library.function(name, [_ctype(argument) for argument in calls[0]])
+            self._functions[name] = function
         addresses: dict[int, int] = {}  # the calls share most of their arrays
         bound = [[_value(argument, addresses) for argument in call] for call in calls]
         if meeting is not None:

@@ -9,7 +9,14 @@ import numpy as np
 
 from gpubp.backends import Array, Program
 from gpubp.backends.interruption import Interruption
-from gpubp.engines.arguments import named_state, optimizer_state, pack_hyperparameters, split_seeds
+from gpubp.engines.arguments import (
+    Entry,
+    LaunchList,
+    named_state,
+    optimizer_state,
+    pack_hyperparameters,
+    split_seeds,
+)
 from gpubp.networks.plan import MOST_UPDATES, TrainingPlan, total_weights
 from gpubp.networks.sampling import RowSets, runs
 from gpubp.operations.dropout import thresholds
@@ -25,7 +32,7 @@ class NetworkGroup:
     first: int
     last: int
     n_rows: int
-    n_held: int
+    n_validation: int
     updates: int  # done before this training
     steps: int  # of an epoch
 
@@ -41,7 +48,7 @@ class KernelEngine:
     """What the engines with native kernels share: tables on the device, orders, epochs in calls, compaction."""
 
     name: str
-    entry: str  # the kernel's function
+    entry: Entry  # the kernel that trains
     buffers: Any = None
 
     def __init__(self, plan: TrainingPlan, params: Array, program: Program) -> None:
@@ -49,7 +56,7 @@ class KernelEngine:
         self.backend, self.params, self.program = plan.backend, params, program
         self.slots = optimizer_state(plan, params)
         self.table = self._table(plan, plan.T)
-        self.held_table = self.table if plan.T_held is plan.T else self._table(plan, plan.T_held)
+        self.validation_table = self.table if plan.T_held is plan.T else self._table(plan, plan.T_held)
         self.shared_order = plan.rows.shared  # which a lane kernel is compiled for, however many networks are left
         self._lay_out(replace(plan, slots={}))
 
@@ -72,27 +79,41 @@ class KernelEngine:
         to_device, xp = self.backend.to_device, self.backend.xp
         self.plan = plan
         self.hyper = to_device(pack_hyperparameters(plan.hyper, plan.dtype))
-        self.order, self.order_stride = self._side_by_side(plan.rows, self.shared_order)
-        self.held: Array | None = None
-        self.held_stride = 0
-        n_held = np.zeros(plan.n_networks, dtype=np.int64)
+        order, order_stride = self._side_by_side(plan.rows, self.shared_order)
+        validation, validation_stride, n_validation = None, 0, np.zeros(plan.n_networks, dtype=np.int64)
+        self.validation_weight: Array | None = None
         if plan.held is not None:
-            self.held, self.held_stride = self._side_by_side(plan.held, plan.held.shared)
-            n_held = plan.held.count
-        self.weights = None
-        if plan.weights is not None and plan.weights.ndim == 2:
-            self.weights = to_device(plan.weights, plan.dtype)
-        self.seed_low, self.seed_high = split_seeds(self.backend, plan.seeds)
-        self.drop_below: Array | None = None
-        self.drop_scale: Array | None = None
+            validation, validation_stride = self._side_by_side(plan.held, plan.held.shared)
+            self.validation_weight, n_validation = to_device(total_weights(plan.weights, plan.held)), plan.held.count
+        weights = self._row_weights(plan)
+        seed_low, seed_high = split_seeds(self.backend, plan.seeds)
+        drop_below = drop_scale = None
         if plan.dropout is not None:  # (hidden layers, P)
             shares = np.ascontiguousarray(plan.dropout.T)
-            self.drop_below = to_device(thresholds(shares))
-            self.drop_scale = to_device(1.0 / (1.0 - shares), plan.dtype)
+            drop_below, drop_scale = to_device(thresholds(shares)), to_device(1.0 / (1.0 - shares), plan.dtype)
         self.spread = None if plan.spread is None else to_device(plan.spread, plan.dtype)
         self.denominator = to_device(plan.total_weight)
-        self.held_weight = None if plan.held is None else to_device(total_weights(plan.weights, plan.held))
-        alike = np.stack([plan.rows.count, n_held, plan.updates])
+        sizes = {"P": plan.n_networks, "K": plan.architecture.n_parameters, "O": plan.architecture.n_outputs}
+        sizes["SLOTS"] = len(plan.settings.optimizer_rule.arrays)
+        self.arguments = LaunchList(self.entry, plan.dtype, **sizes)
+        self.arguments.keep({
+            "params": self.params,
+            "slots_spk": self.slots,
+            "hyper": self.hyper,
+            "n_networks": plan.n_networks,
+            "weights": weights,
+            "weights_stride": weights.shape[1] if weights is not None and weights.ndim == 2 else 0,
+            "order": order,
+            "order_stride": order_stride,
+            "seed_low": seed_low,
+            "seed_high": seed_high,
+            "validation": validation,
+            "validation_stride": validation_stride,
+            "spread": self.spread,
+            "drop_below": drop_below,
+            "drop_scale": drop_scale,
+        })  # fmt: skip
+        alike = np.stack([plan.rows.count, n_validation, plan.updates])
         self.runs = [
             NetworkGroup(first, last, *(int(number) for number in (*alike[:, first], plan.steps[first])))
             for first, last in runs(alike)
@@ -102,6 +123,11 @@ class KernelEngine:
             xp.empty((run.n_rows, self.program.columns(*piece)), dtype=np.int32) if plan.settings.shuffle else None
             for run, piece in self.calls
         ]
+
+    def _row_weights(self, plan: TrainingPlan) -> Array | None:
+        """Those that the kernel takes apart from its table: (P, N) where each network has its own."""
+        own = plan.weights is not None and plan.weights.ndim == 2
+        return self.backend.to_device(plan.weights, plan.dtype) if own else None
 
     def _side_by_side(self, rows: RowSets, shared: bool) -> tuple[Array, int]:
         """Row numbers (L, P + padding) int32 and its stride; (L,) and 0 where the networks share them."""
@@ -115,23 +141,39 @@ class KernelEngine:
         xp, plan = self.backend.xp, self.plan
         sums = xp.zeros((3, n_epochs, plan.n_networks), dtype=plan.dtype)
         factors = {run: self._factors(run, epoch, n_epochs) for run in self.runs}
-        calls = [
-            self._arguments(run, piece, shuffled, epoch, n_epochs, factors[run], sums)
-            for (run, piece), shuffled in zip(self.calls, self.shuffled, strict=True)
-        ]
+        calls = []
+        for (run, piece), shuffled in zip(self.calls, self.shuffled, strict=True):
+            calls.append(
+                self.arguments.call({
+                    "shuffled": shuffled,
+                    "shuffled_stride": 0 if shuffled is None else shuffled.shape[1],
+                    "n_rows": run.n_rows,
+                    "batch": min(plan.batch_size, run.n_rows),
+                    "first_epoch": epoch,
+                    "first_update": run.first_update(epoch - plan.first_epoch),
+                    "n_epochs": n_epochs,
+                    "factors": factors[run],
+                    "n_validation": run.n_validation,
+                    "losses": sums[0],
+                    "validation_losses": sums[1],
+                    "validation_scores": sums[2],
+                    "first": piece[0],
+                    "last": piece[1],
+                } | self._own_arguments(piece))
+            )  # fmt: skip
         self._launch(calls)
         metrics = sums.astype(np.float64)
         metrics[0] /= self.denominator
-        if self.held_weight is None:
+        if self.validation_weight is None:
             metrics[1:] = np.nan
         else:
-            metrics[1] /= self.held_weight
+            metrics[1] /= self.validation_weight
             if self.spread is None:
-                metrics[2] /= self.held_weight
+                metrics[2] /= self.validation_weight
         return metrics, 0
 
     def _launch(self, calls: list[list[Any]]) -> None:
-        self.program.launch(self.entry, calls)
+        self.program.launch(self.entry.name, calls)
 
     def _factors(self, run: NetworkGroup, epoch: int, n_epochs: int) -> Array | None:
         """(n_epochs · steps,): what the schedule multiplies the rate by at every update; None where that is 1."""
@@ -145,18 +187,9 @@ class KernelEngine:
         )
         return self.backend.to_device(factor[:, 0], self.plan.dtype)
 
-    def _arguments(
-        self,
-        run: NetworkGroup,
-        piece: tuple[int, int],
-        shuffled: Array | None,
-        epoch: int,
-        n_epochs: int,
-        factors: Array | None,
-        sums: Array,
-    ) -> list[Any]:
-        """One call's arguments, in the order of the kernel's parameters."""
-        raise NotImplementedError
+    def _own_arguments(self, piece: tuple[int, int]) -> dict[str, Any]:
+        """What the engine's kernel is given for networks piece[0] … piece[1]−1, besides what every kernel is."""
+        return {}
 
     def compact(self, keep: np.ndarray) -> None:
         on_device = self.backend.to_device(keep)
@@ -169,6 +202,7 @@ class KernelEngine:
         hyper = self.plan.hyper | {"rate": rates}
         self.plan = replace(self.plan, hyper=hyper)
         self.hyper = self.backend.to_device(pack_hyperparameters(hyper, self.plan.dtype))
+        self.arguments.keep({"hyper": self.hyper})
 
     def slots_on_host(self) -> dict[str, np.ndarray]:
         named = named_state(self.plan.settings, self.slots)

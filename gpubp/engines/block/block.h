@@ -42,7 +42,7 @@ struct Trainer {
     }
     block_sync();
   }
-  METHOD real_t* slot_of(int s) const { return task.slots + (long long)s * task.n_networks * net.parameters(); }
+  METHOD real_t* slot_of(int s) const { return task.slots_spk + (long long)s * task.n_networks * net.parameters(); }
   METHOD lane_t hyper(int row) const { return lane_set(task.hyper[(long long)row * task.n_networks + network]); }
 
   LARGE_METHOD void shuffle(int epoch) {
@@ -68,17 +68,18 @@ struct Trainer {
     if (task.shuffled) return task.shuffled[(long long)place * task.shuffled_stride + column];
     return task.order_stride ? task.order[(long long)place * task.order_stride + network] : task.order[place];
   }
-  METHOD int held_row(int place) const {
-    return task.held_stride ? task.held[(long long)place * task.held_stride + network] : task.held[place];
+  METHOD int validation_row(int place) const {
+    if (!task.validation_stride) return task.validation[place];
+    return task.validation[(long long)place * task.validation_stride + network];
   }
   METHOD real_t weight_of(int row) const {
     return task.weights ? task.weights[(long long)network * task.weights_stride + row] : 1;
   }
 
   // The batch's row numbers and weights (rows beyond `size` repeat the first: lanes go in whole groups), and its inputs.
-  LARGE_METHOD void read(int start, int size, bool from_held) {
+  LARGE_METHOD void read(int start, int size, bool validates) {
     FOR_EACH(r, net.batch_rows) {
-      int row = from_held ? held_row(start + (r < size ? r : 0)) : row_at(start + (r < size ? r : 0));
+      int row = validates ? validation_row(start + (r < size ? r : 0)) : row_at(start + (r < size ? r : 0));
       net.rows[r] = row;
       net.row_weight[r] = weight_of(row);
     }
@@ -127,7 +128,7 @@ struct Trainer {
       }
       long long at = (long long)epoch * task.n_networks + network;
       if (block_first()) task.losses[at] = loss.total;
-      if (task.held) validate(at);
+      if (task.validation) validate(at);
     }
     copy(false);
   }
@@ -152,11 +153,11 @@ struct Trainer {
     real_t *residual = net.sums, *lost = net.sums + last.ldw;  // O sums, and what they lost
     FOR_EACH(o, last.O) residual[o] = lost[o] = 0;
     block_sync();
-    for (int start = 0; start < task.n_held; start += task.batch) {
-      int size = task.n_held - start < task.batch ? task.n_held - start : task.batch;
+    for (int start = 0; start < task.n_validation; start += task.batch) {
+      int size = task.n_validation - start < task.batch ? task.n_validation - start : task.batch;
       read(start, size, true);
       block_forward(net, size, false);
-      Losses{net, loss_options, task.held_targets, size, lane_set(0)}.evaluate();
+      Losses{net, loss_options, task.validation_targets, size, lane_set(0)}.evaluate();
       for (int r = 0; r < size; r++) {
         loss.add(net.row_loss[r] * net.row_weight[r]);
         if constexpr (classifies) right.add(net.row_right[r] * net.row_weight[r]);
@@ -166,7 +167,7 @@ struct Trainer {
           Kahan sum;
           sum.total = residual[o], sum.lost = lost[o];
           for (int r = 0; r < size; r++) {
-            real_t off = last.h[r * last.ldh + o] - task.held_targets[(long long)net.rows[r] * last.O + o];
+            real_t off = last.h[r * last.ldh + o] - task.validation_targets[(long long)net.rows[r] * last.O + o];
             sum.add(off * off * net.row_weight[r]);
           }
           residual[o] = sum.total, lost[o] = sum.lost;
@@ -184,24 +185,10 @@ struct Trainer {
       right.total = divide(sum, (real_t)last.O);
       block_sync();
     }
-    if (block_first()) task.held_losses[at] = loss.total, task.held_scores[at] = right.total;
+    if (block_first()) task.validation_losses[at] = loss.total, task.validation_scores[at] = right.total;
   }
   METHOD real_t divide(real_t a, real_t b) const { return first_element(lane_div(lane_set(a), lane_set(b))); }
 };
-
-#define TRAIN_PARAMETERS \
-  const int *shape, real_t *params, real_t *slots_spk, const real_t *hyper, int n_networks, \
-      const real_t *inputs, const real_t *targets, const real_t *weights, int weights_stride, const int *order, \
-      int order_stride, const unsigned *seed_low, const unsigned *seed_high, int *shuffled, int shuffled_stride, \
-      int n_rows, int batch, int first_epoch, int first_update, int n_epochs, const real_t *factors, const int *held, \
-      int held_stride, int n_held, const real_t *held_targets, const real_t *spread, const unsigned *drop_below, \
-      const real_t *drop_scale, int has_l2, int has_clip, real_t *losses, real_t *held_losses, real_t *held_scores, \
-      real_t *memory, int memory_stride, int shared_numbers, int *meeting, int member, int members, int first, int last
-#define TRAIN_TASK \
-  {shape, params, slots_spk, hyper, n_networks, inputs, targets, weights, weights_stride, order, order_stride, \
-   seed_low, seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, held, \
-   held_stride, n_held, held_targets, spread, drop_below, drop_scale, has_l2, has_clip, losses, held_losses, \
-   held_scores}
 
 #if TARGET_CUDA
 // A block trains one of the networks first ... last-1, or a team of `members` blocks does, one team beside the other;

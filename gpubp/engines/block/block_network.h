@@ -1,5 +1,6 @@
 // What the block engine's kernel is given, and how it lays out a network's working memory.
 #pragma once
+#include "block_train_arguments.h"
 #include "losses.h"
 #include "optimizers.h"
 #if TARGET_CUDA
@@ -10,32 +11,6 @@
 
 #define MOST_LAYERS 32
 #define PARTIAL_SUMS 64  // a sum over all parameters is taken in so many parts, by column, whatever the vector's width
-
-struct Task {             // one call's arguments; arrays of real_t unless said otherwise
-  const int* shape;       // layers of weights, sizes (layers + 1), activations (layers), as codes
-  real_t* params;         // (P, K), trained in place
-  real_t* slots;          // (slots, P, K) optimizer state
-  const real_t* hyper;    // (HYPERPARAMETERS, P)
-  int n_networks;         // P
-  const real_t *inputs, *targets;  // (N, I), (N, O)
-  const real_t* weights;  // of the rows: (P, weights_stride), or stride 0: (N,), for all networks; null: none
-  int weights_stride;
-  const int* order;       // (rows, order_stride): the training rows, networks side by side; stride 0: (rows,), shared
-  int order_stride;
-  const unsigned *seed_low, *seed_high;  // (P,)
-  int* shuffled;          // (rows, shuffled_stride): room for an epoch's order of each network; null: the given order
-  int shuffled_stride;
-  int n_rows, batch, first_epoch, first_update, n_epochs;  // first: how many were done before
-  const real_t* factors;  // (n_epochs, steps) by which the rate is multiplied; null where the schedule is constant
-  const int* held;        // as order: the validation rows
-  int held_stride, n_held;
-  const real_t* held_targets;  // as targets
-  const real_t* spread;   // (P, O): see engines/array/validation.py; unused where the loss classifies
-  const unsigned* drop_below;  // (hidden layers, P): see dropout.h; null: nothing is dropped
-  const real_t* drop_scale;    // (hidden layers, P)
-  int has_l2, has_clip;
-  real_t *losses, *held_losses, *held_scores;  // (n_epochs, P): sums over the rows; the score of a regression is R²
-};
 
 struct Kahan {  // a compensated sum (Kahan 1965): the loss of a long epoch keeps its digits
   real_t total = 0, lost = 0;

@@ -3,6 +3,7 @@
 // One compiled kernel serves every architecture. Definitions: REAL and, on CUDA, THREADS; LOSS and OPTIMIZER must name
 // some, but none is used: squared errors take the outputs of the last layer, which is what is wanted here.
 #include "block_network.h"
+#include "block_predict_arguments.h"
 #include "block_passes.h"
 
 struct Predictor {
@@ -57,10 +58,6 @@ struct Predictor {
     return network;
   }
 };
-
-#define PREDICT_PARAMETERS \
-  const int *shape, const real_t *params, const real_t *X, real_t *out, int n_rows, int rows_at_once, real_t *memory, \
-      int memory_stride, int shared_numbers, int first, int last
 
 #if TARGET_CUDA
 // A block for each of the items first ... last-1; `memory` has a part for each of them.

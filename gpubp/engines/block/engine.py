@@ -12,10 +12,11 @@ from gpubp.backends.base import TooFewThreads
 from gpubp.backends.host_program import others_waiting
 from gpubp.backends.host_threads import tell_of_a_missing_team
 from gpubp.backends.interruption import Interruption
+from gpubp.engines.block.arguments import TRAIN
 from gpubp.engines.block.kernel import BlockKernel, memory_numbers, shape_numbers
 from gpubp.engines.block.layout import BlockLayout, block_layout, team_blocks
 from gpubp.engines.block.thread_tuner import ThreadTuner
-from gpubp.engines.kernel_engine import KernelEngine, NetworkGroup
+from gpubp.engines.kernel_engine import KernelEngine
 from gpubp.networks.plan import TrainingPlan
 
 MEETING = 32  # numbers for a team to meet at (block_cpu.h)
@@ -55,7 +56,7 @@ def working_numbers(plan: TrainingPlan, members: int | None) -> int:
 
 class BlockEngine(KernelEngine):
     name = "block"
-    entry = "block_train"
+    entry = TRAIN
 
     def __init__(self, plan: TrainingPlan, params: Array, program: Program | None = None) -> None:
         """params (P, K), C-contiguous, is trained in place. program: a compiled kernel to use instead of the usual."""
@@ -73,8 +74,6 @@ class BlockEngine(KernelEngine):
 
     def _lay_out(self, plan: TrainingPlan) -> None:
         super()._lay_out(plan)
-        if plan.weights is not None and self.weights is None:
-            self.weights = self.backend.to_device(plan.weights, plan.dtype)
         self.members = min(self.program.team(plan.n_networks), most_members(plan))
         self.tuner, self.by_team, self.share = ThreadTuner(), False, 1.0
         self.numbers = working_numbers(plan, self.members if self.backend.on_host else None)
@@ -82,67 +81,32 @@ class BlockEngine(KernelEngine):
         self.shared_numbers = min(self.numbers, room // plan.dtype.itemsize)
         self.blocks, self.meeting = 1, None  # of each network, on CUDA, and where they meet
         if self.layout.team > 1:
-            resident = self.program.resident_blocks(self.entry) // plan.n_networks
+            resident = self.program.resident_blocks(self.entry.name) // plan.n_networks
             self.blocks = max(1, team_blocks(plan.architecture, plan.batch_size, resident))
             self.meeting = self.backend.xp.zeros((plan.n_networks, 2), np.int32)
         self.memory = {
             piece: self.backend.empty((self.program.columns(*piece), self.numbers), plan.dtype)
             for _, piece in self.calls
         }
+        self.arguments.keep({
+            "shape": self.shape,
+            "inputs": self.inputs,
+            "targets": self.table,
+            "validation_targets": self.validation_table,
+            "has_l2": int(np.any(plan.hyper["l2"])),
+            "has_clip": int(plan.settings.clip_norm is not None),
+            "memory_stride": self.numbers,
+            "shared_numbers": self.shared_numbers,
+            "meeting": self.meeting,  # on a CPU, `_teams` fills these in
+            "member": 0,
+            "members": self.blocks,
+        })  # fmt: skip
 
-    def _arguments(
-        self,
-        run: NetworkGroup,
-        piece: tuple[int, int],
-        shuffled: Array | None,
-        epoch: int,
-        n_epochs: int,
-        factors: Array | None,
-        sums: Array,
-    ) -> list[Any]:
-        plan = self.plan
-        return [
-            self.shape,
-            self.params,
-            self.slots,
-            self.hyper,
-            plan.n_networks,
-            self.inputs,
-            self.table,
-            self.weights,
-            0 if plan.weights is None or plan.weights.ndim == 1 else plan.weights.shape[1],
-            self.order,
-            self.order_stride,
-            self.seed_low,
-            self.seed_high,
-            shuffled,
-            0 if shuffled is None else shuffled.shape[1],
-            run.n_rows,
-            min(plan.batch_size, run.n_rows),
-            epoch,
-            run.first_update(epoch - plan.first_epoch),
-            n_epochs,
-            factors,
-            self.held,
-            self.held_stride,
-            run.n_held,
-            self.held_table,
-            self.spread,
-            self.drop_below,
-            self.drop_scale,
-            int(np.any(plan.hyper["l2"])),
-            int(plan.settings.clip_norm is not None),
-            sums[0],
-            sums[1],
-            sums[2],
-            self.memory[piece],
-            self.numbers,
-            self.shared_numbers,
-            self.meeting,  # on a CPU, `_teams` fills these in
-            0,
-            self.blocks,
-            *piece,
-        ]
+    def _row_weights(self, plan: TrainingPlan) -> Array | None:
+        return None if plan.weights is None else self.backend.to_device(plan.weights, plan.dtype)
+
+    def _own_arguments(self, piece: tuple[int, int]) -> dict[str, Any]:
+        return {"memory": self.memory[piece]}
 
     def run(self, epoch: int, n_epochs: int, interruption: Interruption) -> tuple[Array, int]:
         if self.members == 1:
@@ -162,7 +126,7 @@ class BlockEngine(KernelEngine):
         if not self.by_team:
             return self._launch_alone(calls)
         try:
-            self.share = self.program.launch(self.entry, *self._teams(calls))
+            self.share = self.program.launch(self.entry.name, *self._teams(calls))
         except TooFewThreads as error:
             self.by_team, self.members = False, 1  # as if there had never been a team
             self._launch_alone(calls)
@@ -170,7 +134,7 @@ class BlockEngine(KernelEngine):
 
     def _launch_alone(self, calls: list[list[Any]]) -> None:
         shared_bytes = self.shared_numbers * self.plan.dtype.itemsize
-        self.program.launch(self.entry, calls, shared_bytes=shared_bytes, team_blocks=self.blocks)
+        self.program.launch(self.entry.name, calls, shared_bytes=shared_bytes, team_blocks=self.blocks)
 
     def _teams(self, calls: list[list[Any]]) -> tuple[list[list[Any]], Array]:
         """Each call by all members of a team, and where they meet."""
@@ -178,9 +142,11 @@ class BlockEngine(KernelEngine):
         meeting[...] = 0
         meeting[0, 0] = len(calls) * self.members
         meeting = meeting.reshape(-1)
-        members = [
-            [*call[:-5], meeting, member, self.members, *call[-2:]]
-            for place, call in enumerate(calls)
-            for member in range(place * self.members, (place + 1) * self.members)
-        ]
-        return members, meeting
+        at = self.arguments.place
+        by_member = []
+        for place, call in enumerate(calls):
+            for member in range(place * self.members, (place + 1) * self.members):
+                own = [*call]
+                own[at["meeting"]], own[at["member"]], own[at["members"]] = meeting, member, self.members
+                by_member.append(own)
+        return by_member, meeting

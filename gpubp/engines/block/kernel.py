@@ -12,7 +12,8 @@ from functools import lru_cache
 import numpy as np
 
 from gpubp.backends import Array, Backend
-from gpubp.engines.arguments import REAL_NAMES
+from gpubp.engines.arguments import REAL_NAMES, LaunchList
+from gpubp.engines.block.arguments import PREDICT
 from gpubp.engines.block.layout import BlockLayout
 from gpubp.engines.dialect import read_source
 from gpubp.operations.activations import ACTIVATIONS
@@ -159,14 +160,16 @@ def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array)
     numbers = -(-numbers // 4) * 4  # the next network's begin at a multiple of four
     shared = min(numbers, program.shared_room() // dtype.itemsize)
     shape = backend.to_device(shape_numbers(architecture))
+    arguments = LaunchList(PREDICT, dtype, I=architecture.n_inputs)
+    arguments.keep({"shape": shape, "params": flat, "X": X, "out": out, "n_rows": n_rows, "rows_at_once": rows_at_once})
+    arguments.keep({"memory_stride": numbers, "shared_numbers": shared})
     items = n_networks * -(-n_rows // rows_at_once)
     at_once = max(1, WORKING_BYTES // (numbers * dtype.itemsize))
     for first in range(0, items, at_once):
         pieces = program.pieces(first, min(first + at_once, items))
-        calls = [
-            [shape, flat, X, out, n_rows, rows_at_once, backend.empty((program.columns(*piece), numbers), dtype),
-             numbers, shared, *piece]
-            for piece in pieces
-        ]  # fmt: skip
-        program.launch("block_predict", calls, shared_bytes=shared * dtype.itemsize)
+        calls = []
+        for start, end in pieces:
+            memory = backend.empty((program.columns(start, end), numbers), dtype)
+            calls.append(arguments.call({"memory": memory, "first": start, "last": end}))
+        program.launch(PREDICT.name, calls, shared_bytes=shared * dtype.itemsize)
     return out

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gpubp.backends import Array, Program
-from gpubp.engines.kernel_engine import KernelEngine, NetworkGroup
+from gpubp.engines.kernel_engine import KernelEngine
+from gpubp.engines.lane.arguments import TRAIN
 from gpubp.engines.lane.kernel import NARROW_BYTES, LaneKernel
 from gpubp.networks.plan import TrainingPlan
 
@@ -32,7 +31,7 @@ def lane_kernel(plan: TrainingPlan) -> LaneKernel:
 
 class LaneEngine(KernelEngine):
     name = "lane"
-    entry = "lane_train"
+    entry = TRAIN
 
     def __init__(self, plan: TrainingPlan, params: Array, program: Program | None = None) -> None:
         """params (P, K), C-contiguous, is trained in place. program: a compiled kernel to use instead of the usual."""
@@ -40,46 +39,7 @@ class LaneEngine(KernelEngine):
         program = program or plan.backend.compile(kernel.source, kernel.definitions())
         super().__init__(plan, params, program)
 
-    def _arguments(
-        self,
-        run: NetworkGroup,
-        piece: tuple[int, int],
-        shuffled: Array | None,
-        epoch: int,
-        n_epochs: int,
-        factors: Array | None,
-        sums: Array,
-    ) -> list[Any]:
-        return [
-            self.params,
-            self.slots,
-            self.hyper,
-            self.plan.n_networks,
-            self.table,
-            self.table.shape[1],
-            self.weights,
-            0 if self.weights is None else self.weights.shape[1],
-            self.order,
-            self.order_stride,
-            self.seed_low,
-            self.seed_high,
-            shuffled,
-            0 if shuffled is None else shuffled.shape[1],
-            run.n_rows,
-            min(self.plan.batch_size, run.n_rows),
-            epoch,
-            run.first_update(epoch - self.plan.first_epoch),
-            n_epochs,
-            factors,
-            self.held,
-            self.held_stride,
-            run.n_held,
-            self.held_table,
-            self.spread,
-            self.drop_below,
-            self.drop_scale,
-            sums[0],
-            sums[1],
-            sums[2],
-            *piece,
-        ]
+    def _lay_out(self, plan: TrainingPlan) -> None:
+        super()._lay_out(plan)
+        tables = {"table": self.table, "stride": self.table.shape[1], "validation_table": self.validation_table}
+        self.arguments.keep(tables)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Backend
-from gpubp.engines.arguments import REAL_NAMES
+from gpubp.engines.arguments import REAL_NAMES, LaunchList
 from gpubp.engines.dialect import read_source
+from gpubp.engines.lane.arguments import PREDICT
 from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.losses import LOSSES
@@ -170,5 +171,8 @@ def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array)
     program = backend.compile(read_source("predict.h"), prediction_definitions(architecture, flat.dtype))
     n_networks, n_rows = flat.shape[0], X.shape[0]
     out = backend.xp.empty((n_networks, n_rows, architecture.n_outputs), dtype=flat.dtype)
-    program.launch("lane_predict", [[flat, n_networks, X, out, n_rows, *piece] for piece in program.pieces(0, n_rows)])
+    calls = LaunchList(PREDICT, flat.dtype, I=architecture.n_inputs)
+    calls.keep({"params": flat, "n_networks": n_networks, "X": X, "out": out, "n_rows": n_rows})
+    pieces = program.pieces(0, n_rows)
+    program.launch(PREDICT.name, [calls.call({"first": first, "last": last}) for first, last in pieces])
     return out

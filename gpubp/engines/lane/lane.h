@@ -10,6 +10,7 @@
 // All networks of one call have the same number of training rows, and of validation rows.
 #pragma once
 #include "dropout.h"
+#include "lane_train_arguments.h"
 #include "row_losses.h"
 #include "optimizers.h"
 #include "passes.h"
@@ -29,31 +30,6 @@ constexpr bool makes_room = SHUFFLE && FEW_REGISTERS;
 constexpr int places_together = FEW_REGISTERS ? 4 : CHAINS;
 constexpr int updates_together = 5;  // of parameters, on CUDA
 constexpr int rows_together = ONLINE || FEW_REGISTERS ? 1 : 4;
-
-struct Task {             // one call's arguments; arrays of real_t unless said otherwise
-  real_t* params;         // (P, K), trained in place
-  real_t* slots;          // (slots, P, K) optimizer state
-  const real_t* hyper;    // (HYPERPARAMETERS, P)
-  int n_networks;         // P
-  const real_t* table;    // (N, stride): inputs, targets and, with WEIGHTS 1, the weight of each row
-  int stride;
-  const real_t* weights;  // (P, weights_stride) with WEIGHTS 2
-  int weights_stride;
-  const int* order;       // (rows, order_stride): the training rows, networks side by side; stride 0: (rows,), shared
-  int order_stride;       // with networks side by side, 16 more may be read than there are
-  const unsigned *seed_low, *seed_high;  // (P,)
-  int* shuffled;          // (rows, shuffled_stride): room for an epoch's order of the networks at hand
-  int shuffled_stride;
-  int n_rows, batch, first_epoch, first_update, n_epochs;  // first: how many were done before
-  const real_t* factors;  // (n_epochs, steps) by which the rate is multiplied; null where the schedule is constant
-  const int* held;        // as order: the validation rows
-  int held_stride, n_held;
-  const real_t* held_table;  // as table; another one where labels are smoothed for training
-  const real_t* spread;   // (P, O): see engines/array/validation.py; unused where the loss classifies
-  const unsigned* drop_below;  // (hidden layers, P): see dropout.h
-  const real_t* drop_scale;    // (hidden layers, P)
-  real_t *losses, *held_losses, *held_scores;  // (n_epochs, P): sums over the rows; the score of a regression is R²
-};
 
 struct Sum {  // compensated (Kahan 1965): the loss of a long epoch keeps its digits
   lane_t total, lost;
@@ -123,7 +99,7 @@ struct Learner {
     const real_t* p = task.params + (long long)first * K;
     UNROLL for (int k = 0; k < K; k++) w[k] = lane_load_networks(p + k, K, count);
     UNROLL for (int s = 0; s < slots; s++) {
-      const real_t* q = task.slots + ((long long)s * task.n_networks + first) * K;
+      const real_t* q = task.slots_spk + ((long long)s * task.n_networks + first) * K;
       UNROLL for (int k = 0; k < K; k++) slot[s][k] = lane_load_networks(q + k, K, count);
     }
 #define LOAD_HYPER(row) load_hyperparameter(task.hyper, row, task.n_networks, first, count)
@@ -141,7 +117,7 @@ struct Learner {
     FORGET(p);
     UNROLL for (int k = 0; k < K; k++) lane_store_networks(p + k, K, count, w[k]);
     UNROLL for (int s = 0; s < slots; s++) {
-      real_t* q = task.slots + ((long long)s * task.n_networks + first) * K;
+      real_t* q = task.slots_spk + ((long long)s * task.n_networks + first) * K;
       FORGET(q);
       UNROLL for (int k = 0; k < K; k++) lane_store_networks(q + k, K, count, slot[s][k]);
     }
@@ -419,12 +395,13 @@ struct Learner {
     Sum loss, right, residual[O];
     loss.clear(), right.clear();
     UNROLL for (int o = 0; o < O; o++) residual[o].clear();
-    for (int v = 0; v < task.n_held; v++) {
+    for (int v = 0; v < task.n_validation; v++) {
       Pass<1> pass;
       lane_t y[O], dz[O], values[I + O];
-      lane_index_t row = task.held_stride ? lane_load_index(task.held + (long long)v * task.held_stride + first)
-                                          : lane_set_index(task.held[v]);
-      lane_gather_row(values, task.held_table, task.stride, row);
+      lane_index_t row = task.validation_stride
+                             ? lane_load_index(task.validation + (long long)v * task.validation_stride + first)
+                             : lane_set_index(task.validation[v]);
+      lane_gather_row(values, task.validation_table, task.stride, row);
       take_row(task, first, count, values, row, pass, 0);
       const auto& t = pass.t[0];
       lane_t weight = pass.weight[0];
@@ -433,7 +410,7 @@ struct Learner {
       if constexpr (classifies) right.add(is_right(y, t) * weight);
       else UNROLL for (int o = 0; o < O; o++) residual[o].add((y[o] - t[o]) * (y[o] - t[o]) * weight);
     }
-    lane_store_networks(task.held_losses + at, 1, count, loss.total);
+    lane_store_networks(task.validation_losses + at, 1, count, loss.total);
     if constexpr (!classifies) {
       lane_t sum = lane_set(0);
       UNROLL for (int o = 0; o < O; o++) {
@@ -444,23 +421,9 @@ struct Learner {
       }
       right.total = lane_div(sum, lane_set(O));
     }
-    lane_store_networks(task.held_scores + at, 1, count, right.total);
+    lane_store_networks(task.validation_scores + at, 1, count, right.total);
   }
 };
-
-#define TRAIN_PARAMETERS \
-  real_t *RESTRICT params, real_t *RESTRICT slots_spk, const real_t *RESTRICT hyper, \
-      int n_networks, const real_t *RESTRICT table, int stride, const real_t *RESTRICT weights, int weights_stride, \
-      const int *RESTRICT order, int order_stride, const unsigned *RESTRICT seed_low, \
-      const unsigned *RESTRICT seed_high, int *shuffled, int shuffled_stride, int n_rows, int batch, int first_epoch, \
-      int first_update, int n_epochs, const real_t *RESTRICT factors, const int *RESTRICT held, int held_stride, int n_held, \
-      const real_t *RESTRICT held_table, const real_t *RESTRICT spread, const unsigned *RESTRICT drop_below, \
-      const real_t *RESTRICT drop_scale, real_t *RESTRICT losses, real_t *RESTRICT held_losses, \
-      real_t *RESTRICT held_scores, int first, int last
-#define TRAIN_TASK \
-  {params, slots_spk, hyper, n_networks, table, stride, weights, weights_stride, order, order_stride, seed_low, \
-   seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, held, held_stride, n_held, \
-   held_table, spread, drop_below, drop_scale, losses, held_losses, held_scores}
 
 #if TARGET_CUDA
 // A thread trains one of the networks first ... last-1; `shuffled` has a column for each of them. One block on a

@@ -2,6 +2,7 @@
 //
 // Definitions: those of network.h. All lanes share a network, whose parameters are read from memory.
 #pragma once
+#include "lane_predict_arguments.h"
 #include "row_losses.h"
 #include "passes.h"
 
@@ -28,15 +29,12 @@ FN void predict_rows(const real_t* RESTRICT params, int n_networks, const real_t
 }
 
 #if TARGET_CUDA
-extern "C" __global__ void __launch_bounds__(THREADS)
-lane_predict(const real_t* RESTRICT params, int n_networks, const real_t* RESTRICT X, real_t* RESTRICT out, int n_rows,
-             int first, int last) {
+extern "C" __global__ void __launch_bounds__(THREADS) lane_predict(PREDICT_PARAMETERS) {
   int row = first + blockIdx.x * blockDim.x + threadIdx.x;
   if (row < last) predict_rows(params, n_networks, X, out, n_rows, row, 1);
 }
 #else
-extern "C" void lane_predict(const real_t* RESTRICT params, int n_networks, const real_t* RESTRICT X,
-                             real_t* RESTRICT out, int n_rows, int first, int last) {
+extern "C" void lane_predict(PREDICT_PARAMETERS) {
   for (int row = first; row < last; row += LANES)
     predict_rows(params, n_networks, X, out, n_rows, row, last - row < LANES ? last - row : LANES);
 }
