@@ -71,7 +71,8 @@ SHARED: dict[str, Any] = {"activation": OPTIONS["activation"], "pair": range(len
 SHARED |= {name: values for name, values in OPTIONS.items() if name not in ("loss", "optimizer")}
 CASES = [PAIRS[case["pair"]] | case for case in covering.pairwise(SHARED)]
 # A lane kernel is compiled for each case: so they have three activations at a time, and few of them fewer layers.
-THREES = [tuple(OPTIONS["activation"][i : i + 3]) for i in range(0, len(OPTIONS["activation"]), 3)]
+NAMES = OPTIONS["activation"]
+THREES = [tuple((NAMES + NAMES)[i : i + 3]) for i in range(0, len(NAMES), 3)]
 DEEP = OPTIONS | {"activation": THREES, "depth": [3]}
 LANE_CASES = covering.pairwise(DEEP) + [case for case in CASES if case["depth"] < 3][::9]
 FLOAT32 = {"lane": LANE_CASES[::5], "block": CASES[::16]}
