@@ -36,7 +36,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import bit_cases
 import standin
 
-from gpubp import training
 from gpubp.backends.interruption import Interruption
 from gpubp.engines.block import engine as block_engine
 from gpubp.engines.block.engine import BlockEngine
@@ -45,6 +44,7 @@ from gpubp.engines.lane import kernel as lane
 from gpubp.networks.population import Population
 from gpubp.networks.settings import Settings
 from gpubp.operations.architecture import Architecture
+from gpubp.training import loop
 
 # Not optimised: compiled in a third of the time, and nothing is optimised away.
 MEMORY = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g1", "-O0")
@@ -159,9 +159,8 @@ def run(job: str) -> None:
 
 
 def train(backend: Backend, defect: bool) -> None:
-    on_shim = (
-        backend.name == "cupy"
-    )  # where 256 fibers a block take turns: few networks, for each has a block; few rows
+    # On the shim 256 fibers a block take turns: few networks, for each has a block of its own, and few rows.
+    on_shim = backend.name == "cupy"
     for case in CASES:
         for count in NETWORKS if not on_shim else NETWORKS[1:] if case.engine == "lane" else (2,):
             engine = bit_cases.engine(backend, case, epochs=3, keep=np.arange(count))
@@ -186,7 +185,7 @@ def train_narrow(backend: Backend) -> None:
     X, T = random.normal(size=(65, 17)), random.normal(size=(65, 2))
     networks = Population.initialize(Architecture(17, (35, 1, 19), 2, "tanh"), np.arange(3), backend)
     settings = Settings("squared_error", epochs=2, batch_size=33)
-    training.train(networks, X, T, settings, validation_rows=np.arange(30), engine="block")
+    loop.train(networks, X, T, settings, validation_rows=np.arange(30), engine="block")
     print("trained networks with few outputs")
 
 
@@ -273,7 +272,7 @@ def train_large(backend: Backend, rows: int) -> None:
     for clip_norm in (None, 1.0):
         network = Population.initialize(Architecture(300, (448, 301), 2, "tanh"), np.arange(1), backend)
         settings = Settings("squared_error", epochs=1, batch_size=rows - 1, clip_norm=clip_norm)
-        training.train(network, X, T, settings, engine="block")
+        loop.train(network, X, T, settings, engine="block")
         print(f"trained a large network on {rows} rows")
 
 
