@@ -19,8 +19,10 @@ from bit_cases import BLOCK_CASES, Case, assert_same_bits, engine, kernel, train
 from gpubp.backends import NumpyBackend, host_program, host_threads
 from gpubp.backends.host_program import HostProgram
 from gpubp.backends.host_threads import _State
+from gpubp.backends.interruption import Interruption
 from gpubp.engines.block import engine as block_engine
 from gpubp.engines.block.engine import BlockEngine
+from gpubp.engines.kernel_engine import KernelEngine
 
 BACKEND = NumpyBackend()
 THREADS = 4
@@ -102,12 +104,7 @@ def launch_of_a_team(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[Watc
         training = engine(BACKEND, case, epochs=1, program=program, keep=np.array([0]))
         assert isinstance(training, BlockEngine)
         training.by_team = True
-        training._launch(
-            [
-                training._arguments(run, piece, shuffled, 0, 1, None, np.zeros((3, 1, 1), np.float32))
-                for (run, piece), shuffled in zip(training.calls, training.shuffled, strict=True)
-            ]
-        )
+        KernelEngine.run(training, 0, 1, Interruption())  # whatever came faster
         function, calls, meeting, arrays = captured[0]
         watched = Watched(function)
         return watched, lambda: host_threads.run_together(watched, calls, meeting, (arrays, training))
