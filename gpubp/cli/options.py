@@ -379,11 +379,10 @@ class RecipeOptions:
                 if name in options:
                     raise SettingsError(f"{name} is given twice: by an option of its own and by --optimizer-option.")
                 options[name] = value
-        having = owners("optimizer", "momentum")
-        if "momentum" in options and self.optimizer in OPTIMIZERS and self.optimizer not in having:
-            raise SettingsError(
-                f"The optimizer {self.optimizer} has no momentum: choose --optimizer {' or '.join(having)}."
-            )
+        rule = OPTIMIZERS.get(self.optimizer)
+        if "momentum" in options and rule is not None and not rule.options:  # plain descent: said by what has momentum
+            having = " or ".join(owners("optimizer", "momentum"))
+            raise SettingsError(f"The optimizer {self.optimizer} has no momentum: choose --optimizer {having}.")
         return options
 
 

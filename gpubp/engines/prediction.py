@@ -46,3 +46,10 @@ def worth_a_kernel(
 
 
 Population._by_engine = staticmethod(predict)
+
+
+def predict_rows(population: Population, X: Array) -> Array:
+    """Outputs (P, N, O) for X (N, I) by whatever is likely to take least time. Models and estimators ask here, for a
+    population alone does not know the engines.
+    """
+    return population.predict(X, engine="auto")

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpubp.backends import Array
 from gpubp.backends.placement import backend_of, choose_backend, to_host
-from gpubp.engines.prediction import worth_a_kernel
+from gpubp.engines.prediction import predict_rows, worth_a_kernel
 from gpubp.estimators.inputs import Inputs, receive
 from gpubp.estimators.networks import architecture_of, layers_of, members_of, packed
 from gpubp.networks.population import Population
@@ -59,7 +59,7 @@ def _over_pieces(mlp: Any, X: Any, of_members: Callable[[Any, Array], Array]) ->
         table = piece.dense(dtype)
         if piece.on_device and backend.on_host:
             table = to_host(table)
-        Y = of_members(backend.xp, population.predict(backend.to_device(table, dtype), engine="auto"))
+        Y = of_members(backend.xp, predict_rows(population, backend.to_device(table, dtype)))
         pieces.append(Y if inputs.on_device else backend.to_host(Y))
     found = pieces[0] if len(pieces) == 1 else (backend.xp if inputs.on_device else np).concatenate(pieces)
     if inputs.on_device and backend.on_host:

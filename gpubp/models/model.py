@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Backend, get_backend
+from gpubp.engines.prediction import predict_rows
 from gpubp.errors import DataError, ModelFileError
 from gpubp.models.metrics import classification_report, regression_report
 from gpubp.networks.population import Population
@@ -80,7 +81,7 @@ class Model:
         found, read = self.preprocessing.read_alike(table, self.target.name)
         encoded, backend = self.preprocessing.transform(found), get_backend(backend)
         population = Population.from_host(self.architecture, self.params[None, :], np.zeros(1), backend)
-        outputs = backend.to_host(population.predict(encoded.X, engine="auto"))[0].astype(np.float64)
+        outputs = backend.to_host(predict_rows(population, encoded.X))[0].astype(np.float64)
         return to_prediction(outputs, self.target, (*read, *encoded.notes))
 
     def evaluate(self, table: Any, backend: Backend | str | None = None) -> dict[str, Any]:
