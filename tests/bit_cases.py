@@ -284,7 +284,8 @@ FUSED_CASES += [
 
 
 def fused_name(case: dict[str, Any]) -> str:
-    return f"{case['loss']}-{case['optimizer']}-{case['dtype']}"
+    alone = {*case["activations"]} if len(case["activations"]) > 1 else {}
+    return "-".join([case["loss"], case["optimizer"], case["dtype"], *(alone if len(alone) == 1 else ())])
 
 
 def trained_fused(
