@@ -72,7 +72,7 @@ class Recipe:
         if self.target_scale == "log" and self.loss is not None and not LOSSES[self.loss].takes_logarithms:
             taking = " or ".join(loss.name for loss in LOSSES.values() if loss.takes_logarithms)
             raise SettingsError(
-                f"The target scale log goes with the loss {taking}, not with {self.loss}: choose that loss, or the "
+                f"The target scale log goes with the loss {taking}, not with {self.loss}: choose one that does, or the "
                 "target scale standard."
             )
         task = self.likely_task

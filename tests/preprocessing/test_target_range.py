@@ -135,7 +135,7 @@ def test_logarithms_in_all_ways_of_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"target_scale": "log", "loss": "poisson"}, "goes with the loss squared_error, not with poisson"),
+        ({"target_scale": "log", "loss": "poisson"}, "goes with the loss squared_error or huber, not with poisson"),
         ({"target_scale": "sqrt"}, "Unknown target scale 'sqrt'"),
         ({"clip_predictions": "no"}, "give True or False"),
     ],
