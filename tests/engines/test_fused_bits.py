@@ -83,7 +83,7 @@ def test_optimisation_changes_no_bits(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("case", "threads"),
-    list(zip(FUSED_CASES, [2, 3] * 3, strict=True)),
+    [(case, 2 + place % 2) for place, case in enumerate(FUSED_CASES)],
     ids=lambda value: str(value) if isinstance(value, int) else fused_name(value),
 )
 def test_one_thread_or_several(monkeypatch: pytest.MonkeyPatch, case: dict[str, Any], threads: int) -> None:
