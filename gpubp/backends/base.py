@@ -72,6 +72,10 @@ class Program(Protocol):
         """How many networks' scratch memory the call for such a range needs at a time."""
         ...
 
+    def constant(self, name: str) -> int | None:
+        """What the source's function of this name says, without parameters; None on a device, which is not asked."""
+        ...
+
     def shared_room(self) -> int:
         """Bytes of shared memory that a launch may give to each block; 0 where there is no such memory."""
         ...

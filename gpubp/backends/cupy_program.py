@@ -66,6 +66,9 @@ class CupyProgram:
     def team(self, n_networks: int) -> int:
         return 1  # a CUDA block's threads share its network's work anyway
 
+    def constant(self, name: str) -> int | None:
+        return None
+
     def shared_room(self) -> int:
         return self.most_shared - STATIC_SHARED
 

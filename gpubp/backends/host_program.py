@@ -33,6 +33,7 @@ class HostProgram:
     ) -> None:
         self.library = compile_library(source, definitions, include=(), isa=isa, extra=extra)
         self.threads = threads or available_cores()
+        self._constants: dict[str, int] = {}
         self._functions: dict[str, Callable[..., Any]] = {}  # by name, with their ctypes signatures
         self.lanes: int = self.library.function("lane_count", (), ctypes.c_int)()
 
@@ -49,6 +50,12 @@ class HostProgram:
 
     def team(self, n_networks: int) -> int:
         return max(1, self.threads // n_networks)
+
+    def constant(self, name: str) -> int | None:
+        found = self._constants.get(name)
+        if found is None:
+            found = self._constants[name] = self.library.function(name, (), ctypes.c_int)()
+        return found
 
     def shared_room(self) -> int:
         return 0

@@ -142,7 +142,7 @@ def test_memory_splits_populations_and_changes_no_bit(monkeypatch: pytest.Monkey
     space = SPACE | {"epochs": 9}
     whole = sweep(X, Y, space, n_trials=9, engine="array", strategy=strategy)
     sizes = watch_train(monkeypatch)
-    split = sweep(X, Y, space, n_trials=9, engine="array", strategy=strategy, memory=250_000)
+    split = sweep(X, Y, space, n_trials=9, engine="array", strategy=strategy, memory=200_000)
     assert 1 <= max(sizes) < 5
     same(whole, split)
 

@@ -19,7 +19,7 @@ SHAPE = array("shape", "int", "(S,)", "layers of weights, sizes (layers + 1), ac
 MEMORY = (
     array("memory", "real", "(M, memory_stride)", "to work in, for each network or item at hand", written=True),
     number("memory_stride", "numbers of one of them"),
-    number("shared_numbers", "of each CUDA block's shared memory"),
+    array("layout", "int", "(T,)", "where a network's arrays lie: see engines/block/memory.py"),
 )
 
 TRAIN = Entry(

@@ -30,7 +30,7 @@ struct Trainer {
     long long flat = network * net.parameters();
     for (int l = 0; l < net.layers; l++) {
       Layer& at = net.layer[l];
-      if (in_place(at.I, at.O)) {
+      if (at.in_place()) {
         at.w = task.params + flat;
         for (int s = 0; s < slots; s++) at.slot[s] = slot_of(s) + flat;
         flat += (at.I + 1) * at.O;
@@ -137,7 +137,7 @@ struct Trainer {
   METHOD void clear() {
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
-      FOR_EACH(i, in_place(at.I, at.O) ? 0 : (at.I + 1) * at.ldw) {
+      FOR_EACH(i, at.in_place() ? 0 : (at.I + 1) * at.ldw) {
         at.w[i] = 0;
         for (int s = 0; s < slots; s++) at.slot[s][i] = 0;
       }
@@ -192,8 +192,8 @@ struct Trainer {
 
 #if TARGET_CUDA
 // A block trains one of the networks first ... last-1, or a team of `members` blocks does, one team beside the other;
-// `memory` and `shuffled` have a part for each network, `meeting` a pair of numbers. The launch gives each block
-// `shared_numbers` of shared memory; what a team has in common lies in the device's.
+// `memory` and `shuffled` have a part for each network, `meeting` a pair of numbers. What a team has in common lies in
+// the device's memory.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) block_train(TRAIN_PARAMETERS) {
   extern __shared__ four_t shared[];
   __shared__ Network net;  // in a thread's own memory, 256 times the same 3 kB, it would take a stack frame
@@ -203,7 +203,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) block_train(TRAIN_
   if (threadIdx.x == 0) team() = {(int)blockIdx.x % members, members, meeting + 2 * column};
 #endif
   if (threadIdx.x == 0)
-    net.lay_out(task, {(real_t*)shared, memory + (long long)column * memory_stride, shared_numbers});
+    net.lay_out(shape, layout, {(real_t*)shared, memory + (long long)column * memory_stride});
   __syncthreads();
   Trainer{task, first + column, column, net}.train();
 }
@@ -216,7 +216,7 @@ extern "C" void block_train(TRAIN_PARAMETERS) {
   if (meeting && !all_begin(meeting)) return;
   Task task = TRAIN_TASK;
   Network net;
-  net.lay_out(task, {nullptr, memory, shared_numbers});
+  net.lay_out(shape, layout, {nullptr, memory});
   for (int network = first; network < last; network++) {
     Trainer{task, network, 0, net}.train();
     block_sync();

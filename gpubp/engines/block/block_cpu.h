@@ -42,6 +42,7 @@ FN void block_sync() {
     if (spins > 2000) sched_yield();
 }
 FN bool block_first() { return team.member == 0; }
+FN int own_member() { return team.member; }
 // Where part `part` of [0, n), cut into `parts` of whole steps, begins.
 FN int part_begin(int n, int step, int part, int parts) {
   int begin = (int)((long)((n + step - 1) / step) * part / parts) * step;
@@ -60,12 +61,11 @@ FN int share_end(int n, int step) { return part_begin(n, step, team.member + 1, 
 #define TILE_VECTORS 2
 #endif
 
-// Rows of a matrix in memory begin `padded(columns)` apart: whole vectors, and no power of two, which would put the
-// rows of a large matrix into the same few cache sets.
-FN int padded(int columns) {
-  int whole = (columns + LANES - 1) / LANES * LANES;
-  return whole >= 128 && whole % 64 == 0 ? whole + LANES : whole;
-}
+// What engines/block/memory.py asks, to lay a network's memory out.
+extern "C" int vector_numbers() { return LANES; }
+extern "C" int tile_rows() { return TILE_ROWS; }
+extern "C" int tile_vectors() { return TILE_VECTORS; }
+constexpr bool trains_in_place = true;  // large matrices, where the caller has them
 
 // i in [0, n), `step` at a time.
 #define FOR_STEPS(i, n, step) for (int i = share_begin(n, step), i##_end = share_end(n, step); i < i##_end; i += step)
@@ -179,12 +179,15 @@ FN Share share_of_weights(int M, int N) {
   for (int v = (share).vector, v##_end = v + (share).vectors, width; \
        width = v##_end - v < TILE_VECTORS ? v##_end - v : TILE_VECTORS, v < v##_end; v += TILE_VECTORS)
 
-// Large matrices are taken PACKED_STEPS of their rows at a time, each strip of them copied into one piece: so they stay
-// in the caches, and no page of memory is entered for a few numbers.
-#define PACKED_STEPS 256
+// Large matrices are taken some of their rows at a time, each strip of them copied into one piece: so they stay in the
+// caches, and no page of memory is entered for a few numbers.
+struct Scratch {
+  real_t* at;  // this member's own
+  int steps;   // rows of a strip for which there is room
+};
+FN Scratch own_scratch(real_t* all, int steps) { return {all + team.member * (long)TILE_VECTORS * LANES * steps, steps}; }
 #define LARGE_MATRIX (1 << 17)  // numbers
 #define ROWS_AT_ONCE 258        // of A: as many as its own part of the L2 cache holds
-FN long packed_numbers(int K) { return (long)team.members * TILE_VECTORS * LANES * (K < PACKED_STEPS ? K : PACKED_STEPS); }
 
 // to[k] = a strip's numbers of row k of B (K, N), or of its transpose's
 FN void pack(int K, int width, const real_t* B, long ldb, real_t* to) {
@@ -203,13 +206,13 @@ FN void pack_transposed(int K, int rows, int width, const real_t* B, long ldb, r
 }
 template <bool transposed>
 LARGE_FN void packed_product(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb,
-                             const real_t* start, real_t* out, long ldo, real_t* packed) {
+                             const real_t* start, real_t* out, long ldo, Scratch scratch) {
   Share own = share_of_matrix(M, N);
-  packed += team.member * (packed_numbers(K) / team.members);
+  real_t* packed = scratch.at;
   for (int m = own.row, end = m + own.rows; m < end; m += ROWS_AT_ONCE) {
     int rows = end - m < ROWS_AT_ONCE ? end - m : ROWS_AT_ONCE;
-    for (int k = 0; k < K; k += PACKED_STEPS) {
-      int steps = K - k < PACKED_STEPS ? K - k : PACKED_STEPS;
+    for (int k = 0; k < K; k += scratch.steps) {
+      int steps = K - k < scratch.steps ? K - k : scratch.steps;
       EACH_STRIP(v, width, own) {
         int n = v * LANES;
         if (transposed) pack_transposed(steps, N - n, width, B + n * ldb + k, ldb, packed);
@@ -261,7 +264,7 @@ FN void narrow_product_of(int M, int N, int K, const real_t* A, long lda, const 
 
 // out (M, N) = start (N,) or 0, plus A (M, K) B (K, N). Matrices have rows of lda, ldb, ldo.
 FN void block_product(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb, const real_t* start,
-                      real_t* out, long ldo, real_t* scratch) {
+                      real_t* out, long ldo, Scratch scratch) {
   if (is_narrow(M, N, K)) return narrow_product_of(M, N, K, A, lda, B, ldb, start, out, ldo);
   if (K * ldb >= LARGE_MATRIX) return packed_product<false>(M, N, K, A, lda, B, ldb, start, out, ldo, scratch);
   Share own = share_of_matrix(M, N);
@@ -274,24 +277,16 @@ FN void block_product(int M, int N, int K, const real_t* A, long lda, const real
 }
 // out (M, N) = A (M, K) times the transpose of B (N, K)
 FN void block_product_transposed(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb, real_t* out,
-                                 long ldo, real_t* scratch) {
+                                 long ldo, Scratch scratch) {
   packed_product<true>(M, N, K, A, lda, B, ldb, nullptr, out, ldo, scratch);
 }
 
 // The transpose of A (K, M) times B (K, N). whole: into g, with rows of ldg; else f.give(m, n, f.take(m, n), LANES results
 // from n on) is called by the member that computed them, and g is room for the panel of rows at hand.
-#define PANEL (1 << 14)  // numbers
-FN int panel_rows(int M, int columns) {
-  int rows = PANEL / columns / TILE_ROWS * TILE_ROWS;
+FN int panel_rows(int M, long columns, long panel_numbers) {
+  int rows = (int)(panel_numbers / columns / TILE_ROWS * TILE_ROWS);
   rows = rows > 0 ? rows : TILE_ROWS;
   return rows < M ? rows : M;
-}
-// The scratch memory of a layer's products.
-FN long scratch_numbers(int I, int O) { return packed_numbers(I > O ? I : O); }
-FN long gradient_numbers(int M, int N) {  // of g, where it is not whole
-  long columns = (N + LANES - 1) / LANES * LANES, panel = TILE_ROWS * columns;
-  panel = panel < PANEL ? PANEL : panel;
-  return team.members * (M * columns < panel ? M * columns : panel);
 }
 // The gradient of a few columns, its lanes along the rows: the product of B's transpose and A, into `room`, whose squares
 // are transposed for f.
@@ -311,16 +306,13 @@ FN void narrow_gradient(int M, int N, int K, const real_t* A, long lda, const re
 }
 template <class F>
 FN void block_gradient(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb, bool whole, real_t* g,
-                       long ldg, const F f) {
-  bool fits = (long)N * (M + LANES) <= gradient_numbers(M, N);
+                       long ldg, long panel_numbers, const F f) {
+  bool fits = (long)N * (M + LANES) <= panel_numbers;
   if (!whole && fits && is_narrow(M, N, LANES)) return narrow_gradient(M, N, K, A, lda, B, ldb, g, f);
   Share own = share_of_weights(M, N);
   if (own.rows * own.vectors == 0) return;
-  if (!whole) {
-    g += team.member * (gradient_numbers(M, N) / team.members);
-    ldg = own.vectors * LANES;
-  }
-  int at_once = whole ? own.rows : panel_rows(M, ldg);
+  if (!whole) ldg = own.vectors * LANES;
+  int at_once = whole ? own.rows : panel_rows(M, ldg, panel_numbers);
   for (int m = own.row, end = m + own.rows; m < end; m += at_once) {
     int rows = end - m < at_once ? end - m : at_once;
     real_t* panel = whole ? g + m * ldg + own.vector * LANES : g;
@@ -334,9 +326,6 @@ FN void block_gradient(int M, int N, int K, const real_t* A, long lda, const rea
       }
   }
 }
-
-// Weights that a network of this shape has in the caller's arrays, instead of copies with padded rows.
-FN bool in_place(int I, int O) { return O % 16 == 0 && (long)I * O >= LARGE_MATRIX; }
 
 // LANES numbers that lie `stride` apart: one number of each of LANES neighbouring rows
 FN lane_t lane_load_rows(const real_t* p, long stride) {

@@ -1,6 +1,6 @@
 // The primitives of block.h on CUDA: a network is a block of THREADS threads, or, where GROUPED is 1, a team of blocks;
 // a lane is one thread's element. block_tiles.h has the products. Rows of matrices begin at multiples of four numbers
-// (`padded`), so that four travel at once.
+// (engines/block/memory.py), so that four travel at once.
 #pragma once
 #include "dialect.h"
 
@@ -10,8 +10,6 @@
 #ifndef BLOCKS
 #define BLOCKS 1  // that a multiprocessor is to have room for, by their registers
 #endif
-
-FN int padded(int columns) { return (columns + 3) / 4 * 4; }
 
 // -------------------------------------------------------------------------------------------- who works, and meeting
 struct Team {
@@ -98,9 +96,9 @@ typedef Pack<4> four_t;
 template <int N> FN Pack<N> load_pack(const real_t* p) { return *(const Pack<N>*)p; }
 template <int N> FN void store_pack(real_t* p, const Pack<N>& v) { *(Pack<N>*)p = v; }
 
-FN long long scratch_numbers(int, int) { return 0; }
-FN long long gradient_numbers(int, int) { return 0; }  // beyond a whole gradient
-FN bool in_place(int, int) { return false; }
+constexpr bool trains_in_place = false;
+struct Scratch {};  // a CPU's
+FN Scratch own_scratch(real_t*, int) { return {}; }
 
 FN lane_t lane_load_rows(const real_t* p, long long) { return *p; }
 FN void lane_store_rows(real_t* p, long long, lane_t v) { *p = v; }

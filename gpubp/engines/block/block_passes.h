@@ -97,17 +97,16 @@ CALLED_FN void block_backward(const Network& net, int size, const Update& update
   }
   for (int l = net.layers - 1; l >= 0; l--) {
     const Layer& at = net.layer[l];
-    long long ld = padded(at.I);
     if (l) {
-      block_product_transposed(size, at.I, at.O, at.d, at.ldd, at.w, at.ldw, net.d, ld, net.scratch);
+      block_product_transposed(size, at.I, at.O, at.d, at.ldd, at.w, at.ldw, net.d, net.layer[l - 1].ldu, net.scratch);
       block_sync();
     }
     block_gradient(at.I + 1, at.O, size, net.input(l), net.input_ld(l), at.d, at.ldd, update.task.has_clip, at.g, at.ldw,
-                   update.change(at));
+                   net.panel_numbers, update.change(at));
     block_sync();
     if (l == 0) return;
     const Layer& below = net.layer[l - 1];
-    with_activation(below.activation, ActivationBackward{below, size, net.d, ld});
+    with_activation(below.activation, ActivationBackward{below, size, net.d, below.ldu});
     block_sync();
   }
 }

@@ -65,7 +65,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) block_predict(PRED
   extern __shared__ four_t shared[];
   __shared__ Network net;
   if (block_first())
-    net.lay_out_forward(shape, rows_at_once, {(real_t*)shared, memory + (long long)blockIdx.x * memory_stride, shared_numbers});
+    net.lay_out(shape, layout, {(real_t*)shared, memory + (long long)blockIdx.x * memory_stride});
   block_sync();
   Predictor{params, X, out, n_rows, net}.item(first + blockIdx.x, (n_rows + rows_at_once - 1) / rows_at_once,
                                               rows_at_once, -1);
@@ -74,7 +74,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) block_predict(PRED
 // The items first ... last-1, one after the other; `memory` is this call's own.
 extern "C" void block_predict(PREDICT_PARAMETERS) {
   Network net;
-  net.lay_out_forward(shape, rows_at_once, {nullptr, memory, shared_numbers});
+  net.lay_out(shape, layout, {nullptr, memory});
   int network = -1, pieces = (n_rows + rows_at_once - 1) / rows_at_once;
   Predictor predictor{params, X, out, n_rows, net};
   for (int i = first; i < last; i++) network = predictor.item(i, pieces, rows_at_once, network);

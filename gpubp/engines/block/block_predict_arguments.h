@@ -11,10 +11,10 @@
 // rows_at_once: of an item, which is a piece of the rows of one network
 // memory: (M, memory_stride): to work in, for each network or item at hand
 // memory_stride: numbers of one of them
-// shared_numbers: of each CUDA block's shared memory
+// layout: (T,): where a network's arrays lie: see engines/block/memory.py
 // first: of the networks, or items, that the call is for
 // last: one beyond the last
 
 #define PREDICT_PARAMETERS \
   const int *shape, const real_t *params, const real_t *X, real_t *out, int n_rows, int rows_at_once, real_t *memory, \
-  int memory_stride, int shared_numbers, int first, int last
+  int memory_stride, const int *layout, int first, int last

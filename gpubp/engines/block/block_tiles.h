@@ -243,16 +243,16 @@ FN void run(const Product& its) {
 // -------------------------------------------------------------------------------------------- products
 // See block_cpu.h for what these are.
 FN void block_product(int M, int N, int K, const real_t* A, long long lda, const real_t* B, long long ldb,
-                      const real_t* start, real_t* out, long long ldo, real_t*) {
+                      const real_t* start, real_t* out, long long ldo, Scratch) {
   run({M, N, K, {A, lda, M, false}, {B, ldb, N, true}, start, out, ldo});
 }
 FN void block_product_transposed(int M, int N, int K, const real_t* A, long long lda, const real_t* B, long long ldb,
-                                 real_t* out, long long ldo, real_t*) {
+                                 real_t* out, long long ldo, Scratch) {
   run({M, N, K, {A, lda, M, false}, {B, ldb, N, false}, nullptr, out, ldo});
 }
 // The last of A's columns are ones (biases): a tile of its own would be mostly empty.
 FN void block_gradient(int M, int N, int K, const real_t* A, long long lda, const real_t* B, long long ldb, bool whole,
-                       real_t* g, long long ldg, const Change& change) {
+                       real_t* g, long long ldg, long long, const Change& change) {
   FOR_EACH(n, N) {
     real_t sum = 0;
     UNROLL_SUM for (int k = 0; k < K; k++) sum = sum + B[k * ldb + n];

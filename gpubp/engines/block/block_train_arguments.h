@@ -48,7 +48,7 @@ struct Task {
   int first_epoch, int first_update, int n_epochs, const real_t *factors, const int *validation, \
   int validation_stride, int n_validation, const real_t *validation_targets, const real_t *spread, \
   const unsigned *drop_below, const real_t *drop_scale, int has_l2, int has_clip, real_t *losses, \
-  real_t *validation_losses, real_t *validation_scores, real_t *memory, int memory_stride, int shared_numbers, \
+  real_t *validation_losses, real_t *validation_scores, real_t *memory, int memory_stride, const int *layout, \
   int *meeting, int member, int members, int first, int last
 #define TRAIN_TASK \
   { shape, params, slots_spk, hyper, n_networks, inputs, targets, weights, weights_stride, order, order_stride, \

@@ -2,7 +2,8 @@
 #pragma once
 #include "block_network.h"
 
-// The sum of squares of all rows x columns, `PARTIAL_SUMS` columns apart; added to the parts.
+// The sum of squares of all rows x columns, in PARTIAL_SUMS parts by column, whatever the vector's width; added to the
+// parts.
 FN void add_squares(int rows, int columns, const real_t* matrix, long long ld, real_t* parts) {
   FOR_LANES(p, PARTIAL_SUMS) {
     lane_t sum = lane_load(parts + p);

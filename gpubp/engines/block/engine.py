@@ -13,8 +13,9 @@ from gpubp.backends.host_program import others_waiting
 from gpubp.backends.host_threads import tell_of_a_missing_team
 from gpubp.backends.interruption import Interruption
 from gpubp.engines.block.arguments import TRAIN
-from gpubp.engines.block.kernel import BlockKernel, memory_numbers, shape_numbers
+from gpubp.engines.block.kernel import BlockKernel, shape_numbers
 from gpubp.engines.block.layout import BlockLayout, block_layout, team_blocks
+from gpubp.engines.block.memory import ROW_STEP, MemoryLayout, training_layout, vectors_of
 from gpubp.engines.block.thread_tuner import ThreadTuner
 from gpubp.engines.kernel_engine import KernelEngine
 from gpubp.networks.plan import TrainingPlan
@@ -37,20 +38,20 @@ def cuda_layout(plan: TrainingPlan) -> BlockLayout:
     device = plan.backend.multiprocessors()
     if device is None:
         return BlockLayout()
-    needed = working_numbers(plan, None) * plan.dtype.itemsize
+    needed = memory_layout(plan, plan.batch_size, vectors=None).numbers * plan.dtype.itemsize
     return block_layout(plan.architecture, plan.batch_size, plan.n_networks, needed, device)
 
 
-def working_numbers(plan: TrainingPlan, members: int | None) -> int:
-    """Of a network's working memory. members: of the team of CPU threads that train it; None for CUDA."""
+def memory_layout(plan: TrainingPlan, batch_size: int, **machine: Any) -> MemoryLayout:
+    """Of a network's working memory. machine: members, vectors and shared of `training_layout`."""
     settings = plan.settings
-    return memory_numbers(
+    return training_layout(
         plan.architecture,
-        plan.batch_size,
+        -(-batch_size // ROW_STEP) * ROW_STEP,
         len(settings.optimizer_rule.arrays),
         dropout=plan.dropout is not None,
         clips=settings.clip_norm is not None,
-        members=members,
+        **machine,
     )
 
 
@@ -76,18 +77,24 @@ class BlockEngine(KernelEngine):
         super()._lay_out(plan)
         self.members = min(self.program.team(plan.n_networks), most_members(plan))
         self.tuner, self.by_team, self.share = ThreadTuner(), False, 1.0
-        self.numbers = working_numbers(plan, self.members if self.backend.on_host else None)
-        room = min(self.layout.shared_bytes, self.program.shared_room())
-        self.shared_numbers = min(self.numbers, room // plan.dtype.itemsize)
+        room = min(self.layout.shared_bytes, self.program.shared_room()) // plan.dtype.itemsize
+        machine = {"members": self.members, "vectors": vectors_of(self.program), "shared": room}
+        layouts = {run: memory_layout(plan, min(plan.batch_size, run.n_rows), **machine) for run in self.runs}
+        self.shared_numbers = max(layout.shared_numbers for layout in layouts.values())
+        tables = {layout: self.backend.to_device(layout.table) for layout in {*layouts.values()}}
         self.blocks, self.meeting = 1, None  # of each network, on CUDA, and where they meet
         if self.layout.team > 1:
             resident = self.program.resident_blocks(self.entry.name) // plan.n_networks
             self.blocks = max(1, team_blocks(plan.architecture, plan.batch_size, resident))
             self.meeting = self.backend.xp.zeros((plan.n_networks, 2), np.int32)
-        self.memory = {
-            piece: self.backend.empty((self.program.columns(*piece), self.numbers), plan.dtype)
-            for _, piece in self.calls
-        }
+        self.memory = {}  # what a piece's call works in, and where in it arrays lie
+        for run, piece in self.calls:
+            memory = self.backend.empty((self.program.columns(*piece), layouts[run].numbers), plan.dtype)
+            self.memory[piece] = {
+                "memory": memory,
+                "memory_stride": layouts[run].numbers,
+                "layout": tables[layouts[run]],
+            }
         self.arguments.keep({
             "shape": self.shape,
             "inputs": self.inputs,
@@ -95,8 +102,6 @@ class BlockEngine(KernelEngine):
             "validation_targets": self.validation_table,
             "has_l2": int(np.any(plan.hyper["l2"])),
             "has_clip": int(plan.settings.clip_norm is not None),
-            "memory_stride": self.numbers,
-            "shared_numbers": self.shared_numbers,
             "meeting": self.meeting,  # on a CPU, `_teams` fills these in
             "member": 0,
             "members": self.blocks,
@@ -106,7 +111,7 @@ class BlockEngine(KernelEngine):
         return None if plan.weights is None else self.backend.to_device(plan.weights, plan.dtype)
 
     def _own_arguments(self, piece: tuple[int, int]) -> dict[str, Any]:
-        return {"memory": self.memory[piece]}
+        return self.memory[piece]
 
     def run(self, epoch: int, n_epochs: int, interruption: Interruption) -> tuple[Array, int]:
         if self.members == 1:

@@ -54,7 +54,7 @@ def block_layout(
     resident = min(blocks, -(-n_networks // device.count))
     own = STAGE_BYTES[threads] + OWN_BYTES
     room = min(device.shared_bytes // resident, device.shared_bytes_of_block) - own
-    return BlockLayout(threads, blocks, 1, max(0, min(room, needed_bytes)) // 32 * 32)
+    return BlockLayout(threads, blocks, 1, max(0, min(room // 32, -(-needed_bytes // 32))) * 32)
 
 
 def team_blocks(architecture: Architecture, batch_size: int, most: int) -> int:

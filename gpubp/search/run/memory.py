@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gpubp.backends import Backend
-from gpubp.engines.block.kernel import memory_numbers
+from gpubp.engines.block.memory import training_layout
 from gpubp.engines.registry import ENGINE_KINDS
 from gpubp.fitting.job import Job
 
@@ -35,7 +35,7 @@ def workspace_bytes(job: Job) -> int:
     """That does not grow with the number of networks."""
     batch = min(job.settings.batch_size or len(job.rows), len(job.rows))
     slots = len(job.settings.optimizer_rule.arrays)
-    return WORKSPACES * job.dtype.itemsize * memory_numbers(job.architecture, batch, slots, dropout=True)
+    return WORKSPACES * job.dtype.itemsize * training_layout(job.architecture, batch, slots, dropout=True).numbers
 
 
 def population_bytes(jobs: Sequence[Job]) -> int:
