@@ -113,7 +113,7 @@ def load(path: Path) -> Model | Ensemble:
 def target_of(loaded: Model | Ensemble) -> Target:
     if loaded.target is None:
         raise DataError(
-            "This ensemble was made from arrays, and knows no columns: load it in Python, with gpubp.models.ensemble."
+            "This ensemble was made from arrays, and knows no columns: load it in Python, with gpubp.Ensemble.load."
         )
     return loaded.target
 

@@ -63,7 +63,7 @@ def train_ensemble(
     checkpoint: SnapshotSink | None = None,
     note: Callable[[str], None] | None = None,
 ) -> EnsembleFit:
-    """Train several networks on a table, as one population (see `fitting.train_model` for the other parameters).
+    """Train several networks on a table, as one population (see `train_model` for the other parameters).
 
     Each member's seed follows from the recipe's and from its place, so that it is the same network whatever `members`
     is. bootstrap: each trains on training rows drawn with replacement, as many as there are. All have the same

@@ -24,6 +24,7 @@ import gpubp
 import gpubp.estimators.classifier
 import gpubp.estimators.regressor
 from gpubp import MLPClassifier, MLPRegressor
+from gpubp.training.history import EpochReport
 
 ESTIMATORS = [MLPClassifier, MLPRegressor]
 BEYOND = {"backend", "engine", "dtype", "dropout", "weight_decay", "clip_norm", "callbacks", "progress"}
@@ -140,7 +141,7 @@ def test_a_pickle_predicts_and_goes_on_as_the_original(ours: Any) -> None:
 
 
 def test_clone_takes_parameters_alone() -> None:
-    def callback(report: gpubp.training.EpochReport) -> None: ...
+    def callback(report: EpochReport) -> None: ...
 
     original = MLPClassifier((7,), class_weight={0: 2.0}, callbacks=[callback], **QUICK).fit(X_IRIS, Y_IRIS)
     cloned = clone(original)

@@ -23,12 +23,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-import gpubp
 from gpubp import MLPClassifier, MLPRegressor, PopulationSearchCV
 from gpubp.backends.cupy_backend import CupyBackend
 from gpubp.backends.placement import is_on_device
 from gpubp.errors import ModelFileError, SettingsError
 from gpubp.estimators.onnx import to_onnx
+from gpubp.training.history import EpochReport
 
 X, Y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)
@@ -173,7 +173,7 @@ def test_members_train_and_answer_together() -> None:
     """One call of `train` hears of all members; predictions are of the members as they are now."""
     told: list[int] = []
 
-    def callback(report: gpubp.training.EpochReport) -> None:
+    def callback(report: EpochReport) -> None:
         told.append(len(report.networks))
 
     fitted = classifier(callbacks=[callback]).fit(X, Y)
@@ -311,7 +311,7 @@ def test_early_stopping_keeps_no_member_that_never_had_a_score() -> None:
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_ctrl_c_keeps_what_there_is(solver: str) -> None:
-    def interrupt(report: gpubp.training.EpochReport) -> None:
+    def interrupt(report: EpochReport) -> None:
         if report.epoch == 1:
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -1,4 +1,5 @@
-// Each helper of dialect.h that elementwise.h does not reach, on one group of lanes, for tests/test_native_math.py.
+// Each helper of dialect.h that elementwise.h does not reach, on one group of lanes, for
+// tests/engines/test_native_math.py.
 #ifdef TEST_CUDA_BRANCH
 #include "cuda_intrinsics.h"
 #endif

@@ -1,4 +1,4 @@
-// Kernels for tests/test_cuda_shim.py: what a block may do, and what it must not.
+// Kernels for tests/backends/test_cuda_shim.py: what a block may do, and what it must not.
 
 // out[b] = the sum of the block's 64 inputs, by a tree in shared memory
 extern "C" __global__ void __launch_bounds__(64) sum_blocks(const float* x, float* out) {

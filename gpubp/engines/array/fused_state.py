@@ -19,7 +19,7 @@ class FusedState:
     """
 
     def __init__(self, backend: Backend, params: Array, plan: TrainingPlan, program: Program) -> None:
-        """params (P, K), C-contiguous, is trained in place. program: of a kernels.fused.FusedKernel."""
+        """params (P, K), C-contiguous, is trained in place. program: of a FusedKernel."""
         self.backend, self.architecture, self.settings = backend, plan.architecture, plan.settings
         self.launch = Launcher(program)
         self.parts = parts_of(plan.architecture)

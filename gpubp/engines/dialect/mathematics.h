@@ -4,7 +4,7 @@
 // ±infinity and for denormal arguments. Results that would be denormal numbers may be zero (exp, logistic and
 // softplus: always), because each costs a CPU some hundred cycles. Maximum errors are in ulp, units in the last
 // place of the exact result, "float / double": for float the largest over all 2^32 arguments, for double over a
-// million, rounded up (scripts/measure_ulp.py). tests/test_native_math.py asserts them.
+// million, rounded up (scripts/measure_ulp.py). tests/engines/test_native_math.py asserts them.
 #pragma once
 #include "polynomials.h"
 

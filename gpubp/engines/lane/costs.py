@@ -10,7 +10,7 @@ from gpubp.networks.plan import TrainingPlan
 
 @dataclass(frozen=True)
 class LaneCosts(Costs):
-    """Seconds. Measured on two 2-core cloud machines with AVX-512 (docs/performance.md) and on an NVIDIA H200
+    """Seconds. Measured on two 2-core cloud machines with AVX-512 (docs/lab/performance.md) and on an NVIDIA H200
     (docs/lab/gpu-h200.md), where they scale with the clock.
     """
 
