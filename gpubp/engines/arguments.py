@@ -205,9 +205,9 @@ class LaunchList:
         for argument, dtype, value, at in arrays:
             if value is not None:
                 self._check(argument, dtype, value, sizes)
-                into[at] = value
             elif not argument.nullable:
                 raise self._wrong(argument, "None")
+            into[at] = value
 
     def _check(self, argument: Argument, dtype: np.dtype[Any], value: Any, sizes: dict[str, int]) -> None:
         """An array's dtype and shape; that it is contiguous, and on the device, is the program's to check."""

@@ -84,6 +84,15 @@ def test_what_is_wrong_is_told_by_its_name(wrong: dict[str, Any], words: str) ->
         launch_list().call(GOOD | wrong)
 
 
+def test_a_call_goes_without_an_array_that_was_kept() -> None:
+    calls = launch_list()
+    calls.keep(GOOD)
+    assert calls.call({"weights": None})[2] is None
+    assert calls.call({})[2] is GOOD["weights"]
+    calls.keep({"weights": None})
+    assert calls.call({})[2] is None
+
+
 def test_what_is_missing_is_told_by_its_name() -> None:
     calls = launch_list()
     calls.keep({"params": GOOD["params"]})
