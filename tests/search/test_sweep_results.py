@@ -13,14 +13,16 @@ import pytest
 from sklearn.metrics import get_scorer
 
 from gpubp import MLPClassifier, MLPRegressor, Model, Range, SweepResult, read_table, sweep
-from gpubp.backends import get_backend
+from gpubp.backends import Backend, get_backend
+from gpubp.engines.registry import USUAL_COSTS
 from gpubp.errors import DataError, DivergenceError, SettingsError
 from gpubp.fitting.fold_data import receive
-from gpubp.fitting.job import population_key
+from gpubp.fitting.job import Job, population_key
 from gpubp.search.run.answered import answered
 from gpubp.search.run.engines import Engines
 from gpubp.search.run.experiment import Experiment
 from gpubp.search.run.folds import splits_of
+from gpubp.search.run.rates import Rates
 from gpubp.search.run.scoring import QUICK, Metric
 from gpubp.search.space.space import Space
 from gpubp.search.strategies.study_storage import opened
@@ -219,16 +221,20 @@ def test_refit_gives_a_model_for_tables() -> None:
     assert result.best.score > 0.85
 
 
-def chosen_engines(space: dict[str, Any], n_trials: int, rows: int = 200) -> list[str]:
+def groups_of(space: dict[str, Any], n_trials: int, rows: int = 200) -> dict[Any, list[Job]]:
+    """The jobs of a sweep by their keys."""
     data = receive(RNG.normal(size=(rows, 7)), np.arange(rows) % 3, None)
     splits = splits_of(data, 5, 1, 0)
     experiment = Experiment(data, splits, Metric(None, data), backend=get_backend("numpy"), n_trials=n_trials)
     drawn = Space(space).sample(n_trials)
-    jobs = experiment.jobs(experiment.begin(experiment.configure(i, one) for i, one in enumerate(drawn)))
-    groups: dict[Any, Any] = {}
-    for job in jobs:
+    groups: dict[Any, list[Job]] = {}
+    for job in experiment.jobs(experiment.begin(experiment.configure(i, one) for i, one in enumerate(drawn))):
         groups.setdefault(population_key(job), []).append(job)
-    return sorted(Engines(get_backend("numpy")).choose(groups).values())
+    return groups
+
+
+def chosen_engines(space: dict[str, Any], n_trials: int) -> list[str]:
+    return sorted(Engines(get_backend("numpy")).choose(groups_of(space, n_trials)).values())
 
 
 def test_a_hundred_widths_are_no_hundred_compilations() -> None:
@@ -236,6 +242,25 @@ def test_a_hundred_widths_are_no_hundred_compilations() -> None:
     assert set(chosen_engines(widths, 200)) == {"block"}
     assert set(chosen_engines(widths | {"epochs": 2}, 3)) == {"array"}  # no compilation would pay
     assert chosen_engines({"hidden": (8,), "epochs": 500, "l2": Range(0, 1)}, 2000) == ["lane"]
+
+
+def test_a_kernel_takes_longer_to_compile_for_a_device(
+    monkeypatch: pytest.MonkeyPatch, numpy_backend: Backend, standin: Backend
+) -> None:
+    groups = groups_of({"hidden": (8,), "epochs": 2}, 1)
+    job = next(iter(groups.values()))[0]
+    monkeypatch.setattr("gpubp.search.run.engines.estimates", lambda plan: {"block": 1.0, "array": 5.0})
+    for backend in (numpy_backend, standin):
+        monkeypatch.setattr(type(backend), "compiler_missing", lambda self: None)
+    costs = USUAL_COSTS["block"]
+    assert costs.compiling < 4 < costs.cuda_compiling
+    for backend, seconds, chosen in (
+        (numpy_backend, costs.compiling, "block"),
+        (standin, costs.cuda_compiling, "array"),
+    ):
+        engines = Engines(backend)
+        assert Rates(engines).seconds(job, "block", 0.0) == seconds
+        assert set(engines.choose(groups).values()) == {chosen}
 
 
 def test_without_a_compiler_arrays_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,15 +53,19 @@ class Engines:
             for name in filter(_serves_all, estimate):
                 kernel = name, _options(groups[key][0])
                 saved[kernel] = saved.get(kernel, 0.0) + max(0.0, estimate[FALLBACK] - estimate[name])
-        self.compiled |= {kernel for kernel, gain in saved.items() if gain > compile_seconds(kernel[0])}
+        self.compiled |= {kernel for kernel, gain in saved.items() if gain > self.compile_seconds(kernel[0])}
         for key, estimate in seconds.items():
             costs = {}
             for name in reversed(estimate):  # of those that are as good, the one that needs no kernel comes first
                 if not _serves_all(name):
-                    costs[name] = estimate[name] + compile_seconds(name)
+                    costs[name] = estimate[name] + self.compile_seconds(name)
                 elif (name, _options(groups[key][0])) in self.compiled:
                     costs[name] = estimate[name]
             self.chosen[key] = min(costs, key=lambda engine: costs[engine])
+
+    def compile_seconds(self, engine: str) -> float:
+        """How long its kernel takes to compile, on this machine's kind of device."""
+        return USUAL_COSTS[engine].compile_seconds(self.backend)
 
     def seconds(self, jobs: Sequence[Job], engine: str) -> float:
         """The estimate of jobs of one key by the engine, without compiling."""
@@ -101,11 +105,6 @@ def sketch(jobs: Sequence[Job], backend: Backend) -> TrainingPlan:
         updates=np.zeros(n, dtype=np.int64),
         slots={},
     )
-
-
-def compile_seconds(engine: str) -> float:
-    """Of its kernel. By a CPU's costs on CUDA as well."""
-    return USUAL_COSTS[engine].compiling
 
 
 def _serves_all(engine: str) -> bool:

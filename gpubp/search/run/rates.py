@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 
 from gpubp.engines.registry import ENGINE_KINDS
 from gpubp.fitting.job import Job, population_key
-from gpubp.search.run.engines import Engines, compile_seconds
+from gpubp.search.run.engines import Engines
 
 
 class Rates:
@@ -18,7 +18,7 @@ class Rates:
         self._of_key: dict[Hashable, float] = {}
         self._of_engine: dict[str, float] = {}
         # seconds before the first epoch of a key that was not trained yet
-        self._beginning = {engine: compile_seconds(engine) for engine in ENGINE_KINDS}
+        self._beginning = {engine: engines.compile_seconds(engine) for engine in ENGINE_KINDS}
         self._lock = threading.Lock()
 
     def knows(self, engine: str) -> bool:
