@@ -8,13 +8,18 @@ from gpubp.backends import Array, Backend
 from gpubp.engines.base import EngineKind
 from gpubp.engines.registry import ENGINE_KINDS, FALLBACK
 from gpubp.errors import BackendError, SettingsError
-from gpubp.networks.population import Population
+from gpubp.networks.population import Population, rows_on_device
 from gpubp.operations import network
 from gpubp.operations.architecture import Architecture
 
 
 def predict(population: Population, X: Array, engine: str) -> Array:
     """Outputs (P, N, O) for X (N, I), or (P, N, I) where arrays predict, on the backend. See `Population.predict`."""
+    with population.backend.quiet():
+        return _predict(population, X, engine)
+
+
+def _predict(population: Population, X: Array, engine: str) -> Array:
     backend, architecture, params = population.backend, population.architecture, population.params
     shared = X.ndim == 2
     if engine == "auto":
@@ -49,7 +54,5 @@ Population._by_engine = staticmethod(predict)
 
 
 def predict_rows(population: Population, X: Array) -> Array:
-    """Outputs (P, N, O) for X (N, I) by whatever is likely to take least time. Models and estimators ask here, for a
-    population alone does not know the engines.
-    """
-    return population.predict(X, engine="auto")
+    """Outputs (P, N, O) for X (N, I) by whatever is likely to take least time: `Population.predict` with "auto"."""
+    return predict(population, rows_on_device(population, X), "auto")

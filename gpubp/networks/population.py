@@ -42,7 +42,7 @@ class Population:
     """
 
     _by_engine: ClassVar[Callable[[Population, Array, str], Array] | None] = None
-    """How engines predict; they stand above networks, and put this here (engines/prediction.py)."""
+    """Predicts by an engine's kernel. Networks import no engines: engines/prediction.py sets it when it is imported."""
 
     def __init__(self, architecture: Architecture, params: Array, seeds: np.ndarray, backend: Backend) -> None:
         self.architecture = architecture
@@ -105,16 +105,15 @@ class Population:
         engine: "array"; or, for X (N, I), a compiled kernel: "block", or "lane" for tiny networks; or "auto": block for
         so many rows that it saves more than its compilation takes.
         """
-        if X.ndim not in (2, 3) or X.shape[-1] != self.architecture.n_inputs:
-            raise DataError(
-                f"Rows of shape {tuple(X.shape)}: this network takes {self.architecture.n_inputs} inputs a row."
-            )
-        with self.backend.quiet():
-            on_device = self.backend.to_device(X, self.dtype)
-            if engine == "array":
+        on_device = rows_on_device(self, X)
+        if engine == "array":
+            with self.backend.quiet():
                 return predict(self.backend, self.architecture, self.params, on_device)
-            assert Population._by_engine is not None, "gpubp.engines is not imported"
-            return Population._by_engine(self, on_device, engine)
+        if Population._by_engine is None:
+            raise SettingsError(
+                f"The engine {engine!r} is not loaded: import Population from gpubp, or import gpubp.engines first."
+            )
+        return Population._by_engine(self, on_device, engine)
 
     def copy(self) -> Population:
         return Population(self.architecture, self.backend.xp.array(self.params), self.seeds.copy(), self.backend)
@@ -146,3 +145,13 @@ class Population:
     def state(self) -> dict[str, np.ndarray]:
         """Everything but the architecture, as host arrays: `Population.from_host(architecture, **state, backend=…)`."""
         return {"params": self.backend.to_host(self.params).copy(), "seeds": self.seeds.copy()}
+
+
+def rows_on_device(population: Population, X: Array) -> Array:
+    """X (N, I) or (P, N, I) on the population's backend, in its dtype. DataError where I is not the networks'."""
+    if X.ndim not in (2, 3) or X.shape[-1] != population.architecture.n_inputs:
+        raise DataError(
+            f"Rows of shape {tuple(X.shape)}: this network takes {population.architecture.n_inputs} inputs a row."
+        )
+    with population.backend.quiet():
+        return population.backend.to_device(X, population.dtype)
