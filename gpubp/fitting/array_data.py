@@ -16,11 +16,10 @@ from gpubp.errors.suggestions import check_choice
 from gpubp.fitting.job import Sheet
 from gpubp.fitting.recipe import Recipe
 from gpubp.operations.losses import LOSSES
-from gpubp.preprocessing.columns import CODES
 from gpubp.preprocessing.labels import as_labels
 from gpubp.preprocessing.missing import refuse_missing
 from gpubp.preprocessing.scaling import offset_and_scale
-from gpubp.preprocessing.target import TASKS
+from gpubp.preprocessing.target import TASKS, task_of_numbers
 
 
 @dataclass(eq=False)
@@ -224,11 +223,7 @@ def _fitted(values: np.ndarray, scale: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _task_of(y: np.ndarray) -> str:
-    """The rule of `Target.fit`: text, and few whole numbers that come up again and again, are classes."""
+    """By the rule of `Target.fit`: text, booleans, and few whole numbers that come up again and again, are classes."""
     if y.ndim == 2:
         return "regression"
-    if y.dtype.kind not in "iuf":
-        return "classification"
-    distinct = np.unique(y)
-    whole = bool((distinct == np.round(distinct)).all())
-    return "classification" if whole and len(distinct) <= CODES and 2 * len(distinct) < len(y) else "regression"
+    return task_of_numbers(y) if y.dtype.kind in "iuf" else "classification"

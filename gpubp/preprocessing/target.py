@@ -253,11 +253,16 @@ def _refuse_logarithms(values: np.ndarray, table: Table, column: str) -> None:
 
 def _task_of(table: Table, column: str) -> str:
     series = table.frame[column]
-    if not series.dtype.is_numeric():
-        return "classification"
-    distinct = len(np.unique(series.to_numpy()))
-    whole = bool((series == series.round()).all()) if series.dtype.is_float() else True
-    return "classification" if whole and distinct <= CODES and 2 * distinct < table.rows else "regression"
+    return task_of_numbers(series.to_numpy()) if series.dtype.is_numeric() else "classification"
+
+
+def task_of_numbers(values: np.ndarray) -> str:
+    """The task for a target of numbers (N,): classification where they are whole, with at most CODES distinct values,
+    which are fewer than half as many as the rows. (Text and booleans are classes anyway.)
+    """
+    distinct = np.unique(values)
+    whole = distinct.dtype.kind != "f" or bool((distinct == np.round(distinct)).all())
+    return "classification" if whole and len(distinct) <= CODES and 2 * len(distinct) < len(values) else "regression"
 
 
 def _refuse_dates(table: Table, column: str) -> None:

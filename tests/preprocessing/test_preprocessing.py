@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpubp.errors import DataError, GpubpError, SettingsError
+from gpubp.fitting.array_data import ArrayData
 from gpubp.preprocessing import Column, Preprocessing, Target, choose_inputs
 from gpubp.tables import Table, read_table
 
@@ -211,6 +212,7 @@ def test_a_table_where_everything_is_missing_can_be_predicted_on():
 def test_the_task_and_the_labels(values, task, labels):
     target = Target.fit(table_of(y=values), "y")
     assert (target.task, target.labels) == (task, labels)
+    assert ArrayData.of(np.zeros((len(values), 1)), values, None).task == task  # arrays by the same rule
 
 
 def test_a_chosen_task():
