@@ -14,7 +14,6 @@ from gpubp.fitting.cohort import Cohort
 from gpubp.fitting.dataset import Names
 from gpubp.fitting.fit import refuse_divergence, say_all, set_up
 from gpubp.fitting.fold_scaling import unscaled
-from gpubp.fitting.job import Sheet
 from gpubp.fitting.recipe import Recipe
 from gpubp.models.ensemble import Ensemble, Members
 from gpubp.models.model import Prediction, score
@@ -90,9 +89,9 @@ def train_ensemble(
     if history.lost.all():
         refuse_divergence(history, names)
     kept = np.flatnonzero(~history.lost)
-    goal, plain = made.fold.target, Sheet.plain(made.fold.sheet.X, made.fold.sheet.T)
-    unspread = replace(plain, mean=np.array([goal.mean]), spread=np.array([goal.scale]))  # inputs stay scaled
-    params = unscaled(made.architecture, cohort.params_on_host()[kept], unspread)
+    goal, sheet = made.fold.target, made.fold.sheet
+    as_scaled = replace(sheet, offset=np.zeros_like(sheet.offset), scale=np.ones_like(sheet.scale))
+    params = unscaled(made.architecture, cohort.params_on_host()[kept], as_scaled)  # of scaled inputs, as before
     ensemble = Ensemble(
         members=(
             Members(
