@@ -16,7 +16,9 @@ from gpubp.training.history import Callback, History
 from gpubp.training.loop import train
 from gpubp.training.snapshot import Snapshot, SnapshotSink
 
-PREDICTION_BYTES = 64 << 20
+GATHERED_BYTES = 64 << 20
+"""Of the test rows that networks of different rows are given at a time. (How many of these rows go through the layers
+together is the machine's trait `at_once.prediction_bytes`: see operations/network.py.)"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +154,7 @@ class Cohort:
             assert job.test is not None
             rows[p, : len(job.test)] = start + job.test
         bytes_each = n_rows * sum(shape.sizes) * 2 * self.population.dtype.itemsize
-        at_once = max(1, PREDICTION_BYTES // bytes_each)
+        at_once = max(1, GATHERED_BYTES // bytes_each)
         found = np.empty((len(self), n_rows, shape.n_outputs), dtype=self.population.dtype)
         for first in range(0, len(self), at_once):
             networks = np.arange(first, min(first + at_once, len(self)))
