@@ -1,4 +1,4 @@
-"""What a backend offers: one machine's arrays, transfers and memory.
+"""The interface of a backend: one machine's arrays, transfers and memory.
 
 A backend is passed explicitly to whatever computes. `backend.xp` is the array namespace (the NumPy-compatible
 module), so reference kernels read like NumPy code and run on either machine.
@@ -108,8 +108,8 @@ class Program(Protocol):
 class Backend(Protocol):
     """One machine that arrays live on.
 
-    What depends on the machine asks for its traits. Its name is for people and for files: nothing outside this package
-    compares it (tests/house/test_rooms.py).
+    Code that depends on the machine asks for its traits. Its name is for people and for files:
+    nothing outside this package compares it (tests/house/test_rooms.py).
     """
 
     name: str
@@ -155,7 +155,7 @@ class Backend(Protocol):
         ...
 
     def bits_settings(self) -> tuple[str, ...]:
-        """What the environment asks for that changes the array engine's bits, as NAME=VALUE."""
+        """Settings of the environment that change the array engine's bits, as NAME=VALUE."""
         ...
 
     def quiet(self) -> AbstractContextManager[Any]:

@@ -28,7 +28,7 @@ def run_compiler(
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """What the command returned and said; environment: variables to set beside this process's own.
+    """Run the command, and give its exit code and messages. environment: variables to set beside this process's own.
 
     Raises OSError where it cannot be started, CompilerHangs after so many seconds, and KeyboardInterrupt on Ctrl-C or
     `interrupt_compilers`. Nothing of it is left running after any of these.

@@ -45,7 +45,7 @@ class Compiler:
         return self.command[1:3] == ("-m", "ziglang")
 
     def machine_flag(self, isa: Isa) -> str:
-        """What asks for an instruction set; "native": for all that this CPU has."""
+        """The compiler's option for an instruction set; "native" is for all that this CPU has."""
         if isa == "native":
             # On ARM -march alone leaves the processor's tuning out, and clang long knew -mcpu only.
             return "-mcpu=native" if platform.machine().lower() in ("arm64", "aarch64") else "-march=native"
@@ -53,7 +53,7 @@ class Compiler:
         return flag.replace("x86-64", "x86_64") if self.is_zig else flag
 
     def macros(self, isa: Isa = "native") -> str:
-        """What it predefines for this machine: one line per instruction set it will use, and its version."""
+        """The macros that it predefines here: a line for each instruction set that it will use, and for its version."""
         return _macros(self.command, self.machine_flag(isa), tuple(self.environment().items()))
 
     def environment(self) -> dict[str, str]:
@@ -85,7 +85,7 @@ def find_compiler() -> Compiler | None:
 
 
 def surroundings() -> tuple[str, str, str]:
-    """What decides which compiler is found: $CXX, $PATH, and the current folder where these are relative to it."""
+    """The settings that decide which compiler is found: $CXX, $PATH, and the folder that these are relative to."""
     chosen, path = os.environ.get("CXX", "").strip(), os.environ.get("PATH", "")
     if all(map(os.path.isabs, path.split(os.pathsep))) and os.sep not in chosen:
         return chosen, path, ""
@@ -172,7 +172,7 @@ def _macros(command: tuple[str, ...], machine: str, environment: tuple[tuple[str
 
 
 def runnable_isas(compiler: Compiler) -> tuple[Isa, ...]:
-    """Which of the instruction sets that can be asked for by name this CPU runs, narrowest first."""
+    """The instruction sets that this CPU runs, of those that can be asked for by name, narrowest first."""
     macros = set(re.findall(r"#define (\w+)", compiler.macros()))
     names: tuple[Isa, ...] = ("sse2", "avx2", "avx512")
     return tuple(name for name in names if ISAS[name][0] <= macros)

@@ -1,4 +1,4 @@
-"""What a CUDA device and its libraries must have before CuPy can compute there, and what is said where they lack it."""
+"""Checks that a CUDA device and its libraries have all that CuPy needs, and says in words what they lack."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class _Launch:
             raise raised
 
     def raise_error(self) -> None:
-        """What a helper came upon."""
+        """Raise the error that a helper came upon, if there is one."""
         if self.error is not None:
             raise self.error
 

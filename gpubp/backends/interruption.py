@@ -53,7 +53,7 @@ class CancelScope:
 
     @contextmanager
     def joined(self) -> Iterator[None]:
-        """What another thread (or process) does within this belongs to the scope."""
+        """Within it, the work of another thread (or process) belongs to the scope."""
         token = _scope.set(self)
         try:
             yield

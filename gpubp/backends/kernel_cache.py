@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept between runs: one private folder per user.
+"""Compiled kernels are kept between runs: in one private folder per user.
 
 An entry is two files: `<key>-<checksum>.so`, the library, and `<key>.json`, its record, which names the library and
 its SHA-256. Both are put in place by an atomic rename, the record last, so a reader finds either nothing or a whole
@@ -243,7 +243,7 @@ def workshop(folder: Path) -> Iterator[Path]:
 
 
 def cache_entries() -> list[CacheEntry]:
-    """What is kept, newest first; a damaged record is left out."""
+    """The entries that are kept, newest first; a damaged record is left out."""
     folder = cache_folder()
     found = []
     for path in folder.glob("*.json") if folder.is_dir() else ():

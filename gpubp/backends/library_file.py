@@ -10,7 +10,7 @@ SHARED = 3  # the type of an ELF file
 
 
 def defect(content: bytes) -> str | None:
-    """What is wrong with a library, in words; None if it looks whole. ELF files alone are looked into."""
+    """The fault of a library, in words; None if it looks whole. ELF files alone are looked into."""
     if not content:
         return "it is empty"
     if not content.startswith(ELF):

@@ -1,4 +1,4 @@
-"""What this machine lacks is said once in a process, by a warning."""
+"""Warnings of what this machine lacks, each once in a process."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ TINY_KERNEL = 'extern "C" __global__ void probe(float* x) { x[0] = 2.0f * x[0] +
 
 @dataclass(frozen=True)
 class Target:
-    """What a source is compiled to: machine code for an architecture, or PTX, which the driver compiles on."""
+    """A target of compilation: machine code for an architecture, or PTX, which the driver compiles on."""
 
     architecture: int  # 90 for compute capability 9.0
     kind: str  # "cubin" or "ptx", as cuda-core says

@@ -33,7 +33,7 @@ class Interrupted(Exception):
 
 
 class ClosedPipe(Exception):
-    """Whoever read the output has gone, as in `gpubp predict … | head`."""
+    """The program that read the output has ended, as in `gpubp predict … | head`."""
 
 
 def say(message: str) -> None:

@@ -200,7 +200,7 @@ class TargetOptions:
 
     @property
     def choices(self) -> Choices:
-        """What every function that trains on a table has to know about it."""
+        """The arguments about the table that every function that trains on one takes."""
         return {
             "task": self.task,
             "categorical": self.categorical or (),

@@ -1,3 +1,3 @@
-"""Who does the arithmetic of a training: the engines of `registry`; `choose` says which serves a plan soonest."""
+"""Engines do the arithmetic of a training: `registry` lists them; `choose` finds the fastest one for a plan."""
 
 from gpubp.engines.prediction import predict as predict

@@ -1,4 +1,4 @@
-"""What every compiled kernel is given: its arguments, declared once; hyperparameters by rows; seeds in two halves.
+"""The arguments of compiled kernels, declared once; the table of hyperparameters; seeds in two halves.
 
 An engine declares its kernels' arguments by name (`array`, `number`, `Entry`). From that come the C++ parameter list
 and struct Task (scripts/generate_arguments.py), and the list of values that a call is made with (`LaunchList`).
@@ -159,7 +159,7 @@ RANGE = (number("first", "of the networks, or items, that the call is for"), num
 class LaunchList:
     """Puts values in the order of a kernel's parameters, by name, and checks them.
 
-    What is the same for many calls is kept (`keep`), and checked once.
+    Values that are the same for many calls are kept (`keep`), and checked once.
     """
 
     def __init__(self, entry: Entry, dtype: np.dtype[Any], **sizes: int) -> None:

@@ -1,4 +1,4 @@
-"""What a training needs from an engine, and what is known of an engine before there is a training."""
+"""The interfaces of engines: one that trains a plan's networks, and its kind, which is known before any training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Engine(Protocol):
 
     @property
     def buffers(self) -> Any:
-        """What a next training might work in as well, without this one's table; None where nothing is worth keeping."""
+        """Memory that a next training may work in, without this one's table; None where nothing is worth keeping."""
         ...
 
     def run(self, epoch: int, n_epochs: int, interruption: Interruption) -> tuple[Array, int]:
@@ -78,7 +78,7 @@ C = TypeVar("C", bound=Costs)
 class EngineKind(ABC, Generic[C]):
     """One engine: what it serves, what its work costs, how it is made, how it predicts.
 
-    Whatever it says depends on the plan's counts and settings and on the backend's traits (all that
+    All its answers depend on the plan's counts and settings and on the backend's traits (all that
     `choose.depends_on` names), never on the numbers in a table or in a network.
     """
 

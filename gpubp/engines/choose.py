@@ -1,4 +1,4 @@
-"""Which engine serves a training, and why: an estimate of the work, in seconds, for each that could.
+"""Chooses the engine of a training, and says why: by an estimate of the work, in seconds, for each that could do it.
 
 The choice depends on the training and on the engines' costs alone, not on what the kernel cache holds or how busy the
 machine is: the same training takes the same engine every time, and so gives the same bits. (Engines agree to rounding,
@@ -90,7 +90,7 @@ def depends_on(plan: TrainingPlan) -> tuple[Any, ...]:
 
 
 def _choose(plan: TrainingPlan, wanted: str, costs: Mapping[str, Costs]) -> EngineChoice:
-    """What `choose_engine` says, where kernels can be compiled."""
+    """The answer of `choose_engine` where kernels can be compiled."""
     check_choice("engine", wanted, ENGINES)
     refusals = {name: kind.refuses(plan) for name, kind in ENGINE_KINDS.items()}
     refusal = refusals.get(wanted)

@@ -188,7 +188,7 @@ class KernelEngine:
         return self.backend.to_device(factor[:, 0], self.plan.dtype)
 
     def _own_arguments(self, piece: tuple[int, int]) -> dict[str, Any]:
-        """What the engine's kernel is given for networks piece[0] … piece[1]−1, besides what every kernel is."""
+        """Arguments of this engine's kernel alone, for networks piece[0] … piece[1]−1."""
         return {}
 
     def compact(self, keep: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Which arithmetic predicts: one array operation after the other, or a compiled kernel."""
+"""Prediction: by one array operation after the other, or by a compiled kernel where that is likely to be faster."""
 
 from __future__ import annotations
 

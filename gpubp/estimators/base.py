@@ -1,4 +1,4 @@
-"""What classifier and regressor share: fit, partial_fit, warm starts, and the parameters themselves."""
+"""The base of classifier and regressor: fit, partial_fit, warm starts, and the parameters themselves."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ class MLP(BaseEstimator):
         return CheckedInput(inputs, dtype, kept, targets, weights, learned)
 
     def _receives_by(self) -> tuple[Any, ...]:
-        """Where these are alike, a fresh estimator receives a table alike."""
+        """Two fresh estimators that agree in this receive a table in the same way."""
         names = ("dtype", "loss", "early_stopping", "label_smoothing", "class_weight")
         return type(self), self.solver == "lbfgs", *(repr(getattr(self, name, None)) for name in names)
 
     def _begin(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, reception: CheckedInput | None = None
     ) -> tuple[Problem, list[NetworkFit]]:
-        """What is to be trained, received and checked, and the networks that are: one, or the members.
+        """Receives and checks the training data, and sets up the networks to train: one, or the members.
 
         reception: of this X, y and sample_weight by another estimator that receives them alike: not to be done again.
         """
@@ -165,7 +165,7 @@ class MLP(BaseEstimator):
     def _targets(
         self, y: np.ndarray, weights: np.ndarray | None, dtype: np.dtype[Any], fresh: bool, incremental: bool
     ) -> tuple[Targets, np.ndarray | None]:
-        """What the network is to put out for each row, and the rows' final weights."""
+        """The target outputs of the network for each row, and the rows' final weights."""
         raise NotImplementedError
 
     def _has_partial_fit(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a fitted estimator is beside its weights, as JSON values, and back; whatever comes back is checked."""
+"""Turns all of a fitted estimator but its weights into JSON values, and back; what is read back is checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the estimators' parameters may be, and what they mean to gpubp's training.
+"""The estimators' parameters: which values they may have, and which settings of gpubp's training they stand for.
 
 The names and ranges are scikit-learn's; its own machinery checks them at every fit (InvalidParameterError, a
 ValueError, names the parameter, what it may be and what it was).

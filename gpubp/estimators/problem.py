@@ -1,4 +1,4 @@
-"""What a solver is given, whatever the task: a table of numbers, a network's architecture, and where to compute."""
+"""The problem that a solver is given, for every task: numbers, a network's architecture, and where to compute."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class Trained:
 
 @dataclass(frozen=True)
 class CheckedInput:
-    """What X, y and sample_weight have become on their arrival, all checks done. The same rows need it once for all
-    estimators that receive them alike.
+    """X, y and sample_weight, checked and converted. All estimators that receive the same rows in the same way can
+    share one.
 
     inputs: as they are yet, see `Inputs`. learned: the attributes that an estimator has of it (classes_, …), by name.
     """

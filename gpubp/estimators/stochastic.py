@@ -98,7 +98,7 @@ def n_training(problem: Problem, learner: NetworkFit) -> int:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `train` made of one learner's network: params (K,), its own state, and the history, of which it is the
+    """The result of training one learner's network: params (K,), its own state, and the history, of which it is the
     network at `place`.
     """
 

@@ -61,7 +61,7 @@ NOT_THEIRS = ("verbose", "warm_start", "callbacks", "progress", "n_members", "bo
 
 
 class _Swept(MLP):
-    """What both have in common: `fit` as in a sweep, and all else as their parents have it."""
+    """The base of both: `fit` as in a sweep, and all else as their parents have it."""
 
     _parent: ClassVar[type[MLP]]
     _signature: ClassVar[Signature]

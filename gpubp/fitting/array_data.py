@@ -120,7 +120,7 @@ class ArrayData:
         return {"scale": "standard", "clip_predictions": False}
 
     def check(self, recipe: Recipe) -> None:
-        """What cannot go into an estimator's first and last layer, as its scaling does, is for tables."""
+        """SettingsError for a scaling or a clip that no first or last layer can take over: those are for tables."""
         if recipe.scale == "robust":
             raise SettingsError(
                 "The scale robust is for a Table or a data frame, and X is an array: an estimator's first layer can "

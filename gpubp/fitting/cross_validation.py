@@ -135,7 +135,7 @@ def cross_validate(
 def _constant_prediction(
     target: Target, labels: np.ndarray | None, table: Table, training: np.ndarray, rows: int
 ) -> Prediction:
-    """What is predicted by whoever has learned nothing but the training rows' targets."""
+    """The prediction of a baseline that knows the training rows' targets alone."""
     if labels is None:
         return Prediction(np.full(rows, target.values(table)[training].mean()), None, ())
     answer = np.zeros(target.outputs)

@@ -1,1 +1,1 @@
-"""What was trained: a model, an ensemble, their scores, their files and ONNX graphs."""
+"""Trained networks: a model, an ensemble, their scores, their files and ONNX graphs."""

@@ -1,4 +1,4 @@
-"""What a prediction without any learning scores: the bar that a network has to clear."""
+"""Scores of predictions without any learning: the bar that a network has to clear."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ NAMES = (
 
 
 def load(folder: Path) -> Results:
-    """What `gpubp sweep … --output folder` has written. DataError where there is none, and for anything else."""
+    """Read what `gpubp sweep … --output folder` has written. DataError where there is nothing, or anything else."""
     path = folder / RESULTS
     found = _read(path, folder)
     try:

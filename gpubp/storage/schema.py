@@ -1,7 +1,7 @@
-"""What comes from outside, checked where it enters: the values of a JSON document (arrays: `array_files.array`).
+"""Checks of data that comes from outside, where it enters: the values of a JSON document (arrays: `array_files.array`).
 
 Every check gives the value back as what it was checked to be, or raises DataError: a sentence that says where it
-stands, what should be there, and what was found. Whoever reads the file adds its name, and what to do.
+stands, what should be there, and what was found. The function that reads the file adds its name, and what to do.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Given:
         return [Given(item, f"{self.place}[{i}]") for i, item in enumerate(self.value)]
 
     def each(self, check: Callable[[Given], T], least: int = 0) -> tuple[T, ...]:
-        """What the check says of each item of a list."""
+        """The results of a check on each item of a list."""
         return tuple(check(item) for item in self.items(least))
 
     def distinct_texts(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Whatever users have as a `Table`; and the columns that they name."""
+"""Turns a file, a frame or arrays that a user gives into a `Table`, and finds the columns that the user names."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ SPACES = {False: re.compile(rb"[\t\x0b-\r ]"), True: re.compile(rb"[\x0b-\r ]")}
 
 @dataclass(frozen=True)
 class Options:
-    """What somebody says about a file, instead of leaving it to be found out: see `read_table`."""
+    """Options of reading a file; those that are not given are found out from it: see `read_table`."""
 
     header: bool | None = None
     separator: str | None = None

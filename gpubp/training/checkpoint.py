@@ -114,7 +114,7 @@ class Checkpoint:
         self.lock.release()
 
     def remove(self) -> None:
-        """Once the trained network is safe. Where another training has taken up the file, nothing is removed."""
+        """Remove the file, once the trained network is saved; but not where another training has taken it up."""
         try:
             self.lock.hold(f"{self.path} is being written")
         except DataError:

@@ -1,4 +1,4 @@
-"""What a training reports: per epoch and network, and at the end."""
+"""The reports of a training: per epoch and network, and at the end."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class History:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What a callback is told after each epoch; returning True ends the training.
+    """The report that a callback gets after each epoch; a callback that returns True ends the training.
 
     The numbers stay on the device until `metrics()` is called: a callback that looks only now and then costs nothing
     in between.

@@ -1,4 +1,4 @@
-"""What a training has measured: the numbers of every epoch and network, and the history that they make."""
+"""The measurements of a training: the numbers of every epoch and network, and the history that they make."""
 
 from __future__ import annotations
 

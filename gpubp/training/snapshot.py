@@ -83,7 +83,7 @@ class Snapshot:
             )
 
     def rest(self, plan: TrainingPlan) -> TrainingPlan:
-        """What is left to do, of all networks."""
+        """The plan of the epochs that are left, for all networks."""
         return replace(
             plan,
             settings=replace(plan.settings, epochs=plan.settings.epochs - self.epoch),

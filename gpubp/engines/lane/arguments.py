@@ -1,4 +1,4 @@
-"""What the lane engine's kernels are given: the one list of their arguments."""
+"""The arguments of the lane engine's kernels, declared once."""
 
 from __future__ import annotations
 

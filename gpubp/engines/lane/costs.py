@@ -1,4 +1,4 @@
-"""What a training by the lane engine costs."""
+"""Estimates how long a training by the lane engine takes."""
 
 from __future__ import annotations
 

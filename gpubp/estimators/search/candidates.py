@@ -90,7 +90,7 @@ class Candidates:
     seen: dict[Any, Any] = field(default_factory=dict)
 
     def evaluate(self, candidates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """What scikit-learn's `_fit_and_score` tells, candidate by candidate, split by split."""
+        """The results that scikit-learn's `_fit_and_score` would return, candidate by candidate, split by split."""
         places = [(c, s) for c in range(len(candidates)) for s in range(len(self.splits))]
         fits = [fit for c, parameters in enumerate(candidates) for fit in self._prepare(parameters, c)]
         with closing(self._train(fits)) as trained:

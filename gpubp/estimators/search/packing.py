@@ -47,14 +47,14 @@ class Packed:
 
 @dataclass(frozen=True)
 class Known:
-    """What fits share: the receptions of tables, and the sheets made of them."""
+    """Tables that several fits share: as they were received, and the sheets made of them."""
 
     receptions: dict[Any, CheckedInput] = field(default_factory=dict)
     sheets: dict[Any, Sheet] = field(default_factory=dict)
 
 
 def pack(mlp: Any, X: Any, y: Any, sample_weight: Any, known: Known, table_key: Any, owner: Any) -> Packed:
-    """What `fit` does up to the training, for parameters that are checked. Raises as `fit` does.
+    """Does what `fit` does before the training, for parameters that are checked. Raises as `fit` does.
 
     known: of other fits; what has the same table_key (X, y and sample_weight) and parameters shares it. A job's owner
     is (owner, place of the network among the learners).

@@ -1,4 +1,4 @@
-"""What a sweep has found: every trial, the best one, the networks that follow from it."""
+"""The result of a sweep: every trial, the best one, the networks that follow from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweep's metrics are handed: an estimator of a network's answers, and the rows that they are for."""
+"""The arguments of a sweep's metrics: an estimator of a network's answers, and the rows that they are for."""
 
 from __future__ import annotations
 

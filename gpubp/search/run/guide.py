@@ -1,4 +1,4 @@
-"""What trains a pool's networks asks whoever it trains them for."""
+"""The questions that a pool asks while it trains: its caller answers them through a `Guide`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gpubp.fitting.job import Job
 
 
 class Guide:
-    """This one lets everything go on to its end, unless nobody waits for that any more."""
+    """This one lets every training go on to its end, unless nobody waits for the results any more (`leave`)."""
 
     left = False
 
@@ -25,17 +25,17 @@ class Guide:
         return self.left
 
     def seconds_left(self) -> float | None:
-        """Until nothing new is to be begun; None where there is no such time."""
+        """How long trainings may still be begun; None for as long as it takes."""
         return None
 
     def out_of_time(self) -> None:
-        """What has not been begun does not fit the time left."""
+        """Called when the networks that were not begun do not fit the time left."""
 
     def trained(self, jobs: Sequence[Job]) -> None:
-        """These have had all their epochs, or those of a rung. From any thread."""
+        """Called when these jobs have had all their epochs, or those of a rung. From any thread."""
 
     def worked(self, network_epochs: float) -> None:
-        """So much was done: epochs, times the networks that had them. From any thread."""
+        """Called when so much was done: epochs, times the networks that had them. From any thread."""
 
     def tick(self) -> None:
-        """Now and then, in the thread that waits for the training."""
+        """Called now and then, in the thread that waits for the training."""

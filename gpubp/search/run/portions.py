@@ -107,5 +107,5 @@ class _Stock:
 
 
 def _trial_of(job: Job) -> int:
-    """Whoever has several networks; else one is by itself."""
+    """The owner of a job where owners have several networks; otherwise the job is by itself."""
     return id(job.owner[0]) if isinstance(job.owner, tuple) else id(job)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a sweep stands: networks trained (in this rung), of how many; the share of all work that is done, by an
+    """How far a sweep is: networks trained (in this rung), of how many; the share of all work that is done, by an
     estimate, or of the budget's time, if that is more; the best score so far, with its standard deviation over the
     folds, or NaN; trials that were trained in this run, for a rate; epochs, each network's counting, of those that all
     of them would take.

@@ -18,7 +18,7 @@ STATUSES = ("complete", "stopped", "diverged", "unfinished")
 
 @dataclass(frozen=True, eq=False)
 class Configuration:
-    """What a trial is going to train. seed: of the trial; the networks of its folds have seeds made from it."""
+    """The settings that a trial trains with. seed: of the trial; the networks of its folds have seeds made from it."""
 
     number: int
     parameters: Mapping[str, Any]
@@ -76,7 +76,9 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What came of one network. diverged: the epoch, −1 for none. predictions (R, C or O) float32: of its test rows."""
+    """The outcome of one network's training. diverged: the epoch, −1 for none. predictions (R, C or O) float32: of its
+    test rows.
+    """
 
     score: float
     epochs: int
@@ -86,12 +88,12 @@ class Result:
 
 
 FOUND = ("rung", "scores", "epochs", "diverged", "seconds", "seen", "sums", "counts")
-"""What a Record has found out, and each rung finds out anew."""
+"""The attributes that a TrialProgress finds out, and each rung anew."""
 
 
 @dataclass(eq=False)
 class TrialProgress:
-    """What has been found out about a trial so far, fold by fold."""
+    """The scores of a trial so far, fold by fold, and its predictions, added up."""
 
     configuration: Configuration
     n_folds: int
