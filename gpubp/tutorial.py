@@ -25,7 +25,7 @@ from gpubp.networks.settings import Settings
 from gpubp.operations.activations import logistic_backward
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.losses import squared_error
-from gpubp.operations.network import Layers, Tape, backward, forward
+from gpubp.operations.network import Tape, backward, forward
 from gpubp.storage.datasets import wheat_seeds
 from gpubp.tables import read_table
 from gpubp.training.history import Callback
@@ -109,11 +109,11 @@ def forward_propagate(network: Network, row: Row) -> list[float]:
     forward(
         backend,
         architecture,
-        Layers.of(architecture, population.params),
+        architecture.views(population.params),
         backend.to_device(network.row),
         tape,
     )
-    network.outputs = [backend.to_host(H)[0, 0].tolist() for H in tape.H]
+    network.outputs = [backend.to_host(values.H)[0, 0].tolist() for values in tape.dense]
     network.deltas = None
     return network.outputs[-1]
 
@@ -131,15 +131,15 @@ def backward_propagate_error(network: Network, expected: Row) -> list[list[float
     if len(expected) != architecture.n_outputs:
         raise DataError(f"{len(expected)} expected values for {architecture.n_outputs} outputs: give one for each.")
     tape = Tape(backend, architecture, 1, 1, np.float64)
-    for H, output in zip(tape.H, network.outputs, strict=True):
-        H[...] = backend.to_device(np.array([[output]]))
-    Y, dY = tape.H[-1], tape.dH[-1]
+    for values, output in zip(tape.dense, network.outputs, strict=True):
+        values.H[...] = backend.to_device(np.array([[output]]))
+    Y, dY = tape.last.H, tape.last.dY
     squared_error(backend, Y, backend.to_device(np.array([[expected]], dtype=np.float64)), Y, dY, tape.loss, {})
     logistic_backward(backend, dY, None, Y, dY)
-    layers = Layers.of(architecture, population.params)
-    gradients = Layers.of(architecture, backend.xp.empty_like(population.params))
-    backward(backend, architecture, dY, layers, backend.to_device(network.row), tape, gradients)
-    network.deltas = [backend.to_host(dH)[0, 0].tolist() for dH in tape.dH]
+    views = architecture.views(population.params)
+    gradients = architecture.views(backend.xp.empty_like(population.params))
+    backward(backend, architecture, dY, views, backend.to_device(network.row), tape, gradients)
+    network.deltas = [backend.to_host(values.dY)[0, 0].tolist() for values in tape.dense]
     return network.deltas
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import gpubp.engines.dialect
 from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.layer_kinds import FRONT, LAYERS
+from gpubp.operations.layers import BIASES
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.options import Option
@@ -30,6 +32,7 @@ TEXT = """\
 {activation}
 {loss}
 {optimizer}
+{layer_kind}
 {hyperparameter}
 
 // Whether an activation's backward pass reads the pre-activation.
@@ -44,6 +47,10 @@ template <class F> FN void with_activation(int code, const F& f) {{
     default: f.template run<IDENTITY>();
   }}
 }}
+
+// Which rows of the table of hyperparameters are factors of a layer's rate and decay; -1: none.
+CONSTANT_FN int rate_factor(int kind) {{ return {rate_factors}; }}
+CONSTANT_FN int decay_factor(int kind) {{ return {decay_factors}; }}
 
 // Row `row` of the table of hyperparameters (HYPERPARAMETERS, P), of each lane's network.
 FN lane_t load_hyperparameter(const real_t* table, int row, int n_networks, int first, int count) {{
@@ -97,6 +104,7 @@ def header() -> str:
         activation=_enum("Activation", map(str.upper, ACTIVATIONS)),
         loss=_enum("Loss", map(str.upper, LOSSES)),
         optimizer=_enum("Optimizer", map(str.upper, OPTIMIZERS)),
+        layer_kind=_enum("LayerKind", map(str.upper, LAYERS)),
         hyperparameter=_enum("Hyperparameter", [*(_row(name) for name in HYPERPARAMETERS), "HYPERPARAMETERS"]),
         needs_input=_any("activation", (name for name, entry in ACTIVATIONS.items() if entry.needs_input)),
         cases="\n".join(
@@ -104,6 +112,8 @@ def header() -> str:
             for name, entry in ACTIVATIONS.items()
             if entry.elementwise and name != "identity"
         ),
+        rate_factors=_factors("rate"),
+        decay_factors=_factors("decay"),
         first_loss=next(iter(LOSSES)).upper(),
         last_loss=[*LOSSES][-1].upper(),
         classifies=_any("LOSS", (name for name, entry in LOSSES.items() if entry.is_classification)),
@@ -121,6 +131,17 @@ def header() -> str:
             for name, numbers in uses.items()
         ),
     )
+
+
+def _factors(what: str) -> str:
+    """By the kind of layer the row of its groups' factor; all groups of a kind but biases have the same."""
+    rows = {}
+    for name, kind in FRONT.items():
+        factors = {getattr(each.group, what) for each in kind(1).parameters if each.group != BIASES}  # type: ignore[call-arg]
+        (factor,) = factors
+        if isinstance(factor, Option):
+            rows[name] = _row(factor.name)
+    return "\n    : ".join([*(f"kind == {name.upper()} ? {row}" for name, row in rows.items()), "-1"]) if rows else "-1"
 
 
 def _row(name: str) -> str:

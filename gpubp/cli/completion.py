@@ -14,6 +14,7 @@ from typing import Any
 
 from gpubp.operations.activations import HIDDEN
 from gpubp.operations.initializers import INITIALIZERS
+from gpubp.operations.layer_kinds import FRONT
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.registry import OPTIONS
@@ -27,6 +28,8 @@ def _settings_of(kind: str) -> tuple[str, ...]:
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "activation": HIDDEN,
+    "front": ("none", *FRONT),
+    "layer_option": _settings_of("layer"),
     "initializer": ("auto", *INITIALIZERS),
     "dtype": ("float32", "float64"),
     "scale": ("robust", "standard", "minmax", "none"),

@@ -18,6 +18,8 @@ from gpubp.cli.times import seconds_of
 from gpubp.errors import SettingsError
 from gpubp.operations.activations import HIDDEN
 from gpubp.operations.initializers import INITIALIZERS
+from gpubp.operations.layer_kinds import FRONT
+from gpubp.operations.layers import Layer
 from gpubp.operations.losses import LOSSES, Loss
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.registry import OPTIONS, described, owners
@@ -141,6 +143,10 @@ def _loss_in_words(loss: Loss) -> str:
     return loss.name if loss.default_for is None else f"{loss.name} (default for {loss.default_for})"
 
 
+def _layer_in_words(kind: type[Layer]) -> str:
+    return f"{kind.name} ({kind.help})"
+
+
 def _schedule_in_words(schedule: Schedule) -> str:
     return f"{schedule.name} ({schedule.suits})" if schedule.suits else schedule.name
 
@@ -168,6 +174,23 @@ class RecipeOptions:
             help=f"Of the hidden layers: {', '.join(HIDDEN)}.",
         ),
     ] = "relu"
+    front: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            rich_help_panel=NETWORK,
+            help=f"Layers before the hidden ones: {', '.join(('none', *map(_layer_in_words, FRONT.values())))}.",
+        ),
+    ] = "none"
+    layer_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=X",
+            rich_help_panel=NETWORK,
+            show_default=False,
+            help=f"{described('layer')}. May be repeated.",
+        ),
+    ] = None
     initializer: Annotated[
         str,
         typer.Option(
@@ -339,12 +362,15 @@ class RecipeOptions:
     def recipe(self) -> Recipe:
         """Raises SettingsError for whatever does not make sense."""
         from gpubp.fitting.recipe import Recipe
+        from gpubp.operations.architecture import front_kinds
 
         if self.patience is not None and not self.early_stopping:
             raise SettingsError("--patience goes with --early-stopping: add it, or leave --patience out.")
         patience = Recipe.patience if self.patience is None else self.patience
         return Recipe(
             hidden=_sizes(self.hidden),
+            front=front_kinds(self.front),
+            layer_options=_numbers("--layer-option", self.layer_option),
             activation=self.activation,
             loss=self.loss,
             loss_options=_numbers("--loss-option", self.loss_option),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,8 @@ from gpubp.cli import shapes
 from gpubp.cli.options import ReportOptions
 from gpubp.cli.panels import MODEL
 from gpubp.cli.predict import MODEL_HELP, load
+from gpubp.operations.dense import Dense
+from gpubp.operations.layers import Layer
 
 if TYPE_CHECKING:
     from gpubp.models.ensemble import Ensemble
@@ -109,6 +110,13 @@ def extent(ensemble: Ensemble) -> str | None:
     return "; ".join(found) or None
 
 
+def _size(layer: Layer) -> str:
+    """As "4 × 16" of a dense layer, "scale of 4" of another."""
+    if isinstance(layer, Dense):
+        return f"{layer.n_inputs} × {layer.n_outputs}"
+    return f"{layer.name} of {layer.n_inputs}"
+
+
 def parts(model: Model) -> Iterable[Any]:
     architecture, target = model.architecture, model.target
     kind = f"{target.task} of {target.name!r}"
@@ -123,10 +131,8 @@ def parts(model: Model) -> Iterable[Any]:
     yield shapes.table(
         ["layer", "weights", "activation", "parameters>"],
         [
-            (number, f"{fan_in} × {fan_out}", activation, f"{(fan_in + 1) * fan_out:,}")
-            for number, ((fan_in, fan_out), activation) in enumerate(
-                zip(pairwise(architecture.sizes), architecture.activations, strict=True), 1
-            )
+            (number, _size(layer), getattr(layer, "activation", ""), f"{layer.n_parameters:,}")
+            for number, layer in enumerate(architecture.layers, 1)
         ],
         total=("all", "", "", f"{architecture.n_parameters:,}"),
     )

@@ -87,7 +87,13 @@ class EngineKind(ABC, Generic[C]):
     costs: C  # the usual ones
     compiled: ClassVar[bool] = True  # whether whole epochs are a call of a compiled kernel; or one update after another
     every_architecture: ClassVar[bool] = False  # whether one kernel serves them all, for a loss, an optimizer, a dtype
+    layers: ClassVar[tuple[str, ...]] = ("dense",)  # the kinds of layers that it serves
     absence: ClassVar[str] = ""  # how the reason of a choice begins to say that it cannot serve; "": it need not say so
+
+    def refuses_layers(self, architecture: Architecture) -> str | None:
+        """Why it cannot serve a network of these layers, in words; None if it can."""
+        unknown = dict.fromkeys(layer.name for layer in architecture.layers if layer.name not in self.layers)
+        return f"its kernel knows no layer {' or '.join(unknown)}" if unknown else None
 
     @abstractmethod
     def refuses(self, plan: TrainingPlan) -> str | None:

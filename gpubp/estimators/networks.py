@@ -10,8 +10,8 @@ import numpy as np
 
 from gpubp.errors import DivergenceError
 from gpubp.operations.architecture import Architecture
-from gpubp.operations.initializers import glorot_logistic, glorot_with_biases, initial_parameters
-from gpubp.operations.network import Layers
+from gpubp.operations.initializers import glorot_logistic, glorot_with_biases
+from gpubp.operations.network import LayerViews, initial_parameters
 
 OUTPUT_ACTIVATIONS = {"identity": "identity", "logistic": "logistic", "softmax": "softmax", "exp": "exponential"}
 """scikit-learn's out_activation_, and gpubp's name for it."""
@@ -75,14 +75,19 @@ def unpack(architecture: Architecture, params: np.ndarray) -> tuple[list[np.ndar
 
 def views(architecture: Architecture, params: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """coefs_ [(I, O)] and intercepts_ [(O,)] that lie in params (K,)."""
-    layers = Layers.of(architecture, params[None, :])
-    return [W[0] for W in layers.W], [b[0] for b in layers.b]
+    layers = architecture.views(params[None, :])
+    return [its["weights"][0] for its in layers], [its["biases"][0] for its in layers]
 
 
-def layers_of(mlp: Any, dtype: Any) -> Layers:
-    """coefs_ and intercepts_ of one network as a population's layers: copies only of what is not C-contiguous."""
-    W = [np.asarray(W, dtype=dtype, order="C")[None] for W in mlp.coefs_]
-    return Layers(W, [np.asarray(b, dtype=dtype).reshape(1, -1) for b in mlp.intercepts_])
+def views_of(mlp: Any, dtype: Any) -> LayerViews:
+    """coefs_ and intercepts_ of one network as `Architecture.views`: copies only of what is not C-contiguous."""
+    return [
+        {
+            "weights": np.asarray(W, dtype=dtype, order="C")[None],
+            "biases": np.asarray(b, dtype=dtype).reshape(1, -1),
+        }
+        for W, b in zip(mlp.coefs_, mlp.intercepts_, strict=True)
+    ]
 
 
 def require_finite(params: np.ndarray) -> None:

@@ -11,9 +11,9 @@ from gpubp.backends import Array
 from gpubp.backends.placement import backend_of, choose_backend, to_host
 from gpubp.engines.prediction import predict_rows, worth_a_kernel
 from gpubp.estimators.inputs import Inputs, receive
-from gpubp.estimators.networks import architecture_of, layers_of, members_of, packed
+from gpubp.estimators.networks import architecture_of, members_of, packed, views_of
 from gpubp.networks.population import Population
-from gpubp.operations.network import predict_by_layers
+from gpubp.operations.network import predict_by_views
 
 PIECE_ROWS = 4096  # that are made dense, or shown to many members, at a time; more where that takes no more memory
 
@@ -49,9 +49,9 @@ def _over_pieces(mlp: Any, X: Any, of_members: Callable[[Any, Array], Array]) ->
     backend = choose_backend(mlp.backend, inputs.device_array, 2.0 * n_rows * n_members * architecture.n_parameters)
     few = n_members == 1 and n_rows <= PIECE_ROWS and backend.on_host and not inputs.on_device
     if few and worth_a_kernel(backend, architecture, 1, n_rows) is None:  # copies of the weights would take longer
-        layers, table = layers_of(members[0], dtype), backend.to_device(inputs.dense(dtype))
+        views, table = views_of(members[0], dtype), backend.to_device(inputs.dense(dtype))
         with backend.quiet():
-            return of_members(np, predict_by_layers(backend, architecture, layers, table)), False
+            return of_members(np, predict_by_views(backend, architecture, views, table)), False
     params = backend.to_device(packed(mlp, dtype))
     population = Population(architecture, params, np.zeros(n_members, np.uint64), backend)
     pieces = []

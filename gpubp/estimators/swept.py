@@ -32,6 +32,8 @@ FURTHER = {name: option for name, option in OPTIONS["optimizer"].items() if name
 
 OWN = {
     "scale": [StrOptions(set(SCALES) - {"robust"})],  # whose smooth clip no layer can take over
+    "front": [str, tuple, list, None],
+    "layer_options": [dict, None],
     "initializer": [StrOptions({"auto", *INITIALIZERS})],
     "schedule_options": [dict, None],
     **{OPTIMIZER_OPTIONS[name]: [interval(option)] for name, option in FURTHER.items()},
@@ -41,6 +43,8 @@ OWN = {
 
 DEFAULTS = {
     "scale": "standard",
+    "front": None,
+    "layer_options": None,
     "initializer": "auto",
     "schedule_options": None,
     **{OPTIMIZER_OPTIONS[name]: option.default for name, option in FURTHER.items()},
@@ -126,6 +130,10 @@ class SweptClassifier(_Swept, MLPClassifier):
     scale : {"standard", "minmax", "none"}, default="standard"
         How the inputs are scaled for the training. The scaling then goes into coefs_[0], which take X as it is; the
         scale "robust" of tables cannot, with its smooth clip.
+    front : str, tuple of str or None, default=None
+        Kinds of layers before the hidden ones in the training, such as "scale", whose factors then go into coefs_[0].
+    layer_options : dict or None, default=None
+        Their options, such as {"scale_rate": 6.0}.
     initializer : str, default="auto"
         Of the weights, by the names of sweeps.
     solver, learning_rate : str

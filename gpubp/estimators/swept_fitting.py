@@ -19,7 +19,7 @@ from gpubp.estimators.parameters import batch_rows
 from gpubp.estimators.translation import recipe_of_parameters
 from gpubp.fitting.array_data import ArrayData
 from gpubp.fitting.cohort import Cohort
-from gpubp.fitting.fold_scaling import unscaled
+from gpubp.fitting.fold_scaling import unscaled, without_front
 from gpubp.search.results.refit import train_on_all
 from gpubp.search.run.experiment import Experiment
 from gpubp.search.run.scoring import Metric
@@ -66,7 +66,7 @@ def fit_again(estimator: Any, X: Any, y: Any) -> None:
 def keep_network(found: Any, chosen: Configuration, cohort: Cohort, data: ArrayData) -> None:
     """Give the estimator the one network of the cohort, on unscaled inputs, with float64 weights."""
     shape = chosen.architecture
-    params = unscaled(shape, cohort.params_on_host(), cohort.jobs[0].sheet)
+    shape, params = without_front(shape, unscaled(shape, cohort.params_on_host(), cohort.jobs[0].sheet))
     layers = range(shape.n_layers)
     coefs = [shape.weights(params, i)[0].copy() for i in layers]
     intercepts = [shape.biases(params, i)[0].copy() for i in layers]

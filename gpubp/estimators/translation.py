@@ -130,6 +130,11 @@ TRANSLATIONS = (
         lambda given: {"loss": "cross_entropy"},
         task="classification",
     ),
+    Translation(
+        ("front", "layer_options"),
+        lambda recipe: {"front": ",".join(recipe.front) or None, "layer_options": _floats(recipe.layer_options)},
+        lambda given: {"front": given["front"], "layer_options": given["layer_options"] or {}},
+    ),
     _renamed("initializer", "initializer"),
     Translation(("optimizer", "optimizer_options"), _optimizer, _optimizer_of),
     _renamed("learning_rate", "learning_rate_init", float),

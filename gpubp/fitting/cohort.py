@@ -153,7 +153,7 @@ class Cohort:
         for p, (job, start) in enumerate(zip(self.jobs, first_row, strict=True)):
             assert job.test is not None
             rows[p, : len(job.test)] = start + job.test
-        bytes_each = n_rows * sum(shape.sizes) * 2 * self.population.dtype.itemsize
+        bytes_each = n_rows * (shape.n_inputs + shape.n_values) * 2 * self.population.dtype.itemsize
         at_once = max(1, GATHERED_BYTES // bytes_each)
         found = np.empty((len(self), n_rows, shape.n_outputs), dtype=self.population.dtype)
         for first in range(0, len(self), at_once):

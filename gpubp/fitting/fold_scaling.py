@@ -1,9 +1,10 @@
-"""Networks on scaled inputs as networks on the values themselves: the scaling goes into the first and last layer."""
+"""Trained networks as simpler ones that answer the same: scaling, and factors of inputs, go into the weights."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from gpubp.errors import SettingsError
 from gpubp.fitting.job import Sheet
 from gpubp.operations.architecture import Architecture
 
@@ -11,8 +12,8 @@ from gpubp.operations.architecture import Architecture
 def unscaled(architecture: Architecture, params: np.ndarray, sheet: Sheet) -> np.ndarray:
     """(P, K) float64 for params (P, K) that were trained on `sheet`.
 
-    x W + b with x = (v − offset) / scale is v (W / scale) + (b − (offset / scale) W); an output y · spread + mean is a
-    last layer times spread, plus mean. (Only identity outputs are ever standardised.) In float64, since an offset may
+    The first layers take over x = (v − offset) / scale; an output y · spread + mean is a last layer times spread, plus
+    mean. (Only identity outputs are ever standardised.) In float64, since an offset may
     be many times the scale.
 
     Inputs that are clipped after the scaling stay scaled, since no layer can take over a clip; outputs that are
@@ -20,9 +21,12 @@ def unscaled(architecture: Architecture, params: np.ndarray, sheet: Sheet) -> np
     """
     found = np.array(params, dtype=np.float64)
     if not sheet.clipped:
-        W, b = architecture.weights(found, 0), architecture.biases(found, 0)
-        W /= sheet.scale[:, None]
-        b -= np.einsum("i,pio->po", sheet.offset, W)
+        offset, scale = sheet.offset, sheet.scale
+        for layer, its in zip(architecture.layers, architecture.views(found), strict=True):
+            left = layer.take_over(its, offset, scale)
+            if left is None:
+                break
+            offset, scale = left, np.ones(layer.n_outputs)
     if (sheet.spread != 1.0).any() or (sheet.mean != 0.0).any():
         last = architecture.n_layers - 1
         W, b = architecture.weights(found, last), architecture.biases(found, last)
@@ -30,3 +34,27 @@ def unscaled(architecture: Architecture, params: np.ndarray, sheet: Sheet) -> np
         b *= sheet.spread
         b += sheet.mean
     return found
+
+
+def without_front(architecture: Architecture, params: np.ndarray) -> tuple[Architecture, np.ndarray]:
+    """Networks without layers in front that answer as those with params (P, K) do: (x ⊙ s) W is x (diag(s) W).
+
+    Raises SettingsError for layers that do more than multiply their inputs.
+    """
+    if not architecture.front:
+        return architecture, params
+    views, place = architecture.views(params), len(architecture.front)
+    factors = np.ones((len(params), architecture.n_inputs))
+    for layer, its in zip(architecture.layers[:place], views, strict=False):
+        if not layer.only_factors:
+            raise SettingsError(f"The layer {layer.name} cannot go into the weights of a dense layer.")
+        factors *= its["factors"]
+    views[place]["weights"][...] *= factors[:, :, None]
+    plain = Architecture(
+        architecture.n_inputs,
+        architecture.hidden,
+        architecture.n_outputs,
+        architecture.activations[:-1],
+        architecture.output_activation,
+    )
+    return plain, params[:, architecture.offset(0) :]

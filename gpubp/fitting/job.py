@@ -101,5 +101,6 @@ def population_settings(jobs: Sequence[Job], epochs: int) -> Settings:
         clip_norm=None if first.clip_norm is None else np.array([s.clip_norm for s in each], dtype=np.float64),
         optimizer_options=side_by_side([settings.all_optimizer_options() for settings in each]),
         loss_options=side_by_side([settings.all_loss_options() for settings in each]),
+        layer_options=side_by_side([settings.all_layer_options(jobs[0].architecture) for settings in each]),
         dropout=0.0 if shares[0] is None else np.concatenate([share for share in shares if share is not None]),
     )

@@ -13,9 +13,11 @@ from gpubp.errors import SettingsError, quoted
 from gpubp.errors.suggestions import check_choice, choose
 from gpubp.networks.population import check_seed
 from gpubp.networks.settings import EarlyStopping, PerNetwork, Settings
-from gpubp.operations.architecture import Architecture
+from gpubp.operations.architecture import Architecture, front_kinds
 from gpubp.operations.losses import LOSSES, usual_loss
 from gpubp.preprocessing.target import TARGET_SCALES
+
+SELDOM = ("loss_options", "front", "layer_options")  # fields that are empty in most recipes
 
 
 def is_number(value: Any) -> bool:
@@ -30,8 +32,8 @@ class Recipe:
     ("robust", "standard", "minmax", "none"). target_scale: how numbers to be predicted are scaled ("standard"; "log",
     for values above 0, of which the logarithms are standardised). clip_predictions: such predictions stay within the
     range of the training rows' values, widened by a tenth of it on each side. early_stopping: stop on the validation
-    loss after `patience` epochs without improvement, and keep the best weights. The other names are those of
-    `Settings`.
+    loss after `patience` epochs without improvement, and keep the best weights. front: kinds of layers before
+    the hidden ones (see gpubp.operations.layer_kinds.FRONT). The other names are those of `Settings`.
     """
 
     hidden: tuple[int, ...] = (64,)
@@ -59,6 +61,8 @@ class Recipe:
     seed: int = 0
     dtype: str = "float32"
     loss_options: Mapping[str, PerNetwork] = field(default_factory=dict)
+    front: tuple[str, ...] = ()
+    layer_options: Mapping[str, PerNetwork] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before a table is read."""
@@ -76,10 +80,13 @@ class Recipe:
                 "target scale standard."
             )
         task = self.likely_task
-        Architecture(1, self.hidden, 1, self.activation)
+        object.__setattr__(self, "front", front_kinds(self.front))
+        architecture = Architecture(1, self.hidden, 1, self.activation, front=self.front)
         if not hasattr(self.hidden, "__len__"):  # the neurons of one hidden layer
             object.__setattr__(self, "hidden", (self.hidden,))
-        self.settings(task).check_dropout(len(self.hidden))
+        settings = self.settings(task)
+        settings.check_dropout(len(self.hidden))
+        settings.check_layer_options(architecture)
         if is_number(self.clip_norm) and self.clip_norm == math.inf:  # what clips nothing
             object.__setattr__(self, "clip_norm", None)
         if self.validation is not None and not (is_number(self.validation) and 0.0 < self.validation < 1.0):
@@ -113,12 +120,13 @@ class Recipe:
         """The output activation follows from the loss; squared error on classes takes logistic outputs."""
         loss = LOSSES[self.loss_for(task)]
         output = loss.link or ("logistic" if task == "classification" else "identity")
-        return Architecture(n_inputs, self.hidden, n_outputs, self.activation, output)
+        return Architecture(n_inputs, self.hidden, n_outputs, self.activation, output, self.front)
 
     def settings(self, task: str) -> Settings:
         return Settings(
             loss=self.loss_for(task),
             loss_options=self.loss_options,
+            layer_options=self.layer_options,
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             optimizer_options=self.optimizer_options,
@@ -135,6 +143,6 @@ class Recipe:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values. loss_options only where there are some: few losses have any."""
-        plain = asdict(self) | {"hidden": list(self.hidden)}
-        return {name: value for name, value in plain.items() if value or name != "loss_options"}
+        """Plain JSON values. Layers in front, and options of losses and layers, only where there are some."""
+        plain = asdict(self) | {"hidden": list(self.hidden), "front": list(self.front)}
+        return {name: value for name, value in plain.items() if value or name not in SELDOM}

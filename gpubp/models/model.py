@@ -95,9 +95,8 @@ class Model:
     def save(self, path: str | Path) -> None:
         """Write the model as safetensors with JSON metadata: whole, or not at all."""
         tensors = self.preprocessing.to_arrays() | self.target.to_arrays()
-        for i in range(self.architecture.n_layers):
-            tensors[f"layers.{i}.weights"] = self.architecture.weights(self.params[None, :], i)[0]
-            tensors[f"layers.{i}.biases"] = self.architecture.biases(self.params[None, :], i)[0]
+        for i, its in enumerate(self.architecture.views(self.params[None, :])):
+            tensors |= {f"layers.{i}.{name}": values[0] for name, values in its.items()}
         metadata = {
             "architecture": self.architecture.to_dict(),
             "preprocessing": self.preprocessing.to_metadata(),
@@ -169,11 +168,11 @@ def score(prediction: Prediction, target: Target, table: Table) -> dict[str, Any
 def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Model:
     """DataError for whatever does not fit together."""
     architecture = Architecture.from_given(given["architecture"])
-    pieces = []
-    for i in range(architecture.n_layers):
-        fan_in, fan_out = architecture.sizes[i : i + 2]
-        for name, shape in ((f"layers.{i}.weights", (fan_in, fan_out)), (f"layers.{i}.biases", (fan_out,))):
-            pieces.append(array(tensors, name, shape, np.float32, np.float64).ravel())
+    pieces = [
+        array(tensors, f"layers.{i}.{parameter.name}", parameter.shape, np.float32, np.float64).ravel()
+        for i, layer in enumerate(architecture.layers)
+        for parameter in layer.parameters
+    ]
     if len({piece.dtype for piece in pieces}) > 1:
         raise DataError("the layers should be all float32 or all float64; found some of each.")
     preprocessing = Preprocessing.from_parts(given["preprocessing"].value, tensors)

@@ -105,9 +105,10 @@ def target_spread(T: np.ndarray, weights: np.ndarray | None, rows: RowSets) -> n
     return spread
 
 
-def hyperparameters(settings: Settings, n_networks: int) -> dict[str, np.ndarray]:
-    """(P,) float64 for every hyperparameter of the settings, by name."""
+def hyperparameters(settings: Settings, architecture: Architecture, n_networks: int) -> dict[str, np.ndarray]:
+    """(P,) float64 for every hyperparameter of the settings and of the architecture's layers, by name."""
     named: dict[str, PerNetwork] = settings.all_optimizer_options() | settings.all_loss_options()
+    named |= settings.all_layer_options(architecture)
     named |= {"rate": settings.learning_rate, "l2": settings.l2}
     named["clip_norm"] = np.inf if settings.clip_norm is None else settings.clip_norm
     if all(type(value) is float for value in named.values()):  # small trainings are many calls: one array for all

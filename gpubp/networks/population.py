@@ -10,8 +10,7 @@ import numpy as np
 from gpubp.backends import Array, Backend, float_dtype
 from gpubp.errors import DataError, SettingsError, quoted
 from gpubp.operations.architecture import Architecture
-from gpubp.operations.initializers import initial_parameters
-from gpubp.operations.network import predict
+from gpubp.operations.network import initial_parameters, predict
 from gpubp.operations.philox import Stream, philox, seed_words
 
 MOST_NETWORKS = 2**53  # no memory holds as many

@@ -32,7 +32,7 @@ def prepare(
     n_networks = len(population)
     state = state or TrainingState()
     state.check(population, settings.optimizer_rule.arrays)
-    hyper = hyperparameters(settings, n_networks)
+    hyper = hyperparameters(settings, population.architecture, n_networks)
     if state.rate_factor is not None:
         hyper["rate"] *= state.rate_factor
     data = check_data(population, X, T, settings.loss_function, row_weights)

@@ -12,9 +12,10 @@ import numpy as np
 from gpubp.errors import SettingsError, quoted
 from gpubp.errors.suggestions import check_choice, choose, did_you_mean
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.layer_kinds import LAYERS
 from gpubp.operations.losses import LOSSES, Loss
 from gpubp.operations.optimizers import OPTIMIZERS, Optimizer
-from gpubp.operations.options import Option, defaults
+from gpubp.operations.options import Option, by_name, defaults
 from gpubp.operations.schedules import SCHEDULES, Schedule
 
 PerNetwork = float | Sequence[float] | np.ndarray
@@ -57,7 +58,8 @@ class Settings:
     batch_size: rows of an update; None: all. shuffle: a new order every epoch; else the given order.
     dropout: the share of a hidden layer's outputs that each row of an update goes without; one number, one for each
     hidden layer, or an array (P, hidden layers).
-    label_smoothing: for cross_entropy, from 0 to below 1.
+    label_smoothing: for cross_entropy, from 0 to below 1. layer_options: of kinds of layers (see
+    gpubp.operations.layer_kinds.LAYERS) by name.
     """
 
     loss: str = "cross_entropy"
@@ -75,6 +77,7 @@ class Settings:
     label_smoothing: float = 0.0
     early_stopping: EarlyStopping | None = None
     loss_options: Mapping[str, PerNetwork] = field(default_factory=dict)
+    layer_options: Mapping[str, PerNetwork] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         loss = choose("loss", self.loss, LOSSES)
@@ -88,6 +91,7 @@ class Settings:
         _check_ranges("", self.optimizer_options, optimizer.options)
         _check_ranges("schedule option ", self.schedule_options, schedule.options)
         _check_ranges("loss option ", self.loss_options, loss.options)
+        _check_layer_options(self.layer_options)
         if self.clip_norm is not None:
             check_range("clip norm", self.clip_norm, above=0.0, finite=False)
         check_range("dropout", self.dropout, least=0.0, below=1.0)
@@ -126,11 +130,16 @@ class Settings:
     def all_loss_options(self) -> dict[str, PerNetwork]:
         return defaults(self.loss_function.options) | dict(self.loss_options)
 
+    def all_layer_options(self, architecture: Architecture) -> dict[str, PerNetwork]:
+        """The options of the network's layers, with defaults filled in."""
+        usual = {name: value for layer in architecture.layers for name, value in defaults(layer.options).items()}
+        return usual | dict(self.layer_options)
+
     def all_schedule_options(self) -> dict[str, float]:
         return defaults(self.schedule_rule.options) | dict(self.schedule_options)
 
     def check_architecture(self, architecture: Architecture) -> None:
-        """The loss and the output activation have to belong together."""
+        """The loss and the output activation have to belong together, and options to layers that there are."""
         link, found = self.loss_function.link, architecture.output_activation
         if link is not None and found != link:
             raise SettingsError(
@@ -138,6 +147,17 @@ class Settings:
                 f"Build it with output_activation={link!r}."
             )
         self.check_dropout(len(architecture.hidden))
+        self.check_layer_options(architecture)
+
+    def check_layer_options(self, architecture: Architecture) -> None:
+        have = {option.name for layer in architecture.layers for option in layer.options}
+        for name in self.layer_options:
+            if name not in have:
+                kinds = " or ".join(kind.name for kind in LAYERS.values() if name in defaults(kind.options))
+                raise SettingsError(
+                    f"{name} is an option of the layer {kinds}, and this network has none: put it in front "
+                    f"(--front {kinds}), or leave the option out."
+                )
 
     def check_dropout(self, n_hidden: int) -> None:
         shares = np.asarray(self.dropout)
@@ -162,9 +182,11 @@ class Settings:
         return np.broadcast_to(shares, (n_networks, n_hidden)).copy()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, for model files and reports. loss_options only where there are some: few have any."""
+        """Plain JSON values, for model files and reports. Options of losses and layers only where there are some: few
+        have any.
+        """
         plain = {name: _plain(value) for name, value in asdict(self).items()}
-        return {name: value for name, value in plain.items() if value or name != "loss_options"}
+        return {name: value for name, value in plain.items() if value or name not in ("loss_options", "layer_options")}
 
 
 def per_network(what: str, value: PerNetwork, n_networks: int) -> np.ndarray:
@@ -225,6 +247,16 @@ def _check_names(what: str, name: str, given: Mapping[str, Any], options: Sequen
             has = ", ".join(known) or "no options"
             hint = did_you_mean(option, known)
             raise SettingsError(f"The {what} {name} has no option {option!r}: it has {has}.{hint}")
+
+
+def _check_layer_options(given: Mapping[str, Any]) -> None:
+    """Whether some kind of layer has such options; which layers a network has is not known yet."""
+    options = by_name(kind.options for kind in LAYERS.values())
+    for name in given:
+        if name not in options:
+            has = ", ".join(options) or "no options"
+            raise SettingsError(f"No layer has an option {name!r}: there are {has}.{did_you_mean(name, options)}")
+    _check_ranges("layer option ", given, [*options.values()])
 
 
 def _check_ranges(what: str, given: Mapping[str, Any], options: Sequence[Option]) -> None:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from gpubp.backends import Array, Backend
 
 Forward = Callable[["Backend", "Array", "Array"], None]
@@ -27,9 +29,9 @@ Backward = Callable[["Backend", "Array", "Array | None", "Array", "Array"], None
 
 
 class Nodes(Protocol):
-    """Adds nodes to an ONNX graph. A tensor is its name."""
+    """Adds nodes to an ONNX graph. A tensor is its name; a number or an array stands for a constant."""
 
-    def __call__(self, operator: str, *operands: str | float) -> str: ...
+    def __call__(self, operator: str, *operands: str | float | np.ndarray) -> str: ...
 
     def erf(self, Z: str) -> str: ...
 

@@ -1,11 +1,11 @@
-"""The shape of a network, and where each of its parameters lies in its flat row of K parameters."""
+"""The layers of a network, and where each of its parameters lies in its flat row of K parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,9 @@ from gpubp.backends import Array
 from gpubp.errors import DataError, SettingsError, quoted
 from gpubp.errors.suggestions import check_choice
 from gpubp.operations.activations import ACTIVATIONS, Activation
+from gpubp.operations.dense import Dense
+from gpubp.operations.layer_kinds import FRONT
+from gpubp.operations.layers import Layer, Parameter
 from gpubp.storage.schema import Given
 
 MOST_NEURONS, MOST_PARAMETERS = 2**53, 2**53  # far beyond any memory; what is computed from them stays within int64
@@ -23,11 +26,14 @@ MOST_NEURONS, MOST_PARAMETERS = 2**53, 2**53  # far beyond any memory; what is c
 class Architecture:
     """A multilayer perceptron: inputs, any number of hidden layers (none is a linear model), outputs.
 
-    The flat layout holds layer after layer, from the inputs on, W (I, O) row by row and then b (O).
+    It is a list of layers: those in front, if there are any, and then the dense ones, each with its activation. The
+    flat row of parameters holds layer after layer, from the inputs on; of a dense layer W (I, O) row by row and then
+    b (O).
     """
 
     sizes: tuple[int, ...]  # (inputs, hidden …, outputs)
-    activations: tuple[str, ...]  # one for each layer of weights; the last is the output activation
+    activations: tuple[str, ...]  # one for each dense layer; the last is the output activation
+    front: tuple[str, ...] = ()  # kinds of layers before the dense ones, from the inputs on
 
     def __init__(
         self,
@@ -36,10 +42,12 @@ class Architecture:
         n_outputs: int,
         activation: str | Sequence[str] = "relu",
         output_activation: str = "identity",
+        front: str | Sequence[str] = (),
     ) -> None:
-        """hidden: neurons of each hidden layer; activation: one name for all hidden layers, or one for each.
+        """hidden: neurons of each hidden layer; activation: one name for all hidden layers, or one for each; front:
+        kinds of layers before the dense ones (see operations/layer_kinds.py).
 
-        Raises SettingsError for a size below 1 or an unknown activation.
+        Raises SettingsError for a size below 1, an unknown activation or kind.
         """
         if not isinstance(hidden, str) and hasattr(hidden, "__iter__"):
             widths: tuple[Any, ...] = tuple(hidden)
@@ -58,11 +66,29 @@ class Architecture:
         _check_activation(output_activation, hidden=False)
         object.__setattr__(self, "sizes", tuple(int(size) for size in sizes))
         object.__setattr__(self, "activations", (*hidden_activations, output_activation))
+        object.__setattr__(self, "front", front_kinds(front))
         if self.n_parameters > MOST_PARAMETERS:
             raise SettingsError(
                 f"A network {self} has {self.n_parameters:,} parameters, and no memory holds them: give hidden layers "
                 f"with fewer neurons (at most {MOST_PARAMETERS:,} parameters)."
             )
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """From the inputs on; the last one is dense."""
+        found: list[Layer] = []
+        width = self.n_inputs
+        for name in self.front:
+            found.append(FRONT[name](width))  # type: ignore[call-arg]
+            width = found[-1].n_outputs
+        for size, activation in zip(self.sizes[1:], self.activations, strict=True):
+            found.append(Dense(width, size, activation))
+            width = size
+        return tuple(found)
+
+    @cached_property
+    def dense(self) -> tuple[Dense, ...]:
+        return tuple(layer for layer in self.layers if isinstance(layer, Dense))
 
     @property
     def n_inputs(self) -> int:
@@ -74,6 +100,7 @@ class Architecture:
 
     @property
     def hidden(self) -> tuple[int, ...]:
+        """Neurons of each hidden layer."""
         return self.sizes[1:-1]
 
     def neurons(self, layer: int) -> range:
@@ -87,41 +114,68 @@ class Architecture:
 
     @property
     def n_layers(self) -> int:
-        """Layers of weights."""
+        """Dense layers."""
         return len(self.sizes) - 1
+
+    @cached_property
+    def n_values(self) -> int:
+        """The numbers that a row becomes on its way: the outputs of all layers."""
+        return sum(layer.n_outputs for layer in self.layers)
+
+    @cached_property
+    def first_learning(self) -> int:
+        """The place of the first layer that has parameters: below it no gradient is needed."""
+        return next(i for i, layer in enumerate(self.layers) if layer.n_parameters)
 
     @property
     def n_parameters(self) -> int:
-        """K: weights and biases of one network."""
-        return self.offset(self.n_layers)
-
-    def offset(self, layer: int) -> int:
-        """Where the parameters of a layer of weights (counted from 0) begin in the flat row."""
-        return self._offsets[layer]
+        """K: all that one network learns."""
+        return self._starts[-1]
 
     @cached_property
-    def _offsets(self) -> tuple[int, ...]:
-        return (0, *accumulate((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(self.sizes)))
+    def _starts(self) -> tuple[int, ...]:
+        """Where each layer's parameters begin in the flat row; and where the last one's end."""
+        return (0, *accumulate(layer.n_parameters for layer in self.layers))
+
+    def views(self, flat: Array) -> list[dict[str, Array]]:
+        """Of each layer the parameters by name, (P, *shape), that lie in flat (P, K): parameters, gradients, or an
+        optimizer's state.
+        """
+        starts = self._starts
+        return [layer.views(flat[:, starts[i] : starts[i + 1]]) for i, layer in enumerate(self.layers)]
 
     def activation(self, layer: int) -> Activation:
-        return ACTIVATIONS[self.activations[layer]]
+        """Of a dense layer, counted from 0."""
+        return self.dense[layer].f
+
+    def offset(self, layer: int) -> int:
+        """Where the parameters of a dense layer (counted from 0) begin in the flat row."""
+        return self._starts[len(self.front) + layer]
 
     def weights(self, flat: Array, layer: int) -> Array:
-        """A view W (P, I, O) into flat (P, K): parameters, gradients, or an optimizer's state."""
-        fan_in, fan_out = self.sizes[layer : layer + 2]
-        start = self.offset(layer)
-        return flat[:, start : start + fan_in * fan_out].reshape(flat.shape[0], fan_in, fan_out)
+        """A view W (P, I, O) of a dense layer (counted from 0) into flat (P, K)."""
+        return self._views(flat, layer)["weights"]
 
     def biases(self, flat: Array, layer: int) -> Array:
         """A view b (P, O) into flat (P, K)."""
-        end = self.offset(layer + 1)
-        return flat[:, end - self.sizes[layer + 1] : end]
+        return self._views(flat, layer)["biases"]
+
+    def _views(self, flat: Array, layer: int) -> dict[str, Array]:
+        dense, start = self.dense[layer], self.offset(layer)
+        return dense.views(flat[:, start : start + dense.n_parameters])
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The arrays that are learned, in the order in which they lie in the flat row."""
+        return tuple(parameter for layer in self.layers for parameter in layer.parameters)
 
     def __str__(self) -> str:
-        return "-".join(map(str, self.sizes))
+        return "-".join(map(str, self.sizes)) + (f" behind {', '.join(self.front)}" if self.front else "")
 
     def to_dict(self) -> dict[str, Any]:
-        return {"sizes": list(self.sizes), "activations": list(self.activations)}
+        """front only where there is some."""
+        plain = {"sizes": list(self.sizes), "activations": list(self.activations)}
+        return plain | ({"front": list(self.front)} if self.front else {})
 
     @classmethod
     def from_given(cls, given: Given) -> Architecture:
@@ -129,9 +183,10 @@ class Architecture:
         sizes = [each.whole(1, MOST_NEURONS) for each in given["sizes"].items(least=2)]
         activations = given["activations"].each(Given.text)
         if len(activations) != len(sizes) - 1:
-            raise given["activations"].wrong(f"a list of {len(sizes) - 1}, one for each layer of weights")
+            raise given["activations"].wrong(f"a list of {len(sizes) - 1}, one for each dense layer")
+        front = given.get("front").maybe(lambda kinds: kinds.each(Given.text)) or ()
         try:
-            return cls(sizes[0], sizes[1:-1], sizes[-1], activations[:-1], activations[-1])
+            return cls(sizes[0], sizes[1:-1], sizes[-1], activations[:-1], activations[-1], front)
         except SettingsError as error:
             raise DataError(f"{given.place}: {error}") from error
 
@@ -156,3 +211,19 @@ def is_whole(size: Any) -> bool:
 def _check_activation(name: str, hidden: bool) -> None:
     usable = [entry.name for entry in ACTIVATIONS.values() if not (hidden and entry.only_output)]
     check_choice("activation", name, usable, " for a hidden layer" if hidden else " for the output layer")
+
+
+def front_kinds(given: Any) -> tuple[str, ...]:
+    """The kinds of layers before the dense ones: of a name, of names with commas between, of a sequence of names; None
+    or "none" for no such layer. SettingsError for what is no such kind, or named twice.
+    """
+    if given is None or (isinstance(given, str) and given.strip().lower() == "none"):
+        return ()
+    if isinstance(given, str):
+        given = [name.strip() for name in given.split(",")]
+    kinds = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    for kind in kinds:
+        check_choice("layer in front", kind, ("none", *FRONT))
+    if "none" in kinds or len(set(kinds)) < len(kinds):
+        raise SettingsError(f"Layers in front {', '.join(kinds)}: name each kind once, or none alone.")
+    return kinds

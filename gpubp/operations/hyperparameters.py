@@ -26,6 +26,11 @@ class Hyperparameters:
         self._cast = {name: cast[i] for i, name in enumerate(values)}
         self._complements = {name: complements[i] for i, name in enumerate(values)}
 
+    @property
+    def named(self) -> Mapping[str, Array]:
+        """All of them by name, in the parameters' dtype."""
+        return self._cast
+
     def __getattr__(self, name: str) -> Array:
         try:
             return self.__dict__["_cast"][name]

@@ -10,12 +10,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gpubp.errors.suggestions import check_choice
-
 if TYPE_CHECKING:
     import numpy as np
-
-    from gpubp.operations.architecture import Architecture
 
 Draw = Callable[["np.ndarray", int, int, int], "np.ndarray"]
 
@@ -100,22 +96,3 @@ INITIALIZERS: dict[str, Draw] = {
     "lecun_normal": lecun_normal,
     "tutorial": tutorial,
 }
-
-
-def initial_parameters(architecture: Architecture, seeds: np.ndarray, initializer: str | Draw = "auto") -> np.ndarray:
-    """Flat parameters (P, K) float64 for seeds (P,) uint64.
-
-    "auto" takes what suits each layer's activation: He for the relu family, LeCun for selu, Glorot for the others. A
-    function draws for every layer.
-    """
-    import numpy as np
-
-    if isinstance(initializer, str):
-        check_choice("initializer", initializer, ("auto", *INITIALIZERS))
-    layers = []
-    for i in range(architecture.n_layers):
-        rule = architecture.activation(i).initializer if initializer == "auto" else initializer
-        draw = INITIALIZERS[rule] if isinstance(rule, str) else rule
-        drawn = draw(seeds, i, *architecture.sizes[i : i + 2])
-        layers.append(drawn.reshape(len(seeds), -1))
-    return np.concatenate(layers, axis=1)

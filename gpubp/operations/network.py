@@ -1,37 +1,55 @@
-"""Whole networks: the forward pass, the backward pass, and the gradient of the mean loss over one batch."""
+"""Whole networks: first parameters, the forward and the backward pass, the gradient of the mean loss over a batch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from gpubp.backends import Array, Backend
+from gpubp.errors.suggestions import check_choice
 from gpubp.operations.architecture import Architecture
-from gpubp.operations.dense import dense_backward, dense_forward
+from gpubp.operations.dense import DenseValues, dense_forward
+from gpubp.operations.initializers import INITIALIZERS, Draw
+from gpubp.operations.layers import Group, Values
 from gpubp.operations.losses import Loss, Options
 
 NO_OPTIONS: Options = {}
 
+LayerViews = Sequence[Mapping[str, Array]]
+"""Of each layer its arrays by name, (P, …): parameters or gradients; see `Architecture.views`."""
 
-@dataclass(frozen=True)
-class Layers:
-    """Named views into a flat (P, K) array: W (P, I, O) and b (P, O) of each layer."""
 
-    W: list[Array]
-    b: list[Array]
+def initial_parameters(architecture: Architecture, seeds: np.ndarray, initializer: str | Draw = "auto") -> np.ndarray:
+    """Flat parameters (P, K) float64 for seeds (P,) uint64.
 
-    @classmethod
-    def of(cls, architecture: Architecture, flat: Array) -> Layers:
-        layers = range(architecture.n_layers)
-        return cls([architecture.weights(flat, i) for i in layers], [architecture.biases(flat, i) for i in layers])
+    "auto" takes what suits each layer: see `Dense.initial`. A function draws for every dense layer. What a layer draws
+    depends on its place among the layers of its kind alone.
+    """
+    if isinstance(initializer, str):
+        check_choice("initializer", initializer, ("auto", *INITIALIZERS))
+    drawn, places = [], Counter[str]()
+    for layer in architecture.layers:
+        drawn.append(layer.initial(seeds, places[layer.name], initializer))
+        places[layer.name] += 1
+    return np.concatenate(drawn, axis=1)
+
+
+def decaying(architecture: Architecture, views: LayerViews) -> list[tuple[Group, Array]]:
+    """The arrays (P, …) that L2 and weight decay shrink, each with its group: all but biases."""
+    return [
+        (parameter.group, its[parameter.name])
+        for layer, its in zip(architecture.layers, views, strict=True)
+        for parameter in layer.parameters
+        if parameter.group.decay != 0.0
+    ]
 
 
 class Tape:
-    """What the forward pass leaves for the backward pass: one buffer (P, B, O) for each layer's values.
-
-    Z[i] (pre-activations) is H[i] itself unless the activation's derivative needs both. The gradients dH get buffers
-    of their own only where `gradients` asks for them. With dropout, keep[i] (P, B, O) is what H[i] is multiplied by on
-    its way to the next layer, and D[i] the product; without, D[i] is H[i] itself.
+    """What the forward pass leaves for the backward pass: the values of each layer, in buffers (P, B, O), and the
+    losses of the rows. The gradients get buffers of their own only where `gradients` asks for them.
     """
 
     def __init__(
@@ -43,141 +61,133 @@ class Tape:
         dtype: Any,
         gradients: bool = True,
     ) -> None:
-        def buffer(layer: int) -> Array:
-            return backend.xp.empty((n_networks, n_rows, architecture.sizes[layer + 1]), dtype=dtype)
-
-        layers = range(architecture.n_layers)
-        self.H = [buffer(i) for i in layers]
-        self.Z = [buffer(i) if gradients and architecture.activation(i).needs_input else self.H[i] for i in layers]
-        self.dH = [buffer(i) for i in layers] if gradients else []
-        self.D = self.H
-        self.keep: list[Array] = []  # one for each hidden layer, or none
+        self.values: list[Values] = [
+            layer.values(backend, n_networks, n_rows, dtype, gradients) for layer in architecture.layers
+        ]
+        self.dense = [values for values in self.values if isinstance(values, DenseValues)]
+        self.last = self.dense[-1]
         self.loss = backend.xp.empty((n_networks, n_rows), dtype=dtype)
 
     def drop(self, backend: Backend, keep: list[Array]) -> None:
-        """From now on, multiply the hidden layers' outputs by these."""
-        if self.D is self.H:
-            self.D = [*(backend.xp.empty_like(H) for H in self.H[:-1]), self.H[-1]]
-        self.keep = keep
+        """From now on, multiply the hidden layers' outputs by these, one (P, B, O) for each."""
+        for values, factors in zip(self.dense, keep, strict=False):
+            values.drop(backend, factors)
 
 
 def forward(
-    backend: Backend, architecture: Architecture, layers: Layers, X: Array, tape: Tape, link: bool = True
+    backend: Backend, architecture: Architecture, views: LayerViews, X: Array, tape: Tape, link: bool = True
 ) -> Array:
     """The outputs (P, B, O) for X (B, I) or (P, B, I); without `link`, the last layer's pre-activations."""
-    last = architecture.n_layers - 1
-    H = X
-    for i in range(architecture.n_layers):
-        dense_forward(backend, H, layers.W[i], layers.b[i], out=tape.Z[i])
+    last = len(architecture.layers) - 1
+    for i, layer in enumerate(architecture.layers):
         if i == last and not link:
-            return tape.Z[i]
-        architecture.activation(i).forward(backend, tape.Z[i], tape.H[i])
-        if tape.keep and i < last:
-            backend.xp.multiply(tape.H[i], tape.keep[i], out=tape.D[i])
-        H = tape.D[i]
-    return H
+            dense_forward(backend, X, views[i]["weights"], views[i]["biases"], out=tape.last.Z)
+            return tape.last.Z
+        X = layer.forward(backend, X, views[i], tape.values[i])
+    return X
 
 
 def backward(
     backend: Backend,
     architecture: Architecture,
     dZ: Array,
-    layers: Layers,
+    views: LayerViews,
     X: Array,
     tape: Tape,
-    d_layers: Layers,
+    d_views: LayerViews,
 ) -> None:
     """From dZ (P, B, O), the gradient at the last pre-activations, to the gradients of all parameters."""
-    for i in reversed(range(architecture.n_layers)):
-        if i == 0:
-            dense_backward(backend, dZ, X, layers.W[0], None, d_layers.W[0], d_layers.b[0])
-            return
-        below = tape.dH[i - 1]
-        dense_backward(backend, dZ, tape.D[i - 1], layers.W[i], below, d_layers.W[i], d_layers.b[i])
-        if tape.keep:
-            below *= tape.keep[i - 1]
-        architecture.activation(i - 1).backward(backend, below, tape.Z[i - 1], tape.H[i - 1], below)
-        dZ = below
+    values, dY, first = tape.values, dZ, architecture.first_learning
+    for i in reversed(range(first, len(values))):
+        before = values[i - 1].Y if i else X
+        dX = values[i - 1].dY if i > first else None
+        if i == len(values) - 1:
+            architecture.dense[-1].backward_from_sums(backend, dY, before, views[i], dX, d_views[i])
+        else:
+            architecture.layers[i].backward(backend, dY, before, views[i], values[i], dX, d_views[i])
+        if dX is not None:
+            dY = dX
 
 
 def loss_and_gradient(
     backend: Backend,
     architecture: Architecture,
     loss: Loss,
-    layers: Layers,
+    views: LayerViews,
     X: Array,
     T: Array,
     scale: Array | float,
     tape: Tape,
-    d_layers: Layers,
+    d_views: LayerViews,
     row_losses: Array,
     options: Options = NO_OPTIONS,
 ) -> None:
     """One forward and backward pass over a batch.
 
     T (P, B, O) or (B, O); scale: what each row's gradient is multiplied by, 1 / B for the mean, or (P, B, 1).
-    row_losses (P, B) gets each row's loss, unscaled; d_layers the gradients. options: the loss's own, each (P, 1, 1).
+    row_losses (P, B) gets each row's loss, unscaled; d_views the gradients. options: the loss's own, each (P, 1, 1).
     """
-    Y, dY = tape.H[-1], tape.dH[-1]
+    Y, dY = tape.last.H, tape.last.dY
     if loss.link is None:
-        forward(backend, architecture, layers, X, tape)
+        forward(backend, architecture, views, X, tape)
         loss.evaluate(backend, Y, T, Y, dY, row_losses, options)
-        architecture.activation(architecture.n_layers - 1).backward(backend, dY, tape.Z[-1], Y, dY)
+        architecture.dense[-1].f.backward(backend, dY, tape.last.Z, Y, dY)
     else:
-        Z = forward(backend, architecture, layers, X, tape, link=False)
+        Z = forward(backend, architecture, views, X, tape, link=False)
         loss.evaluate(backend, Z, T, Y, dY, row_losses, options)
     if not (isinstance(scale, float) and scale == 1.0):
         dY *= scale
-    backward(backend, architecture, dY, layers, X, tape, d_layers)
+    backward(backend, architecture, dY, views, X, tape, d_views)
 
 
 def row_losses_and_outputs(
     backend: Backend,
     architecture: Architecture,
     loss: Loss,
-    layers: Layers,
+    views: LayerViews,
     X: Array,
     T: Array,
     tape: Tape,
     options: Options = NO_OPTIONS,
 ) -> tuple[Array, Array]:
     """The forward pass alone: each row's loss (P, B) and the predictions (P, B, O), in the tape's buffers."""
-    Z = forward(backend, architecture, layers, X, tape, link=loss.link is None)
-    loss.evaluate(backend, Z, T, tape.H[-1], tape.dH[-1], tape.loss, options)
-    return tape.loss, tape.H[-1]
+    Z = forward(backend, architecture, views, X, tape, link=loss.link is None)
+    loss.evaluate(backend, Z, T, tape.last.H, tape.last.dY, tape.loss, options)
+    return tape.loss, tape.last.H
 
 
 def predict(
     backend: Backend, architecture: Architecture, flat: Array, X: Array, rows_at_once: int | None = None
 ) -> Array:
     """The outputs (P, N, O) for flat parameters (P, K) and X (N, I) or (P, N, I)."""
-    return predict_by_layers(backend, architecture, Layers.of(architecture, flat), X, rows_at_once)
+    return predict_by_views(backend, architecture, architecture.views(flat), X, rows_at_once)
 
 
-def predict_by_layers(
-    backend: Backend, architecture: Architecture, layers: Layers, X: Array, rows_at_once: int | None = None
+def predict_by_views(
+    backend: Backend, architecture: Architecture, views: LayerViews, X: Array, rows_at_once: int | None = None
 ) -> Array:
-    """The outputs (P, N, O) for layers of X's dtype and X (N, I) or (P, N, I).
+    """The outputs (P, N, O) for parameters of X's dtype and X (N, I) or (P, N, I).
 
     Long tables go in pieces, so that the layers' buffers stay in the caches, or fill a GPU; on a CPU, pieces take as
     much as the weights at the least, which are read for each of them.
     """
     xp = backend.xp
-    n_networks, n_rows, dtype = len(layers.W[0]), X.shape[-2], layers.W[0].dtype
+    W = views[-1]["weights"]
+    n_networks, n_rows, dtype = len(W), X.shape[-2], W.dtype
     if rows_at_once is None:
-        row_bytes = n_networks * sum(architecture.sizes[1:]) * dtype.itemsize
+        row_bytes = n_networks * architecture.n_values * dtype.itemsize
         weights = n_networks * architecture.n_parameters * dtype.itemsize
         room = backend.at_once.prediction_bytes
         if backend.on_host:
             room = max(room, weights)
         rows_at_once = max(1, room // row_bytes)
     if n_rows <= rows_at_once:
-        return forward(backend, architecture, layers, X, Tape(backend, architecture, n_networks, n_rows, dtype, False))
+        return forward(backend, architecture, views, X, Tape(backend, architecture, n_networks, n_rows, dtype, False))
     out = xp.empty((n_networks, n_rows, architecture.n_outputs), dtype=dtype)
     tape: Tape | None = None
     for start in range(0, n_rows, rows_at_once):
         piece = X[..., start : start + rows_at_once, :]
         if tape is None or piece.shape[-2] != tape.loss.shape[1]:
             tape = Tape(backend, architecture, n_networks, piece.shape[-2], dtype, gradients=False)
-        out[:, start : start + rows_at_once] = forward(backend, architecture, layers, piece, tape)
+        out[:, start : start + rows_at_once] = forward(backend, architecture, views, piece, tape)
     return out

@@ -251,7 +251,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
 
 
 def decay_weights(weights: list[Array], strength: Array) -> None:
-    """W −= strength · W for every layer, strength (P, 1, 1) = rate · weight_decay; biases are free.
+    """W −= strength · W of arrays of parameters (P, …), strength (P, 1, …) = rate · weight_decay; biases are free.
 
     The decoupled weight decay of AdamW (Loshchilov and Hutter 2019, algorithm 2, line 12), taken before the update.
     """

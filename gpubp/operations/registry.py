@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from gpubp.operations.layer_kinds import LAYERS
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.options import Option, by_name
@@ -21,13 +22,18 @@ class Entry(Protocol):
     def options(self) -> tuple[Option, ...]: ...
 
 
-ENTRIES: dict[str, Mapping[str, Entry]] = {"loss": LOSSES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+ENTRIES: dict[str, Mapping[str, Entry]] = {
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "layer": LAYERS,
+}
 """The kinds of operations that have options."""
 
 OPTIONS = {kind: by_name(entry.options for entry in entries.values()) for kind, entries in ENTRIES.items()}
 """Of each kind, by name. Options of schedules may have other defaults from schedule to schedule."""
 
-PER_NETWORK = {**OPTIONS["optimizer"], **OPTIONS["loss"]}
+PER_NETWORK = {**OPTIONS["optimizer"], **OPTIONS["loss"], **OPTIONS["layer"]}
 """Options that may differ from network to network."""
 
 HYPERPARAMETERS = ("rate", "l2", "clip_norm", *(row for option in PER_NETWORK.values() for row in option.rows))
@@ -35,12 +41,12 @@ HYPERPARAMETERS = ("rate", "l2", "clip_norm", *(row for option in PER_NETWORK.va
 
 
 def owners(kind: str, option: str) -> tuple[str, ...]:
-    """The names of the losses, optimizers or schedules that have an option of this name."""
+    """The names of the losses, optimizers, schedules or kinds of layers that have an option of this name."""
     return tuple(entry.name for entry in ENTRIES[kind].values() if any(each.name == option for each in entry.options))
 
 
 def kind_of_option(name: str) -> str | None:
-    """ "loss", "optimizer" or "schedule"; None for what is no option of them."""
+    """ "loss", "optimizer", "schedule" or "layer"; None for what is no option of them."""
     return next((kind for kind, options in OPTIONS.items() if name in options), None)
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from gpubp.backends import Array, Backend
 
 
-def l2_penalty(
-    backend: Backend, weights: list[Array], d_weights: list[Array], alpha: Array, rows: Array, penalty: Array
-) -> None:
+def l2_penalty(weights: list[Array], d_weights: list[Array], alpha: Array, rows: Array | float, penalty: Array) -> None:
     """The L2 term as scikit-learn defines it, ½ · alpha · Σ W² / rows; biases are free.
 
-    weights, d_weights: every layer's W and dW (P, I, O); alpha (P, 1, 1); rows: the batch's size, or the sum of its
-    row weights, as a number or (P, 1, 1). dW += alpha · W / rows, and penalty (P,) += ½ · alpha · Σ W².
+    weights, d_weights: arrays of parameters W and their gradients dW (P, …); alpha (P, 1, …); rows: the batch's size,
+    or the sum of its row weights, as a number or (P, 1, …). dW += alpha · W / rows, penalty (P,) += ½ · alpha · Σ W².
     """
     for W, dW in zip(weights, d_weights, strict=True):
         decay = W * alpha
-        penalty += 0.5 * (decay * W).sum(axis=(1, 2))
+        penalty += 0.5 * (decay * W).sum(axis=tuple(range(1, W.ndim)))
         decay /= rows
         dW += decay
 

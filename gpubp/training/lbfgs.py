@@ -24,7 +24,8 @@ from gpubp.networks.population import Population
 from gpubp.networks.preparation import check_data
 from gpubp.networks.settings import Settings, check_range, check_whole
 from gpubp.operations.architecture import Architecture
-from gpubp.operations.network import Layers, Tape, loss_and_gradient
+from gpubp.operations.layers import factor
+from gpubp.operations.network import Tape, loss_and_gradient
 from gpubp.training.history import Callback, EpochReport
 
 
@@ -137,8 +138,8 @@ def _objective(
 class _Objective:
     """The loss and its gradient as a function of flat float64 parameters (K,). All arrays are allocated here, once.
 
-    decay (K,): l2 / rows where a weight is, 0 where a bias is, so that the L2 term is one product over the flat
-    parameters, whatever the layers. It is computed on the host, in float64.
+    decay (K,): l2 / rows times the factor of the parameter's group, 0 where a bias is, so that the L2 term is one
+    product over the flat parameters, whatever the layers. It is computed on the host, in float64.
     """
 
     def __init__(
@@ -151,8 +152,7 @@ class _Objective:
         options = {name: np.full((1, 1, 1), value) for name, value in settings.all_loss_options().items()}
         self.options = {name: backend.to_device(value, population.dtype) for name, value in options.items()}
         self.params, self.grads = population.params, xp.empty_like(population.params)
-        self.layers = Layers.of(architecture, self.params)
-        self.d_layers = Layers.of(architecture, self.grads)
+        self.views, self.d_views = architecture.views(self.params), architecture.views(self.grads)
         self.tape = Tape(backend, architecture, 1, n_rows, population.dtype)
         self.total = float(n_rows) if weights is None else float(weights.sum())
         self.weights = None if weights is None else backend.to_device(weights[None, :], population.dtype)  # (1, N)
@@ -160,10 +160,9 @@ class _Objective:
         if self.weights is not None:
             self.scale = (self.weights / self.total).astype(population.dtype)[:, :, None]
         self.answer = xp.empty(n_parameters + 1, dtype=np.float64)  # the gradient and the loss: one transfer
-        self.decay = np.zeros(n_parameters)
-        if l2:
-            for weights_part in Layers.of(architecture, self.decay[None, :]).W:
-                weights_part[...] = l2 / self.total
+        usual = settings.all_layer_options(architecture)
+        decay = [np.full(each.size, factor(each.group.decay, usual)) for each in architecture.parameters]
+        self.decay = np.concatenate(decay) * (l2 / self.total)
         self.has_l2 = bool(l2)
         self.worse = math.inf
         self.n_evaluations = 0
@@ -208,12 +207,12 @@ class _Objective:
             self.backend,
             self.architecture,
             self.loss,
-            self.layers,
+            self.views,
             self.X,
             self.T,
             self.scale,
             self.tape,
-            self.d_layers,
+            self.d_views,
             row_losses,
             self.options,
         )

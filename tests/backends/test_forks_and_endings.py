@@ -34,7 +34,7 @@ def pool_and_team():
     return job(40), job(1)
 
 def fit_lbfgs(max_iter=5, callback=None):
-    from gpubp.operations.initializers import initial_parameters
+    from gpubp.operations.network import initial_parameters
     shape = Architecture(4, (5,), 1)
     start = initial_parameters(shape, np.array([1], dtype=np.uint64), "auto")[0]
     found = lbfgs.fit_lbfgs(shape, start, X, X[:, :1], "squared_error", 0.0, max_iter=max_iter, max_fun=10**6, tol=0.0,

@@ -144,7 +144,7 @@ def test_one_network_has_a_team_where_that_pays(standin: CupyBackend) -> None:
 @pytest.mark.parametrize(
     "barrier",
     [
-        "net.scratch);\n    block_sync();\n    if (l == net.layers - 1",  # pre-activations are written
+        "net.scratch);\n      block_sync();\n      if (l == net.layers - 1",  # pre-activations are written
         "__syncthreads();  // the next numbers are there, and everyone has read those before them",
         "__syncthreads();  // the results lie there",
         "__syncthreads();  // the results have been taken before others lie there",

@@ -7,7 +7,8 @@ from gpubp.backends import Backend
 from gpubp.errors import DataError, SettingsError
 from gpubp.networks.population import Population, network_seeds
 from gpubp.operations.architecture import Architecture
-from gpubp.operations.initializers import INITIALIZERS, initial_parameters
+from gpubp.operations.initializers import INITIALIZERS
+from gpubp.operations.network import initial_parameters
 from gpubp.storage.schema import Given
 
 SHAPE = Architecture(3, (4, 2), 2, ("tanh", "relu"))

@@ -13,7 +13,7 @@ from gpubp.networks.settings import Settings
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.dropout import Dropout
 from gpubp.operations.losses import LOSSES
-from gpubp.operations.network import Layers, Tape, loss_and_gradient
+from gpubp.operations.network import Tape, loss_and_gradient
 from gpubp.training.loop import train
 
 BACKEND = NumpyBackend()
@@ -63,11 +63,9 @@ def test_the_gradient_with_a_mask(activation: str) -> None:
     grads = np.zeros_like(networks.params)
 
     def loss(flat: np.ndarray) -> float:
-        layers, d_layers = Layers.of(shape, flat), Layers.of(shape, grads)
+        views, d_views = shape.views(flat), shape.views(grads)
         losses = tape.loss
-        loss_and_gradient(
-            BACKEND, shape, LOSSES["cross_entropy"], layers, X[:7], T[:7], 1.0 / 7, tape, d_layers, losses
-        )
+        loss_and_gradient(BACKEND, shape, LOSSES["cross_entropy"], views, X[:7], T[:7], 1.0 / 7, tape, d_views, losses)
         return float(losses.mean(axis=1).sum())
 
     loss(networks.params)

@@ -13,7 +13,7 @@ from gpubp.backends import Backend
 from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.losses import LOSSES
-from gpubp.operations.network import Layers, Tape, loss_and_gradient
+from gpubp.operations.network import Tape, decaying, loss_and_gradient
 from gpubp.operations.regularization import clip_by_global_norm, l2_penalty
 
 HIDDEN = sorted(name for name, entry in ACTIVATIONS.items() if not entry.only_output)
@@ -45,19 +45,20 @@ def objective(
     xp, to_device = backend.xp, backend.to_device
     flat = to_device(params.copy())
     grads = xp.full_like(flat, np.nan)
-    layers, d_layers = Layers.of(architecture, flat), Layers.of(architecture, grads)
+    views, d_views = architecture.views(flat), architecture.views(grads)
     tape = Tape(backend, architecture, P, B, np.float64)
     w = np.ones((P, B)) if weights is None else weights
     scale: Any = 1.0 / B if weights is None else to_device((w / w.sum(1, keepdims=True))[:, :, None])
     loss_and_gradient(
-        backend, architecture, LOSSES[loss], layers, to_device(X), to_device(targets(loss)), scale, tape, d_layers,
+        backend, architecture, LOSSES[loss], views, to_device(X), to_device(targets(loss)), scale, tape, d_views,
         tape.loss, {option.name: to_device(np.full((P, 1, 1), option.default)) for option in LOSSES[loss].options},
     )  # fmt: skip
     total = (backend.to_host(tape.loss) * w).sum(axis=1)
     if l2:
         penalty = xp.zeros(P)
         rows = float(B) if weights is None else to_device(w.sum(1)[:, None, None])
-        l2_penalty(backend, layers.W, d_layers.W, to_device(ALPHA[:, None, None]), rows, penalty)
+        for (_, W), (_, dW) in zip(decaying(architecture, views), decaying(architecture, d_views), strict=True):
+            l2_penalty([W], [dW], to_device(ALPHA[:, None, None]), rows, penalty)
         total = total + backend.to_host(penalty)
     return float((total / w.sum(1)).sum()), backend.to_host(grads)
 

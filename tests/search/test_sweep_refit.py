@@ -73,6 +73,7 @@ VARIED: dict[str, list[Any]] = {
     "start": [0.5],
     "least": [0.01],
     "delta": [0.3],
+    "front": ["none"],
 }
 """For each option that a space may name, values other than its default, as far as arrays take them."""
 LOSS_OPTIONS = [name for name in VARIED if kind_of_option(name) == "loss"]

@@ -15,7 +15,7 @@ from gpubp.networks.population import Population
 from gpubp.networks.settings import Settings
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.losses import LOSSES, smooth_labels
-from gpubp.operations.network import Layers, Tape, loss_and_gradient
+from gpubp.operations.network import Tape, decaying, loss_and_gradient
 from gpubp.operations.regularization import l2_penalty
 from gpubp.training.loop import train
 
@@ -98,16 +98,17 @@ def test_gradients_of_the_first_batch(backend: Backend, name: str, dtype: str) -
 
     params = on_device(case.flat(case.told["parameters"]))
     gradients = backend.xp.full_like(params, np.nan)
-    layers, d_layers = Layers.of(case.architecture, params), Layers.of(case.architecture, gradients)
+    views, d_views = case.architecture.views(params), case.architecture.views(gradients)
     tape = Tape(backend, case.architecture, 1, len(X), np.dtype(dtype))
     scale = on_device((weights / weights.sum())[None, :, None])
     loss_and_gradient(
-        backend, case.architecture, LOSSES[settings.loss], layers, on_device(X), on_device(T), scale, tape, d_layers,
+        backend, case.architecture, LOSSES[settings.loss], views, on_device(X), on_device(T), scale, tape, d_views,
         tape.loss,
     )  # fmt: skip
     penalty = backend.xp.zeros(1, dtype=dtype)
     alpha, total = on_device(np.full((1, 1, 1), settings.l2)), on_device(np.full((1, 1, 1), weights.sum()))
-    l2_penalty(backend, layers.W, d_layers.W, alpha, total, penalty)
+    for (_, W), (_, dW) in zip(decaying(case.architecture, views), decaying(case.architecture, d_views), strict=True):
+        l2_penalty([W], [dW], alpha, total, penalty)
 
     case.assert_close(backend.to_host(gradients), case.told["gradients"], tolerance)
     loss = (backend.to_host(tape.loss)[0] @ weights + backend.to_host(penalty)[0]) / weights.sum()

@@ -16,9 +16,7 @@ from gpubp.engines.array.batches import Batch
 from gpubp.engines.array.fused_kernel import PARTS, Part, activation_code
 from gpubp.engines.array.fused_state import FusedState
 from gpubp.networks.sampling import Step
-from gpubp.operations.dense import dense_backward
 from gpubp.operations.dropout import PLACES_OF_A_CALL
-from gpubp.operations.network import Layers
 
 
 class FusedSlice:
@@ -33,7 +31,7 @@ class FusedSlice:
         self.low, self.high = (half[own] for half in learner.seeds)
         self.drop_below = [below[own] for below in learner.drop_below]
         self.drop_scale = [scale[own] for scale in learner.drop_scale]
-        self.layers = Layers.of(self.architecture, self.params)
+        self.views = self.architecture.views(self.params)
         self.weights, self.biases = learner.parts[::2], learner.parts[1::2]
         self.codes = [activation_code(name) for name in self.architecture.activations]
         self.has_link = learner.settings.loss_function.link is not None
@@ -45,7 +43,7 @@ class FusedSlice:
         pre-activations, where the derivative reads them; D[i]: what dropout leaves of the values; d: the gradient at
         the values of the layer at hand.
         """
-        take, activation = self.learner.buffers.take, self.architecture.activation
+        take, dense = self.learner.buffers.take, self.architecture.dense
         sizes, last = self.architecture.sizes[1:], self.architecture.n_layers - 1
         shapes = [(self.n_networks, self.size, columns) for columns in sizes]
         self.H = [take(f"values {i}", *shape) for i, shape in enumerate(shapes)]
@@ -53,7 +51,7 @@ class FusedSlice:
         flat = take("gradient at the values", self.n_networks * self.size * max(sizes))
         self.d = [flat[: H.size].reshape(H.shape) for H in self.H]
         for i in range(last if self.has_link else last + 1):
-            if activation(i).needs_input:
+            if dense[i].f.needs_input:
                 self.Z[i] = take(f"pre-activations {i}", *shapes[i])
             if self.drop_below and i < last:
                 self.D[i] = take(f"dropped {i}", *shapes[i])
@@ -63,7 +61,7 @@ class FusedSlice:
             self.sums = take("sums", self.n_networks, PARTS * sum(part.chunks for part in self.learner.parts))
         if self.clips:
             self.gradient = take("gradient", *self.params.shape)
-            self.d_layers = Layers.of(self.architecture, self.gradient)
+            self.d_views = self.architecture.views(self.gradient)
         else:
             self.panels = [self._cut(part) for part in self.weights]
 
@@ -119,7 +117,7 @@ class FusedSlice:
         stride, epoch = self.params.shape[1], self.learner.epoch
         first_quad, last_quad = step.start // PLACES_OF_A_CALL, (step.start + self.size - 1) // PLACES_OF_A_CALL
         for i, (H, bias) in enumerate(zip(self.H, self.biases, strict=True)):
-            xp.matmul(X if i == 0 else self.D[i - 1], self.layers.W[i], out=self.Z[i])
+            xp.matmul(X if i == 0 else self.D[i - 1], self.views[i]["weights"], out=self.Z[i])
             if i == last and self.has_link:
                 return
             columns, at = bias.columns, (self.params, stride, bias.offset, bias.columns, self.size)
@@ -161,7 +159,7 @@ class FusedSlice:
         for i in reversed(range(self.architecture.n_layers)):
             dZ, bias = self.H[i], self.biases[i]
             if i:
-                matmul(dZ, self.layers.W[i].swapaxes(-1, -2), out=self.d[i - 1])
+                matmul(dZ, self.views[i]["weights"].swapaxes(-1, -2), out=self.d[i - 1])
             for networks, rows in self.panels[i]:
                 self._update_panel(self.weights[i], networks, rows, self.D[i - 1] if i else X, dZ)
             d_bias = take("panel", self.n_networks, 1, bias.columns)
@@ -189,8 +187,10 @@ class FusedSlice:
     def _clipped_update(self, X: Array) -> None:
         """The whole gradient, clipped by its norm (Pascanu, Mikolov and Bengio 2013, algorithm 1), then the update."""
         for i in reversed(range(self.architecture.n_layers)):
-            below, dW, db = self.d[i - 1] if i else None, self.d_layers.W[i], self.d_layers.b[i]
-            dense_backward(self.backend, self.H[i], self.D[i - 1] if i else X, self.layers.W[i], below, dW, db)
+            below, d_its = self.d[i - 1] if i else None, self.d_views[i]
+            self.architecture.dense[i].backward_from_sums(
+                self.backend, self.H[i], self.D[i - 1] if i else X, self.views[i], below, d_its
+            )
             if i:
                 self._through_activation(i - 1)
         xp, limit = self.backend.xp, self.learner.hyper.exact["clip_norm"][self.first : self.last, 0]

@@ -11,6 +11,7 @@ from gpubp.engines.base import Engine, EngineKind
 from gpubp.networks.plan import TrainingPlan
 from gpubp.operations import network
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.layer_kinds import LAYERS
 
 
 class ArrayKind(EngineKind[ArrayCosts]):
@@ -18,6 +19,7 @@ class ArrayKind(EngineKind[ArrayCosts]):
     help = "operation by operation"
     costs = COSTS
     compiled = False
+    layers = tuple(LAYERS)
 
     def refuses(self, plan: TrainingPlan) -> None:
         return None

@@ -8,13 +8,14 @@ import numpy as np
 
 from gpubp.backends import Array, Backend
 from gpubp.engines.array.batches import Batch
+from gpubp.engines.array.decay import Decay
 from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.sampling import Step
 from gpubp.operations.dropout import Dropout
 from gpubp.operations.hyperparameters import Hyperparameters
-from gpubp.operations.network import Layers, Tape, loss_and_gradient
-from gpubp.operations.optimizers import decay_weights
-from gpubp.operations.regularization import clip_by_global_norm, l2_penalty
+from gpubp.operations.layers import factor
+from gpubp.operations.network import Tape, loss_and_gradient
+from gpubp.operations.regularization import clip_by_global_norm
 
 
 class Learner:
@@ -73,7 +74,19 @@ class Learner:
     def set_hyperparameters(self, hyper: dict[str, np.ndarray]) -> None:
         """(P,) float64 for each hyperparameter."""
         self.hyper = Hyperparameters(self.backend, hyper, np.dtype(self.params.dtype))
+        self.rate_factors = self._rate_factors()
         self._slices.clear()
+
+    def _rate_factors(self) -> Array | None:
+        """(P, K): what the learning rate is multiplied by for each parameter; None where that is 1 for all."""
+        parameters, xp = self.architecture.parameters, self.backend.xp
+        if all(parameter.group.rate == 1.0 for parameter in parameters):
+            return None
+        ones = xp.ones((len(self.params), 1), dtype=self.params.dtype)
+        return xp.concatenate(
+            [xp.repeat(ones * factor(each.group.rate, self.hyper.named), each.size, axis=1) for each in parameters],
+            axis=1,
+        )
 
     def compact(self, keep: Array) -> None:
         """Go on with the networks at the places `keep` (a device array of int64) alone."""
@@ -84,6 +97,7 @@ class Learner:
         )
         self.slots = [slot[keep] for slot in self.slots]
         self.hyper = self.hyper.networks(keep)
+        self.rate_factors = self._rate_factors()
         self.loss_sum = self.loss_sum[keep]
         if self.dropout is not None:
             self.dropout = self.dropout.networks(keep)
@@ -118,10 +132,13 @@ class Slice:
         self.whole = first == 0 and last == learner.params.shape[0]
         part = slice(first, last)
         self.grads, self.scratch = learner.grads[part], learner.scratch[part]
-        self.bind(learner, part)
         self.hyper = learner.hyper if self.whole else learner.hyper.networks(part)
+        self.d_views = self.architecture.views(self.grads)
+        self.decay: Decay | None = None
+        if learner.has_l2 or self.settings.optimizer_rule.decoupled_decay:
+            self.decay = Decay(self.architecture, self.hyper, self.d_views)
+        self.bind(learner, part)
         self.loss_sum = learner.loss_sum[part]
-        self.d_layers = Layers.of(self.architecture, self.grads)
         self.tape = Tape(self.backend, self.architecture, last - first, size, self.params.dtype)
         self.mean = 1.0 / size
         self.n_rows = float(size)
@@ -130,13 +147,16 @@ class Slice:
             self.dropout = learner.dropout.networks(part)
         self.clips = self.settings.clip_norm is not None
         self.optimizer = self.settings.optimizer_rule
+        self.rate_factors = None if learner.rate_factors is None else learner.rate_factors[part]
         self.loss = self.settings.loss_function
         self.loss_options = self.hyper.of_each_output(option.name for option in self.loss.options)
 
     def bind(self, learner: Learner, part: slice) -> None:
         self.params = learner.params[part]
         self.slots = [slot[part] for slot in learner.slots]
-        self.layers = Layers.of(self.architecture, self.params)
+        self.views = self.architecture.views(self.params)
+        if self.decay is not None:
+            self.decay.bind(self.views)
 
     def update(self, batch: Batch, rate: Array) -> None:
         row_losses = self.tape.loss
@@ -150,12 +170,12 @@ class Slice:
             self.backend,
             self.architecture,
             self.loss,
-            self.layers,
+            self.views,
             batch.X,
             batch.T,
             scale,
             self.tape,
-            self.d_layers,
+            self.d_views,
             row_losses,
             self.loss_options,
         )
@@ -165,12 +185,14 @@ class Slice:
             self.loss_sum += row_losses[:, 0]
         else:
             self.loss_sum += row_losses.sum(axis=1)
-        if self.learner.has_l2:
-            l2_penalty(self.backend, self.layers.W, self.d_layers.W, self.hyper.l2[:, :, None], rows, self.loss_sum)
+        if self.learner.has_l2 and self.decay is not None:
+            self.decay.add_l2(rows, self.loss_sum)
         if self.clips:
             clip_by_global_norm(self.backend, self.grads, self.hyper.clip_norm)
-        if self.optimizer.decoupled_decay:
-            decay_weights(self.layers.W, (rate * self.hyper.weight_decay)[:, :, None])
+        if self.optimizer.decoupled_decay and self.decay is not None:
+            self.decay.shrink(rate)
+        if self.rate_factors is not None:
+            rate = rate * self.rate_factors
         self.optimizer.update(self.backend, self.params, self.grads, self.slots, self.hyper, rate, self.scratch)
 
     def _keep_factors(self, dropout: Dropout, step: Step) -> list[Array]:

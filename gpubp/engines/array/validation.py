@@ -9,7 +9,7 @@ from gpubp.engines.array.batches import DeviceTable
 from gpubp.networks.sampling import RowSets, runs
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.losses import Loss, Options
-from gpubp.operations.network import Layers, Tape, row_losses_and_outputs
+from gpubp.operations.network import Tape, row_losses_and_outputs
 
 PIECE_ROWS = 1024  # fixed, so that sums are taken in the same order whatever the population's size
 PIECE_BYTES = 64 << 20
@@ -38,7 +38,7 @@ class Validation:
         self.backend, self.architecture, self.loss, self.table = backend, architecture, loss, table
         self.rows, self.host_spread, self.options = rows, spread, options
         self.spread = None if spread is None else backend.to_device(spread)
-        row_bytes = (table.X.shape[1] + 3 * sum(architecture.sizes[1:])) * table.X.dtype.itemsize
+        row_bytes = (table.X.shape[1] + 3 * architecture.n_values) * table.X.dtype.itemsize
         at_once = max(1, PIECE_BYTES // (row_bytes * min(PIECE_ROWS, int(rows.count.max()))))
         # Neighbours with the same number of rows go together, as many as the memory for a piece allows.
         self.groups = [
@@ -68,7 +68,7 @@ class Validation:
 
     def _group(self, params: Array, first: int, last: int) -> tuple[Array, Array]:
         xp, count = self.backend.xp, int(self.rows.count[first])
-        layers = Layers.of(self.architecture, params)
+        views = self.architecture.views(params)
         options = {name: values[first:last] for name, values in self.options.items()}
         loss_sum = xp.zeros(last - first, dtype=np.float64)
         weight_sum = xp.zeros(last - first, dtype=np.float64)
@@ -77,9 +77,7 @@ class Validation:
         for start in range(0, count, PIECE_ROWS):
             X, T, weights = self._piece(first, last, start, min(start + PIECE_ROWS, count))
             tape = self._tape(last - first, T.shape[-2])
-            row_loss, Y = row_losses_and_outputs(
-                self.backend, self.architecture, self.loss, layers, X, T, tape, options
-            )
+            row_loss, Y = row_losses_and_outputs(self.backend, self.architecture, self.loss, views, X, T, tape, options)
             w = xp.ones_like(row_loss) if weights is None else xp.broadcast_to(weights, row_loss.shape)
             loss_sum += (row_loss * w).sum(axis=1)
             weight_sum += w.sum(axis=1)

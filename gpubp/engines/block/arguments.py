@@ -15,7 +15,7 @@ from gpubp.engines.arguments import (
     number,
 )
 
-SHAPE = array("shape", "int", "(S,)", "layers of weights, sizes (layers + 1), activations (layers), as codes")
+SHAPE = array("shape", "int", "(S,)", "layers, sizes (layers + 1), activations and kinds (layers each), as codes")
 MEMORY = (
     array("memory", "real", "(M, memory_stride)", "to work in, for each network or item at hand", written=True),
     number("memory_stride", "numbers of one of them"),

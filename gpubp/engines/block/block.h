@@ -15,7 +15,7 @@ CALLED_FN void block_move(bool in, const Layer& at, real_t* here, real_t* there)
   real_t* to = in ? here : there;
   long long from_ld = in ? at.O : at.ldw, to_ld = in ? at.ldw : at.O;
   block_numbers_map(
-      at.I + 1, at.O, [&](int i, int j) { return from[i * from_ld + j]; },
+      at.rows(), at.O, [&](int i, int j) { return from[i * from_ld + j]; },
       [&](int i, int j, real_t value) { to[i * to_ld + j] = value; });
 }
 
@@ -33,12 +33,12 @@ struct Trainer {
       if (at.in_place()) {
         at.w = task.params + flat;
         for (int s = 0; s < slots; s++) at.slot[s] = slot_of(s) + flat;
-        flat += (at.I + 1) * at.O;
+        flat += at.rows() * at.O;
         continue;
       }
       block_move(in, at, at.w, task.params + flat);
       for (int s = 0; s < slots; s++) block_move(in, at, at.slot[s], slot_of(s) + flat);
-      flat += (at.I + 1) * at.O;
+      flat += at.rows() * at.O;
     }
     block_sync();
   }
@@ -102,6 +102,9 @@ struct Trainer {
     copy(true);
     Update update{task, net, Rule(), hyper(H_RATE), hyper(H_L2), hyper(H_CLIP_NORM), lane_t(), net.parts};
     update.rule.load(task.hyper, task.n_networks, network, 1);
+#if FRONT
+    update.network = network;
+#endif
     loss_options.load(task.hyper, task.n_networks, network, 1);
     int steps = (task.n_rows + task.batch - 1) / task.batch;
     for (int epoch = 0; epoch < task.n_epochs; epoch++) {
@@ -137,13 +140,14 @@ struct Trainer {
   METHOD void clear() {
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
-      FOR_EACH(i, at.in_place() ? 0 : (at.I + 1) * at.ldw) {
+      FOR_EACH(i, at.in_place() ? 0 : at.rows() * at.ldw) {
         at.w[i] = 0;
         for (int s = 0; s < slots; s++) at.slot[s][i] = 0;
       }
       FOR_EACH(i, net.batch_rows * at.ldd) at.d[i] = 0;
       FOR_EACH(i, net.batch_rows * at.ldh) at.h[i] = 0;
     }
+    FOR_EACH(i, FRONT ? net.batch_rows * net.ldx : 0) net.x[i] = 0;
     block_sync();
   }
 

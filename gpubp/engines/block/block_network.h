@@ -21,6 +21,11 @@ struct Kahan {  // a compensated sum (Kahan 1965): the loss of a long epoch keep
   }
 };
 
+// Whether networks have layers before the dense ones; kernels of those that have none know dense layers alone.
+#ifndef FRONT
+#define FRONT 0
+#endif
+
 // One layer of a network's working memory: weights and what belongs to them with rows of ldw (biases as row I), values
 // of a batch with rows of their own. h has a column of ones at O, which makes the bias gradient a row of the product.
 // With dropout, h = raw times keep; without, raw is h and there is no keep. d, the gradient at the pre-activations, takes
@@ -28,12 +33,23 @@ struct Kahan {  // a compensated sum (Kahan 1965): the loss of a long epoch keep
 // all of them at a time; else room for a panel of it, that layers take turns with. The gradient at the values has rows of
 // ldu.
 struct Layer {
+#if FRONT
+  int kind;
+#endif
   int I, O, activation, copied;  // weights and optimizer state are copies of the caller's
   long long ldw, ldh, ldd, ldz, ldr;
   real_t *w, *slot[slot_arrays], *g, *z, *raw, *keep, *h, *d;
   long long ldu;
 
   METHOD bool in_place() const { return trains_in_place && !copied; }
+#if FRONT
+  METHOD bool is_dense() const { return kind == DENSE; }
+#else
+  METHOD bool is_dense() const { return true; }
+#endif
+  // Of its parameters: rows of O numbers, the last of a dense layer's being its biases.
+  METHOD int rows() const { return is_dense() ? I + 1 : 1; }
+  METHOD int decaying_rows() const { return is_dense() ? I : rows(); }
 };
 
 // Where a network's arrays lie. On a CPU `shared` is null.
@@ -62,7 +78,7 @@ struct Network {
   // and of the gradients' panels.
   METHOD void lay_out(const int* shape, const int* table, Arena arena) {
     layers = shape[0];
-    const int *sizes = shape + 1, *activations = sizes + layers + 1;
+    const int *sizes = shape + 1, *activations = sizes + layers + 1, *kinds = activations + layers;
     batch_rows = table[N_BATCH_ROWS], ldx = table[N_LDX], panel_numbers = table[N_PANEL_NUMBERS];
     row_loss = arena.at(table[N_ROW_LOSS]);
     row_weight = arena.at(table[N_ROW_WEIGHT]);
@@ -78,6 +94,9 @@ struct Network {
     for (int l = 0; l < layers; l++) {
       const int* of_layer = table + NETWORK_NUMBERS + l * (LAYER_NUMBERS + slots);
       Layer& at = layer[l];
+#if FRONT
+      at.kind = kinds[l];
+#endif
       at.I = sizes[l], at.O = sizes[l + 1], at.activation = activations[l];
       at.ldw = of_layer[L_LDW], at.ldd = of_layer[L_LDD], at.ldu = of_layer[L_LDU];
       at.ldh = at.ldz = at.ldr = of_layer[L_LDH];
@@ -92,10 +111,11 @@ struct Network {
       if (!at.g) at.g = gradients;
       for (int s = 0; s < slots; s++) at.slot[s] = arena.at(of_layer[LAYER_NUMBERS + s]);
     }
+    (void)kinds;
   }
   METHOD long long parameters() const {
     long long count = 0;
-    for (int l = 0; l < layers; l++) count += (layer[l].I + 1) * layer[l].O;
+    for (int l = 0; l < layers; l++) count += layer[l].rows() * layer[l].O;
     return count;
   }
 };

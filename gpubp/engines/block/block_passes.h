@@ -1,5 +1,6 @@
 // The block engine's forward and backward pass over a batch.
 #pragma once
+#include "block_layers.h"
 #include "block_update.h"
 #if TARGET_CUDA
 #include "block_tiles.h"
@@ -43,10 +44,13 @@ struct ActivationBackward {  // from the gradient at this layer's values that at
 CALLED_FN void block_draw(const Task& task, const Network& net, int network, int epoch, int start, int size) {
   lane_uint_t seed_low = lane_set_uint(task.seed_low[network]), seed_high = lane_set_uint(task.seed_high[network]);
   int first = start / 4, neuron = 0;
+  int hidden = 0;
   for (int l = 0; l < net.layers - 1; l++) {
     const Layer& at = net.layer[l];
-    lane_uint_t below = lane_set_uint(task.drop_below[(long long)l * task.n_networks + network]);
-    lane_t scale = lane_set(task.drop_scale[(long long)l * task.n_networks + network]);
+    if (!at.is_dense()) continue;
+    lane_uint_t below = lane_set_uint(task.drop_below[(long long)hidden * task.n_networks + network]);
+    lane_t scale = lane_set(task.drop_scale[(long long)hidden * task.n_networks + network]);
+    hidden++;
     block_elements((start + size - 1) / 4 - first + 1, at.O, [&](int q, int j) {
       Words words = dropout_words(seed_low, seed_high, first + q, epoch, lane_places(neuron + j, neuron + at.O - 1));
       UNROLL for (int i = 0; i < 4; i++) {
@@ -76,12 +80,16 @@ FN void block_drop(const Layer& at, int size, bool drops) {
 CALLED_FN void block_forward(const Network& net, int size, bool drops) {
   for (int l = 0; l < net.layers; l++) {
     const Layer& at = net.layer[l];
-    block_product(size, at.O, at.I, net.input(l), net.input_ld(l), at.w, at.ldw, at.w + at.I * at.ldw, at.z, at.ldz,
-                  net.scratch);
-    block_sync();
-    if (l == net.layers - 1 && has_link) return;
-    with_activation(at.activation, ActivationForward{at, size});
-    if (at.keep) block_drop(at, size, drops);
+    if (at.is_dense()) {
+      block_product(size, at.O, at.I, net.input(l), net.input_ld(l), at.w, at.ldw, at.w + at.I * at.ldw, at.z, at.ldz,
+                    net.scratch);
+      block_sync();
+      if (l == net.layers - 1 && has_link) return;
+      with_activation(at.activation, ActivationForward{at, size});
+      if (at.keep) block_drop(at, size, drops);
+    } else {
+      front_forward(at, net.input(l), net.input_ld(l), size);
+    }
     FOR_EACH(r, size) at.h[r * at.ldh + at.O] = 1;  // after the vector that it lies in, which the same thread wrote
     block_sync();
   }
@@ -106,6 +114,11 @@ CALLED_FN void block_backward(const Network& net, int size, const Update& update
     block_sync();
     if (l == 0) return;
     const Layer& below = net.layer[l - 1];
+    if (!below.is_dense()) {
+      front_backward(below, net.input(l - 1), net.input_ld(l - 1), net.d, size, update.task.has_clip, update.change(below));
+      block_sync();
+      return;
+    }
     with_activation(below.activation, ActivationBackward{below, size, net.d, below.ldu});
     block_sync();
   }

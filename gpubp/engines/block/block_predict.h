@@ -16,8 +16,8 @@ struct Predictor {
     const real_t* flat = params + network * net.parameters();
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
-      block_numbers(at.I + 1, at.O, [&](int i, int j) { at.w[i * at.ldw + j] = flat[(long long)i * at.O + j]; });
-      flat += (at.I + 1) * at.O;
+      block_numbers(at.rows(), at.O, [&](int i, int j) { at.w[i * at.ldw + j] = flat[(long long)i * at.O + j]; });
+      flat += at.rows() * at.O;
     }
     block_sync();
   }

@@ -3,7 +3,7 @@
 #pragma once
 #include "dialect.h"
 
-// shape: (S,): layers of weights, sizes (layers + 1), activations (layers), as codes
+// shape: (S,): layers, sizes (layers + 1), activations and kinds (layers each), as codes
 // params: (P, K): of the networks
 // X: (n_rows, I): inputs
 // out: (P, n_rows, O): outputs

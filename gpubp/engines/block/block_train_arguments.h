@@ -4,7 +4,7 @@
 #include "dialect.h"
 
 struct Task {
-  const int* shape;               // (S,): layers of weights, sizes (layers + 1), activations (layers), as codes
+  const int* shape;               // (S,): layers, sizes (layers + 1), activations and kinds (layers each), as codes
   real_t* params;                 // (P, K): trained in place
   real_t* slots_spk;              // (SLOTS, P, K): the optimizer's state arrays; null: it has none
   const real_t* hyper;            // (HYPERPARAMETERS, P): see optimizers.h

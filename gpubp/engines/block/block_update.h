@@ -42,7 +42,7 @@ struct Change {
     return its;
   }
   METHOD void give(int i, int j, Weights its, lane_t g) const {
-    bool decays = i < at.I;
+    bool decays = i < at.I;  // no biases; what lies before the dense layers has none
     if (decays && has_l2) g = lane_fma(l2_share, its.w, g);
     Weights all[1] = {its};
     lane_t gradient[1] = {g};
@@ -80,17 +80,36 @@ struct Update {  // of one network, over its batches
   Rule rule;
   lane_t rate, l2, clip, l2_share;
   real_t* parts;
+#if FRONT
+  int network;
+  lane_t this_rate;
+  long long number;
+#endif
 
   // Before update number `t` (from 1) on a batch of weight `total`. Returns the L2 term.
   LARGE_METHOD real_t begin(lane_t factor, long long t, lane_t total) {
     rule.begin(rate * factor, t);
+#if FRONT
+    this_rate = rate * factor, number = t;
+#endif
     if (!task.has_l2) return 0;
     l2_share = lane_div(l2, total);
     clear_parts();
-    for (int l = 0; l < net.layers; l++)
-      add_squares(net.layer[l].I, net.layer[l].O, net.layer[l].w, net.layer[l].ldw, parts);
+    for (int l = 0; l < net.layers; l++) {
+      const Layer& at = net.layer[l];
+      if (at.is_dense()) add_squares(at.I, at.O, at.w, at.ldw, parts);
+    }
     real_t penalty = first_element(l2) * (real_t)0.5 * sum_of_parts(parts);
     block_sync();
+#if FRONT
+    for (int l = 0; !net.layer[l].is_dense(); l++) {
+      const Layer& at = net.layer[l];
+      clear_parts();
+      add_squares(at.rows(), at.O, at.w, at.ldw, parts);
+      penalty = penalty + first_element(l2 * decay_of(at)) * (real_t)0.5 * sum_of_parts(parts);
+      block_sync();
+    }
+#endif
     return penalty;
   }
   METHOD void clear_parts() {
@@ -98,7 +117,26 @@ struct Update {  // of one network, over its batches
     block_sync();
   }
 
-  METHOD Change change(const Layer& at) const { return {at, rule, l2_share, task.has_l2 && !task.has_clip}; }
+  METHOD Change change(const Layer& at) const {
+    return {at, rule_of(at), share_of(at), task.has_l2 && !task.has_clip};
+  }
+#if FRONT
+  METHOD lane_t factor(int row) const {
+    return lane_set(row < 0 ? 1 : task.hyper[(long long)row * task.n_networks + network]);
+  }
+  METHOD lane_t decay_of(const Layer& at) const { return factor(decay_factor(at.kind)); }
+  METHOD Rule rule_of(const Layer& at) const {
+    if (at.is_dense()) return rule;
+    Rule own = rule;
+    if constexpr (decouples_decay) own.weight_decay = own.weight_decay * decay_of(at);
+    own.begin(this_rate * factor(rate_factor(at.kind)), number);
+    return own;
+  }
+  METHOD lane_t share_of(const Layer& at) const { return at.is_dense() ? l2_share : l2_share * decay_of(at); }
+#else
+  METHOD const Rule& rule_of(const Layer&) const { return rule; }
+  METHOD lane_t share_of(const Layer&) const { return l2_share; }
+#endif
 
   // With the whole gradient: L2, clipping, the optimizer.
   LARGE_METHOD void clipped() {
@@ -106,20 +144,21 @@ struct Update {  // of one network, over its batches
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
       if (task.has_l2) {
-        block_elements(at.I, at.O, [&](int i, int j) {
+        lane_t share = share_of(at);
+        block_elements(at.decaying_rows(), at.O, [&](int i, int j) {
           real_t* g = at.g + i * at.ldw + j;
-          lane_store(g, lane_fma(l2_share, lane_load(at.w + i * at.ldw + j), lane_load(g)));
+          lane_store(g, lane_fma(share, lane_load(at.w + i * at.ldw + j), lane_load(g)));
         });
         block_sync();
       }
-      add_squares(at.I + 1, at.O, at.g, at.ldw, parts);
+      add_squares(at.rows(), at.O, at.g, at.ldw, parts);
     }
     lane_t norm = lane_sqrt(lane_set(sum_of_parts(parts)));
     lane_t factor = lane_select(norm > clip, lane_div(clip, norm), one());
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
       Change its = change(at);
-      block_map(at.I + 1, at.O, [&](int i, int j) { return its.take(i, j); }, [&](int i, int j, Change::Weights taken) {
+      block_map(at.rows(), at.O, [&](int i, int j) { return its.take(i, j); }, [&](int i, int j, Change::Weights taken) {
         its.give(i, j, taken, lane_load(at.g + i * at.ldw + j) * factor);
       });
     }

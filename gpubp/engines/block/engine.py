@@ -63,7 +63,9 @@ class BlockEngine(KernelEngine):
         """params (P, K), C-contiguous, is trained in place. program: a compiled kernel to use instead of the usual."""
         settings = plan.settings
         self.layout = cuda_layout(plan)
-        kernel = BlockKernel(plan.dtype.name, settings.loss, settings.optimizer, self.layout)
+        kernel = BlockKernel(
+            plan.dtype.name, settings.loss, settings.optimizer, self.layout, bool(plan.architecture.front)
+        )
         program = program or plan.backend.compile(kernel.source, kernel.definitions())
         self.shape = plan.backend.to_device(shape_numbers(plan.architecture))
         self.inputs = plan.backend.to_device(plan.X, plan.dtype)

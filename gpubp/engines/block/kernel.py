@@ -19,6 +19,8 @@ from gpubp.engines.block.memory import WIDEST, forward_layout, training_layout, 
 from gpubp.engines.dialect import read_source
 from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.dense import Dense
+from gpubp.operations.layer_kinds import LAYERS
 from gpubp.operations.optimizers import OPTIMIZERS
 
 SOURCE = "block.h"
@@ -38,6 +40,7 @@ class BlockKernel:
     loss: str
     optimizer: str
     layout: BlockLayout = field(default_factory=BlockLayout)
+    front: bool = False  # whether the networks have layers before the dense ones
 
     def definitions(self) -> dict[str, object]:
         """For the compiler."""
@@ -46,6 +49,7 @@ class BlockKernel:
             "LOSS": self.loss.upper(),
             "OPTIMIZER": self.optimizer.upper(),
             "BLOCK_PER_NETWORK": True,
+            **({"FRONT": True} if self.front else {}),
             **self.layout.definitions(),
         }
 
@@ -62,8 +66,8 @@ class BlockKernel:
 @lru_cache(maxsize=256)
 def refusal(architecture: Architecture, batch_size: int, slots: int, dropout: bool = False) -> str | None:
     """Why the kernel cannot serve such networks; None if it can."""
-    if architecture.n_layers > MOST_LAYERS:
-        return f"{architecture.n_layers} layers of weights are more than its {MOST_LAYERS}"
+    if len(architecture.layers) > MOST_LAYERS:
+        return f"{len(architecture.layers)} layers of weights are more than its {MOST_LAYERS}"
     numbers = max(
         training_layout(architecture, batch_size, slots, dropout=dropout, clips=True, vectors=vectors).numbers
         for vectors in (WIDEST, None)
@@ -79,17 +83,19 @@ def prediction_refusal(architecture: Architecture) -> str | None:
 
 
 def shape_numbers(architecture: Architecture) -> np.ndarray:
-    """int32: layers of weights, sizes, activation codes (places in the reference's table)."""
-    codes = list(ACTIVATIONS)
-    activations = [codes.index(name) for name in architecture.activations]
-    return np.array([architecture.n_layers, *architecture.sizes, *activations], dtype=np.int32)
+    """int32: layers, sizes, codes of activations and of kinds (places in the reference's tables)."""
+    layers = architecture.layers
+    sizes = [architecture.n_inputs, *(layer.n_outputs for layer in layers)]
+    codes, kinds = list(ACTIVATIONS), list(LAYERS)
+    activations = [codes.index(layer.activation) if isinstance(layer, Dense) else 0 for layer in layers]
+    return np.array([len(layers), *sizes, *activations, *(kinds.index(layer.name) for layer in layers)], dtype=np.int32)
 
 
 def prediction_pays(backend: Backend, architecture: Architecture, n_networks: int, n_rows: int) -> bool:
     """Whether prediction by blocks is likely to save the seconds that its kernel takes to compile, though it may be in
     the cache: a pure function of the work. On CUDA it has not been timed yet.
     """
-    neurons = sum(architecture.sizes[1:])
+    neurons = architecture.n_values
     saved = SAVED_PARAMETER * architecture.n_parameters + SAVED_NEURON * neurons
     if not backend.on_host or n_networks * n_rows * saved <= PREDICTION_COMPILES:
         return False
@@ -101,11 +107,12 @@ def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array)
     of the rows on each core, or in each CUDA block.
     """
     dtype, xp = flat.dtype, backend.xp
-    definitions = BlockKernel(dtype.name, "squared_error", "sgd").definitions()
+    definitions = BlockKernel(dtype.name, "squared_error", "sgd", front=bool(architecture.front)).definitions()
     program = backend.compile(read_source("block_predict.h"), definitions)
     (n_networks, _), n_rows = flat.shape, X.shape[0]
     out = xp.empty((n_networks, n_rows, architecture.n_outputs), dtype=dtype)
-    widths = sum(size + 1 + MOST_PADDING for size in architecture.sizes)
+    sizes = [architecture.n_inputs, *(layer.n_outputs for layer in architecture.layers)]
+    widths = sum(size + 1 + MOST_PADDING for size in sizes)
     rows_at_once = max(16, min(1024, PREDICTION_BYTES // (widths * dtype.itemsize)) // 16 * 16)
     room = program.shared_room() // dtype.itemsize
     layout = forward_layout(architecture, rows_at_once, vectors=vectors_of(program), shared=room)

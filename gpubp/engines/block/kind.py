@@ -28,9 +28,8 @@ class BlockKind(EngineKind[BlockCosts]):
 
     def refuses(self, plan: TrainingPlan) -> str | None:
         slots = len(plan.settings.optimizer_rule.slots)
-        return softmax_refusal(plan) or kernel.refusal(
-            plan.architecture, plan.batch_size, slots, plan.dropout is not None
-        )
+        refusal = self.refuses_layers(plan.architecture) or softmax_refusal(plan)
+        return refusal or kernel.refusal(plan.architecture, plan.batch_size, slots, plan.dropout is not None)
 
     def seconds(self, plan: TrainingPlan, costs: BlockCosts) -> float:
         return block_seconds(plan, costs)
@@ -44,10 +43,11 @@ class BlockKind(EngineKind[BlockCosts]):
         return BlockEngine(plan, params)
 
     def refuses_prediction(self, backend: Backend, architecture: Architecture, dtype: np.dtype[Any]) -> str | None:
-        return kernel.prediction_refusal(architecture)
+        return self.refuses_layers(architecture) or kernel.prediction_refusal(architecture)
 
     def predict(self, backend: Backend, architecture: Architecture, params: Array, X: Array) -> Array:
         return kernel.predict(backend, architecture, params, X)
 
     def prediction_pays(self, backend: Backend, architecture: Architecture, n_networks: int, n_rows: int) -> bool:
-        return kernel.prediction_pays(backend, architecture, n_networks, n_rows)
+        served = self.refuses_layers(architecture) is None
+        return served and kernel.prediction_pays(backend, architecture, n_networks, n_rows)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gpubp.backends.base import Multiprocessors
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.dense import Dense
 
 # Threads of a block, by the results that the largest product has at the least.
 THREADS = ((8192, 256), (1024, 128), (0, 64))
@@ -80,8 +81,9 @@ def multiply_adds(architecture: Architecture, batch_size: int) -> float:
 
 def _products(architecture: Architecture, batch_size: int) -> Iterator[tuple[int, int, int]]:
     """Rows, columns and steps of an update's matrix products."""
-    for layer, (fan_in, fan_out) in enumerate(zip(architecture.sizes[:-1], architecture.sizes[1:], strict=True)):
-        yield batch_size, fan_out, fan_in
-        yield fan_in, fan_out, batch_size
-        if layer:
-            yield batch_size, fan_in, fan_out
+    for place, layer in enumerate(architecture.layers):
+        if isinstance(layer, Dense):
+            yield batch_size, layer.n_outputs, layer.n_inputs
+            yield layer.n_inputs, layer.n_outputs, batch_size
+            if place:
+                yield batch_size, layer.n_inputs, layer.n_outputs

@@ -15,6 +15,8 @@ import numpy as np
 
 from gpubp.backends import Program
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.dense import Dense
+from gpubp.operations.layers import Layer
 
 # What the table holds, in its order; the kernel's enums are generated from these (scripts/generate_arguments.py). First
 # of the network: rows of a batch, numbers between rows of inputs, how many rows of weights are packed at a time, and
@@ -114,18 +116,19 @@ def training_layout(
     for name in ("row_loss", "row_weight", "row_right", "rows"):
         net[name] = arena.take(rows)
     net["parts"] = arena.take(PARTIAL_SUMS)
-    layers, last, upstream = [], architecture.n_layers - 1, 0
-    shapes = list(zip(architecture.sizes[:-1], architecture.sizes[1:], strict=True))
-    for i, (fan_in, fan_out) in enumerate(shapes):
+    layers, last, upstream = [], len(architecture.layers) - 1, 0
+    shapes = [_rows_and_columns(layer) for layer in architecture.layers]
+    for i, (layer, (n, fan_out)) in enumerate(zip(architecture.layers, shapes, strict=True)):
         ldu, ldh = padded(fan_out, vectors), padded(fan_out + 1, vectors)
-        own = vectors is None or fan_out % WHOLE_VECTORS != 0 or fan_in * fan_out < IN_PLACE
+        own = vectors is None or fan_out % WHOLE_VECTORS != 0 or (n - 1) * fan_out < IN_PLACE
         at = {"ldw": ldu if own else fan_out, "ldh": ldh, "ldu": ldu, "h": arena.take(rows * ldh)}
         at["ldd"], at["d"] = (ldu, arena.take(rows * ldu)) if i == last else (ldh, at["h"])
-        at["z"] = arena.take(rows * ldh) if architecture.activation(i).needs_input else at["h"]
-        drops = dropout and i < last
+        f = layer.f if isinstance(layer, Dense) else None
+        at["z"] = arena.take(rows * ldh) if f is not None and f.needs_input else at["h"]
+        drops = dropout and f is not None and i < last
         at["raw"] = arena.take(rows * ldh) if drops else at["h"]
         at["keep"] = arena.take(rows * ldh) if drops else NOWHERE
-        at["copied"] = (fan_in + 1) * ldu if own else 0
+        at["copied"] = n * ldu if own else 0
         upstream = max(upstream, rows * ldu if i < last else 0)
         layers.append(at)
     net["d"] = arena.take(upstream)
@@ -133,10 +136,10 @@ def training_layout(
     for at in layers:
         at["w"] = arena.take(at["copied"])
     net |= _scratch(architecture, vectors, members, arena)
-    net["panel_numbers"] = 0 if clips else max(_panel(fan_in + 1, fan_out, vectors) for fan_in, fan_out in shapes)
+    net["panel_numbers"] = 0 if clips else max(_panel(*shape, vectors) for shape in shapes)
     net["gradients"] = arena.take(members * net["panel_numbers"])
-    for at, (fan_in, _) in zip(layers, shapes, strict=True):
-        at["g"] = arena.take((fan_in + 1) * at["ldw"]) if clips else NOWHERE
+    for at, (n, _) in zip(layers, shapes, strict=True):
+        at["g"] = arena.take(n * at["ldw"]) if clips else NOWHERE
     states = [[arena.take(at["copied"]) for _ in range(slots)] for at in layers]
     net["sums"] = arena.take(2 * layers[last]["ldw"])
     return _layout(arena, net, layers, states)
@@ -151,14 +154,20 @@ def forward_layout(
     net = {"batch_rows": rows, "ldx": padded(architecture.n_inputs, vectors)}
     net["x"] = arena.take(rows * net["ldx"])
     layers = []
-    for fan_out in architecture.sizes[1:]:
+    shapes = [_rows_and_columns(layer) for layer in architecture.layers]
+    for _, fan_out in shapes:
         at = {"ldw": padded(fan_out, vectors), "ldh": padded(fan_out + 1, vectors)}
         at["h"] = at["z"] = at["raw"] = arena.take(rows * at["ldh"])
         layers.append(at)
-    for at, fan_in in zip(layers, architecture.sizes, strict=False):
-        at["w"] = arena.take((fan_in + 1) * at["ldw"])
+    for at, (n, _) in zip(layers, shapes, strict=True):
+        at["w"] = arena.take(n * at["ldw"])
     net |= _scratch(architecture, vectors, 1, arena)
     return _layout(arena, net, layers, [[] for _ in layers])
+
+
+def _rows_and_columns(layer: Layer) -> tuple[int, int]:
+    """Of the matrix that a layer's parameters are, one under the other; a dense layer's biases are its last row."""
+    return layer.n_parameters // layer.n_outputs, layer.n_outputs
 
 
 def _scratch(architecture: Architecture, vectors: Vectors | None, members: int, arena: Arena) -> dict[str, int]:

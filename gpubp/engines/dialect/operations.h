@@ -14,6 +14,9 @@ enum Loss {
 enum Optimizer {
   SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, RMSPROP, AMSGRAD
 };
+enum LayerKind {
+  DENSE
+};
 enum Hyperparameter {
   H_RATE, H_L2, H_CLIP_NORM, H_MOMENTUM, H_BETA1, H_REST1, H_LOG1, H_BETA2, H_REST2, H_LOG2, H_EPSILON, H_WEIGHT_DECAY,
   H_DECAY, H_REST_DECAY, H_DELTA, HYPERPARAMETERS
@@ -43,6 +46,10 @@ template <class F> FN void with_activation(int code, const F& f) {
     default: f.template run<IDENTITY>();
   }
 }
+
+// Which rows of the table of hyperparameters are factors of a layer's rate and decay; -1: none.
+CONSTANT_FN int rate_factor(int kind) { return -1; }
+CONSTANT_FN int decay_factor(int kind) { return -1; }
 
 // Row `row` of the table of hyperparameters (HYPERPARAMETERS, P), of each lane's network.
 FN lane_t load_hyperparameter(const real_t* table, int row, int n_networks, int first, int count) {

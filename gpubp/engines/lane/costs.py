@@ -46,7 +46,7 @@ def lane_seconds(plan: TrainingPlan, costs: LaneCosts = COSTS) -> float:
 
 def _operations(plan: TrainingPlan, costs: LaneCosts) -> float:
     """Instructions of the training of the network that has most rows."""
-    parameters, neurons = plan.architecture.n_parameters, sum(plan.architecture.sizes[1:])
+    parameters, neurons = plan.architecture.n_parameters, plan.architecture.n_values
     slots = len(plan.settings.optimizer_rule.slots)
     per_row = 3 * parameters + 8 * neurons + 60 + plan.settings.shuffle * costs.shuffle
     per_update = parameters * (3 + 7 * slots) + 120

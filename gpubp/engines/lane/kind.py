@@ -25,7 +25,8 @@ class LaneKind(EngineKind[LaneCosts]):
     absence = "no lanes"
 
     def refuses(self, plan: TrainingPlan) -> str | None:
-        return softmax_refusal(plan) or lane_kernel(plan).refusal(plan.backend.lanes_in_registers)
+        refusal = self.refuses_layers(plan.architecture) or softmax_refusal(plan)
+        return refusal or lane_kernel(plan).refusal(plan.backend.lanes_in_registers)
 
     def seconds(self, plan: TrainingPlan, costs: LaneCosts) -> float:
         return lane_seconds(plan, costs)
@@ -38,7 +39,8 @@ class LaneKind(EngineKind[LaneCosts]):
         return 1 if device is None else LANES * device.count
 
     def refuses_prediction(self, backend: Backend, architecture: Architecture, dtype: np.dtype[Any]) -> str | None:
-        return kernel.prediction_refusal(architecture, dtype, backend.lanes_in_registers)
+        refusal = self.refuses_layers(architecture)
+        return refusal or kernel.prediction_refusal(architecture, dtype, backend.lanes_in_registers)
 
     def predict(self, backend: Backend, architecture: Architecture, params: Array, X: Array) -> Array:
         return kernel.predict(backend, architecture, params, X)

@@ -130,10 +130,12 @@ def _one_hot(graph: Graph, column: Column) -> Tensor:
 
 
 def _reordered(architecture: Architecture, params: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """The parameters (K,) with the rows of the first W in the order that the graph has its inputs in."""
+    """The parameters (K,) for inputs in the order that the graph has them in."""
     params = params.copy()
-    first = architecture.weights(params[None, :], 0)[0]
-    first[...] = first[order]
+    next_order: np.ndarray | None = order
+    for layer, its in zip(architecture.layers, architecture.views(params[None, :]), strict=True):
+        if next_order is not None:
+            next_order = layer.reorder(its, next_order)
     return params
 
 

@@ -99,7 +99,7 @@ def sketch(jobs: Sequence[Job], backend: Backend) -> TrainingPlan:
         held=held,
         total_weight=count.astype(np.float64),
         spread=None,
-        hyper=hyperparameters(settings, n),
+        hyper=hyperparameters(settings, first.architecture, n),
         dropout=settings.dropout_shares(n, len(first.architecture.hidden)),
         first_epoch=0,
         updates=np.zeros(n, dtype=np.int64),

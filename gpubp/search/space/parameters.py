@@ -11,6 +11,7 @@ import numpy as np
 from gpubp.errors import SettingsError
 from gpubp.errors.suggestions import check_choice, did_you_mean
 from gpubp.fitting.recipe import Recipe
+from gpubp.operations.architecture import front_kinds
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.registry import OPTIONS, kind_of_option
 from gpubp.operations.registry import owners as owners_of_option
@@ -19,11 +20,12 @@ from gpubp.preprocessing.scaling import SCALES
 
 OPTION_FIELDS = {kind: f"{kind}_options" for kind in OPTIONS}
 """The fields of Recipe that hold an operation's options by name; a search space names the options themselves."""
+OWNERS = {"layer": "front"}  # the parameter that says who has a kind's options, where its name is another
 NOT_SEARCHED = ("seed", *OPTION_FIELDS.values())
 RECIPE_NAMES = tuple(field.name for field in dataclasses.fields(Recipe) if field.name not in NOT_SEARCHED)
-NAMES = (*RECIPE_NAMES, *(name for kind in ("optimizer", "schedule", "loss") for name in OPTIONS[kind]))
+NAMES = (*RECIPE_NAMES, *(name for kind in ("optimizer", "schedule", "loss", "layer") for name in OPTIONS[kind]))
 STOPPING_OPTIONS = ("patience", "validation")
-TUPLES = ("hidden", "dropout", "activation")  # whose values may be tuples, one for each hidden layer
+TUPLES = ("hidden", "dropout", "activation", "front")  # whose values may be tuples, of as many as there are layers
 
 
 def check_name(name: Any) -> None:
@@ -35,23 +37,32 @@ def check_name(name: Any) -> None:
 
 
 def owners(name: str) -> tuple[str, tuple[Any, ...]] | None:
-    """For an option: "loss", "optimizer", "schedule" or "early_stopping", and who has it; None for all others."""
+    """For an option the parameter that says who has it ("optimizer", "front", "early_stopping", …), and the values
+    that have it; None for all others.
+    """
     kind = kind_of_option(name)
     if kind is not None:
-        return kind, owners_of_option(kind, name)
+        return OWNERS.get(kind, kind), owners_of_option(kind, name)
     return ("early_stopping", (True,)) if name in STOPPING_OPTIONS else None
 
 
 def applies(name: str, chosen: Mapping[str, Any]) -> bool:
     """Whether a configuration with these choices has a use for the parameter: an option is its optimizer's alone."""
     owned = owners(name)
-    return owned is None or chosen.get(owned[0], getattr(Recipe, owned[0])) in owned[1]
+    return owned is None or has_option(chosen.get(owned[0], getattr(Recipe, owned[0])), owned[1])
+
+
+def has_option(value: Any, owned: tuple[Any, ...]) -> bool:
+    """Whether the value is one of the owners of an option; of layers in front, whether one of them is."""
+    return any(each in owned for each in value) if isinstance(value, tuple) else value in owned
 
 
 def as_value(name: str, value: Any) -> Any:
     """One value of a parameter in its usual form: hidden layers as a tuple, whatever NumPy type it came in."""
     if isinstance(value, np.ndarray) and value.ndim:
         value = value.tolist()
+    if name == "front" and (value is None or isinstance(value, str)):
+        return front_kinds(value)
     if name == "hidden" and not isinstance(value, (tuple, list)):
         return (as_value("", value),)
     if isinstance(value, (tuple, list)):

@@ -14,7 +14,7 @@ from gpubp.errors import SettingsError
 from gpubp.fitting.recipe import Recipe
 from gpubp.networks.population import check_seed
 from gpubp.operations.philox import philox, seed_words
-from gpubp.search.space.parameters import applies, as_value, check_name, choices_of, owners
+from gpubp.search.space.parameters import applies, as_value, check_name, choices_of, has_option, owners
 from gpubp.search.space.ranges import Choices, Range, entry
 
 DRAWS = 0x53575045  # a Philox stream of the sweep's own, far from those of `Stream`
@@ -144,8 +144,8 @@ class Space:
             owned = owners(name)
             if owned is not None:
                 drawn = self._possible(owned[0])
-                if not any(value in owned[1] for value in drawn):
-                    wanted, found = (" or ".join(map(str, values)) for values in (owned[1], drawn))
+                if not any(has_option(value, owned[1]) for value in drawn):
+                    wanted, found = (" or ".join(map(_shown, values)) for values in (owned[1], drawn))
                     raise SettingsError(
                         f"The search space has {name}, which belongs to the {owned[0]} {wanted}, and draws the "
                         f"{owned[0]} {found} alone. Add one to `{owned[0]}`."
@@ -175,6 +175,10 @@ class Space:
             return ()
         drawn = tuple(value for given in groups if isinstance(given, Choices) for value in given.values)
         return drawn if name in self.entries else (*drawn, as_value(name, getattr(Recipe, name, None)))
+
+
+def _shown(value: Any) -> str:
+    return (", ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 def _entries(given: Mapping[str, Any]) -> dict[str, Range | Choices]:

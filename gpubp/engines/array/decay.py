@@ -1,0 +1,66 @@
+"""L2 and weight decay of a slice's networks: of all parameters but biases, by the factors of their groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gpubp.backends import Array
+from gpubp.operations.architecture import Architecture
+from gpubp.operations.hyperparameters import Hyperparameters
+from gpubp.operations.layers import Group, factor
+from gpubp.operations.network import LayerViews, decaying
+from gpubp.operations.optimizers import decay_weights
+from gpubp.operations.regularization import l2_penalty
+
+
+@dataclass(eq=False)
+class _Alike:
+    """Arrays W (P, …) of one group and as many axes, and their gradients. l2, weight_decay (P, 1, …): how strongly they
+    are shrunk, the latter by the learning rate; None for optimizers without it.
+    """
+
+    l2: Array
+    weight_decay: Array | None
+    gradients: list[Array] = field(default_factory=list)
+    parameters: list[Array] = field(default_factory=list)
+
+
+class Decay:
+    """What is shrunk, and how strongly."""
+
+    def __init__(self, architecture: Architecture, hyper: Hyperparameters, d_views: LayerViews) -> None:
+        self.architecture, self.hyper = architecture, hyper
+        self.alike: dict[tuple[Group, int], _Alike] = {}
+        for group, dW in decaying(architecture, d_views):
+            self._of(group, dW.ndim).gradients.append(dW)
+
+    def _of(self, group: Group, axes: int) -> _Alike:
+        if (group, axes) not in self.alike:
+            named = self.hyper.named
+            decay, each = factor(group.decay, named), (len(named["l2"]), *[1] * (axes - 1))
+            weight_decay = None
+            if "weight_decay" in named:
+                weight_decay = (named["weight_decay"] * decay * factor(group.rate, named)).reshape(each)
+            self.alike[group, axes] = _Alike((named["l2"] * decay).reshape(each), weight_decay)
+        return self.alike[group, axes]
+
+    def bind(self, views: LayerViews) -> None:
+        """From now on, of these parameters."""
+        for alike in self.alike.values():
+            alike.parameters.clear()
+        for group, W in decaying(self.architecture, views):
+            self.alike[group, W.ndim].parameters.append(W)
+
+    def add_l2(self, rows: Array | float, penalty: Array) -> None:
+        """To the gradients, and to penalty (P,). rows: the batch's size, or the sum of its row weights, (P, 1, 1), or
+        (1, 1, 1) where the networks share them.
+        """
+        for alike in self.alike.values():
+            divisor = rows if isinstance(rows, float) else rows.reshape(-1, *alike.l2.shape[1:])
+            l2_penalty(alike.parameters, alike.gradients, alike.l2, divisor, penalty)
+
+    def shrink(self, rate: Array) -> None:
+        """By decoupled weight decay; rate (P, 1)."""
+        for alike in self.alike.values():
+            if alike.weight_decay is not None:
+                decay_weights(alike.parameters, rate.reshape(alike.l2.shape) * alike.weight_decay)

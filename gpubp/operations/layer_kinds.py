@@ -1,0 +1,11 @@
+"""The kinds of layers that a network may consist of: one entry each."""
+
+from __future__ import annotations
+
+from gpubp.operations.dense import Dense
+from gpubp.operations.layers import Layer
+
+LAYERS: dict[str, type[Layer]] = {kind.name: kind for kind in (Dense,)}
+
+FRONT = {name: kind for name, kind in LAYERS.items() if kind.in_front}
+"""Those that can stand before the dense layers."""

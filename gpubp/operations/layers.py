@@ -1,0 +1,148 @@
+"""What every kind of layer says of itself: its parameters, their groups, its forward and its backward pass.
+
+A new kind is a file with one class beside its mathematics (dense.py, for instance) and an entry in layer_kinds.py. The
+array engine trains it then; the kernels refuse it until they have their own forward and backward pass of it.
+
+Nothing heavy is imported here, nor by the kinds: the command line's help is made of them.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gpubp.operations.options import Option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gpubp.backends import Array, Backend
+    from gpubp.operations.activations import Nodes
+    from gpubp.operations.initializers import Draw
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that learn alike. rate: what the learning rate is multiplied by for them; decay: what the strengths of
+    L2 and of weight decay are multiplied by. Each is a number, or an option that every network has a value of its own
+    for.
+    """
+
+    name: str
+    rate: float | Option = 1.0
+    decay: float | Option = 1.0
+
+
+WEIGHTS, BIASES = Group("weights"), Group("biases", decay=0.0)
+
+
+def factor(of: float | Option, options: Mapping[str, Array]) -> float | Array:
+    """A group's factor: the number, or what the networks have of the option."""
+    return options[of.name] if isinstance(of, Option) else of
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One array of a layer's parameters. shape: of one network; a population's has a first axis of P networks."""
+
+    name: str
+    shape: tuple[int, ...]
+    group: Group
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+class Values:
+    """What a layer's forward pass leaves for its backward pass, in buffers that every batch uses again.
+
+    Y (P, B, O): the outputs, as the next layer gets them; dY (P, B, O): the gradient at them, in training alone.
+    """
+
+    Y: Array
+    dY: Array
+
+
+class Layer(ABC):
+    """One layer of a network: outputs (P, B, O) for inputs (P, B, I), or (B, I) shared by all networks.
+
+    Its parameters lie one after the other in the flat row of a network, in the order of `parameters`. `its` are views
+    of them by name, each (P, *shape); `d_its` the same views of the gradients.
+    """
+
+    name: ClassVar[str]
+    help: ClassVar[str]  # a few words for the command line
+    options: ClassVar[tuple[Option, ...]] = ()  # of its groups
+    in_front: ClassVar[bool] = False  # whether it can stand before the dense layers: it is made from its inputs alone
+    only_factors: ClassVar[bool] = False  # whether all it does is to multiply its inputs, by the parameter "factors"
+    n_inputs: int
+    n_outputs: int
+
+    @property
+    @abstractmethod
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The arrays that are learned."""
+
+    @cached_property
+    def n_parameters(self) -> int:
+        return sum(parameter.size for parameter in self.parameters)
+
+    def views(self, flat: Array) -> dict[str, Array]:
+        """By name the parameters (P, *shape) that lie in flat (P, this layer's parameters)."""
+        found, start = {}, 0
+        for parameter in self.parameters:
+            found[parameter.name] = flat[:, start : start + parameter.size].reshape(len(flat), *parameter.shape)
+            start += parameter.size
+        return found
+
+    @abstractmethod
+    def initial(self, seeds: np.ndarray, place: int, draw: str | Draw) -> np.ndarray:
+        """(P, this layer's parameters) float64 for seeds (P,) uint64. place: among the layers of this kind, from 0;
+        draw: an initializer's name, "auto" or a function (see initializers.py).
+        """
+
+    @abstractmethod
+    def values(self, backend: Backend, n_networks: int, n_rows: int, dtype: Any, gradients: bool) -> Values:
+        """Buffers for batches of n_rows rows; those of gradients only where they are asked for."""
+
+    @abstractmethod
+    def forward(self, backend: Backend, X: Array, its: Mapping[str, Array], values: Any) -> Array:
+        """The outputs, values.Y."""
+
+    @abstractmethod
+    def backward(
+        self,
+        backend: Backend,
+        dY: Array,
+        X: Array,
+        its: Mapping[str, Array],
+        values: Any,
+        dX: Array | None,
+        d_its: Mapping[str, Array],
+    ) -> None:
+        """From dY, which may be changed, the gradients of the parameters, and dX (P, B, I) at the inputs; None where
+        nothing before this layer learns.
+        """
+
+    @abstractmethod
+    def nodes(self, op: Nodes, X: str, its: Mapping[str, np.ndarray]) -> str:
+        """The same as the forward pass in ONNX's basic operators. its: of one network, each of the parameter's shape,
+        or of several, with an axis of networks before it.
+        """
+
+    @abstractmethod
+    def take_over(self, its: Mapping[str, np.ndarray], offset: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        """Change the parameters so that the layer answers for v as it did for (v − offset) / scale.
+
+        offset (I,) or (P, I), scale (I,). What it cannot take over is what its outputs are too large by, (P, O), which
+        the next layer has to; None where nothing is left.
+        """
+
+    @abstractmethod
+    def reorder(self, its: Mapping[str, np.ndarray], order: np.ndarray) -> np.ndarray | None:
+        """Change the parameters for inputs that come in another order. Returns the outputs' order; None for the old."""
