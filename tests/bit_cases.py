@@ -29,6 +29,7 @@ from gpubp.networks.settings import Settings
 from gpubp.networks.state import TrainingState
 from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.layer_kinds import FRONT
 from gpubp.operations.losses import LOSSES
 from gpubp.training.history import History
 from gpubp.training.lbfgs import fit_lbfgs as fit_lbfgs
@@ -73,9 +74,11 @@ class Case:
     l2: float
     clip_norm: float | None
     dropout: float
+    front: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.engine}-{self.activation}-{self.loss}-{self.optimizer}-{self.batch_size}-{self.dtype}"
+        behind = "".join(f"{kind}-" for kind in self.front)
+        return f"{self.engine}-{behind}{self.activation}-{self.loss}-{self.optimizer}-{self.batch_size}-{self.dtype}"
 
 
 # In turns, each option in its own period.
@@ -130,6 +133,9 @@ def covering(engine: str, options: dict[str, tuple[Any, ...]]) -> list[Case]:
 
 LANE_CASES = covering("lane", LANE_OPTIONS)
 BLOCK_CASES = covering("block", BLOCK_OPTIONS)
+# Layers in front: weight decay, L2 and dropout in float32; L2 with clipping, rows of several lengths in float64.
+FRONT_CASES = [replace(case, front=(kind,), dropout=0.3) for kind in FRONT for case in (BLOCK_CASES[3], BLOCK_CASES[4])]
+BLOCK_CASES += FRONT_CASES
 CASES = LANE_CASES + BLOCK_CASES
 
 
@@ -137,6 +143,12 @@ def own_options(loss: str, networks: int) -> dict[str, np.ndarray]:
     """Of the loss, other ones for each network."""
     factors = np.linspace(0.5, 1.5, networks)
     return {option.name: option.default * factors for option in LOSSES[loss].options}
+
+
+def front_options(front: tuple[str, ...], networks: int) -> dict[str, np.ndarray]:
+    """Of layers in front, other ones for each network."""
+    given = [option.name for kind in front for option in FRONT[kind].options]
+    return {name: np.linspace(0.5 + place, 1.5 - place, networks) for place, name in enumerate(given)}
 
 
 def setting(case: Case, **more: Any) -> Settings:
@@ -153,13 +165,15 @@ def setting(case: Case, **more: Any) -> Settings:
         "dropout": np.linspace(0, case.dropout, P)[:, None] * np.ones(len(case.hidden)),
         "label_smoothing": 0.1 if case.loss == "cross_entropy" else 0.0,
         "loss_options": own_options(case.loss, P),
+        "layer_options": front_options(case.front, P),
     }
     return Settings(**(options | more))
 
 
 def population(backend: Backend, case: Case) -> Population:
     n_outputs = TARGETS[case.loss].shape[1]
-    shape = Architecture(I, case.hidden, n_outputs, case.activation, LOSSES[case.loss].link or "tanh")
+    output = LOSSES[case.loss].link or "tanh"
+    shape = Architecture(I, case.hidden, n_outputs, case.activation, output, case.front)
     return Population.initialize(shape, network_seeds(7, P), backend, dtype=case.dtype)
 
 
@@ -172,7 +186,7 @@ def arguments(case: Case) -> dict[str, Any]:
 def kernel(case: Case) -> LaneKernel | BlockKernel:
     """What the case's engine compiles."""
     if case.engine == "block":
-        return BlockKernel(case.dtype, case.loss, case.optimizer)
+        return BlockKernel(case.dtype, case.loss, case.optimizer, front=bool(case.front))
     backend = NumpyBackend()
     return lane_kernel(prepare(population(backend, case), X, TARGETS[case.loss], setting(case), **arguments(case)))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from gpubp.operations.dense import Dense
 from gpubp.operations.layers import Layer
+from gpubp.operations.scale import Scale
 
-LAYERS: dict[str, type[Layer]] = {kind.name: kind for kind in (Dense,)}
+LAYERS: dict[str, type[Layer]] = {kind.name: kind for kind in (Dense, Scale)}
 
 FRONT = {name: kind for name, kind in LAYERS.items() if kind.in_front}
 """Those that can stand before the dense layers."""

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bit_cases import BLOCK_CASES, Case, assert_same_bits, bits, engine, kernel, run_in_calls, trained_in_calls
+from bit_cases import (
+    BLOCK_CASES,
+    FRONT_CASES,
+    Case,
+    assert_same_bits,
+    bits,
+    engine,
+    kernel,
+    run_in_calls,
+    trained_in_calls,
+)
 from standin.cuda import PROPERTIES
 
 from gpubp.backends import NumpyBackend, Program
@@ -68,7 +78,7 @@ def test_a_block_may_have_fewer_threads(standin: CupyBackend, monkeypatch: pytes
     assert_same_bits(metrics, its_metrics)
 
 
-@pytest.mark.parametrize("case", [ADAM, VALIDATED], ids=str)
+@pytest.mark.parametrize("case", [ADAM, VALIDATED, FRONT_CASES[1]], ids=str)
 def test_what_its_memory_held_before_does_not_matter(standin: CupyBackend, case: Case) -> None:
     expected, its_metrics = trained_in_calls(NumpyBackend(), case, (2,))
     one = engine(standin, case, epochs=2)

@@ -73,7 +73,9 @@ VARIED: dict[str, list[Any]] = {
     "start": [0.5],
     "least": [0.01],
     "delta": [0.3],
-    "front": ["none"],
+    "front": ["scale"],
+    "scale_rate": [2.0],
+    "scale_decay": [0.5],
 }
 """For each option that a space may name, values other than its default, as far as arrays take them."""
 LOSS_OPTIONS = [name for name in VARIED if kind_of_option(name) == "loss"]
@@ -88,7 +90,7 @@ def configuration(name: str, value: Any) -> dict[str, Any]:
         chosen["hidden"] = (8,) * (len(value) if isinstance(value, tuple) else 1)
     kind = kind_of_option(name)
     if kind is not None:
-        chosen[kind] = owners(kind, name)[0]
+        chosen["front" if kind == "layer" else kind] = owners(kind, name)[0]
     if name in ("patience", "validation") or chosen.get("schedule") == "adaptive":
         chosen["early_stopping"] = True
     return chosen

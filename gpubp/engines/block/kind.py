@@ -25,6 +25,7 @@ class BlockKind(EngineKind[BlockCosts]):
     help = "small and middle ones"
     costs = COSTS
     every_architecture = True
+    layers = ("dense", "scale")
 
     def refuses(self, plan: TrainingPlan) -> str | None:
         slots = len(plan.settings.optimizer_rule.slots)

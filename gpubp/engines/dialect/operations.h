@@ -15,11 +15,11 @@ enum Optimizer {
   SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, RMSPROP, AMSGRAD
 };
 enum LayerKind {
-  DENSE
+  DENSE, SCALE
 };
 enum Hyperparameter {
   H_RATE, H_L2, H_CLIP_NORM, H_MOMENTUM, H_BETA1, H_REST1, H_LOG1, H_BETA2, H_REST2, H_LOG2, H_EPSILON, H_WEIGHT_DECAY,
-  H_DECAY, H_REST_DECAY, H_DELTA, HYPERPARAMETERS
+  H_DECAY, H_REST_DECAY, H_DELTA, H_SCALE_RATE, H_SCALE_DECAY, HYPERPARAMETERS
 };
 
 // Whether an activation's backward pass reads the pre-activation.
@@ -48,8 +48,10 @@ template <class F> FN void with_activation(int code, const F& f) {
 }
 
 // Which rows of the table of hyperparameters are factors of a layer's rate and decay; -1: none.
-CONSTANT_FN int rate_factor(int kind) { return -1; }
-CONSTANT_FN int decay_factor(int kind) { return -1; }
+CONSTANT_FN int rate_factor(int kind) { return kind == SCALE ? H_SCALE_RATE
+    : -1; }
+CONSTANT_FN int decay_factor(int kind) { return kind == SCALE ? H_SCALE_DECAY
+    : -1; }
 
 // Row `row` of the table of hyperparameters (HYPERPARAMETERS, P), of each lane's network.
 FN lane_t load_hyperparameter(const real_t* table, int row, int n_networks, int first, int count) {
