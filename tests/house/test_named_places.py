@@ -1,4 +1,4 @@
-"""A file, or a part of gpubp, that a comment, a document or a setting names is there.
+"""A file, or a part of gpubp, that a comment, a document or a setting names is there; and C++ lines have an end.
 
 A reader who looks for what is named should find it, also after a move.
 """
@@ -72,6 +72,13 @@ def test_what_is_invented_is_named_somewhere() -> None:
 )
 def test_what_is_gone_is_found(file: str, text: str, found: list[str]) -> None:
     assert [*missing(file, text)] == found
+
+
+def test_no_line_of_cpp_is_longer_than_those_of_python() -> None:
+    cpp = {file: text for file, text in FILES.items() if file.endswith((".h", ".cpp", ".cu"))}
+    lines = [(f"{file}:{number}", line) for file in cpp for number, line in enumerate(cpp[file].splitlines(), 1)]
+    assert len(lines) > 1000
+    assert [place for place, line in lines if len(line) > 120] == []
 
 
 def missing(file: str, text: str) -> Iterator[str]:

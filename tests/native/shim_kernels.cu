@@ -26,7 +26,8 @@ extern "C" __global__ void sum_by_shuffles(const float* x, float* out) {
 }
 extern "C" __global__ void neighbours(const double* x, double* out) {
   int t = threadIdx.x;
-  out[t] = __shfl_down_sync(0xffffffff, x[t], 1) + __shfl_up_sync(0xffffffff, x[t], 1) + __shfl_sync(0xffffffff, x[t], 3);
+  out[t] = __shfl_down_sync(0xffffffff, x[t], 1) + __shfl_up_sync(0xffffffff, x[t], 1) +
+           __shfl_sync(0xffffffff, x[t], 3);
 }
 // where each thread stands, in three dimensions
 extern "C" __global__ void places(int* out) {

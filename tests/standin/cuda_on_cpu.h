@@ -2,9 +2,10 @@
 //
 // One block at a time, one fiber for each of its threads; in a cooperative launch all blocks, which take turns.
 // __syncthreads is a true barrier: all threads of the block arrive at the same one, or the launch fails (on a device it
-// would hang, or worse). So do warp operations for the lanes that their mask names. Shared memory is poison when a block begins. The order of threads and of blocks is
-// $CUDA_ON_CPU_ORDER: 0 ascending, 1 descending, any other number the seed of a permutation, in which threads also take
-// turns at every __ldg (else a thread runs until it waits). A kernel whose result depends on it has a race.
+// would hang, or worse). So do warp operations for the lanes that their mask names. Shared memory is poison when a
+// block begins. The order of threads and of blocks is $CUDA_ON_CPU_ORDER: 0 ascending, 1 descending, any other number
+// the seed of a permutation, in which threads also take turns at every __ldg (else a thread runs until it waits). A
+// kernel whose result depends on it has a race.
 //
 // nvrtc.py defines CUDA_ON_CPU_FTZ for NVRTC's --ftz=true: denormal floats count as zero.
 #pragma once
@@ -108,7 +109,9 @@ static void thread_main();
 #ifdef __SANITIZE_ADDRESS__
 static const void* host_stack;
 static size_t host_stack_size;
-#define BEFORE_SWITCH(bottom, size) void* fake_stack = nullptr; __sanitizer_start_switch_fiber(&fake_stack, bottom, size)
+#define BEFORE_SWITCH(bottom, size) \
+  void* fake_stack = nullptr; \
+  __sanitizer_start_switch_fiber(&fake_stack, bottom, size)
 #define AFTER_SWITCH() __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr)
 #define FORGET_FRAMES(fiber) __asan_unpoison_memory_region(STACK_BOTTOM(fiber), STACK)
 #define FIBER_BEGINS() __sanitizer_finish_switch_fiber(nullptr, &host_stack, &host_stack_size)
@@ -188,8 +191,8 @@ static void wait_at(State state, Site site, unsigned mask = 0) {
 }
 static void fail(const Fiber& fiber, const char* what) {  // the first reason is the one that is told
   if (*failure) return;
-  snprintf(failure, sizeof failure, "%s (block %u,%u,%u, thread %u,%u,%u, %s:%d)", what, blockIdx.x, blockIdx.y, blockIdx.z,
-           fiber.index.x, fiber.index.y, fiber.index.z, fiber.site.file, fiber.site.line);
+  snprintf(failure, sizeof failure, "%s (block %u,%u,%u, thread %u,%u,%u, %s:%d)", what, blockIdx.x, blockIdx.y,
+           blockIdx.z, fiber.index.x, fiber.index.y, fiber.index.z, fiber.site.file, fiber.site.line);
 }
 
 // -------------------------------------------------------------------------------------------- order
@@ -227,7 +230,8 @@ static void release_barrier() {  // nothing runs any more: all are at one barrie
     if (fiber.state == AT_WARP) return fail(fiber, "a warp operation names a lane that never arrives");
     if (fiber.state == DONE) done = &fiber;
     if (fiber.state != AT_BARRIER) continue;
-    if (waiting && !(waiting->site == fiber.site)) return fail(fiber, "__syncthreads is reached from two places at once");
+    if (waiting && !(waiting->site == fiber.site))
+      return fail(fiber, "__syncthreads is reached from two places at once");
     waiting = &fiber;
   }
   if (waiting && done) return fail(*waiting, "__syncthreads waits for a thread that has returned");

@@ -1,9 +1,9 @@
 // The array engine's kernels for large networks: what lies between two matrix products, in one pass over memory each.
 //
 // Shapes and activations are arguments, so one compiled kernel serves every architecture. Definitions: REAL, LOSS,
-// OPTIMIZER (their codes), and on CUDA THREADS. A kernel works on the cells first ... last-1 of a matrix, counted row by
-// row; neighbouring cells do not depend on each other, and sums are taken in one order, so neither the vector's width
-// nor the number of threads changes the bits.
+// OPTIMIZER (their codes), and on CUDA THREADS. A kernel works on the cells first ... last-1 of a matrix, counted row
+// by row; neighbouring cells do not depend on each other, and sums are taken in one order, so neither the vector's
+// width nor the number of threads changes the bits.
 //
 // P networks, B rows of a batch, O columns of a layer. Parameters and optimizer state are (P, K) as in architecture.py:
 // `stride` = K, `offset` = where the part at hand begins.
@@ -149,9 +149,9 @@ struct Networks {
 
 // -------------------------------------------------------------------------------------------- loss
 // A lane is a row of the batch. d (P, B, O), which may be z itself, gets the gradient, times the row's share; row_loss
-// (P, B) the loss without it. A loss without a link takes the outputs as z, the others the last matrix product, to which
-// they add the biases. The targets of a network are target_stride numbers after those of the one before, 0 where networks
-// share them. shares: null for 1 / B. Cells: (P, B).
+// (P, B) the loss without it. A loss without a link takes the outputs as z, the others the last matrix product, to
+// which they add the biases. The targets of a network are target_stride numbers after those of the one before, 0 where
+// networks share them. shares: null for 1 / B. Cells: (P, B).
 extern "C" __global__ void __launch_bounds__(THREADS)
 fused_loss(NETWORKS, const real_t* z, real_t* d, const real_t* params, int stride, int offset, const real_t* targets,
            int target_stride, const real_t* shares, real_t* row_loss, int columns, int batch, int first, int last) {
@@ -239,8 +239,9 @@ struct Parameters {  // one network's part of a layer: weights, or biases
   }
 };
 
-// The optimizer's step for `columns` weights of each network, L2 included, or for as many biases. slots_spk: of all networks. Their gradients lie in
-// `gradient`, from gradient_offset on, gradient_stride apart. factors (P,) are of clipping, or null. Cells: (P, columns).
+// The optimizer's step for `columns` weights of each network, L2 included, or for as many biases. slots_spk: of all
+// networks. Their gradients lie in `gradient`, from gradient_offset on, gradient_stride apart. factors (P,) are of
+// clipping, or null. Cells: (P, columns).
 extern "C" __global__ void __launch_bounds__(THREADS)
 fused_update(NETWORKS, real_t* params, real_t* slots_spk, int stride, int offset, int are_biases,
              const real_t* gradient, int gradient_stride, int gradient_offset, const real_t* factors, int columns,

@@ -76,7 +76,8 @@ struct Trainer {
     return task.weights ? task.weights[(long long)network * task.weights_stride + row] : 1;
   }
 
-  // The batch's row numbers and weights (rows beyond `size` repeat the first: lanes go in whole groups), and its inputs.
+  // The batch's row numbers and weights (rows beyond `size` repeat the first: lanes go in whole groups), and its
+  // inputs.
   LARGE_METHOD void read(int start, int size, bool validates) {
     FOR_EACH(r, net.batch_rows) {
       int row = validates ? validation_row(start + (r < size ? r : 0)) : row_at(start + (r < size ? r : 0));

@@ -6,8 +6,8 @@
 
 extern "C" int sched_yield(void);
 
-// Where the calls of a launch meet: how many of them have not begun yet, and for each team, `MEETING` numbers further on,
-// how many of its members have arrived, and, a cache line further on, how often all have met.
+// Where the calls of a launch meet: how many of them have not begun yet, and for each team, `MEETING` numbers further
+// on, how many of its members have arrived, and, a cache line further on, how often all have met.
 #define MEETING 32
 #define MET 16
 // Calls that are missing where one of them cannot begin (no thread could be started for it): all others do nothing.
@@ -139,9 +139,10 @@ FN tile_t tile_of(int r, int c) {
   }
 }
 
-// A strip of `width` vectors of a product, all M rows of it, in tiles of nearly equal height: 7 rows as 4 + 3, not 6 + 1.
-LARGE_FN void strip_product(int M, int width, int K, const real_t* A, long a_row, long a_step, const real_t* B, long ldb,
-                            const real_t* start, long lds, real_t* out, long ldo) {
+// A strip of `width` vectors of a product, all M rows of it, in tiles of nearly equal height: 7 rows as 4 + 3, not 6 +
+// 1.
+LARGE_FN void strip_product(int M, int width, int K, const real_t* A, long a_row, long a_step, const real_t* B,
+                            long ldb, const real_t* start, long lds, real_t* out, long ldo) {
   int tiles = (M + TILE_ROWS - 1) / TILE_ROWS, height = M / tiles, taller = M - height * tiles;
   tile_t tall = tile_of(height + 1, width), low = tile_of(height, width);
   for (int t = 0; t < tiles; t++) {
@@ -168,8 +169,8 @@ FN Share share_of_matrix(int M, int N) {
   return {row, part_begin(M, TILE_ROWS, below + 1, down) - row, vector,
           part_begin(vectors, TILE_VECTORS, part + 1, across) - vector};
 }
-// Of an M x N matrix of weights a member has whole rows, as far as there are enough: they are neighbours in memory, where
-// what one member writes is nothing that another's processor fetches ahead.
+// Of an M x N matrix of weights a member has whole rows, as far as there are enough: they are neighbours in memory,
+// where what one member writes is nothing that another's processor fetches ahead.
 FN Share share_of_weights(int M, int N) {
   if (M < TILE_ROWS * team.members) return share_of_matrix(M, N);
   int row = share_begin(M, TILE_ROWS);
@@ -185,7 +186,9 @@ struct Scratch {
   real_t* at;  // this member's own
   int steps;   // rows of a strip for which there is room
 };
-FN Scratch own_scratch(real_t* all, int steps) { return {all + team.member * (long)TILE_VECTORS * LANES * steps, steps}; }
+FN Scratch own_scratch(real_t* all, int steps) {
+  return {all + team.member * (long)TILE_VECTORS * LANES * steps, steps};
+}
 #define LARGE_MATRIX (1 << 17)  // numbers
 #define ROWS_AT_ONCE 258        // of A: as many as its own part of the L2 cache holds
 
@@ -225,8 +228,8 @@ LARGE_FN void packed_product(int M, int N, int K, const real_t* A, long lda, con
   }
 }
 
-// A few columns would leave most of a vector empty: with N of them, its lanes are the rows of A instead, taken as squares
-// that are transposed in registers. The same sums in the same order.
+// A few columns would leave most of a vector empty: with N of them, its lanes are the rows of A instead, taken as
+// squares that are transposed in registers. The same sums in the same order.
 #define MOST_NARROW (LANES / 4)
 FN bool is_narrow(int M, int N, int K) { return team.members == 1 && N <= MOST_NARROW && M >= LANES && K >= LANES; }
 template <int N>
@@ -250,8 +253,8 @@ LARGE_FN void narrow_product(int M, int K, const real_t* A, long lda, const real
     for (int l = 0; l < rows; l++) lane_store(out + l * ldo, square[l]);
   }
 }
-FN void narrow_product_of(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb, const real_t* start,
-                          real_t* out, long ldo) {
+FN void narrow_product_of(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb,
+                          const real_t* start, real_t* out, long ldo) {
   switch (N) {
     case 1: return narrow_product<1>(M, K, A, lda, B, ldb, start, out, ldo);
 #if VECTOR_BYTES >= 32
@@ -281,17 +284,18 @@ FN void block_product_transposed(int M, int N, int K, const real_t* A, long lda,
   packed_product<true>(M, N, K, A, lda, B, ldb, nullptr, out, ldo, scratch);
 }
 
-// The transpose of A (K, M) times B (K, N). whole: into g, with rows of ldg; else f.give(m, n, f.take(m, n), LANES results
-// from n on) is called by the member that computed them, and g is room for the panel of rows at hand.
+// The transpose of A (K, M) times B (K, N). whole: into g, with rows of ldg; else f.give(m, n, f.take(m, n), LANES
+// results from n on) is called by the member that computed them, and g is room for the panel of rows at hand.
 FN int panel_rows(int M, long columns, long panel_numbers) {
   int rows = (int)(panel_numbers / columns / TILE_ROWS * TILE_ROWS);
   rows = rows > 0 ? rows : TILE_ROWS;
   return rows < M ? rows : M;
 }
-// The gradient of a few columns, its lanes along the rows: the product of B's transpose and A, into `room`, whose squares
-// are transposed for f.
+// The gradient of a few columns, its lanes along the rows: the product of B's transpose and A, into `room`, whose
+// squares are transposed for f.
 template <class F>
-FN void narrow_gradient(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb, real_t* room, const F f) {
+FN void narrow_gradient(int M, int N, int K, const real_t* A, long lda, const real_t* B, long ldb, real_t* room,
+                        const F f) {
   int vectors = (M + LANES - 1) / LANES;
   long ld = vectors * LANES;
   Share whole = {0, N, 0, vectors};
@@ -317,7 +321,8 @@ FN void block_gradient(int M, int N, int K, const real_t* A, long lda, const rea
     int rows = end - m < at_once ? end - m : at_once;
     real_t* panel = whole ? g + m * ldg + own.vector * LANES : g;
     EACH_STRIP(v, width, own)
-      strip_product(rows, width, K, A + m, 1, lda, B + v * LANES, ldb, nullptr, 0, panel + (v - own.vector) * LANES, ldg);
+      strip_product(rows, width, K, A + m, 1, lda, B + v * LANES, ldb, nullptr, 0, panel + (v - own.vector) * LANES,
+                    ldg);
     if (whole) continue;
     for (int r = 0; r < rows; r++)
       for (int v = 0; v < own.vectors; v++) {

@@ -1,5 +1,5 @@
-// Layers before the dense ones, in the block engine: forward and backward, for all kinds in turn. Kernels of networks that
-// have none do without this file.
+// Layers before the dense ones, in the block engine: forward and backward, for all kinds in turn. Kernels of networks
+// that have none do without this file.
 #pragma once
 #include "block_update.h"
 

@@ -28,10 +28,10 @@ struct Kahan {  // a compensated sum (Kahan 1965): the loss of a long epoch keep
 
 // One layer of a network's working memory: weights and what belongs to them with rows of ldw (biases as row I), values
 // of a batch with rows of their own. h has a column of ones at O, which makes the bias gradient a row of the product.
-// With dropout, h = raw times keep; without, raw is h and there is no keep. d, the gradient at the pre-activations, takes
-// the place of h, but for the last layer's, whose values validation needs. g: the layer's gradient, where clipping needs
-// all of them at a time; else room for a panel of it, that layers take turns with. The gradient at the values has rows of
-// ldu.
+// With dropout, h = raw times keep; without, raw is h and there is no keep. d, the gradient at the pre-activations,
+// takes the place of h, but for the last layer's, whose values validation needs. g: the layer's gradient, where
+// clipping needs all of them at a time; else room for a panel of it, that layers take turns with. The gradient at the
+// values has rows of ldu.
 struct Layer {
 #if FRONT
   int kind;
@@ -74,8 +74,8 @@ struct Network {
   METHOD real_t* input(int l) const { return l ? layer[l - 1].h : x; }
   METHOD long long input_ld(int l) const { return l ? layer[l - 1].ldh : ldx; }
 
-  // As the table says that engines/block/memory.py made. Members of a team have parts of their own of the scratch memory
-  // and of the gradients' panels.
+  // As the table says that engines/block/memory.py made. Members of a team have parts of their own of the scratch
+  // memory and of the gradients' panels.
   METHOD void lay_out(const int* shape, const int* table, Arena arena) {
     layers = shape[0];
     const int *sizes = shape + 1, *activations = sizes + layers + 1, *kinds = activations + layers;

@@ -95,8 +95,8 @@ CALLED_FN void block_forward(const Network& net, int size, bool drops) {
   }
 }
 
-// From the last layer's d to new parameters, or where the gradient is to be clipped to that of all parameters. A layer's
-// weights change when its d has gone through them to the layer below.
+// From the last layer's d to new parameters, or where the gradient is to be clipped to that of all parameters. A
+// layer's weights change when its d has gone through them to the layer below.
 CALLED_FN void block_backward(const Network& net, int size, const Update& update) {
   if constexpr (!has_link) {
     const Layer& last = net.layer[net.layers - 1];
@@ -109,13 +109,14 @@ CALLED_FN void block_backward(const Network& net, int size, const Update& update
       block_product_transposed(size, at.I, at.O, at.d, at.ldd, at.w, at.ldw, net.d, net.layer[l - 1].ldu, net.scratch);
       block_sync();
     }
-    block_gradient(at.I + 1, at.O, size, net.input(l), net.input_ld(l), at.d, at.ldd, update.task.has_clip, at.g, at.ldw,
-                   net.panel_numbers, update.change(at));
+    block_gradient(at.I + 1, at.O, size, net.input(l), net.input_ld(l), at.d, at.ldd, update.task.has_clip, at.g,
+                   at.ldw, net.panel_numbers, update.change(at));
     block_sync();
     if (l == 0) return;
     const Layer& below = net.layer[l - 1];
     if (!below.is_dense()) {
-      front_backward(below, net.input(l - 1), net.input_ld(l - 1), net.d, size, update.task.has_clip, update.change(below));
+      front_backward(below, net.input(l - 1), net.input_ld(l - 1), net.d, size, update.task.has_clip,
+                     update.change(below));
       block_sync();
       return;
     }

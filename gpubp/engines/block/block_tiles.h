@@ -1,9 +1,9 @@
 // Products on CUDA, by tiles of R x C results a thread.
 //
-// The operands travel through shared memory, STEPS of k at a time, in two buffers: while one is multiplied, the next is on
-// its way in registers. Each result is one chain over k, ascending, in one register: no bit depends on the tile's shape,
-// the number of threads or that of blocks. The code of a tile is there once, and called: for three kinds of products it
-// would be 0.6 MB, which takes half a minute to compile.
+// The operands travel through shared memory, STEPS of k at a time, in two buffers: while one is multiplied, the next is
+// on its way in registers. Each result is one chain over k, ascending, in one register: no bit depends on the tile's
+// shape, the number of threads or that of blocks. The code of a tile is there once, and called: for three kinds of
+// products it would be 0.6 MB, which takes half a minute to compile.
 #pragma once
 #include "block_update.h"
 
@@ -35,8 +35,8 @@ struct Operand {  // A or B
   int count;  // of A's rows, or B's columns
   int by_k;   // they lie side by side, and k goes from row to row; else k goes along a row
 };
-// What a product is, the same for all threads. Results go to `out`; where that is null they are a gradient, by which the
-// weights change at once.
+// What a product is, the same for all threads. Results go to `out`; where that is null they are a gradient, by which
+// the weights change at once.
 struct Product {
   int M, N, K;
   Operand a, b;
@@ -50,7 +50,8 @@ FN Product& product() {
 }
 
 FN int smaller(int a, int b) { return a < b ? a : b; }
-// A thread's part of the numbers of `wide` rows (of A) or columns (of B), for STEPS of k: so many times four neighbours.
+// A thread's part of the numbers of `wide` rows (of A) or columns (of B), for STEPS of k: so many times four
+// neighbours.
 template <int wide> struct Fetched {
   static constexpr int pieces = wide * STEPS / 4, own = (pieces + THREADS - 1) / THREADS;
   static constexpr bool all_have = pieces % THREADS == 0;

@@ -22,8 +22,8 @@ FN real_t sum_of_parts(const real_t* parts) {
   return sum;
 }
 
-// A layer's weights and the optimizer's numbers, changed by the gradient g of LANES of them at (i, j); row I are the biases.
-// A copy of everything it needs, so that a CPU keeps that in registers while it writes.
+// A layer's weights and the optimizer's numbers, changed by the gradient g of LANES of them at (i, j); row I are the
+// biases. A copy of everything it needs, so that a CPU keeps that in registers while it writes.
 struct Change {
   Layer at;
   Rule rule;
@@ -158,9 +158,11 @@ struct Update {  // of one network, over its batches
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
       Change its = change(at);
-      block_map(at.rows(), at.O, [&](int i, int j) { return its.take(i, j); }, [&](int i, int j, Change::Weights taken) {
-        its.give(i, j, taken, lane_load(at.g + i * at.ldw + j) * factor);
-      });
+      block_map(
+          at.rows(), at.O, [&](int i, int j) { return its.take(i, j); },
+          [&](int i, int j, Change::Weights taken) {
+            its.give(i, j, taken, lane_load(at.g + i * at.ldw + j) * factor);
+          });
     }
     block_sync();
   }

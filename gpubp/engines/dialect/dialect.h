@@ -9,7 +9,8 @@
 //
 // Same bits everywhere, because every rounding is written down: lane_fma rounds once, `a * b + c` rounds twice
 // (compile with -ffp-contract=off or -fmad=false), lane_div and lane_sqrt are correctly rounded, nothing calls the
-// C library's mathematics. (Which NaN is the one thing that targets differ in.) No `if` on a lane's value: lane_select. CUDA has no standard headers here: use none.
+// C library's mathematics. (Which NaN is the one thing that targets differ in.) No `if` on a lane's value: lane_select.
+// CUDA has no standard headers here: use none.
 #pragma once
 
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__) || defined(CUDA_ON_CPU)
@@ -57,7 +58,8 @@ typedef int mask_element_t;
 #define FN static __device__ __forceinline__
 #define METHOD __device__ __forceinline__
 #define LARGE_FN FN  // a call would put what its callers hold in registers onto a stack
-// A function that is there once, for its code is worth that; with ONE_FUNCTION (for tests/proof) all are one all the same.
+// A function that is there once, for its code is worth that; with ONE_FUNCTION (for tests/proof) all are one all the
+// same.
 #ifdef CUDA_ON_CPU
 #define CALLED_FN static __attribute__((noinline))
 #elif defined(ONE_FUNCTION)

@@ -6,7 +6,8 @@
 
 // A hidden neuron's words at the places 4 quad ... 4 quad + 3 of an epoch.
 FN Words dropout_words(lane_uint_t seed_low, lane_uint_t seed_high, int quad, int epoch, lane_uint_t neuron) {
-  return philox(seed_low, seed_high, {lane_set_uint(quad), lane_set_uint(epoch), lane_set_uint(STREAM_DROPOUT), neuron});
+  return philox(seed_low, seed_high,
+                {lane_set_uint(quad), lane_set_uint(epoch), lane_set_uint(STREAM_DROPOUT), neuron});
 }
 FN lane_uint_t word_at(const Words& words, int place) {
   return place & 2 ? (place & 1 ? words.d : words.c) : (place & 1 ? words.b : words.a);

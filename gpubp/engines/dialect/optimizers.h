@@ -16,7 +16,8 @@ constexpr bool is_adam = OPTIMIZER == ADAM || OPTIMIZER == ADAMW || OPTIMIZER ==
 #define SMALLEST_GRADIENT 1.1e-19f
 #endif
 
-struct Rule : OptimizerOptions, UpdateNumbers {  // what an update needs besides the parameter, its slots and its gradient
+// What an update needs besides the parameter, its slots and its gradient.
+struct Rule : OptimizerOptions, UpdateNumbers {
   // Before update number `t` (from 1): Adam's bias corrections, folded into the rate and epsilon; decoupled decay.
   METHOD void begin(lane_t this_rate, long long t) {
     rate = this_rate;

@@ -1,6 +1,6 @@
 // The lane engine: whole trainings of tiny networks in one call, one network in each lane.
 //
-// Definitions (see gpubp/engines/lane/kernel.py, which sets them): those of network.h, row_losses.h and optimizers.h, and
+// Definitions (gpubp/engines/lane/kernel.py sets them): those of network.h, row_losses.h and optimizers.h, and
 //   ONLINE        updates of one row each: no gradient is stored
 //   HAS_L2, HAS_CLIP, HAS_VALIDATION
 //   WEIGHTS       row weights: 0 none, 1 a last column of the table, 2 a row of them for each network
@@ -315,7 +315,8 @@ struct Learner {
 
   // Some rows forward and back. Returns `loss` with theirs added; share: of a row of weight 1 in the gradient.
   template <int rows>
-  METHOD lane_t pass_rows(const Task& task, int first, int count, int place, lane_t share, lane_t this_rate, lane_t loss) {
+  METHOD lane_t pass_rows(const Task& task, int first, int count, int place, lane_t share, lane_t this_rate,
+                          lane_t loss) {
     Pass<rows> pass;
     UNROLL for (int r = 0; r < rows; r++) read(task, first, count, place + r, pass, r);
 #if HAS_DROPOUT
@@ -334,7 +335,8 @@ struct Learner {
   }
 
   // ------------------------------------------------------------------ one update
-  // From place `start` of the epoch, `size` rows. Returns the sum of their losses, each times its weight, and the L2 term.
+  // From place `start` of the epoch, `size` rows. Returns the sum of their losses, each times its weight, and the L2
+  // term.
   METHOD lane_t update(const Task& task, int first, int count, int start, int size, real_t factor, long long number) {
     lane_t this_rate = rate * lane_set(factor), total = lane_set((real_t)size);
     if constexpr (WEIGHTS) {

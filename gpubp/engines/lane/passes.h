@@ -52,7 +52,8 @@ FN void forward_tile(const Weights& weight, Trace<rows>& trace, int first) {
 
 // weight(k): parameter k as lanes. The last layer stops at its pre-activations: the loss goes on from there.
 // drops: in training; else every value goes up as it is.
-template <int layer, int rows, bool drops, class Weights> FN void forward_layers(const Weights& weight, Trace<rows>& trace) {
+template <int layer, int rows, bool drops, class Weights>
+FN void forward_layers(const Weights& weight, Trace<rows>& trace) {
   constexpr int TILE = rows == 1 ? 8 : 4;  // results that are summed at a time, in registers
   constexpr int O = net::sizes[layer + 1], at = net::values(layer);
   UNROLL for (int first = 0; first < O / TILE * TILE; first += TILE)

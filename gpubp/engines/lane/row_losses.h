@@ -31,7 +31,8 @@ FN void output(const lane_t (&z)[O], lane_t (&y)[O]) {
 }
 
 #ifdef LOSS
-FN lane_t evaluate(const LossOptions& options, const lane_t (&z)[O], const lane_t (&t)[O], lane_t (&y)[O], lane_t (&dz)[O]) {
+FN lane_t evaluate(const LossOptions& options, const lane_t (&z)[O], const lane_t (&t)[O], lane_t (&y)[O],
+                   lane_t (&dz)[O]) {
   lane_t loss = lane_set(0);
   if constexpr (LOSS == CROSS_ENTROPY) {
     lane_t largest, sum;
