@@ -1,4 +1,4 @@
-"""sgd, adam and adamw: a fit by gpubp's `train`, and what scikit-learn's users expect to find afterwards."""
+"""sgd, adam and adamw: a fit is a cohort of jobs, as everywhere, and what scikit-learn's users expect afterwards."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ from gpubp.estimators.parameters import (
 from gpubp.estimators.plateau import ADAPTIVE_FACTOR, Plateau
 from gpubp.estimators.problem import NetworkFit, Problem, Targets, Trained
 from gpubp.estimators.resolution import NO_PROGRESS, mean_loss, warn_of_no_progress
+from gpubp.estimators.states import continued, joined, of_network
 from gpubp.estimators.verbose import VerbosePrinter
+from gpubp.fitting.cohort import Cohort
 from gpubp.fitting.histories import of_networks, side_by_side
+from gpubp.fitting.job import Job, Sheet
 from gpubp.networks.population import Population
 from gpubp.networks.settings import Settings
 from gpubp.networks.state import TrainingState
+from gpubp.operations.initializers import glorot_logistic, glorot_with_biases
 from gpubp.training.history import Callback, History
-from gpubp.training.loop import train
 
 
 def reset_record(mlp: Any) -> None:
@@ -64,7 +67,7 @@ def fit_one_epoch(mlp: Any, problem: Problem, learners: Sequence[NetworkFit]) ->
         rate = float(mlp.learning_rate_init)
         if mlp.solver == "sgd" and mlp.learning_rate == "invscaling" and learner.mlp.t_:
             rate /= (learner.mlp.t_ + 1) ** float(mlp.power_t)
-        state = _continued(getattr(learner.mlp, "_state", None), settings, learner.params)
+        state = continued(getattr(learner.mlp, "_state", None), settings, learner.params)
         populations.setdefault((state.epoch, rate), []).append((learner, state))
     found: dict[int, Trained] = {}
     histories = []
@@ -185,29 +188,43 @@ def _train(
     callbacks: list[Callback] = [*mlp.callbacks]
     if mlp.verbose:
         callbacks.append(VerbosePrinter(mlp, problem.targets.loss_outputs, plateau))
-    rows = [learner.rows for learner in learners if learner.rows is not None]
-    held = [learner.held for learner in learners if learner.held is not None]
-    history = train(
-        population,
-        problem.X,
-        problem.targets.T,
-        settings,
-        rows=rows or None,
-        validation_rows=held or None,
-        row_weights=problem.weights,
-        engine=mlp.engine,
-        callbacks=callbacks,
-        progress=bool(mlp.progress),
-        state=state,
+    sheet = Sheet.plain(problem.X, problem.targets.T, problem.weights)
+    jobs = jobs_of(mlp, problem, learners, settings, sheet)
+    cohort = Cohort(tuple(jobs), population, np.zeros(len(jobs))).train(
+        engine=mlp.engine, callbacks=callbacks, progress=bool(mlp.progress), state=state
     )
+    history = cohort.history
+    assert history is not None
     if history.interrupted:
         warnings.warn("Training interrupted by user.", UserWarning, stacklevel=2)
-    fitted = problem.backend.to_host(population.params)
+    fitted = problem.backend.to_host(cohort.population.params)
     first = state.epoch - int(history.epochs.max(initial=0))  # epochs done before
     states = [of_network(state, p, first + int(history.epochs[p])) for p in range(len(learners))]
     if len(learners) == 1:
         return [Outcome(fitted[0], states[0], history, 0)]
     return [Outcome(fitted[p].copy(), own, history, p) for p, own in enumerate(states)]
+
+
+def jobs_of(
+    mlp: Any, problem: Problem, learners: Sequence[NetworkFit], settings: Settings, sheet: Sheet, owner: Any = None
+) -> list[Job]:
+    """A job for each learner's network; its owner is (owner, place of the network among the learners)."""
+    every = np.arange(problem.n_rows)
+    initializer = glorot_logistic if mlp.activation == "logistic" else glorot_with_biases
+    return [
+        Job(
+            problem.architecture,
+            settings,
+            learner.params.dtype,
+            initializer,
+            learner.seed,
+            sheet,
+            every if learner.rows is None else learner.rows,
+            learner.held,
+            owner=(owner, place),
+        )
+        for place, learner in enumerate(learners)
+    ]
 
 
 @in_turn()
@@ -291,39 +308,6 @@ def _warn_of_max_iter(epochs: int, restless: int, n_networks: int) -> None:
         "Raise max_iter or learning_rate_init, or tol if the loss is good enough.",
         ConvergenceWarning,
         stacklevel=2,
-    )
-
-
-def _continued(state: TrainingState | None, settings: Settings, params: np.ndarray) -> TrainingState:
-    """The state to go on from; a fresh one where it is another optimizer's, or another network's."""
-    if state is None or sorted(state.slots) != sorted(settings.optimizer_rule.arrays):
-        return TrainingState()
-    fits = all(slot.shape == (1, len(params)) for slot in state.slots.values())
-    return state if fits else TrainingState()
-
-
-def of_network(state: TrainingState, p: int, epoch: int) -> TrainingState:
-    """The state of one network of a population's, after so many epochs of its own."""
-    assert state.updates is not None
-    assert state.rate_factor is not None
-    if len(state.updates) == 1:
-        return TrainingState(epoch, state.updates, state.slots, state.rate_factor, state.take_buffers())
-    slots = {name: slot[p : p + 1].copy() for name, slot in state.slots.items()}
-    return TrainingState(epoch, state.updates[p : p + 1].copy(), slots, state.rate_factor[p : p + 1].copy())
-
-
-def joined(states: Sequence[TrainingState]) -> TrainingState:
-    """The states of networks after as many epochs, as a population's."""
-    first = states[0]
-    if first.updates is None:
-        return TrainingState()
-    if len(states) == 1:  # training makes new arrays, and does not change these
-        return TrainingState(first.epoch, first.updates, first.slots, first.rate_factor, first.take_buffers())
-    return TrainingState(
-        first.epoch,
-        np.concatenate([state.updates for state in states]),
-        {name: np.concatenate([state.slots[name] for state in states]) for name in first.slots},
-        np.concatenate([state.rate_factor for state in states]),
     )
 
 

@@ -79,10 +79,11 @@ class Cohort:
         sink: SnapshotSink | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = False,
+        state: TrainingState | None = None,
     ) -> Cohort:
         """The cohort after so many epochs in all (None: at the end). This one stays as it is, whatever goes wrong.
 
-        sink, callbacks, progress: see `training.loop.train`.
+        sink, callbacks, progress, state: see `training.loop.train`.
         """
         X, T, weights, first_row = stacked([job.sheet for job in self.jobs])
         held = [job.held for job in self.jobs if job.held is not None]
@@ -98,6 +99,7 @@ class Cohort:
             engine=engine,
             callbacks=callbacks,
             progress=progress,
+            state=state,
             resume=before,
             until=until,
             checkpoint=sink,

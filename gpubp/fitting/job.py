@@ -86,8 +86,8 @@ def population_key(job: Job) -> Hashable:
 def population_settings(jobs: Sequence[Job], epochs: int) -> Settings:
     """The settings of jobs with one key as a population's, for so many epochs."""
     first, each = jobs[0].settings, [job.settings for job in jobs]
-    if all(settings is first for settings in each):
-        return replace(first, epochs=epochs)
+    if all(settings is first for settings in each):  # the very same where nothing differs: engines keep buffers for it
+        return first if first.epochs == epochs else replace(first, epochs=epochs)
     shares = [settings.dropout_shares(1, len(jobs[0].architecture.hidden)) for settings in each]
 
     def side_by_side(options: Sequence[Mapping[str, PerNetwork]]) -> dict[str, np.ndarray]:

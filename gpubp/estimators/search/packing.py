@@ -6,19 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from gpubp.backends.placement import to_host
 from gpubp.errors import GpubpError
 from gpubp.estimators.base import MLP
 from gpubp.estimators.learners import keep_networks
 from gpubp.estimators.parameters import STOCHASTIC_SOLVERS
 from gpubp.estimators.problem import CheckedInput, NetworkFit, Problem
-from gpubp.estimators.stochastic import Outcome, conclude, n_training, of_network, settings_for
+from gpubp.estimators.states import of_network
+from gpubp.estimators.stochastic import Outcome, conclude, jobs_of, n_training, settings_for
 from gpubp.fitting.cohort import Cohort
 from gpubp.fitting.histories import side_by_side
 from gpubp.fitting.job import Job, Sheet
-from gpubp.operations.initializers import glorot_logistic, glorot_with_biases
 
 
 def why_alone(mlp: Any) -> str | None:
@@ -69,22 +67,7 @@ def pack(mlp: Any, X: Any, y: Any, sample_weight: Any, known: Known, table_key: 
         settings = replace(settings, batch_size=None)  # so that folds of different sizes may be together
     if alike not in known.sheets:
         known.sheets[alike] = Sheet.plain(to_host(problem.X), problem.targets.T, problem.weights)
-    initializer = glorot_logistic if mlp.activation == "logistic" else glorot_with_biases
-    every = np.arange(problem.n_rows)
-    jobs = [
-        Job(
-            problem.architecture,
-            settings,
-            learner.params.dtype,
-            initializer,
-            learner.seed,
-            known.sheets[alike],
-            every if learner.rows is None else learner.rows,
-            learner.held,
-            owner=(owner, place),
-        )
-        for place, learner in enumerate(learners)
-    ]
+    jobs = jobs_of(mlp, problem, learners, settings, known.sheets[alike], owner)
     return Packed(mlp, problem, learners, jobs)
 
 
