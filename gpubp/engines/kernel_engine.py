@@ -56,7 +56,7 @@ class KernelEngine:
         self.backend, self.params, self.program = plan.backend, params, program
         self.slots = optimizer_state(plan, params)
         self.table = self._table(plan, plan.T)
-        self.validation_table = self.table if plan.T_held is plan.T else self._table(plan, plan.T_held)
+        self.validation_table = self.table if plan.T_validation is plan.T else self._table(plan, plan.T_validation)
         self.shared_order = plan.rows.shared  # which a lane kernel is compiled for, however many networks are left
         self._lay_out(replace(plan, slots={}))
 
@@ -82,9 +82,12 @@ class KernelEngine:
         order, order_stride = self._side_by_side(plan.rows, self.shared_order)
         validation, validation_stride, n_validation = None, 0, np.zeros(plan.n_networks, dtype=np.int64)
         self.validation_weight: Array | None = None
-        if plan.held is not None:
-            validation, validation_stride = self._side_by_side(plan.held, plan.held.shared)
-            self.validation_weight, n_validation = to_device(total_weights(plan.weights, plan.held)), plan.held.count
+        if plan.validation is not None:
+            validation, validation_stride = self._side_by_side(plan.validation, plan.validation.shared)
+            self.validation_weight, n_validation = (
+                to_device(total_weights(plan.weights, plan.validation)),
+                plan.validation.count,
+            )
         weights = self._row_weights(plan)
         seed_low, seed_high = split_seeds(self.backend, plan.seeds)
         drop_below = drop_scale = None

@@ -58,8 +58,8 @@ def begin_networks(
     learners = []
     for place, own, random_state in chosen:
         params = (_begun if fresh else _continued)(own, architecture, dtype)
-        rows, held = _rows(own, targets, weights, random_state, incremental)
-        learners.append(NetworkFit(own, params, own._seed, rows, held, place))
+        rows, validation = _rows(own, targets, weights, random_state, incremental)
+        learners.append(NetworkFit(own, params, own._seed, rows, validation, place))
     return learners
 
 
@@ -178,22 +178,24 @@ def _rows(
     incremental: bool,
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """The rows to train on, None for all, and those for early stopping, which are split off before any are drawn."""
-    rows = held = None
+    rows = validation = None
     if mlp.early_stopping and mlp.solver in STOCHASTIC_SOLVERS:
         assert random_state is not None  # partial_fit refuses early stopping
-        rows, held = early_stopping_rows(mlp, targets, random_state)
-        _require_weight(mlp, targets, weights, rows, held)
+        rows, validation = early_stopping_rows(mlp, targets, random_state)
+        _require_weight(mlp, targets, weights, rows, validation)
     if mlp.bootstrap:
         rows = np.arange(len(targets.T)) if rows is None else rows
         state = getattr(mlp, "_state", None) if incremental else None
         rows = bootstrap_rows(rows, weights, mlp._seed, draw=0 if state is None else state.epoch)
-    return rows, held
+    return rows, validation
 
 
-def _require_weight(mlp: Any, targets: Targets, weights: np.ndarray | None, rows: np.ndarray, held: np.ndarray) -> None:
+def _require_weight(
+    mlp: Any, targets: Targets, weights: np.ndarray | None, rows: np.ndarray, validation: np.ndarray
+) -> None:
     """DataError where early stopping leaves too few rows that count: 1 to train on; 1 for an accuracy, 2 for an R²."""
     needed = 1 if targets.out_activation in ("softmax", "logistic") else 2
-    for what, chosen, least in (("to train on", rows, 1), ("to validate on", held, needed)):
+    for what, chosen, least in (("to train on", rows, 1), ("to validate on", validation, needed)):
         counted = len(chosen) if weights is None else int(np.count_nonzero(weights[chosen]))
         if weights is not None and counted < least:
             raise DataError(

@@ -60,14 +60,14 @@ class NetworkFit:
 
     mlp: the estimator of one network that is to have its record: the one that is fitted, or one of its members.
     params (K,): the weights to begin with. seed: of whatever is random in its training. rows: to train on, which may
-    repeat; None for all. held: for early stopping; None without. place: among the members.
+    repeat; None for all. validation: for early stopping; None without. place: among the members.
     """
 
     mlp: Any
     params: np.ndarray
     seed: int
     rows: np.ndarray | None
-    held: np.ndarray | None
+    validation: np.ndarray | None
     place: int
 
 

@@ -155,8 +155,8 @@ def _kept_before(outcome: Outcome, score: float) -> bool:
     """Whether early stopping kept weights from before a divergence: better ones than those of the first epoch, or those
     of a warm start, with this score.
     """
-    held = outcome.history.validation_score is not None
-    return held and (score > -math.inf or int(outcome.history.best_epoch[outcome.place]) >= 1)
+    validated = outcome.history.validation_score is not None
+    return validated and (score > -math.inf or int(outcome.history.best_epoch[outcome.place]) >= 1)
 
 
 def refuse_partial_fit(mlp: Any) -> None:
@@ -220,7 +220,7 @@ def jobs_of(
             learner.seed,
             sheet,
             every if learner.rows is None else learner.rows,
-            learner.held,
+            learner.validation,
             owner=(owner, place),
         )
         for place, learner in enumerate(learners)
@@ -236,8 +236,8 @@ def early_stopping_rows(
     by_class = targets.classes
     if by_class is not None and not targets.every_class:
         counts = np.unique(by_class, return_counts=True)[1]
-        n_held = math.ceil(n_rows * mlp.validation_fraction)
-        if counts.min() < 2 or min(n_held, n_rows - n_held) < len(counts):
+        n_validation = math.ceil(n_rows * mlp.validation_fraction)
+        if counts.min() < 2 or min(n_validation, n_rows - n_validation) < len(counts):
             by_class = None
     training, validation = train_test_split(
         np.arange(n_rows), random_state=random_state, test_size=mlp.validation_fraction, stratify=by_class

@@ -86,7 +86,7 @@ class Cohort:
         sink, callbacks, progress, state: see `training.loop.train`.
         """
         X, T, weights, first_row = stacked([job.sheet for job in self.jobs])
-        held = [job.held for job in self.jobs if job.held is not None]
+        validation = [job.validation for job in self.jobs if job.validation is not None]
         population, before = self.population.copy(), self.snapshot
         history = train(
             population,
@@ -94,7 +94,7 @@ class Cohort:
             T,
             population_settings(self.jobs, max(job.epochs for job in self.jobs)),
             rows=_numbered([job.rows for job in self.jobs], first_row),
-            validation_rows=_numbered(held, first_row) if held else None,
+            validation_rows=_numbered(validation, first_row) if validation else None,
             row_weights=weights,
             engine=engine,
             callbacks=callbacks,

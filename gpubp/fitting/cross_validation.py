@@ -108,13 +108,13 @@ def cross_validate(
     settings, dtype, seeds = recipe.settings(whole.task), np.dtype(recipe.dtype), network_seeds(recipe.seed, len(parts))
     jobs, unseen = [], set[str]()
     for part, training, test, seed in zip(parts, training_rows, test_rows, seeds.tolist(), strict=True):
-        rows, held = training, None
+        rows, validation = training, None
         if recipe.early_stopping:
             picked = None if labels is None else labels[rows]
-            kept, held = validation_split(picked, len(rows), recipe.validation_share or 0.2, recipe.seed)
-            rows, held = rows[kept], rows[held]
-            unseen |= set() if labels is None else {*missing_classes(labels, whole.labels, held)}
-        jobs.append(Job(architecture, settings, dtype, recipe.initializer, seed, part.sheet, rows, held, test))
+            kept, validation = validation_split(picked, len(rows), recipe.validation_share or 0.2, recipe.seed)
+            rows, validation = rows[kept], rows[validation]
+            unseen |= set() if labels is None else {*missing_classes(labels, whole.labels, validation)}
+        jobs.append(Job(architecture, settings, dtype, recipe.initializer, seed, part.sheet, rows, validation, test))
     notes += early_stopping_notes([label for label in whole.labels if label in unseen])
     offer = target_offer(table, whole, recipe)
     notes = (*data.preprocessing(recipe.scale).notes, *notes, *([] if offer is None else [offer]))

@@ -41,7 +41,7 @@ class Sheet:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """settings: with numbers, not arrays. rows to train on, held: for early stopping, test: to be predicted."""
+    """settings: with numbers, not arrays. rows to train on, validation: for early stopping, test: to be predicted."""
 
     architecture: Architecture
     settings: Settings
@@ -50,7 +50,7 @@ class Job:
     seed: int
     sheet: Sheet
     rows: np.ndarray
-    held: np.ndarray | None = None
+    validation: np.ndarray | None = None
     test: np.ndarray | None = None
     owner: Any = field(default=None, repr=False)  # whose network it is
 
@@ -76,7 +76,7 @@ def population_key(job: Job) -> Hashable:
         settings.early_stopping,
         settings.clip_norm is None,
         settings.dropout_shares(1, len(job.architecture.hidden)) is None,
-        job.held is None,
+        job.validation is None,
         job.sheet.weights is None,
         job.sheet.T.shape[1],
         None if settings.schedule_rule.endless else settings.epochs,

@@ -78,17 +78,17 @@ def validation_split(
             f"A validation share of {fraction} leaves no training rows of {n_rows}: use a smaller share or more rows."
         )
     generator = _generator(seed)
-    held = np.zeros(n_rows, dtype=bool)
+    validation = np.zeros(n_rows, dtype=bool)
     if labels is None:
-        held[generator.permutation(n_rows)[:n_validation]] = True
-        return np.flatnonzero(~held), np.flatnonzero(held)
+        validation[generator.permutation(n_rows)[:n_validation]] = True
+        return np.flatnonzero(~validation), np.flatnonzero(validation)
     groups = _by_class(labels)
     counts = np.array([len(rows) for rows in groups])
     trained = _shares(counts, n_rows - n_validation, generator)
     _shares(counts - trained, n_validation, generator)  # all that is left; scikit-learn draws for it, too
     for rows, n_trained in zip(groups, trained.tolist(), strict=True):
-        held[rows[generator.permutation(len(rows))[n_trained:]]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
+        validation[rows[generator.permutation(len(rows))[n_trained:]]] = True
+    return np.flatnonzero(~validation), np.flatnonzero(validation)
 
 
 def missing_classes(index: np.ndarray, labels: Sequence[Any] | np.ndarray, rows: np.ndarray) -> list[str]:

@@ -20,7 +20,7 @@ MOST_UPDATES = 2**30  # that kernels count: Adam's corrections have long been 1 
 class TrainingPlan:
     """P networks, sorted so that those with equally many training and validation rows are neighbours. On the host.
 
-    T is what is trained on (labels smoothed), T_held what is validated on. hyper: (P,) float64 for each name.
+    T is what is trained on (labels smoothed), T_validation what is validated on. hyper: (P,) float64 for each name.
     total_weight (P,): the number of each network's training rows, or the sum of their weights. spread (P, O): the
     denominator of R², where the loss is no classification.
     """
@@ -31,11 +31,11 @@ class TrainingPlan:
     dtype: np.dtype[Any]
     X: Array  # on the host, or there already
     T: np.ndarray
-    T_held: np.ndarray
+    T_validation: np.ndarray
     weights: np.ndarray | None  # (N,) or (P, N)
     seeds: np.ndarray
     rows: RowSets
-    held: RowSets | None
+    validation: RowSets | None
     total_weight: np.ndarray
     spread: np.ndarray | None
     hyper: dict[str, np.ndarray]
@@ -69,7 +69,7 @@ class TrainingPlan:
             weights=self.weights if self.weights is None or self.weights.ndim == 1 else self.weights[keep],
             seeds=self.seeds[keep],
             rows=self.rows.networks(keep),
-            held=None if self.held is None else self.held.networks(keep),
+            validation=None if self.validation is None else self.validation.networks(keep),
             total_weight=self.total_weight[keep],
             spread=None if self.spread is None else self.spread[keep],
             hyper={name: values[keep] for name, values in self.hyper.items()},

@@ -37,14 +37,14 @@ def prepare(
         hyper["rate"] *= state.rate_factor
     data = check_data(population, X, T, settings.loss_function, row_weights)
     training = RowSets.of(rows, n_networks, len(data.X))
-    held = None if validation_rows is None else RowSets.of(validation_rows, n_networks, len(data.X), "validation")
+    validation = None if validation_rows is None else RowSets.of(validation_rows, n_networks, len(data.X), "validation")
     total = total_weights(data.weights, training)
     _require_weight(data.weights, training, population.dtype, "training")
-    if held is not None:
-        _require_weight(data.weights, held, population.dtype, "validation")
+    if validation is not None:
+        _require_weight(data.weights, validation, population.dtype, "validation")
     spread = None
-    if held is not None and not settings.loss_function.is_classification:
-        spread = target_spread(data.T, data.weights, held)
+    if validation is not None and not settings.loss_function.is_classification:
+        spread = target_spread(data.T, data.weights, validation)
     return TrainingPlan(
         backend=population.backend,
         architecture=population.architecture,
@@ -52,11 +52,11 @@ def prepare(
         dtype=population.dtype,
         X=data.X,
         T=smooth_labels(data.T, settings.label_smoothing) if settings.label_smoothing else data.T,
-        T_held=data.T,
+        T_validation=data.T,
         weights=data.weights,
         seeds=population.seeds,
         rows=training,
-        held=held,
+        validation=validation,
         total_weight=total,
         spread=spread,
         hyper=hyper,

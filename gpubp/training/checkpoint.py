@@ -128,7 +128,7 @@ def meaning_of(population: Population, plan: TrainingPlan) -> dict[str, Any]:
     """Everything that a training's result depends on, as JSON values: settings one by one, arrays by their digests."""
     from gpubp._version import __version__
 
-    held = None if plan.held is None else digest(plan.held.index, plan.held.count)
+    validation = None if plan.validation is None else digest(plan.validation.index, plan.validation.count)
     found = {
         "gpubp": __version__,
         "backend": population.backend.name,
@@ -136,7 +136,7 @@ def meaning_of(population: Population, plan: TrainingPlan) -> dict[str, Any]:
         "dtype": plan.dtype.name,
         "table": digest(population.backend.to_host(plan.X), plan.T, plan.weights),
         "training rows": digest(plan.rows.index, plan.rows.count),
-        "validation rows": held,
+        "validation rows": validation,
         "first weights": digest(population.backend.to_host(population.params), plan.seeds),
         "epochs before": plan.first_epoch,
         **plan.settings.to_dict(),

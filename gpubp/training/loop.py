@@ -101,13 +101,14 @@ class _Run:
         self.rates = plan.hyper["rate"].copy()
         self.slots: dict[str, np.ndarray] = {}
         self.population, self.backend = population, population.backend
-        self.validated, self.n_epochs, self.pauses = plan.held is not None, until or plan.settings.epochs, bool(until)
+        self.validated = plan.validation is not None
+        self.n_epochs, self.pauses = until or plan.settings.epochs, bool(until)
         self.stopper = EarlyStopper(plan.settings.early_stopping, len(population), self.validated)
         self.log = Log(self.backend, len(population), on_host=self.stopper.active)
         self.resumed, self.epoch, self.seconds = resume, 0, 0.0
         self.order = np.arange(plan.n_networks)
         if len(self.order) > 1:
-            second = np.zeros_like(self.order) if plan.held is None else plan.held.count
+            second = np.zeros_like(self.order) if plan.validation is None else plan.validation.count
             self.order = np.lexsort((self.order, second, -plan.rows.count))
         self.wanted = engine
         if resume is not None:
@@ -137,8 +138,8 @@ class _Run:
         if params is not None:
             on_device = backend.to_device(params[self.order])
         else:
-            held = self.population.params
-            on_device = held if self.in_place else held[backend.to_device(self.order)]
+            found = self.population.params
+            on_device = found if self.in_place else found[backend.to_device(self.order)]
         self.engine = self._build(plan if in_order else plan.networks(self.order), on_device)
 
     def _build(self, plan: TrainingPlan, params: Array) -> Engine:

@@ -66,12 +66,13 @@ class Snapshot:
                 f"The snapshot is of parameters {self.params.shape} in {self.params.dtype}, and this population has "
                 f"{tuple(population.params.shape)} in {population.dtype}: resume the training that it was taken of."
             )
-        if sorted(self.slots) != slots or self.validated != (plan.held is not None):
+        if sorted(self.slots) != slots or self.validated != (plan.validation is not None):
             found, needed = ", ".join(sorted(self.slots)) or "nothing", ", ".join(slots) or "nothing"
+            validates = "with" if plan.validation is not None else "without"
             raise SettingsError(
                 f"The snapshot's training kept the optimizer's {found}, with{'' if self.validated else 'out'} "
-                f"validation; this one keeps {needed}, with{'' if plan.held is not None else 'out'} validation: resume "
-                "the training that it was taken of."
+                f"validation; this one keeps {needed}, {validates} validation: resume the training that it was taken "
+                "of."
             )
         rule = plan.settings.early_stopping
         if (self.best_params is None) != (rule is None or not rule.restore_best):

@@ -60,9 +60,9 @@ class ArrayEngine:
         to_device = self.backend.to_device
         weights = None if plan.weights is None else to_device(plan.weights, plan.dtype)
         self.table = DeviceTable(to_device(plan.X, plan.dtype), to_device(plan.T, plan.dtype), weights)
-        self.held_table = self.table
-        if plan.T_held is not plan.T:
-            self.held_table = DeviceTable(self.table.X, to_device(plan.T_held, plan.dtype), weights)
+        self.validation_table = self.table
+        if plan.T_validation is not plan.T:
+            self.validation_table = DeviceTable(self.table.X, to_device(plan.T_validation, plan.dtype), weights)
         if program is None and buffers is None and uses_fused_kernels(plan):
             program = fused_program(plan)
         self.learner: Learner | FusedLearner
@@ -88,11 +88,11 @@ class ArrayEngine:
         self.batches = kind(backend, self.table, plan.rows, plan.seeds, plan.batch_size, plan.settings.shuffle)
         self.denominator = backend.to_device(plan.total_weight)
         self.validation: Validation | None = None
-        if plan.held is not None:
+        if plan.validation is not None:
             loss = plan.settings.loss_function
             options = self.learner.hyper.of_each_output(option.name for option in loss.options)
             self.validation = Validation(
-                backend, plan.architecture, loss, self.held_table, plan.held, plan.spread, options
+                backend, plan.architecture, loss, self.validation_table, plan.validation, plan.spread, options
             )
         self.scheduled = plan.settings.varies_rate
         if self.scheduled:
@@ -150,8 +150,8 @@ class ArrayEngine:
         on_device = self.backend.to_device(keep)
         self.plan = self.plan.networks(keep)
         self.learner.compact(on_device)
-        shared, self.table = self.table is self.held_table, self.table.networks(on_device)
-        self.held_table = self.table if shared else self.held_table.networks(on_device)
+        shared, self.table = self.table is self.validation_table, self.table.networks(on_device)
+        self.validation_table = self.table if shared else self.validation_table.networks(on_device)
         self._lay_out()
 
     def set_rates(self, rates: np.ndarray) -> None:

@@ -20,7 +20,7 @@ def lane_kernel(plan: TrainingPlan) -> LaneKernel:
         online=plan.batch_size == 1,
         l2=bool(plan.hyper["l2"].any()),
         clip=settings.clip_norm is not None,
-        validation=plan.held is not None,
+        validation=plan.validation is not None,
         weights=0 if plan.weights is None else plan.weights.ndim,
         shuffle=settings.shuffle,
         dropout=plan.dropout is not None,

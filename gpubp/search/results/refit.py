@@ -76,11 +76,11 @@ def _pool_on_all(experiment: Experiment, chosen: list[Configuration]) -> Pool:
     rows = np.arange(experiment.data.n_rows)
     jobs = []
     for place, each in enumerate(chosen):
-        kept, held = experiment.divided(each, rows)
+        kept, validation = experiment.divided(each, rows)
         sheet = experiment.sheet(each, rows, fold=-1)
         dtype = np.dtype(each.recipe.dtype)
         jobs.append(
-            Job(each.architecture, each.settings, dtype, each.recipe.initializer, each.seed, sheet, kept, held,
+            Job(each.architecture, each.settings, dtype, each.recipe.initializer, each.seed, sheet, kept, validation,
                 owner=place)
         )  # fmt: skip
     return Pool(jobs, experiment.backend, experiment.engines, experiment.memory, rates=experiment.rates)

@@ -89,7 +89,7 @@ def seconds_again(experiment: Experiment, trial: Trial) -> float:
 
 
 def _watched(job: Job) -> Job:
-    return job if job.held is not None else replace(job, held=job.test)
+    return job if job.validation is not None else replace(job, validation=job.test)
 
 
 def curves(cohorts: Mapping[int, Cohort]) -> dict[str, Any]:

@@ -84,7 +84,9 @@ def sketch(jobs: Sequence[Job], backend: Backend) -> TrainingPlan:
     settings = population_settings(jobs, mean_epochs)
     nothing = np.empty((0, 0))
     count = np.array([len(job.rows) for job in jobs], dtype=np.int64)
-    held = None if first.held is None else RowSets(np.zeros((n, 1), dtype=np.int64), np.ones(n, dtype=np.int64))
+    validation = (
+        None if first.validation is None else RowSets(np.zeros((n, 1), dtype=np.int64), np.ones(n, dtype=np.int64))
+    )
     return TrainingPlan(
         backend=backend,
         architecture=first.architecture,
@@ -92,11 +94,11 @@ def sketch(jobs: Sequence[Job], backend: Backend) -> TrainingPlan:
         dtype=first.dtype,
         X=nothing,
         T=nothing,
-        T_held=nothing,
+        T_validation=nothing,
         weights=None if first.sheet.weights is None else np.ones(1),
         seeds=np.zeros(n, dtype=np.uint64),
         rows=RowSets(np.zeros((n, 1), dtype=np.int64), -np.sort(-count)),
-        held=held,
+        validation=validation,
         total_weight=count.astype(np.float64),
         spread=None,
         hyper=hyperparameters(settings, first.architecture, n),

@@ -120,7 +120,7 @@ class Experiment(Guide):
             chosen = record.configuration
             seeds = network_seeds(chosen.seed, len(self.splits))
             for fold, (training, test) in enumerate(self.splits):
-                kept, held = self.divided(chosen, training)
+                kept, validation = self.divided(chosen, training)
                 found.append(
                     Job(
                         architecture=chosen.architecture,
@@ -130,7 +130,7 @@ class Experiment(Guide):
                         seed=int(seeds[fold]),
                         sheet=self.sheet(chosen, training, fold),
                         rows=kept,
-                        held=held,
+                        validation=validation,
                         test=test,
                         owner=(record, fold),
                     )
@@ -143,10 +143,10 @@ class Experiment(Guide):
             return training, None
         index = None if self.data.index is None else self.data.index[training]
         share = chosen.recipe.validation_share or 0.2
-        kept, held = validation_split(index, len(training), share, chosen.seed)
+        kept, validation = validation_split(index, len(training), share, chosen.seed)
         if self.data.index is not None and self.data.classes is not None:
-            self._not_held |= {*missing_classes(self.data.index, self.data.classes, training[held])}
-        return training[kept], training[held]
+            self._not_held |= {*missing_classes(self.data.index, self.data.classes, training[validation])}
+        return training[kept], training[validation]
 
     def notes(self) -> tuple[str, ...]:
         labels = [] if self.data.classes is None else map(str, self.data.classes)

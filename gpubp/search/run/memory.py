@@ -26,7 +26,7 @@ def budget_of(backend: Backend, wanted: int | None) -> int | None:
 def network_bytes(job: Job) -> int:
     """Of one network: parameters (also those that it came with), optimizer, gradients; its rows, orders and losses."""
     slots = len(job.settings.optimizer_rule.arrays)
-    rows = len(job.rows) + (0 if job.held is None else len(job.held))
+    rows = len(job.rows) + (0 if job.validation is None else len(job.validation))
     parameters = job.architecture.n_parameters * job.dtype.itemsize
     return parameters * (4 + 3 * slots) + rows * 24 + job.epochs * 24
 
