@@ -118,6 +118,17 @@ def numpy_backend() -> NumpyBackend:
     return NumpyBackend()
 
 
+@pytest.fixture(params=["array", "fused", "lane", "block"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of each engine in turn; "fused": the array engine's compiled kernels, for small networks too."""
+    if request.param != "array" and host_compiler.find_compiler() is None:
+        pytest.skip("no C++ compiler on this machine")
+    if request.param != "fused":
+        return str(request.param)
+    monkeypatch.setattr("gpubp.engines.array.engine.FUSED_PARAMETERS", 0)
+    return "array"
+
+
 @pytest.fixture(name="standin")
 def standin_backend() -> Iterator[CupyBackend]:
     """The CuPy backend on the stand-in; `standin.xp.counters` has counted nothing yet."""

@@ -162,44 +162,6 @@ def test_the_covering_set_covers() -> None:
     assert {optimizer for _, optimizer in PAIRS} == set(OPTIMIZERS)
 
 
-@pytest.mark.parametrize("more", [{}, {"clip_norm": 0.5}, {"weights": "each", "dropout": 0.4}], ids=str)
-def test_a_network_alone_and_among_others(monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]) -> None:
-    """To the bit: a product's shape depends on the layer and the batch, not on who else is there."""
-    use(monkeypatch, PLAIN, fused=True)
-    case = PLAIN | more
-    population, settings = set_up(NumpyBackend(), case, "float32", epochs=3)
-    before = population.params.copy()
-    weights = WEIGHTS[case["weights"]]
-    T = TARGETS["cross_entropy"]
-    train(population, X, T, settings, engine="array", rows=ROWS["ragged"], row_weights=weights)
-    for p in range(P):
-        one, _ = set_up(NumpyBackend(), case, "float32")
-        alone = Population.initialize(one.architecture, one.seeds[[p]], one.backend)
-        np.testing.assert_array_equal(alone.params[0], before[p])
-        own = {name: np.asarray(getattr(settings, name))[[p]] for name in ("learning_rate", "l2")}
-        shares = settings.dropout[[p]] if case["dropout"] else 0.0  # type: ignore[index]
-        same = Settings(
-            loss="cross_entropy", optimizer="momentum", batch_size=4, epochs=3, clip_norm=case["clip_norm"],
-            dropout=shares, **own,
-        )  # fmt: skip
-        rows = [ROWS["ragged"][p]]
-        train(alone, X, T, same, engine="array", rows=rows, row_weights=None if weights is None else weights[[p]])
-        np.testing.assert_array_equal(alone.params[0], population.params[p])
-
-
-@pytest.mark.parametrize("clip_norm", [None, 0.5])
-def test_a_lost_network_disturbs_no_other(monkeypatch: pytest.MonkeyPatch, clip_norm: float | None) -> None:
-    use(monkeypatch, PLAIN, fused=True)
-    populations = [set_up(NumpyBackend(), PLAIN, "float32", epochs=2, clip_norm=clip_norm) for _ in range(2)]
-    populations[1][0].params[2, 0] = np.nan
-    for population, settings in populations:
-        history = train(population, X, TARGETS["cross_entropy"], settings, engine="array")
-    (clean, _), (poisoned, _) = populations
-    np.testing.assert_array_equal(np.delete(poisoned.params, 2, axis=0), np.delete(clean.params, 2, axis=0))
-    assert np.isnan(poisoned.params[2]).any()
-    assert history.diverged_epoch.tolist() == [-1, -1, 0, -1, -1]
-
-
 def test_early_stopping_network_by_network(monkeypatch: pytest.MonkeyPatch) -> None:
     rule = EarlyStopping(patience=1, tolerance=0.01)
     more = {"early_stopping": rule, "epochs": 30, "dropout": 0.1}

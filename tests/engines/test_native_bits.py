@@ -214,19 +214,3 @@ def test_a_network_of_nan_leaves_the_others_alone(case: Case, poisoned: int) -> 
     others = np.arange(P) != poisoned
     assert_same_bits(found[others], expected[others])
     assert_same_bits(metrics[:, :, others], its_metrics[:, :, others])
-
-
-@pytest.mark.parametrize("batch_size", [1, 4])
-@pytest.mark.parametrize("engine", ["lane", "block"])
-def test_a_neighbours_l2_changes_no_bit(numpy_backend: NumpyBackend, engine: str, batch_size: int) -> None:
-    """The kernel is compiled with L2 where any network has some; one that has none must not notice."""
-
-    def trained_with(seeds: list[int], l2: list[float]) -> np.ndarray:
-        architecture = Architecture(3, (4,), 2, "tanh", "softmax")
-        networks = Population.initialize(architecture, seeds, numpy_backend)
-        settings = Settings(optimizer="sgd", learning_rate=0.1, l2=l2, batch_size=batch_size, epochs=5)
-        X = np.random.default_rng(3).normal(size=(22, 3))
-        train(networks, X, np.eye(2)[(X[:, 0] > 0).astype(int)], settings, engine=engine)
-        return networks.params
-
-    assert_same_bits(trained_with([1, 2], [0.0, 0.3])[:1], trained_with([1], [0.0]))

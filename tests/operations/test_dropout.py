@@ -73,17 +73,6 @@ def test_the_gradient_with_a_mask(activation: str) -> None:
     finite_differences.assert_close(found, finite_differences.numerical_gradient(loss, networks.params.copy()))
 
 
-@pytest.mark.parametrize("engine", ["array", "lane", "block"])
-def test_a_network_without_dropout_does_not_notice_its_neighbours(engine: str) -> None:
-    both = Population.initialize(SHAPE, [1, 2], BACKEND)
-    alone = Population.initialize(SHAPE, [2], BACKEND)
-    train(both, X, T, Settings(epochs=3, batch_size=8, dropout=np.array([[0.5, 0.5], [0.0, 0.0]])), engine=engine)
-    train(alone, X, T, Settings(epochs=3, batch_size=8), engine=engine)
-    np.testing.assert_array_equal(both.params[1], alone.params[0])
-    assert not np.array_equal(both.params[0], Population.initialize(SHAPE, [1], BACKEND).params[0])
-
-
-@pytest.mark.parametrize("engine", ["array", "lane", "block"])
 def test_validation_and_prediction_drop_nothing(engine: str) -> None:
     networks = Population.initialize(SHAPE, [1], BACKEND, dtype="float64")
     settings = Settings(epochs=1, batch_size=50, dropout=0.6, learning_rate=1e-12)

@@ -13,6 +13,8 @@ from gpubp.networks.state import TrainingState
 from gpubp.operations.architecture import Architecture
 from gpubp.training.loop import train
 
+OPTIMISATION = "-O0"
+
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(61, 5))
 T = np.eye(3)[RNG.integers(0, 3, size=61)]
@@ -24,7 +26,6 @@ def fresh(dtype: str = "float32") -> Population:
     return Population.initialize(SHAPE, [3, 4, 5], get_backend("numpy"), dtype=dtype)
 
 
-@pytest.mark.parametrize("engine", ["array", "lane", "block"])
 @pytest.mark.parametrize("optimizer", ["adam", "nesterov", "rmsprop", "sgd"])
 def test_two_calls_are_one_call_to_the_bit(engine: str, optimizer: str) -> None:
     settings = {"optimizer": optimizer, "learning_rate": 0.02, "batch_size": 8, "l2": 0.1}
@@ -61,7 +62,6 @@ def test_the_state_of_networks_that_stopped_early_is_kept() -> None:
     assert all(np.abs(slot).sum(axis=1).all() for slot in state.slots.values())
 
 
-@pytest.mark.parametrize("engine", ["array", "lane", "block"])
 def test_adaptive_divides_the_rate_where_others_would_stop(engine: str) -> None:
     stopping = EarlyStopping(patience=1, tolerance=1e9, monitor="training_loss", restore_best=False)
     options = {"optimizer": "sgd", "learning_rate": [0.1, 1e-7, 0.01], "batch_size": 61, "l2": 0.01}
