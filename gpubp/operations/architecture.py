@@ -170,7 +170,7 @@ class Architecture:
         return tuple(parameter for layer in self.layers for parameter in layer.parameters)
 
     def __str__(self) -> str:
-        return "-".join(map(str, self.sizes)) + (f" behind {', '.join(self.front)}" if self.front else "")
+        return " + ".join([*self.front, "-".join(map(str, self.sizes))])
 
     def to_dict(self) -> dict[str, Any]:
         """front only where there is some."""

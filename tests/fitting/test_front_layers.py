@@ -124,7 +124,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     recipe = succeeds("train", tmp_path / "t.csv", *quick, "-o", tmp_path / "m", "--json").json["recipe"]
     assert (recipe["front"], recipe["layer_options"]) == (["scale"], {"scale_rate": 2.0})
     shown = succeeds("show", tmp_path / "m").out
-    assert "behind scale" in shown
+    assert "scale + 4-4-2" in shown
     assert "scale of 4" in shown
     assert (
         "no lanes: its kernel knows no layer scale"

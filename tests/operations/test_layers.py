@@ -202,7 +202,7 @@ def test_factors_go_into_the_weights(kind: str) -> None:
 def test_to_a_file_and_back(kind: str) -> None:
     shape = network(kind)
     assert Architecture.from_given(Given(shape.to_dict())) == shape
-    assert str(shape) == f"4-4-3 behind {kind}"
+    assert str(shape) == f"{kind} + 4-4-3"
     assert "front" not in Architecture(2, (3,), 1).to_dict()
     with pytest.raises(DataError, match="Unknown layer in front 'scael'"):
         Architecture.from_given(Given(shape.to_dict() | {"front": ["scael"]}))
