@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpubp.cli import shapes
-from gpubp.cli.options import BackendOptions, EngineOptions, RecipeOptions, ReportOptions
+from gpubp.cli.options import BackendOptions, EngineOptions, ReportOptions
 from gpubp.cli.output import Interrupted, say
 from gpubp.cli.panels import TESTING
+from gpubp.cli.recipe_options import RecipeOptions
 from gpubp.cli.table_options import TableOptions, TargetOptions
 from gpubp.errors import SettingsError
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from gpubp.cli import shapes
-from gpubp.cli.options import BackendOptions, EngineOptions, RecipeOptions, ReportOptions
+from gpubp.cli.options import BackendOptions, EngineOptions, ReportOptions
+from gpubp.cli.recipe_options import RecipeOptions
 from gpubp.cli.table_options import TableOptions, TargetOptions
 
 if TYPE_CHECKING:

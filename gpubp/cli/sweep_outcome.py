@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from gpubp.cli import shapes
-from gpubp.cli.options import OWN_OPTIONS
+from gpubp.cli.recipe_options import OWN_OPTIONS
 from gpubp.cli.table_options import TableOptions, TargetOptions
 from gpubp.operations.registry import kind_of_option
 

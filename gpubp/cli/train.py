@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpubp.cli import shapes
-from gpubp.cli.options import BackendOptions, CheckpointOptions, EngineOptions, RecipeOptions, ReportOptions
+from gpubp.cli.options import BackendOptions, CheckpointOptions, EngineOptions, ReportOptions
 from gpubp.cli.output import Interrupted, say
 from gpubp.cli.panels import NETWORK, RESULT
+from gpubp.cli.recipe_options import RecipeOptions
 from gpubp.cli.table_options import TableOptions, TargetOptions
 from gpubp.cli.train_outcome import check_output, goes_on, saved, scaling, target_scale, unproven
 from gpubp.errors import SettingsError

@@ -12,9 +12,9 @@ from command_line import SEEDS, gpubp, succeeds
 
 from gpubp.cli.commands import app
 from gpubp.cli.groups import grouped
-from gpubp.cli.options import RecipeOptions
 from gpubp.cli.output import clean, plain
 from gpubp.cli.panels import GENERAL, PANELS, in_panels
+from gpubp.cli.recipe_options import RecipeOptions
 from gpubp.fitting.recipe import Recipe
 from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.initializers import INITIALIZERS

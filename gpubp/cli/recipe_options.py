@@ -1,0 +1,344 @@
+"""The options that make a recipe: the network, its training, and what is done to the data before.
+
+Defaults are repeated from `gpubp.Recipe`, which is not imported here to keep `--help` fast; a test compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpubp.cli.panels import DATA, NETWORK, TRAINING
+from gpubp.errors import SettingsError
+from gpubp.operations.activations import HIDDEN
+from gpubp.operations.initializers import INITIALIZERS
+from gpubp.operations.layer_kinds import FRONT
+from gpubp.operations.layers import Layer
+from gpubp.operations.losses import LOSSES, Loss
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.registry import OPTIONS, described, owners
+from gpubp.operations.schedules import SCHEDULES, Schedule
+
+if TYPE_CHECKING:
+    from gpubp.fitting.recipe import Recipe
+
+OWN_OPTIONS = ("momentum", "weight_decay")
+"""Options of optimizers that the command line has options of their own for."""
+
+
+def _loss_in_words(loss: Loss) -> str:
+    return loss.name if loss.default_for is None else f"{loss.name} (default for {loss.default_for})"
+
+
+def _layer_in_words(kind: type[Layer]) -> str:
+    return f"{kind.name} ({kind.help})"
+
+
+def _schedule_in_words(schedule: Schedule) -> str:
+    return f"{schedule.name} ({schedule.suits})" if schedule.suits else schedule.name
+
+
+def _option_in_words(name: str) -> str:
+    """Of an option of optimizers."""
+    return f"Of {' and '.join(owners('optimizer', name))}; {OPTIONS['optimizer'][name].default:g} if not given."
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    hidden: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZES",
+            rich_help_panel=NETWORK,
+            help="Neurons of each hidden layer, such as 64 or 128,64; none makes a linear model.",
+        ),
+    ] = "64"
+    activation: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=NETWORK,
+            help=f"Of the hidden layers: {', '.join(HIDDEN)}.",
+        ),
+    ] = "relu"
+    front: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            rich_help_panel=NETWORK,
+            help=f"Layers before the hidden ones: {', '.join(('none', *map(_layer_in_words, FRONT.values())))}.",
+        ),
+    ] = "none"
+    layer_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=X",
+            rich_help_panel=NETWORK,
+            show_default=False,
+            help=f"{described('layer')}. May be repeated.",
+        ),
+    ] = None
+    initializer: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=NETWORK,
+            help=f"Of the weights: auto (what suits the activation), {', '.join(INITIALIZERS)}.",
+        ),
+    ] = "auto"
+    dtype: Annotated[
+        str, typer.Option(metavar="NAME", rich_help_panel=NETWORK, help="Of the weights: float32, float64.")
+    ] = "float32"
+    scale: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=DATA,
+            help="Of numeric columns: robust (median 0, interquartile range 1, smoothly clipped at ±3), standard (mean "
+            "0, standard deviation 1), minmax (0 to 1), none. Fitted on the training rows alone.",
+        ),
+    ] = "robust"
+    target_scale: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=DATA,
+            help="Of numbers to be predicted: standard, or log, for a long tail of values above 0.",
+        ),
+    ] = "standard"
+    no_clip: Annotated[
+        bool,
+        typer.Option(
+            "--no-clip",
+            rich_help_panel=DATA,
+            help="Let predicted numbers leave the training target's range, widened by a tenth of it on each side.",
+        ),
+    ] = False
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help="Share of the rows to keep for validation, such as 0.2. If not given: none, or 0.2 with "
+            "--early-stopping.",
+        ),
+    ] = None
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help=f"{', '.join(map(_loss_in_words, LOSSES.values()))}.",
+        ),
+    ] = None
+    loss_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=X",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help=f"{described('loss')}. May be repeated.",
+        ),
+    ] = None
+    optimizer: Annotated[
+        str,
+        typer.Option(metavar="NAME", rich_help_panel=TRAINING, help=f"{', '.join(OPTIMIZERS)}."),
+    ] = "adam"
+    learning_rate: Annotated[
+        float,
+        typer.Option("--learning-rate", "--lr", metavar="X", rich_help_panel=TRAINING, help="How far an update goes."),
+    ] = 1e-3
+    momentum: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help=_option_in_words("momentum"),
+        ),
+    ] = None
+    weight_decay: Annotated[
+        float | None,
+        typer.Option(metavar="X", rich_help_panel=TRAINING, show_default=False, help=_option_in_words("weight_decay")),
+    ] = None
+    optimizer_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=X",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help=f"Any other number of the optimizer: {described('optimizer', OWN_OPTIONS)}. May be repeated.",
+        ),
+    ] = None
+    l2: Annotated[
+        float, typer.Option(metavar="X", rich_help_panel=TRAINING, help="L2 penalty, scikit-learn's alpha.")
+    ] = 0.0
+    clip_norm: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help="Longest gradient; longer ones are shortened.",
+        ),
+    ] = None
+    schedule: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=TRAINING,
+            help=f"Of the learning rate: {', '.join(map(_schedule_in_words, SCHEDULES.values()))}.",
+        ),
+    ] = "constant"
+    schedule_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=X",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help=f"{described('schedule')}. May be repeated.",
+        ),
+    ] = None
+    dropout: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARE",
+            rich_help_panel=TRAINING,
+            help="Of each hidden layer's outputs, dropped at random in training: 0.2 for all layers, 0.3,0.1 for each.",
+        ),
+    ] = "0"
+    label_smoothing: Annotated[
+        float, typer.Option(metavar="SHARE", rich_help_panel=TRAINING, help="For cross_entropy, from 0 to below 1.")
+    ] = 0.0
+    batch_size: Annotated[
+        str, typer.Option(metavar="ROWS", rich_help_panel=TRAINING, help="Rows of one update, or all.")
+    ] = "32"
+    epochs: Annotated[
+        int, typer.Option(metavar="N", rich_help_panel=TRAINING, help="How often to go over all rows.")
+    ] = 100
+    early_stopping: Annotated[
+        bool,
+        typer.Option(
+            "--early-stopping",
+            rich_help_panel=TRAINING,
+            help="Stop when the validation loss gets no better, and keep the best weights.",
+        ),
+    ] = False
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            metavar="EPOCHS",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help="How long --early-stopping waits for a better loss; 10 if not given.",
+        ),
+    ] = None
+    shuffle: Annotated[
+        bool,
+        typer.Option("--shuffle/--no-shuffle", rich_help_panel=TRAINING, help="A new order of the rows every epoch."),
+    ] = True
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="N", rich_help_panel=TRAINING, help="Of all randomness: the same seed gives the same result."
+        ),
+    ] = 0
+
+    def recipe(self) -> Recipe:
+        """Raises SettingsError for whatever does not make sense."""
+        from gpubp.fitting.recipe import Recipe
+        from gpubp.operations.architecture import front_kinds
+
+        if self.patience is not None and not self.early_stopping:
+            raise SettingsError("--patience goes with --early-stopping: add it, or leave --patience out.")
+        patience = Recipe.patience if self.patience is None else self.patience
+        return Recipe(
+            hidden=_sizes(self.hidden),
+            front=front_kinds(self.front),
+            layer_options=_numbers("--layer-option", self.layer_option),
+            activation=self.activation,
+            loss=self.loss,
+            loss_options=_numbers("--loss-option", self.loss_option),
+            initializer=self.initializer,
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            optimizer_options=self._optimizer_options(),
+            l2=self.l2,
+            clip_norm=self.clip_norm,
+            schedule=self.schedule,
+            schedule_options=_numbers("--schedule-option", self.schedule_option),
+            dropout=_shares(self.dropout),
+            label_smoothing=self.label_smoothing,
+            batch_size=_batch_size(self.batch_size),
+            epochs=self.epochs,
+            shuffle=self.shuffle,
+            early_stopping=self.early_stopping,
+            patience=patience,
+            validation=self.validation,
+            scale=self.scale,
+            target_scale=self.target_scale,
+            clip_predictions=not self.no_clip,
+            seed=self.seed,
+            dtype=self.dtype,
+        )
+
+    def _optimizer_options(self) -> dict[str, float]:
+        options = _numbers("--optimizer-option", self.optimizer_option)
+        for name in OWN_OPTIONS:
+            value = getattr(self, name)
+            if value is not None:
+                if name in options:
+                    raise SettingsError(f"{name} is given twice: by an option of its own and by --optimizer-option.")
+                options[name] = value
+        rule = OPTIMIZERS.get(self.optimizer)
+        if "momentum" in options and rule is not None and not rule.options:  # plain descent: said by what has momentum
+            having = " or ".join(owners("optimizer", "momentum"))
+            raise SettingsError(f"The optimizer {self.optimizer} has no momentum: choose --optimizer {having}.")
+        return options
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    if text.strip().lower() == "none":
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(f"--hidden {text!r}: give whole numbers such as 64 or 128,64, or none.") from None
+
+
+def _shares(text: str) -> float | tuple[float, ...]:
+    try:
+        shares = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(f"--dropout {text!r}: give shares such as 0.2, or 0.3,0.1 for two hidden layers.") from None
+    return shares if len(shares) > 1 else shares[0]
+
+
+def _batch_size(text: str) -> int | None:
+    if text.strip().lower() == "all":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"--batch-size {text!r}: give a whole number such as 32, or all.") from None
+
+
+def _numbers(option: str, given: Sequence[str] | None) -> dict[str, float]:
+    """["a=1", "b=2"] as a mapping."""
+    numbers: dict[str, float] = {}
+    for item in given or ():
+        name, _, value = (part.strip() for part in item.partition("="))
+        name = name.replace("-", "_")
+        try:
+            number = float(value)
+        except ValueError:
+            raise SettingsError(f"{option} {item!r}: expected NAME=NUMBER, such as beta1=0.9.") from None
+        if name in numbers:
+            raise SettingsError(f"{option} {name} is given twice.")
+        numbers[name] = number
+    return numbers
