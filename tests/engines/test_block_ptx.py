@@ -1,8 +1,7 @@
 """The PTX that NVRTC really emits for the block kernel, interpreted: the same bits as the CPU's build.
 
-Of two kernels, a loss, optimizer and dtype each: all in one function, one takes NVRTC half a minute. Every optimizer,
-loss and activation is in the PTX of lanes and of fused kernels, with the same functions: test_lane_ptx.py,
-test_fused_bits.py.
+Of three kernels, a loss, optimizer and dtype each, for NVRTC takes eight seconds over one. Every optimizer, loss and
+activation is in the PTX of lanes and of fused kernels, with the same functions: test_lane_ptx.py, test_fused_bits.py.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ pytestmark = [
 def test_trainings_give_the_same_bits(case: Case, networks: list[int]) -> None:
     """A warp for each network: the interpreter's time goes with the number of instructions, not of threads. Room for
     everything in shared memory, or for some of it."""
-    backend = PtxBackend(THREADS=32, ONE_FUNCTION=True, shared=STATIC_SHARED + 3000 if 0 in networks else 48 << 10)
+    backend = PtxBackend(THREADS=32, shared=STATIC_SHARED + 3000 if 0 in networks else 48 << 10)
     found, metrics = trained_in_calls(backend, case, (1,), keep=np.array(networks))
     expected, its_metrics = trained_in_calls(NumpyBackend(), case, (1,), keep=np.array(networks))
     assert [(machine.blocks, machine.threads) for machine in backend.machines] == [(1, 32)] * len(networks)
@@ -60,4 +59,4 @@ def test_predictions_give_the_same_bits(dtype: str) -> None:
     def predicted(backend: NumpyBackend) -> np.ndarray:
         return Population.initialize(shape, network_seeds(3, 2), backend, dtype=dtype).predict(rows, engine="block")
 
-    np.testing.assert_array_equal(predicted(PtxBackend(THREADS=32, ONE_FUNCTION=True)), predicted(NumpyBackend()))
+    np.testing.assert_array_equal(predicted(PtxBackend(THREADS=32)), predicted(NumpyBackend()))

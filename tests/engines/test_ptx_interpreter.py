@@ -81,6 +81,43 @@ def test_a_guard_spares_the_other_threads() -> None:
     np.testing.assert_array_equal(run(body, np.full(4, 5, np.float32)), [1, 1, 5, 5])
 
 
+FUNCTION = (
+    ".func f(\n\t.param .b64 f_param_0,\n\t.param .b32 f_param_1\n)\n{\n"
+    "\t.reg .b16 \t%rs<9>;\n\t.reg .b32 \t%r<9>;\n\t.reg .b64 \t%rd<9>;\n"
+    "\tld.param.u64 \t%rd1, [f_param_0];\n\tld.param.s8 \t%rs1, [f_param_1];\n"
+    "\tld.u32 \t%r1, [%rd1];\n\tadd.s32 \t%r1, %r1, 1;\n\tst.u32 \t[%rd1], %r1;\n\tst.u8 \t[%rd1+4], %rs1;\n"
+    "\tret;\n\n}\n"
+)
+
+
+def call(byte: str) -> str:
+    return (
+        "\t{ // callseq 0, 0\n\t.reg .b32 temp_param_reg;\n\t.param .b64 param0;\n\tst.param.b64 \t[param0+0], %rd6;\n"
+        f"\t.param .b32 param1;\n\tst.param.b32 \t[param1+0], {byte};\n"
+        "\tcall.uni \n\tf, \n\t(\n\tparam0, \n\tparam1\n\t);\n\t} // callseq 0\n"
+    )
+
+
+@pytest.mark.parametrize(("beyond", "words"), [(0, ""), (8, "outside of every allocation")])
+def test_functions_are_called_with_what_a_thread_has_for_itself(beyond: int, words: str) -> None:
+    """From two places, by some threads each; every thread has its own memory at the same address."""
+    body = (
+        "\t.local .align 8 .b8 \t__local_depot0[8];\n\tmov.u64 \t%rd5, __local_depot0;\n"
+        "\tcvta.local.u64 \t%rd6, %rd5;\n"
+        f"\tst.local.v2.u32 \t[%rd5+{beyond}], {{%r1, %r2}};\n\tsetp.gt.u32 \t%p1, %r2, 1;\n\t@%p1 bra \t$L__LATE;\n"
+        f"{call('%r2')}\tbra.uni \t$L__DONE;\n$L__LATE:\n{call('7')}{call('511')}$L__DONE:\n"
+        "\tld.local.v2.u32 \t{%r3, %r4}, [%rd5];\n\tmad.lo.s32 \t%r3, %r4, 1000, %r3;\n\tst.global.u32 \t[%rd4], %r3;\n"
+    )
+    kernel = parse(f"{FUNCTION}{HEAD}{REGISTERS}{START}{body}\tret;\n\n}}\n", "k")
+    out = np.zeros(4, np.int32)
+    if words:
+        with pytest.raises(RuntimeError, match=words):
+            launch(kernel, 1, 4, [out, np.int32(40)])
+    else:
+        launch(kernel, 1, 4, [out, np.int32(40)])
+        np.testing.assert_array_equal(out, [41, 1041, 255042, 255042])
+
+
 SHARED = (
     "\t.shared .align 8 .b8 k_line[32];\n"
     "\tmov.u32 \t%r5, k_line;\n\tshl.b32 \t%r6, %r2, 2;\n\tadd.s32 \t%r6, %r5, %r6;\n"
@@ -131,7 +168,8 @@ def test_what_a_program_must_not_do(body: str, threads: int, words: str) -> None
         ("\tmul.f64 \t%f1, %f2, %f3;\n", "contract"),
         ("\tfma.rn.ftz.f32 \t%f1, %f2, %f3, %f4;\n", "denormal"),
         ("\tex2.approx.f32 \t%f1, %f2;\n", "does not know"),
-        ("\t.local .align 4 .b8 \t__local_depot0[16];\n", "not understood"),
+        ("\t.const .align 4 .b8 \tk_table[16];\n", "not understood"),
+        ("\t{\n\t.reg .b32 temp_param_reg;\n\tcall.uni \n\tg, \n\t(\n\t);\n\t}\n", "a call that"),
         ("\tbra \t$L__NOWHERE;\n", "nowhere"),
     ],
 )

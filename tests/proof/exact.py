@@ -35,7 +35,9 @@ def _fma64(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     within &= (np.abs(a) < LARGEST) & (np.abs(b) < LARGEST)
     if within.all():
         return result
-    result = np.array(result)
+    exact = (a == 0) | (b == 0) | ~np.isfinite(a) | ~np.isfinite(b)  # is the product
+    result = np.where(exact, a * b + c, result)
+    within |= exact
     for i in np.flatnonzero(~within):
         result.flat[i] = _fma_of_one(float(a.flat[i]), float(b.flat[i]), float(c.flat[i]))
     return result
@@ -43,8 +45,6 @@ def _fma64(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
 
 def _fma_of_one(a: float, b: float, c: float) -> float:
     """By rational numbers, which round once, to a denormal number too."""
-    if not (np.isfinite(a) and np.isfinite(b)) or a == 0 or b == 0:
-        return float(np.float64(a) * np.float64(b) + np.float64(c))  # the product is exact
     if not np.isfinite(c):
         return c
     exact = Fraction(a) * Fraction(b) + Fraction(c)

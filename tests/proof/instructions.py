@@ -17,7 +17,9 @@ from proof.exact import fma
 
 Compute = Callable[..., np.ndarray]
 DTYPES = {
-    "pred": np.dtype(np.bool_), "b32": np.dtype(np.uint32), "u32": np.dtype(np.uint32), "s32": np.dtype(np.int32),
+    "pred": np.dtype(np.bool_), "u8": np.dtype(np.uint8), "s8": np.dtype(np.int8), "b16": np.dtype(np.uint16),
+    "u16": np.dtype(np.uint16), "s16": np.dtype(np.int16),
+    "b32": np.dtype(np.uint32), "u32": np.dtype(np.uint32), "s32": np.dtype(np.int32),
     "b64": np.dtype(np.uint64), "u64": np.dtype(np.uint64), "s64": np.dtype(np.int64), "f32": np.dtype(np.float32),
     "f64": np.dtype(np.float64),
 }  # fmt: skip
@@ -143,6 +145,7 @@ def _table() -> dict[str, Meaning]:
         add(f"cvt.{wide}.{narrow}", _converted(DTYPES[wide]), narrow)
         add(f"cvt.u32.{wide}", _converted(DTYPES["u32"]), wide)
 
+    add("setp.eq.s16", np.equal, "s16", "s16")
     for b in ("b32", "b64"):
         add(f"setp.eq.{b}", np.equal, b, b)
         add(f"setp.ne.{b}", np.not_equal, b, b)
@@ -152,29 +155,32 @@ def _table() -> dict[str, Meaning]:
         add(f"or.{b}", np.bitwise_or, b, b)
         add(f"xor.{b}", np.bitwise_xor, b, b)
         add(f"not.{b}", np.invert, b)
-    for t in ("b32", "b64", "u32", "s32", "u64", "f32", "f64", "pred"):
+    for t in ("b32", "b64", "u16", "u32", "s32", "u64", "f32", "f64", "pred"):
         add(f"mov.{t}", lambda a: a, t)
         add(f"selp.{t}", _select, t, t, "pred")
     add("cvta.to.global.u64", lambda a: a, "u64")  # generic addresses are global ones, but for a window
-    add("cvta.shared.u64", lambda a: a + SHARED_WINDOW, "u64")
+    for space, window in (("shared", SHARED_WINDOW), ("local", LOCAL_WINDOW)):
+        add(f"cvta.{space}.u64", lambda a, window=window: a + window, "u64")
+        add(f"cvta.to.{space}.u64", lambda a, window=window: a - window, "u64")
     return table
 
 
-SHARED_WINDOW = np.uint64(1 << 48)  # generic addresses from here on are those of shared memory
+# Generic addresses from here on are those of shared memory, and of what a thread has for itself.
+SHARED_WINDOW, LOCAL_WINDOW = np.uint64(1 << 48), np.uint64(1 << 49)
 MEANINGS = _table()
 
 # Of one number, or of two or four neighbours, at an aligned address.
 VECTORS = {"": 1, ".v2": 2, ".v4": 4}
 LOADS = {
     f"{load}{vector}.{t}": DTYPES[t]
-    for load in ("ld.global", "ld.global.nc", "ld.shared", "ld")
+    for load in ("ld.global", "ld.global.nc", "ld.shared", "ld.local", "ld")
     for vector in VECTORS
     for t in ("f32", "f64", "u32", "s32", "b32", "u64", "b64")
 }
 STORES = {
     f"{store}{vector}.{t}": DTYPES[t]
-    for store in ("st.global", "st.shared", "st")
+    for store in ("st.global", "st.shared", "st.local", "st")
     for vector in VECTORS
-    for t in ("f32", "f64", "u32", "b32", "u64", "b64")
+    for t in ("f32", "f64", "u8", "u32", "b32", "u64", "b64")
 }
 BARRIERS = ("bar.sync", "barrier.sync")

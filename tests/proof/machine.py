@@ -2,7 +2,7 @@
 
 Threads that stand at the same instruction run it together; of several groups, the one that is furthest behind goes
 first, so that they meet again where their ways join, as on the device. At a barrier a thread waits until nothing else
-runs; then all threads of its block have to stand at the same one.
+runs; then all threads of its block have to stand at the same one. Each thread knows for each function where it goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from proof.instructions import BARRIERS, DTYPES, LOADS, MEANINGS, SHARED_WINDOW, STORES, VECTORS
+from proof.instructions import BARRIERS, DTYPES, LOADS, LOCAL_WINDOW, MEANINGS, SHARED_WINDOW, STORES, VECTORS
 from proof.memory import Memory
 from proof.ptx import Instruction, Kernel, UnknownInstruction
 
@@ -50,12 +50,20 @@ class Machine:
         for i, name in enumerate(arrays):
             of_blocks = self.shared.addresses[i * self.blocks : (i + 1) * self.blocks]
             self.special[name] = np.repeat(np.array(of_blocks, dtype=np.uint32), self.threads)
+        # What a thread has for itself is at the same addresses in all threads; own: how far its memory is from there.
+        sizes = [*self.kernel.local.values()] * self.n
+        self.local = Memory([np.full(-(-size // 8), -1, dtype=np.int64) for size in sizes])
+        firsts = self.local.addresses[:: len(self.kernel.local)] if self.kernel.local else [0] * self.n
+        self.own = np.array(firsts, dtype=np.uint64) - np.uint64(firsts[0])
+        for name, address in zip(self.kernel.local, self.local.addresses, strict=False):
+            self.special[name] = np.full(self.n, address, np.uint32)
+        self.returns: dict[str, np.ndarray] = {}
         self.registers: dict[str, np.ndarray] = {}
         self.constants: dict[tuple[str, str], np.ndarray] = {}
 
     def run(self) -> None:
         code, labels = self.kernel.code, self.kernel.labels
-        waiting = {0: np.ones(self.n, dtype=bool)}  # the threads at each place of the code
+        waiting = {labels[self.kernel.name]: np.ones(self.n, dtype=bool)}  # the threads at each place of the code
         at_barrier: dict[int, np.ndarray] = {}  # and those that wait before it
         with np.errstate(all="ignore"):
             while waiting or at_barrier:
@@ -74,8 +82,16 @@ class Machine:
                         _add(waiting, labels[instruction.operands[0]], mask)
                         _add(waiting, at, active & ~mask)
                         break
+                    if instruction.opcode == "call":
+                        function = instruction.operands[0]
+                        self.returns[function] = np.where(mask, at, self.returns.get(function, -1))
+                        _add(waiting, labels[function], mask)
+                        break
                     if instruction.opcode == "ret":
                         _add(waiting, at, active & ~mask)
+                        places = self.returns.get(instruction.operands[0], np.full(self.n, -1))
+                        for place in {*places[mask].tolist()} - {-1}:
+                            _add(waiting, place, mask & (places == place))
                         break
                     if instruction.opcode in BARRIERS:
                         _add(at_barrier, at, mask)
@@ -106,38 +122,46 @@ class Machine:
             elif opcode in LOADS:
                 for register, addresses in self._numbers(opcode, operands[0], operands[1], mask):
                     values = np.zeros(self.n, LOADS[opcode])
-                    values[mask] = self._load(opcode, addresses, LOADS[opcode])
+                    values[mask] = self._load(opcode, addresses, mask)
                     self._write(register, values, mask)
             elif opcode in STORES:
                 for source, addresses in self._numbers(opcode, operands[1], operands[0], mask):
                     values = np.broadcast_to(self._read(source, opcode.rsplit(".")[-1]), self.n)
-                    self._store(opcode, addresses, values[mask])
+                    self._store(opcode, addresses, values[mask], mask)
             else:  # ld.param
-                value = self.parameters[operands[1].strip("[]")].view(DTYPES[opcode.rsplit(".")[-1]])
+                name, type_ = operands[1].strip("[]"), opcode.rsplit(".")[-1]
+                of_function = name.startswith("%")
+                value = self._read(name, type_) if of_function else self.parameters[name].view(DTYPES[type_])
                 self._write(operands[0], value, mask)
         except (IndexError, ValueError, KeyError) as error:
             raise RuntimeError(f"{error!r} at: {instruction.text}") from error
 
-    def _load(self, opcode: str, addresses: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        values = np.zeros(len(addresses), dtype)
-        for memory, chosen, its_addresses in self._memories(opcode, addresses):
-            values[chosen] = memory.read(its_addresses, dtype)
+    def _load(self, opcode: str, addresses: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        values = np.zeros(len(addresses), LOADS[opcode])
+        for memory, chosen, its_addresses in self._memories(opcode, addresses, mask):
+            values[chosen] = memory.read(its_addresses, LOADS[opcode])
         return values
 
-    def _store(self, opcode: str, addresses: np.ndarray, values: np.ndarray) -> None:
-        for memory, chosen, its_addresses in self._memories(opcode, addresses):
-            memory.write(its_addresses, values[chosen])
+    def _store(self, opcode: str, addresses: np.ndarray, values: np.ndarray, mask: np.ndarray) -> None:
+        for memory, chosen, its_addresses in self._memories(opcode, addresses, mask):
+            memory.write(its_addresses, values[chosen].astype(STORES[opcode], copy=False))
 
-    def _memories(self, opcode: str, addresses: np.ndarray) -> Iterator[tuple[Memory, Any, np.ndarray]]:
-        """The memories that the addresses lie in, which of them, and where: generic ones may lie in either."""
+    def _memories(
+        self, opcode: str, addresses: np.ndarray, mask: np.ndarray
+    ) -> Iterator[tuple[Memory, Any, np.ndarray]]:
+        """The memories that the addresses lie in, which of them, and where: generic ones may lie in any."""
         if ".shared" in opcode:
             yield self.shared, slice(None), addresses
         elif ".global" in opcode:
             yield self.memory, slice(None), addresses
+        elif ".local" in opcode:
+            yield self.local, slice(None), addresses + self.own[mask]
         else:
-            near = addresses >= SHARED_WINDOW
-            if near.any():
-                yield self.shared, near, addresses[near] - SHARED_WINDOW
+            own, near = addresses >= LOCAL_WINDOW, addresses >= SHARED_WINDOW
+            if own.any():
+                yield self.local, own, addresses[own] - LOCAL_WINDOW + self.own[mask][own]
+            if (near & ~own).any():
+                yield self.shared, near & ~own, addresses[near & ~own] - SHARED_WINDOW
             if not near.all():
                 yield self.memory, ~near, addresses[~near]
 
@@ -161,16 +185,30 @@ class Machine:
     def _read(self, operand: str, type_: str) -> np.ndarray:
         """(threads,) or (1,)"""
         if operand in self.registers:
-            return self.registers[operand].view(DTYPES[type_])
+            register, dtype = self.registers[operand], DTYPES[type_]
+            if register.itemsize > dtype.itemsize:  # its lower bits
+                register = register.astype(f"u{dtype.itemsize}")
+            return register.view(dtype)
         if operand in self.special:
             special = self.special[operand]
             wide = DTYPES[type_].itemsize > special.itemsize  # the address of a shared array in a register of 64 bits
             return special.astype(DTYPES[type_]) if wide else special.view(DTYPES[type_])
+        if operand.startswith("{"):
+            return self._packed(operand).view(DTYPES[type_])[:, 0]
         if operand.startswith("%"):
             raise ValueError(f"{operand} is read before it is written")
         if (operand, type_) not in self.constants:
             self.constants[operand, type_] = _constant(operand, DTYPES[type_])
         return self.constants[operand, type_]
+
+    def _packed(self, operand: str) -> np.ndarray:
+        """(threads or 1, 2): the halves of a wider number. One that was never written, for nothing will read it, is
+        poison."""
+        halves = re.findall(r"[^\s,{}]+", operand)
+        written = [half in self.registers or not half.startswith("%") for half in halves]
+        poison = np.full(1, -1, np.int32).view(np.uint32)
+        pairs = zip(halves, written, strict=True)
+        return np.stack(np.broadcast_arrays(*(self._read(h, "b32") if it else poison for h, it in pairs)), axis=-1)
 
     def _write(self, register: str, values: np.ndarray, mask: np.ndarray) -> None:
         """A register is replaced, never changed: another may be the same array."""

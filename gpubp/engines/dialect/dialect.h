@@ -58,12 +58,9 @@ typedef int mask_element_t;
 #define FN static __device__ __forceinline__
 #define METHOD __device__ __forceinline__
 #define LARGE_FN FN  // a call would put what its callers hold in registers onto a stack
-// A function that is there once, for its code is worth that; with ONE_FUNCTION (for tests/proof) all are one all the
-// same.
+// A function that is there once, for its code is worth that.
 #ifdef CUDA_ON_CPU
 #define CALLED_FN static __attribute__((noinline))
-#elif defined(ONE_FUNCTION)
-#define CALLED_FN FN
 #else
 #define CALLED_FN static __device__ __noinline__
 #endif
