@@ -1,7 +1,8 @@
 """What trainings came to when the fixture was made, they come to now: to the bit, or closely where a BLAS has a part.
 
 bit_records.py says which results are compared how, and why. The kernels are those of test_native_on_cuda_shim.py and
-test_fused_bits.py, compiled alike.
+test_fused_bits.py, compiled with -O0; test_compiled_bits.py and test_fused_bits.py compare that with the flags that
+users get.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bit_records import ENGINE_CASES, Outcome, data, differences, recorded
 
 from gpubp.backends.host_compiler import find_compiler
 
-OPTIMISATION = "shipped"
+OPTIMISATION = "-O0"
 
 FIXTURE = json.loads((Path(__file__).parents[1] / "fixtures" / "bits.json").read_text(encoding="utf-8"))
 CASES = {**ENGINE_CASES, **FACE_CASES}

@@ -2,8 +2,8 @@
 
 The flags that users get take three times as long to compile with as those of the other tests, so few kernels are.
 Every activation, loss and optimizer is among them: in the fused kernels of test_fused_bits.py, whose functions lanes
-and blocks share. That -O1 gives every kind of training the bits of the CUDA branch is in test_native_on_cuda_shim.py;
-that it gives large products the same bits on every vector width, in test_native_bits.py.
+and blocks share. That -O0 gives every kind of training the bits of the CUDA branch is in test_native_on_cuda_shim.py;
+that -O1 gives large products the same bits on every vector width, in test_native_bits.py.
 """
 
 from __future__ import annotations
