@@ -30,6 +30,7 @@ from gpubp.networks.settings import Settings
 from gpubp.operations.architecture import Architecture
 from gpubp.training.loop import train
 
+OPTIMISATION = "-O0"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 ADAM, VALIDATED = BLOCK_CASES[1], BLOCK_CASES[8]
@@ -39,7 +40,7 @@ SOME = np.array([0, 1, 20])
 @pytest.fixture(autouse=True)
 def _compiled_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """For the shim alone; the bits do not depend on it."""
-    monkeypatch.setenv("STANDIN_CXXFLAGS", "-O1")
+    monkeypatch.setenv("STANDIN_CXXFLAGS", "-O0")
 
 
 def test_loops_longer_than_the_block_and_columns_beyond_every_tile(standin: CupyBackend) -> None:
@@ -80,8 +81,8 @@ def test_a_block_may_have_fewer_threads(standin: CupyBackend, monkeypatch: pytes
 
 @pytest.mark.parametrize("case", [ADAM, VALIDATED, FRONT_CASES[1]], ids=str)
 def test_what_its_memory_held_before_does_not_matter(standin: CupyBackend, case: Case) -> None:
-    expected, its_metrics = trained_in_calls(NumpyBackend(), case, (2,))
-    one = engine(standin, case, epochs=2)
+    expected, its_metrics = trained_in_calls(NumpyBackend(), case, (2,), keep=SOME)
+    one = engine(standin, case, epochs=2, keep=SOME)
     for own in one.memory.values():  # type: ignore[attr-defined]
         own["memory"].fill(np.nan)
     metrics = run_in_calls(one, (2,))
@@ -177,12 +178,9 @@ def test_a_missing_barrier_shows(standin: CupyBackend, monkeypatch: pytest.Monke
 
 
 def changed(backend: CupyBackend, case: Case, *replacements: tuple[str, str], **definitions: object) -> Program:
-    """The case's kernel, compiled from a changed source or by other definitions; not optimised, since it runs
-    once or twice."""
+    """The case's kernel, compiled from a changed source or by other definitions."""
     ours = kernel(case)
     source = ours.source
     for old, new in replacements:
         source = source.replace(old, new)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STANDIN_CXXFLAGS", "-O0")
-        return backend.compile(source, ours.definitions() | definitions)
+    return backend.compile(source, ours.definitions() | definitions)
