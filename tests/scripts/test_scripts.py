@@ -121,7 +121,7 @@ def test_the_benchmark_in_short(tmp_path: Path) -> None:
 def test_the_rows_of_one_network_of_many_and_of_one_core() -> None:
     rows = ["online-1", "online-5", "minibatch-many", "many-wide", "sgemm-small", "predict-many"]
     named = [argument for row in rows for argument in ("--rows", row)]
-    done = run("benchmark.py", "--quick", "--repeats", "1", *named, "--backend", "numpy")
+    done = run_here("benchmark.py", "--quick", "--repeats", "1", *named, "--backend", "numpy")
     assert done.returncode == 0, done.stderr
     titles = re.findall(r"^(7-5-3 online.*): .*epoch losses as plain Python's, to 0\.0001", done.stdout, re.MULTILINE)
     assert len(set(titles)) == 2
