@@ -21,6 +21,7 @@ from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.training.history import History
 from gpubp.training.loop import train
 
+OPTIMISATION = "-O0"  # of the CPU's build; test_compiled_bits.py compares it with what users get
 pytestmark = [
     pytest.mark.skipif(nvrtc.missing() is not None, reason=str(nvrtc.missing())),
     pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine"),
