@@ -33,6 +33,7 @@ from gpubp.networks.settings import Settings
 from gpubp.networks.state import TrainingState
 from gpubp.operations.initializers import glorot_logistic, glorot_with_biases
 from gpubp.training.history import Callback, History
+from gpubp.training.loop import train
 
 
 def reset_record(mlp: Any) -> None:
@@ -75,7 +76,7 @@ def fit_one_epoch(mlp: Any, problem: Problem, learners: Sequence[NetworkFit]) ->
         together = [learner for learner, _ in group]
         state = joined([state for _, state in group])
         own = settings if rate == settings.learning_rate else replace(settings, learning_rate=rate)
-        outcomes = _train(mlp, problem, together, own, None, state)
+        outcomes = _train(mlp, problem, together, own, None, state, whole=False)
         histories.append(outcomes[0].history)
         for learner, outcome in zip(together, outcomes, strict=True):
             learner.mlp._state = outcome.state
@@ -177,8 +178,13 @@ def _train(
     settings: Settings,
     plateau: Plateau | None,
     state: TrainingState,
+    whole: bool = True,
 ) -> list[Outcome]:
-    """All learners' networks as one population, from `state` on."""
+    """All learners' networks as one population, from `state` on.
+
+    A whole training is a cohort's. An epoch of partial_fit, which may come row by row, is asked of `train` itself, for
+    it takes no longer than the calls in between.
+    """
     seeds = np.array([learner.seed for learner in learners], dtype=np.uint64)
     if len(learners) == 1 and not mlp.early_stopping:  # which may go back to the weights that it began with
         params = learners[0].params[None, :]
@@ -188,16 +194,25 @@ def _train(
     callbacks: list[Callback] = [*mlp.callbacks]
     if mlp.verbose:
         callbacks.append(VerbosePrinter(mlp, problem.targets.loss_outputs, plateau))
-    sheet = Sheet.plain(problem.X, problem.targets.T, problem.weights)
-    jobs = jobs_of(mlp, problem, learners, settings, sheet)
-    cohort = Cohort(tuple(jobs), population, np.zeros(len(jobs))).train(
-        engine=mlp.engine, callbacks=callbacks, progress=bool(mlp.progress), state=state
-    )
-    history = cohort.history
-    assert history is not None
+    ways: dict[str, Any] = {
+        "engine": mlp.engine,
+        "callbacks": callbacks,
+        "progress": bool(mlp.progress),
+        "state": state,
+    }
+    if not whole:
+        X, T, weights = problem.X, problem.targets.T, problem.weights
+        rows = [learner.rows for learner in learners if learner.rows is not None]
+        history = train(population, X, T, settings, rows=rows or None, row_weights=weights, **ways)
+    else:
+        sheet = Sheet.plain(problem.X, problem.targets.T, problem.weights)
+        jobs = jobs_of(mlp, problem, learners, settings, sheet)
+        cohort = Cohort(tuple(jobs), population, np.zeros(len(jobs))).train(**ways)
+        assert cohort.history is not None
+        population, history = cohort.population, cohort.history
     if history.interrupted:
         warnings.warn("Training interrupted by user.", UserWarning, stacklevel=2)
-    fitted = problem.backend.to_host(cohort.population.params)
+    fitted = problem.backend.to_host(population.params)
     first = state.epoch - int(history.epochs.max(initial=0))  # epochs done before
     states = [of_network(state, p, first + int(history.epochs[p])) for p in range(len(learners))]
     if len(learners) == 1:
@@ -209,7 +224,6 @@ def jobs_of(
     mlp: Any, problem: Problem, learners: Sequence[NetworkFit], settings: Settings, sheet: Sheet, owner: Any = None
 ) -> list[Job]:
     """A job for each learner's network; its owner is (owner, place of the network among the learners)."""
-    every = np.arange(problem.n_rows)
     initializer = glorot_logistic if mlp.activation == "logistic" else glorot_with_biases
     return [
         Job(
@@ -219,7 +233,7 @@ def jobs_of(
             initializer,
             learner.seed,
             sheet,
-            every if learner.rows is None else learner.rows,
+            learner.rows,
             learner.validation,
             owner=(owner, place),
         )

@@ -11,6 +11,7 @@ from gpubp.backends import Backend
 from gpubp.fitting.histories import of_networks
 from gpubp.fitting.job import Job, Sheet, population_settings
 from gpubp.networks.population import Population
+from gpubp.networks.sampling import Rows
 from gpubp.networks.state import TrainingState
 from gpubp.training.history import Callback, History
 from gpubp.training.loop import train
@@ -93,7 +94,7 @@ class Cohort:
             X,
             T,
             population_settings(self.jobs, max(job.epochs for job in self.jobs)),
-            rows=_numbered([job.rows for job in self.jobs], first_row),
+            rows=self._rows(first_row),
             validation_rows=_numbered(validation, first_row) if validation else None,
             row_weights=weights,
             engine=engine,
@@ -104,17 +105,22 @@ class Cohort:
             until=until,
             checkpoint=sink,
         )
-        plan = np.array([len(job.rows) for job in self.jobs]) * (
-            history.epochs - (0 if before is None else before.epochs)
-        )
+        done = np.array([job.n_rows for job in self.jobs]) * (history.epochs - (0 if before is None else before.epochs))
         taken = history.seconds - (0.0 if before is None else before.seconds)
         return replace(
             self,
             population=population,
-            seconds=self.seconds + taken * plan / max(1, plan.sum()),
+            seconds=self.seconds + taken * done / max(1, done.sum()),
             snapshot=before if history.snapshot is None else history.snapshot,
             history=history,
         )
+
+    def _rows(self, first_row: Sequence[int]) -> Rows:
+        """Those that each network trains on; None where all take the whole of one sheet."""
+        if all(job.rows is None for job in self.jobs) and not any(first_row):
+            return None
+        every = {id(job.sheet): np.arange(job.n_rows) for job in self.jobs if job.rows is None}
+        return _numbered([every[id(job.sheet)] if job.rows is None else job.rows for job in self.jobs], first_row)
 
     def take(self, networks: Sequence[int] | np.ndarray) -> Cohort:
         """The networks at these places alone."""
@@ -177,12 +183,12 @@ def _numbered(rows: Sequence[np.ndarray], first_row: Sequence[int]) -> np.ndarra
 
 def stacked(sheets: Sequence[Sheet]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, list[int]]:
     """X, T and weights of the distinct sheets, one below the other, and the row on which each network's begins."""
+    if all(sheet is sheets[0] for sheet in sheets):
+        return sheets[0].X, sheets[0].T, sheets[0].weights, [0] * len(sheets)
     distinct = list({id(sheet): sheet for sheet in sheets}.values())
     begins = np.cumsum([0, *(len(sheet.X) for sheet in distinct)])
     place = {id(sheet): int(begin) for sheet, begin in zip(distinct, begins[:-1], strict=True)}
     first_row = [place[id(sheet)] for sheet in sheets]
-    if len(distinct) == 1:
-        return distinct[0].X, distinct[0].T, distinct[0].weights, first_row
     weights = [sheet.weights for sheet in distinct if sheet.weights is not None]
     return (
         np.concatenate([sheet.X for sheet in distinct]),

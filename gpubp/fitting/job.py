@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,23 @@ class Sheet:
 
     @classmethod
     def plain(cls, X: np.ndarray, T: np.ndarray, weights: np.ndarray | None = None) -> Sheet:
-        inputs, outputs = X.shape[1], T.shape[1]
-        return cls(X, T, np.zeros(inputs), np.ones(inputs), np.zeros(outputs), np.ones(outputs), weights)
+        return cls(X, T, *_no_scaling(X.shape[1]), *_no_scaling(T.shape[1]), weights)
+
+
+@lru_cache(maxsize=64)
+def _no_scaling(columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Zeros and ones, that nobody writes to: small trainings are many calls."""
+    found = np.zeros(columns), np.ones(columns)
+    for each in found:
+        each.flags.writeable = False
+    return found
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """settings: with numbers, not arrays. rows to train on, validation: for early stopping, test: to be predicted."""
+    """settings: with numbers, not arrays. rows: to train on, of the sheet's; None for all. validation: for early
+    stopping, test: to be predicted.
+    """
 
     architecture: Architecture
     settings: Settings
@@ -49,7 +60,7 @@ class Job:
     initializer: str | Draw
     seed: int
     sheet: Sheet
-    rows: np.ndarray
+    rows: np.ndarray | None
     validation: np.ndarray | None = None
     test: np.ndarray | None = None
     owner: Any = field(default=None, repr=False)  # whose network it is
@@ -57,6 +68,11 @@ class Job:
     @property
     def epochs(self) -> int:
         return self.settings.epochs
+
+    @property
+    def n_rows(self) -> int:
+        """To train on."""
+        return len(self.sheet.T) if self.rows is None else len(self.rows)
 
 
 def population_key(job: Job) -> Hashable:

@@ -137,12 +137,24 @@ class Architecture:
         """Where each layer's parameters begin in the flat row; and where the last one's end."""
         return (0, *accumulate(layer.n_parameters for layer in self.layers))
 
+    @cached_property
+    def _places(self) -> tuple[tuple[tuple[str, slice, tuple[int, ...]], ...], ...]:
+        """Of each layer its parameters: name, where it lies in the flat row, shape."""
+        found, start = [], 0
+        for layer in self.layers:
+            places = []
+            for parameter in layer.parameters:
+                places.append((parameter.name, slice(start, start + parameter.size), parameter.shape))
+                start += parameter.size
+            found.append(tuple(places))
+        return tuple(found)
+
     def views(self, flat: Array) -> list[dict[str, Array]]:
         """Of each layer the parameters by name, (P, *shape), that lie in flat (P, K): parameters, gradients, or an
         optimizer's state.
         """
-        starts = self._starts
-        return [layer.views(flat[:, starts[i] : starts[i + 1]]) for i, layer in enumerate(self.layers)]
+        n = len(flat)
+        return [{name: flat[:, at].reshape(n, *shape) for name, at, shape in layer} for layer in self._places]
 
     def activation(self, layer: int) -> Activation:
         """Of a dense layer, counted from 0."""
@@ -154,15 +166,15 @@ class Architecture:
 
     def weights(self, flat: Array, layer: int) -> Array:
         """A view W (P, I, O) of a dense layer (counted from 0) into flat (P, K)."""
-        return self._views(flat, layer)["weights"]
+        return self._view(flat, layer, 0)
 
     def biases(self, flat: Array, layer: int) -> Array:
         """A view b (P, O) into flat (P, K)."""
-        return self._views(flat, layer)["biases"]
+        return self._view(flat, layer, 1)
 
-    def _views(self, flat: Array, layer: int) -> dict[str, Array]:
-        dense, start = self.dense[layer], self.offset(layer)
-        return dense.views(flat[:, start : start + dense.n_parameters])
+    def _view(self, flat: Array, layer: int, parameter: int) -> Array:
+        _, at, shape = self._places[len(self.front) + layer][parameter]
+        return flat[:, at].reshape(len(flat), *shape)
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:

@@ -92,14 +92,6 @@ class Layer(ABC):
     def n_parameters(self) -> int:
         return sum(parameter.size for parameter in self.parameters)
 
-    def views(self, flat: Array) -> dict[str, Array]:
-        """By name the parameters (P, *shape) that lie in flat (P, this layer's parameters)."""
-        found, start = {}, 0
-        for parameter in self.parameters:
-            found[parameter.name] = flat[:, start : start + parameter.size].reshape(len(flat), *parameter.shape)
-            start += parameter.size
-        return found
-
     @abstractmethod
     def initial(self, seeds: np.ndarray, place: int, draw: str | Draw) -> np.ndarray:
         """(P, this layer's parameters) float64 for seeds (P,) uint64. place: among the layers of this kind, from 0;

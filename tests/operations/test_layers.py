@@ -90,11 +90,18 @@ def test_a_kind_names_the_options_of_its_groups(kind: str) -> None:
     layer = LAYERS[kind](3) if kind in FRONT else LAYERS[kind](3, 2, "relu")  # type: ignore[call-arg]
     factors = [factor for each in layer.parameters for factor in (each.group.rate, each.group.decay)]
     assert {factor for factor in factors if isinstance(factor, Option)} == set(LAYERS[kind].options)
-    flat = np.arange(2.0 * layer.n_parameters).reshape(2, -1)
-    views = layer.views(flat)
-    np.testing.assert_array_equal(np.concatenate([view.reshape(2, -1) for view in views.values()], axis=1), flat)
-    assert all(np.shares_memory(view, flat) for view in views.values())
-    assert layer.initial(np.array([1, 2], np.uint64), 0, "auto").shape == flat.shape
+    assert layer.initial(np.array([1, 2], np.uint64), 0, "auto").shape == (2, layer.n_parameters)
+
+
+@every_kind
+def test_views_are_of_the_whole_row_in_its_order(kind: str) -> None:
+    shape = network(kind)
+    flat = np.arange(2.0 * shape.n_parameters).reshape(2, -1)
+    views = [view for its in shape.views(flat) for view in its.values()]
+    np.testing.assert_array_equal(np.concatenate([view.reshape(2, -1) for view in views], axis=1), flat)
+    assert all(np.shares_memory(view, flat) for view in views)
+    np.testing.assert_array_equal(shape.weights(flat, 0), shape.views(flat)[1]["weights"])
+    np.testing.assert_array_equal(shape.biases(flat, 1), views[-1])
 
 
 @every_kind

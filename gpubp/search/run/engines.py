@@ -83,7 +83,7 @@ def sketch(jobs: Sequence[Job], backend: Backend) -> TrainingPlan:
     mean_epochs = max(1, round(sum(job.epochs for job in jobs) / n))
     settings = population_settings(jobs, mean_epochs)
     nothing = np.empty((0, 0))
-    count = np.array([len(job.rows) for job in jobs], dtype=np.int64)
+    count = np.array([job.n_rows for job in jobs], dtype=np.int64)
     validation = (
         None if first.validation is None else RowSets(np.zeros((n, 1), dtype=np.int64), np.ones(n, dtype=np.int64))
     )
