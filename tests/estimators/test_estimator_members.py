@@ -36,6 +36,8 @@ TABLE, NUMBERS = load_diabetes(return_X_y=True)
 TABLE, NUMBERS = TABLE[:120] * 20, NUMBERS[:120] / 100
 WEIGHTS = np.arange(len(X)) % 4 * 0.5  # a quarter are 0
 
+OPTIMISATION = "-O0"
+
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
@@ -354,8 +356,11 @@ def test_verbose_prints_the_mean(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("estimator", "options"),
     [
-        (MLPClassifier(n_members=3), {}),
-        (MLPRegressor(n_members=3), {"bootstrap": True}),
+        (MLPClassifier(n_members=2), {"hidden_layer_sizes": (20,), "learning_rate_init": 0.02, "max_iter": 40}),
+        (
+            MLPRegressor(n_members=2),
+            {"hidden_layer_sizes": (20,), "learning_rate_init": 0.02, "bootstrap": True, "max_iter": 40},
+        ),
         (MLPClassifier(n_members=2), {"bootstrap": True, "solver": "lbfgs", "max_iter": 20}),
         (MLPRegressor(n_members=2), {"solver": "lbfgs", "max_iter": 20}),
     ],
