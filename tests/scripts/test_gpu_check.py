@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from script_run import run_here
 
+OPTIMISATION = "-O0"
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 
