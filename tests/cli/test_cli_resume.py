@@ -20,6 +20,7 @@ import pytest
 from command_line import SEEDS, gpubp, only_error, refused, succeeds
 from safetensors.numpy import load_file
 
+OPTIMISATION = "shipped"  # as in the processes that are killed: one kernel for all
 GPUBP = [sys.executable, "-m", "gpubp"]
 ENGINE = ["--engine", "block"]
 KILLS = 2
