@@ -87,10 +87,10 @@ def assert_block_fits(found: nvrtc.Usage, layout: BlockLayout) -> None:
     assert 0 < found.shared < STATIC_SHARED
 
 
-def test_prediction_by_blocks_fits() -> None:
-    """In float64, and for the oldest architecture. The kernel that trains has the same tiles, above in float32."""
-    definitions = BlockKernel("float64", "squared_error", "sgd").definitions()
-    found = nvrtc.compile_cubin(read_source("block_predict.h"), definitions, CAPABILITIES[0], "block_predict")[1]
+@pytest.mark.parametrize(("dtype", "capability"), [("float32", 90), ("float64", CAPABILITIES[0])])
+def test_prediction_by_blocks_fits(dtype: str, capability: int) -> None:
+    definitions = BlockKernel(dtype, "squared_error", "sgd").definitions()
+    found = nvrtc.compile_cubin(read_source("block_predict.h"), definitions, capability, "block_predict")[1]
     assert found.called == 0
     assert_block_fits(found, BlockLayout())
 
