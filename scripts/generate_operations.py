@@ -49,8 +49,12 @@ template <class F> FN void with_activation(int code, const F& f) {{
 }}
 
 // Which rows of the table of hyperparameters are factors of a layer's rate and decay; -1: none.
-CONSTANT_FN int rate_factor(int kind) {{ return {rate_factors}; }}
-CONSTANT_FN int decay_factor(int kind) {{ return {decay_factors}; }}
+CONSTANT_FN int rate_factor(int kind) {{
+  return {rate_factors};
+}}
+CONSTANT_FN int decay_factor(int kind) {{
+  return {decay_factors};
+}}
 
 // Row `row` of the table of hyperparameters (HYPERPARAMETERS, P), of each lane's network.
 FN lane_t load_hyperparameter(const real_t* table, int row, int n_networks, int first, int count) {{
@@ -141,7 +145,7 @@ def _factors(what: str) -> str:
         (factor,) = factors
         if isinstance(factor, Option):
             rows[name] = _row(factor.name)
-    return "\n    : ".join([*(f"kind == {name.upper()} ? {row}" for name, row in rows.items()), "-1"]) if rows else "-1"
+    return " : ".join([*(f"kind == {name.upper()} ? {row}" for name, row in rows.items()), "-1"])
 
 
 def _row(name: str) -> str:

@@ -84,10 +84,8 @@ class KernelEngine:
         self.validation_weight: Array | None = None
         if plan.validation is not None:
             validation, validation_stride = self._side_by_side(plan.validation, plan.validation.shared)
-            self.validation_weight, n_validation = (
-                to_device(total_weights(plan.weights, plan.validation)),
-                plan.validation.count,
-            )
+            self.validation_weight = to_device(total_weights(plan.weights, plan.validation))
+            n_validation = plan.validation.count
         weights = self._row_weights(plan)
         seed_low, seed_high = split_seeds(self.backend, plan.seeds)
         drop_below = drop_scale = None

@@ -31,13 +31,8 @@ FILE = Artifact(
         "gpubp.Model.load. Estimator files are written by MLPClassifier.save and MLPRegressor.save."
     },
 )
-LATER = {
-    "n_members",
-    "bootstrap",
-    "loss_options",
-    "front",
-    "layer_options",
-}  # parameters that older files may lack: they have their defaults
+LATER = {"n_members", "bootstrap", "loss_options", "front", "layer_options"}
+"""Parameters that older files may lack: they have their defaults."""
 
 
 def save(estimator: Any, path: str | Path) -> None:

@@ -13,8 +13,7 @@ def unscaled(architecture: Architecture, params: np.ndarray, sheet: Sheet) -> np
     """(P, K) float64 for params (P, K) that were trained on `sheet`.
 
     The first layers take over x = (v − offset) / scale; an output y · spread + mean is a last layer times spread, plus
-    mean. (Only identity outputs are ever standardised.) In float64, since an offset may
-    be many times the scale.
+    mean. (Only identity outputs are ever standardised.) In float64, since an offset may be many times the scale.
 
     Inputs that are clipped after the scaling stay scaled, since no layer can take over a clip; outputs that are
     logarithms stay logarithms.
@@ -43,13 +42,15 @@ def without_front(architecture: Architecture, params: np.ndarray) -> tuple[Archi
     """
     if not architecture.front:
         return architecture, params
-    views, place = architecture.views(params), len(architecture.front)
+    params, place = params.copy(), len(architecture.front)
+    views = architecture.views(params)
     factors = np.ones((len(params), architecture.n_inputs))
     for layer, its in zip(architecture.layers[:place], views, strict=False):
         if not layer.only_factors:
             raise SettingsError(f"The layer {layer.name} cannot go into the weights of a dense layer.")
         factors *= its["factors"]
-    views[place]["weights"][...] *= factors[:, :, None]
+    W = views[place]["weights"]
+    W *= factors[:, :, None]
     plain = Architecture(
         architecture.n_inputs,
         architecture.hidden,

@@ -41,7 +41,7 @@ class Sheet:
 
 @lru_cache(maxsize=64)
 def _no_scaling(columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Zeros and ones, that nobody writes to: small trainings are many calls."""
+    """Zeros and ones, made once for each width, since small trainings are many calls; nobody writes to them."""
     found = np.zeros(columns), np.ones(columns)
     for each in found:
         each.flags.writeable = False

@@ -122,11 +122,6 @@ class Architecture:
         """The numbers that a row becomes on its way: the outputs of all layers."""
         return sum(layer.n_outputs for layer in self.layers)
 
-    @cached_property
-    def first_learning(self) -> int:
-        """The place of the first layer that has parameters: below it no gradient is needed."""
-        return next(i for i, layer in enumerate(self.layers) if layer.n_parameters)
-
     @property
     def n_parameters(self) -> int:
         """K: all that one network learns."""

@@ -27,7 +27,7 @@ def dense_forward(backend: Backend, X: Array, W: Array, b: Array, out: Array) ->
 def dense_backward(backend: Backend, dY: Array, X: Array, W: Array, dX: Array | None, dW: Array, db: Array) -> None:
     """Gradients of a loss through `dense_forward`, from dY (P, B, O).
 
-    dX (P, B, I) = dY Wᵀ (left out where it is None: nothing before the layer learns),
+    dX (P, B, I) = dY Wᵀ (left out where it is None: nothing lies before the first layer),
     dW (P, I, O) = Xᵀ dY and db (P, O) = the sum of dY over the batch: sums, for the mean is in dY already.
     """
     xp = backend.xp
@@ -69,7 +69,6 @@ class Dense(Layer):
     """Every output is f(Σ weight · input + bias)."""
 
     name = "dense"
-    help = "f(X W + b)"
     n_inputs: int
     n_outputs: int
     activation: str

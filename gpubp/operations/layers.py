@@ -76,7 +76,7 @@ class Layer(ABC):
     """
 
     name: ClassVar[str]
-    help: ClassVar[str]  # a few words for the command line
+    help: ClassVar[str] = ""  # a few words for the command line, of kinds that can stand in front
     options: ClassVar[tuple[Option, ...]] = ()  # of its groups
     in_front: ClassVar[bool] = False  # whether it can stand before the dense layers: it is made from its inputs alone
     only_factors: ClassVar[bool] = False  # whether all it does is to multiply its inputs, by the parameter "factors"
@@ -117,8 +117,8 @@ class Layer(ABC):
         dX: Array | None,
         d_its: Mapping[str, Array],
     ) -> None:
-        """From dY, which may be changed, the gradients of the parameters, and dX (P, B, I) at the inputs; None where
-        nothing before this layer learns.
+        """From dY, which may be changed, to the gradients of the parameters, and to dX (P, B, I) at the inputs; dX is
+        None for the first layer, before which nothing learns.
         """
 
     @abstractmethod
@@ -131,8 +131,8 @@ class Layer(ABC):
     def take_over(self, its: Mapping[str, np.ndarray], offset: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
         """Change the parameters so that the layer answers for v as it did for (v − offset) / scale.
 
-        offset (I,) or (P, I), scale (I,). What it cannot take over is what its outputs are too large by, (P, O), which
-        the next layer has to; None where nothing is left.
+        offset (I,) or (P, I), scale (I,). Returns by how much its outputs are too large then, (P, O), which is an
+        offset for the next layer to take over; None where they are right.
         """
 
     @abstractmethod

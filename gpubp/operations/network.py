@@ -97,10 +97,9 @@ def backward(
     d_views: LayerViews,
 ) -> None:
     """From dZ (P, B, O), the gradient at the last pre-activations, to the gradients of all parameters."""
-    values, dY, first = tape.values, dZ, architecture.first_learning
-    for i in reversed(range(first, len(values))):
-        before = values[i - 1].Y if i else X
-        dX = values[i - 1].dY if i > first else None
+    values, dY = tape.values, dZ
+    for i in reversed(range(len(values))):
+        before, dX = (values[i - 1].Y, values[i - 1].dY) if i else (X, None)
         if i == len(values) - 1:
             architecture.dense[-1].backward_from_sums(backend, dY, before, views[i], dX, d_views[i])
         else:

@@ -146,6 +146,15 @@ def test_a_space_varies_them() -> None:
         Space({"scale_rate": [1.0]})
 
 
+def test_an_estimator_cannot_be_a_network_whose_layer_does_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a layer will that is more than factors."""
+    space = {"front": "scale", "hidden": (3,), "epochs": 1}
+    found = sweep(np.column_stack([a, b]), a > 0, space, n_trials=1, cv=2, engine="array", backend="numpy")
+    monkeypatch.setattr(FRONT["scale"], "only_factors", False)
+    with pytest.raises(SettingsError, match="A network with the layer scale is no MLPClassifier"):
+        found.refit()
+
+
 def test_a_sweep_of_a_table_and_one_of_arrays() -> None:
     space = {"front": ["none", "scale"], "hidden": [(3,)], "epochs": 4, "learning_rate": [0.01, 0.05]}
     ways = {"n_trials": 4, "cv": 2, "engine": "array", "backend": "numpy"}

@@ -32,7 +32,7 @@ def uses_fused_kernels(plan: TrainingPlan) -> bool:
     By the network alone, not by how many there are or how long they are trained: so a network gives the same bits
     alone and among others, and in one training and in several that go on from each other.
     """
-    large = plan.architecture.n_parameters >= FUSED_PARAMETERS and not plan.architecture.front
+    large = plan.architecture.n_parameters >= FUSED_PARAMETERS
     served = fused_refusal(plan.architecture, plan.settings.loss, plan.batch_size) is None
     return large and served and plan.backend.compiler_missing() is None
 

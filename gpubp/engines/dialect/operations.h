@@ -48,10 +48,12 @@ template <class F> FN void with_activation(int code, const F& f) {
 }
 
 // Which rows of the table of hyperparameters are factors of a layer's rate and decay; -1: none.
-CONSTANT_FN int rate_factor(int kind) { return kind == SCALE ? H_SCALE_RATE
-    : -1; }
-CONSTANT_FN int decay_factor(int kind) { return kind == SCALE ? H_SCALE_DECAY
-    : -1; }
+CONSTANT_FN int rate_factor(int kind) {
+  return kind == SCALE ? H_SCALE_RATE : -1;
+}
+CONSTANT_FN int decay_factor(int kind) {
+  return kind == SCALE ? H_SCALE_DECAY : -1;
+}
 
 // Row `row` of the table of hyperparameters (HYPERPARAMETERS, P), of each lane's network.
 FN lane_t load_hyperparameter(const real_t* table, int row, int n_networks, int first, int count) {

@@ -84,9 +84,7 @@ def sketch(jobs: Sequence[Job], backend: Backend) -> TrainingPlan:
     settings = population_settings(jobs, mean_epochs)
     nothing = np.empty((0, 0))
     count = np.array([job.n_rows for job in jobs], dtype=np.int64)
-    validation = (
-        None if first.validation is None else RowSets(np.zeros((n, 1), dtype=np.int64), np.ones(n, dtype=np.int64))
-    )
+    one_row = RowSets(np.zeros((n, 1), dtype=np.int64), np.ones(n, dtype=np.int64))
     return TrainingPlan(
         backend=backend,
         architecture=first.architecture,
@@ -98,7 +96,7 @@ def sketch(jobs: Sequence[Job], backend: Backend) -> TrainingPlan:
         weights=None if first.sheet.weights is None else np.ones(1),
         seeds=np.zeros(n, dtype=np.uint64),
         rows=RowSets(np.zeros((n, 1), dtype=np.int64), -np.sort(-count)),
-        validation=validation,
+        validation=None if first.validation is None else one_row,
         total_weight=count.astype(np.float64),
         spread=None,
         hyper=hyperparameters(settings, first.architecture, n),
