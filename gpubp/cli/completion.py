@@ -48,6 +48,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
         *("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "neg_log_loss", "roc_auc", "roc_auc_ovr"),
         *("r2", "neg_root_mean_squared_error", "neg_mean_absolute_error", "loss"),
     ),
+    "monitor": ("validation_loss", "validation_score", "training_loss"),
+    "ties": ("first", "last"),
     "separator": ("tab", "whitespace"),
     "checkpoint": ("never",),
 }

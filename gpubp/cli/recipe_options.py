@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -230,12 +230,32 @@ class RecipeOptions:
         ),
     ] = False
     patience: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             metavar="EPOCHS",
             rich_help_panel=TRAINING,
             show_default=False,
-            help="How long --early-stopping waits for a better loss; 10 if not given.",
+            help="How long --early-stopping waits for a better loss; 10 if not given. inf: all epochs are trained, and "
+            "the best one is kept.",
+        ),
+    ] = None
+    monitor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help="What --early-stopping goes by: validation_loss (if not given), validation_score (accuracy or R²), "
+            "training_loss.",
+        ),
+    ] = None
+    ties: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help="Which of equally good epochs --early-stopping keeps: first (if not given), last.",
         ),
     ] = None
     shuffle: Annotated[
@@ -254,9 +274,6 @@ class RecipeOptions:
         from gpubp.fitting.recipe import Recipe
         from gpubp.operations.architecture import front_kinds
 
-        if self.patience is not None and not self.early_stopping:
-            raise SettingsError("--patience goes with --early-stopping: add it, or leave --patience out.")
-        patience = Recipe.patience if self.patience is None else self.patience
         return Recipe(
             hidden=_sizes(self.hidden),
             front=front_kinds(self.front),
@@ -278,7 +295,7 @@ class RecipeOptions:
             epochs=self.epochs,
             shuffle=self.shuffle,
             early_stopping=self.early_stopping,
-            patience=patience,
+            **self._stopping(),
             validation=self.validation,
             scale=self.scale,
             target_scale=self.target_scale,
@@ -286,6 +303,15 @@ class RecipeOptions:
             seed=self.seed,
             dtype=self.dtype,
         )
+
+    def _stopping(self) -> dict[str, Any]:
+        """What is said of early stopping; SettingsError where there is none."""
+        said = {name: getattr(self, name) for name in ("patience", "monitor", "ties")}
+        said = {name: value for name, value in said.items() if value is not None}
+        if said and not self.early_stopping:
+            name = next(iter(said))
+            raise SettingsError(f"--{name} goes with --early-stopping: add it, or leave --{name} out.")
+        return said if self.patience is None else said | {"patience": _patience(self.patience)}
 
     def _optimizer_options(self) -> dict[str, float]:
         options = _numbers("--optimizer-option", self.optimizer_option)
@@ -317,6 +343,16 @@ def _shares(text: str) -> float | tuple[float, ...]:
     except ValueError:
         raise SettingsError(f"--dropout {text!r}: give shares such as 0.2, or 0.3,0.1 for two hidden layers.") from None
     return shares if len(shares) > 1 else shares[0]
+
+
+def _patience(text: str) -> int | None:
+    """None for infinity."""
+    if text.strip().lower() == "inf":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"--patience {text!r}: give a whole number such as 10, or inf.") from None
 
 
 def _batch_size(text: str) -> int | None:

@@ -91,7 +91,8 @@ def _option(name: str, value: Any) -> list[str]:
     if isinstance(value, tuple):
         return [option, ",".join(map(str, value)) or "none"]
     if value is None:
-        return [option, "all"] if name == "batch_size" else []
+        endless = {"batch_size": "all", "patience": "inf"}
+        return [option, endless[name]] if name in endless else []
     return [option, str(value)]
 
 

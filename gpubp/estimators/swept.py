@@ -18,6 +18,7 @@ from gpubp.estimators.translation import SCHEDULES as RENAMED
 from gpubp.estimators.translation import parameters_of
 from gpubp.fitting.array_data import ArrayData
 from gpubp.fitting.cohort import Cohort
+from gpubp.networks.settings import MONITORS, TIES
 from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.registry import OPTIONS
@@ -36,6 +37,8 @@ OWN = {
     "layer_options": [dict, None],
     "initializer": [StrOptions({"auto", *INITIALIZERS})],
     "schedule_options": [dict, None],
+    "monitor": [StrOptions({*MONITORS})],
+    "ties": [StrOptions({*TIES})],
     **{OPTIMIZER_OPTIONS[name]: [interval(option)] for name, option in FURTHER.items()},
     "training_dtype": [StrOptions({"float32", "float64"})],
 }
@@ -47,6 +50,8 @@ DEFAULTS = {
     "layer_options": None,
     "initializer": "auto",
     "schedule_options": None,
+    "monitor": "validation_loss",
+    "ties": "first",
     **{OPTIMIZER_OPTIONS[name]: option.default for name, option in FURTHER.items()},
     "training_dtype": "float32",
 }
@@ -149,6 +154,10 @@ class SweptClassifier(_Swept, MLPClassifier):
     early_stopping : bool
         By the loss on validation_fraction of the rows, with n_iter_no_change and tol; without it the training has
         max_iter epochs, whatever these are.
+    monitor : {"validation_loss", "validation_score", "training_loss"}, default="validation_loss"
+        What early_stopping goes by.
+    ties : {"first", "last"}, default="first"
+        Which of equally good epochs it keeps.
 
     With two classes it trains two outputs, which become the one logistic output of MLPClassifier.
     """

@@ -96,15 +96,17 @@ def _schedule_of(given: Mapping[str, Any]) -> dict[str, Any]:
 def _stopping(recipe: Recipe) -> dict[str, Any]:
     if not recipe.early_stopping:
         return {"early_stopping": False, "n_iter_no_change": np.inf}
-    share = recipe.validation_share
-    return {"early_stopping": True, "n_iter_no_change": recipe.patience, "validation_fraction": share}
+    patience = np.inf if recipe.patience is None else recipe.patience
+    found = {"early_stopping": True, "n_iter_no_change": patience, "validation_fraction": recipe.validation_share}
+    return found | {"monitor": recipe.monitor, "ties": recipe.ties}
 
 
 def _stopping_of(given: Mapping[str, Any]) -> dict[str, Any]:
     if not given["early_stopping"]:
         return {"early_stopping": False}
-    patience = int(min(given["n_iter_no_change"], 2**62))
-    return {"early_stopping": True, "patience": patience, "validation": float(given["validation_fraction"])}
+    patience = None if given["n_iter_no_change"] == np.inf else int(min(given["n_iter_no_change"], 2**62))
+    found = {"early_stopping": True, "patience": patience, "validation": float(given["validation_fraction"])}
+    return found | {"monitor": given["monitor"], "ties": given["ties"]}
 
 
 def _floats(options: Mapping[str, Any]) -> dict[str, float] | None:
@@ -151,7 +153,7 @@ TRANSLATIONS = (
     _renamed("batch_size", "batch_size", _optional(_whole)),
     _renamed("epochs", "max_iter", _whole),
     _renamed("shuffle", "shuffle", bool),
-    Translation(("early_stopping", "patience", "validation"), _stopping, _stopping_of),
+    Translation(("early_stopping", "patience", "validation", "monitor", "ties"), _stopping, _stopping_of),
     _renamed("scale", "scale"),
     Translation(  # an estimator has y as it is given, and predicts what its last layer says
         ("target_scale", "clip_predictions"),

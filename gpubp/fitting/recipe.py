@@ -12,7 +12,7 @@ from gpubp.backends import float_dtype
 from gpubp.errors import SettingsError, quoted
 from gpubp.errors.suggestions import check_choice, choose
 from gpubp.networks.population import check_seed
-from gpubp.networks.settings import EarlyStopping, PerNetwork, Settings
+from gpubp.networks.settings import EarlyStopping, PerNetwork, Settings, checked_patience
 from gpubp.operations.architecture import Architecture, front_kinds
 from gpubp.operations.losses import LOSSES, usual_loss
 from gpubp.preprocessing.target import TARGET_SCALES
@@ -31,8 +31,9 @@ class Recipe:
     loss None: the task's usual one, cross_entropy or squared_error. scale: how numeric columns are scaled
     ("robust", "standard", "minmax", "none"). target_scale: how numbers to be predicted are scaled ("standard"; "log",
     for values above 0, of which the logarithms are standardised). clip_predictions: such predictions stay within the
-    range of the training rows' values, widened by a tenth of it on each side. early_stopping: stop on the validation
-    loss after `patience` epochs without improvement, and keep the best weights. front: kinds of layers before
+    range of the training rows' values, widened by a tenth of it on each side. early_stopping: stop when the
+    validation's loss, or whatever `monitor` names, has not improved for `patience` epochs, and keep the best epoch's
+    weights (see `EarlyStopping`; infinite patience keeps them, and never stops). front: kinds of layers before
     the hidden ones (see gpubp.operations.layer_kinds.FRONT). The other names are those of `Settings`.
     """
 
@@ -53,7 +54,7 @@ class Recipe:
     epochs: int = 100
     shuffle: bool = True
     early_stopping: bool = False
-    patience: int = 10
+    patience: int | None = 10
     validation: float | None = None
     scale: str = "robust"
     target_scale: str = "standard"
@@ -63,6 +64,8 @@ class Recipe:
     loss_options: Mapping[str, PerNetwork] = field(default_factory=dict)
     front: tuple[str, ...] = ()
     layer_options: Mapping[str, PerNetwork] = field(default_factory=dict)
+    monitor: str = "validation_loss"
+    ties: str = "first"
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before a table is read."""
@@ -87,6 +90,8 @@ class Recipe:
         settings = self.settings(task)
         settings.check_dropout(len(self.hidden))
         settings.check_layer_options(architecture)
+        object.__setattr__(self, "patience", checked_patience(self.patience))
+        EarlyStopping(monitor=self.monitor, ties=self.ties)
         if is_number(self.clip_norm) and self.clip_norm == math.inf:  # what clips nothing
             object.__setattr__(self, "clip_norm", None)
         if self.validation is not None and not (is_number(self.validation) and 0.0 < self.validation < 1.0):
@@ -139,8 +144,11 @@ class Recipe:
             shuffle=self.shuffle,
             dropout=self.dropout,
             label_smoothing=self.label_smoothing,
-            early_stopping=EarlyStopping(patience=self.patience) if self.early_stopping else None,
+            early_stopping=self._stopping() if self.early_stopping else None,
         )
+
+    def _stopping(self) -> EarlyStopping:
+        return EarlyStopping(self.patience, monitor=self.monitor, ties=self.ties)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values. Layers in front, and options of losses and layers, only where there are some."""

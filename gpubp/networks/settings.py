@@ -25,6 +25,7 @@ MOST = 2**53
 """Of whatever is counted: what is computed from it stays within 64 bits."""
 
 MONITORS = ("validation_loss", "validation_score", "training_loss")
+TIES = ("first", "last")
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,21 @@ class EarlyStopping:
     """Stop a network when `monitor` has not got better by more than `tolerance` for `patience` epochs in a row.
 
     With `restore_best`, a network ends with the weights of its best epoch. scikit-learn's rule: the best is any
-    improvement, however small; the patience is renewed by one larger than the tolerance.
+    improvement, however small; the patience is renewed by one larger than the tolerance. Infinite patience (math.inf or
+    None) never stops: every epoch is trained, and the best one kept. ties: which of equally good epochs is the best,
+    the "first" or the "last"; a score such as the accuracy of few rows has many of them.
     """
 
-    patience: int = 10
+    patience: int | None = 10
     tolerance: float = 1e-4
     monitor: str = "validation_loss"
     restore_best: bool = True
+    ties: str = "first"
 
     def __post_init__(self) -> None:
         check_choice("monitor", self.monitor, MONITORS)
-        check_whole("Patience", self.patience, most=2**62)
+        check_choice("ties", self.ties, TIES)
+        object.__setattr__(self, "patience", checked_patience(self.patience))
         check_range("Tolerance", self.tolerance, least=0.0, finite=False)
 
 
@@ -229,6 +234,14 @@ def check_range(
             if math.isfinite(bound)
         ]
         raise SettingsError(f"{what} {values[~good][0]:g}: expected a finite number {' and '.join(bounds)}.")
+
+
+def checked_patience(value: Any) -> int | None:
+    """Epochs, a whole number; None for infinity."""
+    if value is None or (isinstance(value, (float, np.floating)) and value == math.inf):
+        return None
+    check_whole("Patience", value, most=2**62)
+    return int(value)
 
 
 def check_whole(what: str, value: Any, optional: bool = False, most: int = MOST) -> None:

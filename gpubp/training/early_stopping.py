@@ -44,6 +44,8 @@ class EarlyStopper:
             return 2**31
         if self.rule.restore_best:
             return 1
+        if self.rule.patience is None:
+            return 2**31
         return max(1, self.rule.patience + 1 - int(self.waited[networks].max(initial=0)))
 
     def look(
@@ -59,14 +61,15 @@ class EarlyStopper:
         row = {"training_loss": 0, "validation_loss": 1, "validation_score": 2}[rule.monitor]
         goodness = metrics[row] if rule.monitor == "validation_score" else -metrics[row]
         lost = ~np.isfinite(goodness) | ~np.isfinite(metrics[0])
-        improved = ~lost & (goodness > self.best[networks])
+        better = np.greater if rule.ties == "first" else np.greater_equal
+        improved = ~lost & better(goodness, self.best[networks])
         waits = lost | (goodness < self.best[networks] + rule.tolerance)
         self.waited[networks] = np.where(waits, self.waited[networks] + 1, 0)
         self.best[networks] = np.where(improved, goodness, self.best[networks])
         self.best_epoch[networks] = np.where(improved, epoch, self.best_epoch[networks])
         if rule.restore_best:
             self._keep(improved, params, backend)
-        return lost | (self.waited[networks] > rule.patience)
+        return lost if rule.patience is None else lost | (self.waited[networks] > rule.patience)
 
     def _keep(self, improved: np.ndarray, params: Array, backend: Backend) -> None:
         if self.best_params is None:

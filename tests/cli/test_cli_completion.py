@@ -20,6 +20,7 @@ from gpubp.backends import BACKENDS
 from gpubp.cli.app import main
 from gpubp.cli.completion import CHOICES, columns_of
 from gpubp.engines.registry import ENGINES
+from gpubp.networks.settings import MONITORS, TIES
 from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.losses import LOSSES
@@ -63,6 +64,8 @@ def test_the_choices_are_those_that_there_are() -> None:
         "schedule": SCHEDULES,
         "backend": BACKENDS,
         "engine": ENGINES,
+        "monitor": MONITORS,
+        "ties": TIES,
     }
     for name, choices in known.items():
         assert set(CHOICES[name]) == set(choices), name

@@ -53,7 +53,9 @@ VARIED: dict[str, list[Any]] = {
     "epochs": [9],
     "shuffle": [False],
     "early_stopping": [True],
-    "patience": [1],
+    "patience": [1, None],
+    "monitor": ["validation_score", "training_loss"],
+    "ties": ["last"],
     "validation": [0.4],
     "scale": ["minmax", "none"],
     "target_scale": ["standard"],  # these two are for tables
@@ -91,7 +93,7 @@ def configuration(name: str, value: Any) -> dict[str, Any]:
     kind = kind_of_option(name)
     if kind is not None:
         chosen["front" if kind == "layer" else kind] = owners(kind, name)[0]
-    if name in ("patience", "validation") or chosen.get("schedule") == "adaptive":
+    if name in ("patience", "validation", "monitor", "ties") or chosen.get("schedule") == "adaptive":
         chosen["early_stopping"] = True
     return chosen
 

@@ -24,7 +24,7 @@ OWNERS = {"layer": "front"}  # the parameter that says who has a kind's options,
 NOT_SEARCHED = ("seed", *OPTION_FIELDS.values())
 RECIPE_NAMES = tuple(field.name for field in dataclasses.fields(Recipe) if field.name not in NOT_SEARCHED)
 NAMES = (*RECIPE_NAMES, *(name for kind in ("optimizer", "schedule", "loss", "layer") for name in OPTIONS[kind]))
-STOPPING_OPTIONS = ("patience", "validation")
+STOPPING_OPTIONS = ("patience", "validation", "monitor", "ties")
 TUPLES = ("hidden", "dropout", "activation", "front")  # whose values may be tuples, of as many as there are layers
 
 
