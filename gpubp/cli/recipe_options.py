@@ -14,7 +14,7 @@ import typer
 from gpubp.cli.panels import DATA, NETWORK, TRAINING
 from gpubp.errors import SettingsError
 from gpubp.operations.activations import HIDDEN
-from gpubp.operations.initializers import INITIALIZERS
+from gpubp.operations.initializers import INITIALIZERS, Initializer
 from gpubp.operations.layer_kinds import FRONT
 from gpubp.operations.layers import Layer
 from gpubp.operations.losses import LOSSES, Loss
@@ -39,6 +39,10 @@ def _layer_in_words(kind: type[Layer]) -> str:
 
 def _schedule_in_words(schedule: Schedule) -> str:
     return f"{schedule.name} ({schedule.suits})" if schedule.suits else schedule.name
+
+
+def _initializer_in_words(initializer: Initializer) -> str:
+    return f"{initializer.name} ({initializer.help})" if initializer.help else initializer.name
 
 
 def _option_in_words(name: str) -> str:
@@ -86,9 +90,18 @@ class RecipeOptions:
         typer.Option(
             metavar="NAME",
             rich_help_panel=NETWORK,
-            help=f"Of the weights: auto (what suits the activation), {', '.join(INITIALIZERS)}.",
+            help="Of the weights: auto (what suits the activation), "
+            f"{', '.join(map(_initializer_in_words, INITIALIZERS.values()))}.",
         ),
     ] = "auto"
+    zero_last_layer: Annotated[
+        bool,
+        typer.Option(
+            "--zero-last-layer",
+            rich_help_panel=NETWORK,
+            help="Start with an output layer of zeros, whatever the initializer.",
+        ),
+    ] = False
     dtype: Annotated[
         str, typer.Option(metavar="NAME", rich_help_panel=NETWORK, help="Of the weights: float32, float64.")
     ] = "float32"
@@ -282,6 +295,7 @@ class RecipeOptions:
             loss=self.loss,
             loss_options=_numbers("--loss-option", self.loss_option),
             initializer=self.initializer,
+            zero_last_layer=self.zero_last_layer,
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             optimizer_options=self._optimizer_options(),

@@ -86,8 +86,8 @@ def _option(name: str, value: Any) -> list[str]:
         return ["--shuffle" if value else "--no-shuffle"]
     if name == "clip_predictions":
         return [] if value else ["--no-clip"]
-    if name == "early_stopping":
-        return ["--early-stopping"] if value else []
+    if name in ("early_stopping", "zero_last_layer"):
+        return [option] if value else []
     if isinstance(value, tuple):
         return [option, ",".join(map(str, value)) or "none"]
     if value is None:

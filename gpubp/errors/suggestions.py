@@ -81,6 +81,9 @@ SYNONYMS: dict[str, dict[str, str | tuple[str, ...]]] = {
         "kaiming normal": "he_normal",
         "he": ("he_normal", "he_uniform"),
         "lecun": ("lecun_normal", "lecun_uniform"),
+        "ntk": "ntk_normal",
+        "lsuv": "data_dependent",
+        "data": "data_dependent",
     },
     "dtype": {
         "float": "float32",

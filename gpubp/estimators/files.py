@@ -31,7 +31,7 @@ FILE = Artifact(
         "gpubp.Model.load. Estimator files are written by MLPClassifier.save and MLPRegressor.save."
     },
 )
-LATER = {"n_members", "bootstrap", "loss_options", "front", "layer_options", "monitor", "ties"}
+LATER = {"n_members", "bootstrap", "loss_options", "front", "layer_options", "monitor", "ties", "zero_last_layer"}
 """Parameters that older files may lack: they have their defaults."""
 
 

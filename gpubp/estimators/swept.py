@@ -36,6 +36,7 @@ OWN = {
     "front": [str, tuple, list, None],
     "layer_options": [dict, None],
     "initializer": [StrOptions({"auto", *INITIALIZERS})],
+    "zero_last_layer": ["boolean"],
     "schedule_options": [dict, None],
     "monitor": [StrOptions({*MONITORS})],
     "ties": [StrOptions({*TIES})],
@@ -49,6 +50,7 @@ DEFAULTS = {
     "front": None,
     "layer_options": None,
     "initializer": "auto",
+    "zero_last_layer": False,
     "schedule_options": None,
     "monitor": "validation_loss",
     "ties": "first",
@@ -141,6 +143,8 @@ class SweptClassifier(_Swept, MLPClassifier):
         Their options, such as {"scale_rate": 6.0}.
     initializer : str, default="auto"
         Of the weights, by the names of sweeps.
+    zero_last_layer : bool, default=False
+        Whether the output layer starts at 0 instead.
     solver, learning_rate : str
         rmsprop (with decay and epsilon) and step, too; every schedule goes with every solver.
     schedule_options : dict or None, default=None

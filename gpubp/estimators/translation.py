@@ -138,6 +138,7 @@ TRANSLATIONS = (
         lambda given: {"front": given["front"], "layer_options": given["layer_options"] or {}},
     ),
     _renamed("initializer", "initializer"),
+    _renamed("zero_last_layer", "zero_last_layer", bool),
     Translation(("optimizer", "optimizer_options"), _optimizer, _optimizer_of),
     _renamed("learning_rate", "learning_rate_init", float),
     _renamed("l2", "alpha", float),

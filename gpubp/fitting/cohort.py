@@ -13,6 +13,7 @@ from gpubp.fitting.job import Job, Sheet, population_settings
 from gpubp.networks.population import Population
 from gpubp.networks.sampling import Rows
 from gpubp.networks.state import TrainingState
+from gpubp.operations.network import needs_rows
 from gpubp.training.history import Callback, History
 from gpubp.training.loop import train
 from gpubp.training.snapshot import Snapshot, SnapshotSink
@@ -39,15 +40,19 @@ class Cohort:
 
     @classmethod
     def start(cls, jobs: Sequence[Job], backend: Backend) -> Cohort:
-        first = jobs[0]
-        seeds = np.array([job.seed for job in jobs], dtype=np.uint64)
-        # `initialize` names a function too; a network's weights come from its own seed alone
+        first, X, rows = jobs[0], None, None
+        if needs_rows(first.initializer):
+            X, _, _, first_row = stacked([job.sheet for job in jobs])
+            rows = _rows(jobs, first_row)
         population = Population.initialize(
             first.architecture,
-            seeds,
+            np.array([job.seed for job in jobs], dtype=np.uint64),
             backend,
-            initializer=first.initializer,  # type: ignore[arg-type]
+            initializer=first.initializer,
             dtype=first.dtype,
+            X=X,
+            rows=rows,
+            zero_last_layer=first.zero_last_layer,
         )
         return cls(tuple(jobs), population, np.zeros(len(jobs)))
 
@@ -94,7 +99,7 @@ class Cohort:
             X,
             T,
             population_settings(self.jobs, max(job.epochs for job in self.jobs)),
-            rows=self._rows(first_row),
+            rows=_rows(self.jobs, first_row),
             validation_rows=_numbered(validation, first_row) if validation else None,
             row_weights=weights,
             engine=engine,
@@ -114,13 +119,6 @@ class Cohort:
             snapshot=before if history.snapshot is None else history.snapshot,
             history=history,
         )
-
-    def _rows(self, first_row: Sequence[int]) -> Rows:
-        """Those that each network trains on; None where all take the whole of one sheet."""
-        if all(job.rows is None for job in self.jobs) and not any(first_row):
-            return None
-        every = {id(job.sheet): np.arange(job.n_rows) for job in self.jobs if job.rows is None}
-        return _numbered([every[id(job.sheet)] if job.rows is None else job.rows for job in self.jobs], first_row)
 
     def take(self, networks: Sequence[int] | np.ndarray) -> Cohort:
         """The networks at these places alone."""
@@ -172,6 +170,14 @@ class Cohort:
     def params_on_host(self) -> np.ndarray:
         """(P, K), a copy."""
         return self.population.state()["params"]
+
+
+def _rows(jobs: Sequence[Job], first_row: Sequence[int]) -> Rows:
+    """Those that each network trains on; None where all take the whole of one sheet."""
+    if all(job.rows is None for job in jobs) and not any(first_row):
+        return None
+    every = {id(job.sheet): np.arange(job.n_rows) for job in jobs if job.rows is None}
+    return _numbered([every[id(job.sheet)] if job.rows is None else job.rows for job in jobs], first_row)
 
 
 def _numbered(rows: Sequence[np.ndarray], first_row: Sequence[int]) -> np.ndarray | list[np.ndarray]:

@@ -114,7 +114,12 @@ def cross_validate(
             kept, validation = validation_split(picked, len(rows), recipe.validation_share or 0.2, recipe.seed)
             rows, validation = rows[kept], rows[validation]
             unseen |= set() if labels is None else {*missing_classes(labels, whole.labels, validation)}
-        jobs.append(Job(architecture, settings, dtype, recipe.initializer, seed, part.sheet, rows, validation, test))
+        jobs.append(
+            Job(
+                architecture, settings, dtype, recipe.initializer, seed, part.sheet, rows, validation, test,
+                zero_last_layer=recipe.zero_last_layer,
+            )
+        )  # fmt: skip
     notes += early_stopping_notes([label for label in whole.labels if label in unseen])
     offer = target_offer(table, whole, recipe)
     notes = (*data.preprocessing(recipe.scale).notes, *notes, *([] if offer is None else [offer]))

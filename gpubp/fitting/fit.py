@@ -147,6 +147,7 @@ class SetUp:
                 self.fold.sheet,
                 own,
                 self.validation,
+                zero_last_layer=self.recipe.zero_last_layer,
             )
             for seed, own in zip(seeds, chosen, strict=True)
         ]

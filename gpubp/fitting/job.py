@@ -64,6 +64,7 @@ class Job:
     validation: np.ndarray | None = None
     test: np.ndarray | None = None
     owner: Any = field(default=None, repr=False)  # whose network it is
+    zero_last_layer: bool = False
 
     @property
     def epochs(self) -> int:
@@ -82,6 +83,7 @@ def population_key(job: Job) -> Hashable:
         job.architecture,
         job.dtype,
         job.initializer,
+        job.zero_last_layer,
         settings.loss,
         settings.optimizer,
         settings.schedule,

@@ -34,7 +34,9 @@ class Recipe:
     range of the training rows' values, widened by a tenth of it on each side. early_stopping: stop when the
     validation's loss, or whatever `monitor` names, has not improved for `patience` epochs, and keep the best epoch's
     weights (see `EarlyStopping`; infinite patience keeps them, and never stops). front: kinds of layers before
-    the hidden ones (see gpubp.operations.layer_kinds.FRONT). The other names are those of `Settings`.
+    the hidden ones (see gpubp.operations.layer_kinds.FRONT). initializer: of the weights (see
+    gpubp.operations.initializers.INITIALIZERS); zero_last_layer: the output layer starts at 0 instead. The other
+    names are those of `Settings`.
     """
 
     hidden: tuple[int, ...] = (64,)
@@ -66,6 +68,7 @@ class Recipe:
     layer_options: Mapping[str, PerNetwork] = field(default_factory=dict)
     monitor: str = "validation_loss"
     ties: str = "first"
+    zero_last_layer: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before a table is read."""
@@ -74,8 +77,9 @@ class Recipe:
         if self.loss is not None:
             choose("loss", self.loss, LOSSES)
         check_choice("target scale", self.target_scale, TARGET_SCALES)
-        if not isinstance(self.clip_predictions, bool):
-            raise SettingsError(f"clip_predictions {quoted(self.clip_predictions)}: give True or False.")
+        for name in ("clip_predictions", "zero_last_layer"):
+            if not isinstance(getattr(self, name), bool):
+                raise SettingsError(f"{name} {quoted(getattr(self, name))}: give True or False.")
         if self.target_scale == "log" and self.loss is not None and not LOSSES[self.loss].takes_logarithms:
             taking = " or ".join(loss.name for loss in LOSSES.values() if loss.takes_logarithms)
             raise SettingsError(

@@ -9,8 +9,11 @@ import numpy as np
 
 from gpubp.backends import Array, Backend, float_dtype
 from gpubp.errors import DataError, SettingsError, quoted
+from gpubp.networks.first_weights import first_parameters
+from gpubp.networks.sampling import Rows
 from gpubp.operations.architecture import Architecture
-from gpubp.operations.network import initial_parameters, predict
+from gpubp.operations.initializers import Draw
+from gpubp.operations.network import predict
 from gpubp.operations.philox import Stream, philox, seed_words
 
 MOST_NETWORKS = 2**53  # no memory holds as many
@@ -56,15 +59,23 @@ class Population:
         seeds: int | Sequence[int] | np.ndarray,
         backend: Backend,
         *,
-        initializer: str = "auto",
+        initializer: str | Draw = "auto",
         dtype: Any = np.float32,
+        X: Array | None = None,
+        rows: Rows = None,
+        zero_last_layer: bool = False,
     ) -> Population:
-        """One network for each seed. The weights are drawn on the host, in float64, and rounded to `dtype`."""
+        """One network for each seed. The weights are drawn on the host, in float64, and rounded to `dtype`.
+
+        initializer: one of gpubp.operations.initializers.INITIALIZERS, or "auto", what suits each layer's activation.
+        X (N, I), rows: what the networks will be trained on, as in `train`, for an initializer that looks at it
+        (data_dependent). zero_last_layer: the output layer's weights and biases are 0, whatever the initializer.
+        """
         listed = [seeds] if isinstance(seeds, (int, np.integer)) else list(seeds)
         if not listed:
             raise SettingsError("A population needs at least one seed: one for each network.")
         checked = np.array([check_seed(seed) for seed in listed], dtype=np.uint64)
-        drawn = initial_parameters(architecture, checked, initializer)
+        drawn = first_parameters(architecture, checked, backend, initializer, zero_last_layer, X, rows)
         return cls(architecture, backend.to_device(drawn.astype(float_dtype(dtype))), checked, backend)
 
     @classmethod

@@ -88,7 +88,8 @@ class Dense(Layer):
     def initial(self, seeds: np.ndarray, place: int, draw: str | Draw) -> np.ndarray:
         """ "auto" takes what suits the activation: He for the relu family, LeCun for selu, Glorot for the others."""
         rule = self.f.initializer if draw == "auto" else draw
-        drawn = (INITIALIZERS[rule] if isinstance(rule, str) else rule)(seeds, place, self.n_inputs, self.n_outputs)
+        rule = INITIALIZERS[rule].draw if isinstance(rule, str) else rule
+        drawn = rule(seeds, place, self.n_inputs, self.n_outputs)
         return drawn.reshape(len(seeds), -1)
 
     def values(self, backend: Backend, n_networks: int, n_rows: int, dtype: Any, gradients: bool) -> DenseValues:

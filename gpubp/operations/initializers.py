@@ -1,19 +1,31 @@
 """Initial weights, drawn on the host from counter-based numbers: the same bits on every backend.
 
 A new initializer is one function and one entry. draw(seeds, layer, fan_in, fan_out) gives (P, fan_in + 1, fan_out) in
-float64: the weights, and the biases as the last row.
+float64: the weights, and the biases as the last row. What becomes of the draws of one that looks at rows is in
+data_dependent.py.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
 Draw = Callable[["np.ndarray", int, int, int], "np.ndarray"]
+
+
+@dataclass(frozen=True)
+class Initializer:
+    """needs_rows: whether draws are made to fit the rows that a network is trained on. help: for one line of help."""
+
+    name: str
+    draw: Draw
+    help: str = ""
+    needs_rows: bool = False
 
 
 def _units(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
@@ -87,12 +99,39 @@ def lecun_normal(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np
     return _normal(math.sqrt(1.0 / fan_in), _units(seeds, layer, fan_in, fan_out))
 
 
-INITIALIZERS: dict[str, Draw] = {
-    "glorot_uniform": glorot_uniform,
-    "glorot_normal": glorot_normal,
-    "he_uniform": he_uniform,
-    "he_normal": he_normal,
-    "lecun_uniform": lecun_uniform,
-    "lecun_normal": lecun_normal,
-    "tutorial": tutorial,
+def ntk_normal(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """Weights of variance 1 / fan_in, biases of variance 1: the start of the NTK parametrisation, x W / √fan_in + b
+    with W and b ~ N(0, 1) (Jacot, Gabriel and Hongler 2018, section 2).
+    """
+    drawn = standard_normal(seeds, layer, fan_in, fan_out)
+    drawn[:, :-1] /= math.sqrt(fan_in)
+    return drawn
+
+
+def standard_normal(seeds: np.ndarray, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """Weights and biases ~ N(0, 1)."""
+    from scipy.special import ndtri
+
+    found: np.ndarray = ndtri(_units(seeds, layer, fan_in, fan_out))
+    return found
+
+
+INITIALIZERS = {
+    entry.name: entry
+    for entry in (
+        Initializer("glorot_uniform", glorot_uniform),
+        Initializer("glorot_normal", glorot_normal),
+        Initializer("he_uniform", he_uniform),
+        Initializer("he_normal", he_normal),
+        Initializer("lecun_uniform", lecun_uniform),
+        Initializer("lecun_normal", lecun_normal),
+        Initializer("ntk_normal", ntk_normal, "lecun_normal with normal biases"),
+        Initializer(
+            "data_dependent",
+            standard_normal,
+            "on the training rows, every neuron's sum has variance 1, and changes its sign among them",
+            needs_rows=True,
+        ),
+        Initializer("tutorial", tutorial),
+    )
 }

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array, Backend
+from gpubp.errors import SettingsError
 from gpubp.errors.suggestions import check_choice
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.data_dependent import fit_to_rows
 from gpubp.operations.dense import DenseValues, dense_forward
 from gpubp.operations.initializers import INITIALIZERS, Draw
 from gpubp.operations.layers import Group, Values
@@ -22,11 +24,14 @@ LayerViews = Sequence[Mapping[str, Array]]
 """Of each layer its arrays by name, (P, …): parameters or gradients; see `Architecture.views`."""
 
 
-def initial_parameters(architecture: Architecture, seeds: np.ndarray, initializer: str | Draw = "auto") -> np.ndarray:
+def initial_parameters(
+    architecture: Architecture, seeds: np.ndarray, initializer: str | Draw = "auto", X: np.ndarray | None = None
+) -> np.ndarray:
     """Flat parameters (P, K) float64 for seeds (P,) uint64.
 
     "auto" takes what suits each layer: see `Dense.initial`. A function draws for every dense layer. What a layer draws
-    depends on its place among the layers of its kind alone.
+    depends on its place among the layers of its kind alone. X (P, N, I) float64: rows of each network's training, for
+    an initializer that looks at them.
     """
     if isinstance(initializer, str):
         check_choice("initializer", initializer, ("auto", *INITIALIZERS))
@@ -34,7 +39,20 @@ def initial_parameters(architecture: Architecture, seeds: np.ndarray, initialize
     for layer in architecture.layers:
         drawn.append(layer.initial(seeds, places[layer.name], initializer))
         places[layer.name] += 1
-    return np.concatenate(drawn, axis=1)
+    params = np.concatenate(drawn, axis=1)
+    if needs_rows(initializer):
+        if X is None:
+            raise SettingsError(
+                f"The initializer {initializer} looks at the rows that a network is trained on: give them "
+                "(Population.initialize(..., X=...)), or choose another initializer."
+            )
+        fit_to_rows(architecture, params, seeds, X)
+    return params
+
+
+def needs_rows(initializer: str | Draw) -> bool:
+    """Whether it looks at the rows that a network is trained on."""
+    return isinstance(initializer, str) and initializer in INITIALIZERS and INITIALIZERS[initializer].needs_rows
 
 
 def decaying(architecture: Architecture, views: LayerViews) -> list[tuple[Group, Array]]:

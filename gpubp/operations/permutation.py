@@ -18,7 +18,9 @@ ROUNDS = 24
 MIXER = np.uint32(0x846CA68B)  # an odd constant of a well-mixing 32-bit hash (Wellons 2018, "hash prospector")
 
 
-def permutation(xp: ModuleType, seeds: Array, n: Array, places: range, epoch: Array | int) -> Array:
+def permutation(
+    xp: ModuleType, seeds: Array, n: Array, places: range, epoch: Array | int, stream: Stream = Stream.SHUFFLE
+) -> Array:
     """(P, places) int64: what stands at these places of each network's shuffle of 0 … n−1, keyed by (seed, epoch).
 
     seeds (P,) uint64; n (P,) uint64, at least 1 and below 2³²; epoch: one for all, or (P, 1) uint64. Places from a
@@ -27,7 +29,7 @@ def permutation(xp: ModuleType, seeds: Array, n: Array, places: range, epoch: Ar
     low, high = seed_words(seeds[:, None])
     rounds = xp.arange(ROUNDS, dtype=np.uint64)[None, :]
     # For each round and network (P, ROUNDS): the pairing constant, and two words that key the hash of a pair.
-    pairing, addend, multiplier, _ = philox((low, high), (rounds, epoch, int(Stream.SHUFFLE), 0))
+    pairing, addend, multiplier, _ = philox((low, high), (rounds, epoch, int(stream), 0))
     n_each = n[:, None]
     pairing = ((pairing * n_each) >> np.uint64(32)).astype(np.uint32)
     addend = addend.astype(np.uint32)

@@ -28,6 +28,8 @@ class Stream(IntEnum):
     SPLIT = 3
     DROPOUT = 4
     BOOTSTRAP = 5
+    INITIAL_ROWS = 6
+    INITIAL_BIASES = 7
 
 
 def philox(

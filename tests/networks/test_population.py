@@ -88,7 +88,7 @@ def test_float32_starts_where_float64_does(numpy_backend: Backend) -> None:
     np.testing.assert_array_equal(single.params, double.params.astype(np.float32))
 
 
-@pytest.mark.parametrize("name", sorted(INITIALIZERS))
+@pytest.mark.parametrize("name", sorted({*INITIALIZERS} - {"ntk_normal", "data_dependent"}))
 def test_initial_weights_have_their_spread(name: str) -> None:
     """The standard deviation over 60 000 weights within 2 % of the one stated by the paper; biases zero."""
     fan_in, fan_out = 300, 200

@@ -42,6 +42,7 @@ VARIED: dict[str, list[Any]] = {
     "activation": ["tanh", ("silu", "silu")],
     "loss": ["cross_entropy"],
     "initializer": sorted({"auto", *INITIALIZERS} - {"tutorial"}),
+    "zero_last_layer": [True],
     "optimizer": list(OPTIMIZERS),
     "learning_rate": [0.3],
     "l2": [0.5],

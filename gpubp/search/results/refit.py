@@ -81,7 +81,7 @@ def _pool_on_all(experiment: Experiment, chosen: list[Configuration]) -> Pool:
         dtype = np.dtype(each.recipe.dtype)
         jobs.append(
             Job(each.architecture, each.settings, dtype, each.recipe.initializer, each.seed, sheet, kept, validation,
-                owner=place)
+                owner=place, zero_last_layer=each.recipe.zero_last_layer)
         )  # fmt: skip
     return Pool(jobs, experiment.backend, experiment.engines, experiment.memory, rates=experiment.rates)
 

@@ -133,6 +133,7 @@ class Experiment(Guide):
                         validation=validation,
                         test=test,
                         owner=(record, fold),
+                        zero_last_layer=chosen.recipe.zero_last_layer,
                     )
                 )
         return found

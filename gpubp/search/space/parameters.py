@@ -97,7 +97,7 @@ def check_value(name: str, value: Any) -> None:
             raise SettingsError(f"{value!r:.60} is a tuple: give one value, or a list of choices.")
         if name == "scale":
             check_choice("scale", value, SCALES)
-        if name in ("early_stopping", "shuffle", "clip_predictions") and not isinstance(value, bool):
+        if name in ("early_stopping", "shuffle", "clip_predictions", "zero_last_layer") and not isinstance(value, bool):
             raise SettingsError(f"{value!r:.60}: give True or False.")
         recipe_of(chosen)
     except SettingsError as error:
