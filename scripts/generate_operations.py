@@ -77,10 +77,15 @@ struct LossOptions {{  // of each lane's network
 
 #ifdef OPTIMIZER
 static_assert(OPTIMIZER >= {first_optimizer} && OPTIMIZER <= {last_optimizer}, "an optimizer that there is not");
-// State arrays (P, K).
-constexpr int slots =
+// Whether the parameters are a running average of the weights that are trained.
+#ifndef AVERAGES
+#define AVERAGES 0
+#endif
+constexpr int optimizer_slots =
     {slots}
     : 0;
+// State arrays (P, K): the optimizer's, and as the last one the average (outside of kernels: the weights themselves).
+constexpr int slots = optimizer_slots + AVERAGES;
 constexpr int slot_arrays = slots > 0 ? slots : 1;  // C++ knows no arrays of none
 constexpr bool decouples_decay = {decouples};
 

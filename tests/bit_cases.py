@@ -75,9 +75,10 @@ class Case:
     clip_norm: float | None
     dropout: float
     front: tuple[str, ...] = ()
+    averages: bool = False
 
     def __str__(self) -> str:
-        behind = "".join(f"{kind}-" for kind in self.front)
+        behind = "".join(f"{kind}-" for kind in self.front) + "average-" * self.averages
         return f"{self.engine}-{behind}{self.activation}-{self.loss}-{self.optimizer}-{self.batch_size}-{self.dtype}"
 
 
@@ -135,7 +136,13 @@ LANE_CASES = covering("lane", LANE_OPTIONS)
 BLOCK_CASES = covering("block", BLOCK_OPTIONS)
 # Layers in front: weight decay, L2 and dropout in float32; L2 with clipping, rows of several lengths in float64.
 FRONT_CASES = [replace(case, front=(kind,), dropout=0.3) for kind in FRONT for case in (BLOCK_CASES[3], BLOCK_CASES[4])]
-BLOCK_CASES += FRONT_CASES
+# A running average of the weights: rows of several lengths, dropout, validation in batches; one state array, and none.
+AVERAGE_CASES = [
+    replace(BLOCK_CASES[3], averages=True, held="ragged"),
+    replace(BLOCK_CASES[4], averages=True, optimizer="sgd"),
+    replace(FRONT_CASES[0], averages=True, held="shared"),
+]
+BLOCK_CASES += [*FRONT_CASES, *AVERAGE_CASES]
 CASES = LANE_CASES + BLOCK_CASES
 
 
@@ -166,6 +173,7 @@ def setting(case: Case, **more: Any) -> Settings:
         "label_smoothing": 0.1 if case.loss == "cross_entropy" else 0.0,
         "loss_options": own_options(case.loss, P),
         "layer_options": front_options(case.front, P),
+        "average": np.linspace(0.0, 0.9, P) if case.averages else None,
     }
     return Settings(**(options | more))
 
@@ -186,7 +194,7 @@ def arguments(case: Case) -> dict[str, Any]:
 def kernel(case: Case) -> LaneKernel | BlockKernel:
     """What the case's engine compiles."""
     if case.engine == "block":
-        return BlockKernel(case.dtype, case.loss, case.optimizer, front=bool(case.front))
+        return BlockKernel(case.dtype, case.loss, case.optimizer, front=bool(case.front), averages=case.averages)
     backend = NumpyBackend()
     return lane_kernel(prepare(population(backend, case), X, TARGETS[case.loss], setting(case), **arguments(case)))
 

@@ -228,6 +228,16 @@ class RecipeOptions:
     label_smoothing: Annotated[
         float, typer.Option(metavar="SHARE", rich_help_panel=TRAINING, help="For cross_entropy, from 0 to below 1.")
     ] = 0.0
+    average: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help="Keep a running average of the weights, of which so much stays at each update, such as 0.99: it is "
+            "what is validated and saved.",
+        ),
+    ] = None
     batch_size: Annotated[
         str, typer.Option(metavar="ROWS", rich_help_panel=TRAINING, help="Rows of one update, or all.")
     ] = "32"
@@ -305,6 +315,7 @@ class RecipeOptions:
             schedule_options=_numbers("--schedule-option", self.schedule_option),
             dropout=_shares(self.dropout),
             label_smoothing=self.label_smoothing,
+            average=self.average,
             batch_size=_batch_size(self.batch_size),
             epochs=self.epochs,
             shuffle=self.shuffle,

@@ -21,6 +21,7 @@ import numpy as np
 from gpubp.backends import Array, Backend
 from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.settings import Settings
+from gpubp.operations.averaging import UNAVERAGED
 from gpubp.operations.philox import seed_words
 from gpubp.operations.registry import HYPERPARAMETERS, PER_NETWORK
 
@@ -259,22 +260,24 @@ def pack_hyperparameters(values: Mapping[str, np.ndarray], dtype: Any) -> np.nda
 
 
 def optimizer_state(plan: TrainingPlan, params: Array) -> Array | None:
-    """(slots, P, K): the optimizer's state arrays, one after the other; as the plan has them from before, else zeros.
-    None for an optimizer that has none.
+    """(slots, P, K): the state arrays of `Settings.state_arrays`, one after the other; as the plan has them from
+    before, else zeros, and the weights of which params is the average the same as these. None if there are none.
     """
-    names = plan.settings.optimizer_rule.arrays
+    names = plan.settings.state_arrays
     if not names:
         return None
     state = plan.backend.xp.zeros((len(names), *params.shape), dtype=plan.dtype)
     for i, name in enumerate(names):
         if name in plan.slots:
             state[i] = plan.backend.to_device(plan.slots[name], plan.dtype)
+        elif name == UNAVERAGED:
+            state[i] = params
     return state
 
 
 def named_state(settings: Settings, state: Array | None) -> dict[str, Array]:
     """The state arrays (P, K) of `optimizer_state` by name."""
-    names = settings.optimizer_rule.arrays
+    names = settings.state_arrays
     return {} if state is None else {name: state[i] for i, name in enumerate(names)}
 
 

@@ -95,7 +95,7 @@ class KernelEngine:
         self.spread = None if plan.spread is None else to_device(plan.spread, plan.dtype)
         self.denominator = to_device(plan.total_weight)
         sizes = {"P": plan.n_networks, "K": plan.architecture.n_parameters, "O": plan.architecture.n_outputs}
-        sizes["SLOTS"] = len(plan.settings.optimizer_rule.arrays)
+        sizes["SLOTS"] = len(plan.settings.state_arrays)
         self.arguments = LaunchList(self.entry, plan.dtype, **sizes)
         self.arguments.keep({
             "params": self.params,

@@ -31,7 +31,10 @@ FILE = Artifact(
         "gpubp.Model.load. Estimator files are written by MLPClassifier.save and MLPRegressor.save."
     },
 )
-LATER = {"n_members", "bootstrap", "loss_options", "front", "layer_options", "monitor", "ties", "zero_last_layer"}
+LATER = {
+    *("n_members", "bootstrap", "loss_options", "front", "layer_options"),
+    *("monitor", "ties", "zero_last_layer", "average"),
+}
 """Parameters that older files may lack: they have their defaults."""
 
 

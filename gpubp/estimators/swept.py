@@ -19,6 +19,7 @@ from gpubp.estimators.translation import parameters_of
 from gpubp.fitting.array_data import ArrayData
 from gpubp.fitting.cohort import Cohort
 from gpubp.networks.settings import MONITORS, TIES
+from gpubp.operations.averaging import AVERAGE
 from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.registry import OPTIONS
@@ -37,6 +38,7 @@ OWN = {
     "layer_options": [dict, None],
     "initializer": [StrOptions({"auto", *INITIALIZERS})],
     "zero_last_layer": ["boolean"],
+    "average": [interval(AVERAGE), None],
     "schedule_options": [dict, None],
     "monitor": [StrOptions({*MONITORS})],
     "ties": [StrOptions({*TIES})],
@@ -51,6 +53,7 @@ DEFAULTS = {
     "layer_options": None,
     "initializer": "auto",
     "zero_last_layer": False,
+    "average": None,
     "schedule_options": None,
     "monitor": "validation_loss",
     "ties": "first",
@@ -145,6 +148,8 @@ class SweptClassifier(_Swept, MLPClassifier):
         Of the weights, by the names of sweeps.
     zero_last_layer : bool, default=False
         Whether the output layer starts at 0 instead.
+    average : float or None, default=None
+        How much of a running average of the weights stays at each update, where one is kept.
     solver, learning_rate : str
         rmsprop (with decay and epsilon) and step, too; every schedule goes with every solver.
     schedule_options : dict or None, default=None

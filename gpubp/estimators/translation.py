@@ -151,6 +151,7 @@ TRANSLATIONS = (
         lambda given: {"label_smoothing": float(given["label_smoothing"])},
         task="classification",
     ),
+    _renamed("average", "average", _optional(float)),
     _renamed("batch_size", "batch_size", _optional(_whole)),
     _renamed("epochs", "max_iter", _whole),
     _renamed("shuffle", "shuffle", bool),

@@ -69,6 +69,7 @@ class Recipe:
     monitor: str = "validation_loss"
     ties: str = "first"
     zero_last_layer: bool = False
+    average: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before a table is read."""
@@ -148,6 +149,7 @@ class Recipe:
             shuffle=self.shuffle,
             dropout=self.dropout,
             label_smoothing=self.label_smoothing,
+            average=self.average,
             early_stopping=self._stopping() if self.early_stopping else None,
         )
 

@@ -110,6 +110,8 @@ def hyperparameters(settings: Settings, architecture: Architecture, n_networks: 
     named: dict[str, PerNetwork] = settings.all_optimizer_options() | settings.all_loss_options()
     named |= settings.all_layer_options(architecture)
     named |= {"rate": settings.learning_rate, "l2": settings.l2}
+    if settings.average is not None:
+        named["average"] = settings.average
     named["clip_norm"] = np.inf if settings.clip_norm is None else settings.clip_norm
     if all(type(value) is float for value in named.values()):  # small trainings are many calls: one array for all
         numbers = np.array([[value] for value in named.values()])

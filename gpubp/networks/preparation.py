@@ -31,7 +31,7 @@ def prepare(
     settings.check_architecture(population.architecture)
     n_networks = len(population)
     state = state or TrainingState()
-    state.check(population, settings.optimizer_rule.arrays)
+    state.check(population, settings.state_arrays)
     hyper = hyperparameters(settings, population.architecture, n_networks)
     if state.rate_factor is not None:
         hyper["rate"] *= state.rate_factor

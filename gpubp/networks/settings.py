@@ -12,6 +12,7 @@ import numpy as np
 from gpubp.errors import SettingsError, quoted
 from gpubp.errors.suggestions import check_choice, choose, did_you_mean
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.averaging import AVERAGE, UNAVERAGED
 from gpubp.operations.layer_kinds import LAYERS
 from gpubp.operations.losses import LOSSES, Loss
 from gpubp.operations.optimizers import OPTIMIZERS, Optimizer
@@ -65,6 +66,8 @@ class Settings:
     hidden layer, or an array (P, hidden layers).
     label_smoothing: for cross_entropy, from 0 to below 1. layer_options: of kinds of layers (see
     gpubp.operations.layer_kinds.LAYERS) by name.
+    average: None, or d from 0 to below 1: what is validated, kept and given is a running average of the weights, which
+    begins with the first ones and becomes d · average + (1 − d) · weights after each update.
     """
 
     loss: str = "cross_entropy"
@@ -83,6 +86,7 @@ class Settings:
     early_stopping: EarlyStopping | None = None
     loss_options: Mapping[str, PerNetwork] = field(default_factory=dict)
     layer_options: Mapping[str, PerNetwork] = field(default_factory=dict)
+    average: PerNetwork | None = None
 
     def __post_init__(self) -> None:
         loss = choose("loss", self.loss, LOSSES)
@@ -99,6 +103,8 @@ class Settings:
         _check_layer_options(self.layer_options)
         if self.clip_norm is not None:
             check_range("clip norm", self.clip_norm, above=0.0, finite=False)
+        if self.average is not None:
+            check_range("average", self.average, **AVERAGE.range)  # type: ignore[arg-type]
         check_range("dropout", self.dropout, least=0.0, below=1.0)
         check_range("label smoothing", self.label_smoothing, least=0.0, below=1.0)
         if self.label_smoothing and not loss.takes_smooth_labels:
@@ -118,6 +124,13 @@ class Settings:
     @property
     def optimizer_rule(self) -> Optimizer:
         return OPTIMIZERS[self.optimizer]
+
+    @property
+    def state_arrays(self) -> tuple[str, ...]:
+        """The names of the arrays (P, K) that a training has beside the parameters: the optimizer's, and the weights
+        themselves where the parameters are their average.
+        """
+        return (*self.optimizer_rule.arrays, *((UNAVERAGED,) if self.average is not None else ()))
 
     @property
     def schedule_rule(self) -> Schedule:

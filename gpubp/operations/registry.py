@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from gpubp.operations.averaging import AVERAGE
 from gpubp.operations.layer_kinds import LAYERS
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
@@ -33,7 +34,7 @@ ENTRIES: dict[str, Mapping[str, Entry]] = {
 OPTIONS = {kind: by_name(entry.options for entry in entries.values()) for kind, entries in ENTRIES.items()}
 """Of each kind, by name. Options of schedules may have other defaults from schedule to schedule."""
 
-PER_NETWORK = {**OPTIONS["optimizer"], **OPTIONS["loss"], **OPTIONS["layer"]}
+PER_NETWORK = {**OPTIONS["optimizer"], **OPTIONS["loss"], **OPTIONS["layer"], AVERAGE.name: AVERAGE}
 """Options that may differ from network to network."""
 
 HYPERPARAMETERS = ("rate", "l2", "clip_norm", *(row for option in PER_NETWORK.values() for row in option.rows))

@@ -20,6 +20,7 @@ from gpubp.networks.preparation import prepare
 from gpubp.networks.sampling import Rows
 from gpubp.networks.settings import Settings, per_network
 from gpubp.networks.state import TrainingState
+from gpubp.operations.averaging import UNAVERAGED
 from gpubp.training.early_stopping import EarlyStopper
 from gpubp.training.history import Callback, EpochReport, History
 from gpubp.training.log import Log, diverged_epochs
@@ -345,6 +346,8 @@ class _Run:
         state.epoch = self.first_epoch + int(epochs.max(initial=0))
         state.updates = self.updates + epochs * self.steps + further_updates
         state.slots = self.slots
+        if UNAVERAGED in state.slots and self.stopper.keeps_best:  # a new training begins with the best
+            state.slots = {**state.slots, UNAVERAGED: self.population.state()["params"]}
         state.rate_factor = self.rates / rates
         buffers = self.engine.buffers if self.in_place else None
         state.buffers = None if buffers is None else (self.wanted, self.choice, buffers)

@@ -13,6 +13,7 @@ from gpubp.errors import DataError, SettingsError
 from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.population import Population
 from gpubp.networks.state import TrainingState
+from gpubp.operations.averaging import UNAVERAGED
 from gpubp.storage.array_files import array
 from gpubp.storage.schema import Given
 
@@ -55,12 +56,15 @@ class Snapshot:
 
     def state(self, rates: np.ndarray) -> TrainingState:
         """For a new training that goes on where this one ends. rates (P,): those that it began with."""
-        return TrainingState(int(self.epochs.max(initial=0)), self.updates, dict(self.slots), self.rates / rates)
+        slots = dict(self.slots)
+        if UNAVERAGED in slots and self.best_params is not None:
+            slots[UNAVERAGED] = self.best_params
+        return TrainingState(int(self.epochs.max(initial=0)), self.updates, slots, self.rates / rates)
 
     def check(self, population: Population, plan: TrainingPlan) -> None:
         """SettingsError where this is no snapshot of such a training, DataError where it is none at all."""
         self.check_arrays()
-        slots = sorted(plan.settings.optimizer_rule.arrays)
+        slots = sorted(plan.settings.state_arrays)
         if self.params.shape != population.params.shape or self.params.dtype != population.dtype:
             raise SettingsError(
                 f"The snapshot is of parameters {self.params.shape} in {self.params.dtype}, and this population has "

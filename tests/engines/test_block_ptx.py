@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bit_cases import BLOCK_CASES, FRONT_CASES, Case, assert_same_bits, trained_in_calls
+from bit_cases import AVERAGE_CASES, BLOCK_CASES, FRONT_CASES, Case, assert_same_bits, trained_in_calls
 from proof import nvrtc
 from proof.backend import PtxBackend
 
@@ -34,6 +34,7 @@ pytestmark = [
         (replace(BLOCK_CASES[11], weights="rows"), [0]),  # all rows at once, shuffled, L2
         (BLOCK_CASES[4], [0, 1]),  # softmax, float64, left-over rows, networks of different lengths, L2 with clipping
         (FRONT_CASES[0], [0]),  # factors of the inputs, a rate and a decay of their own; weight decay
+        (AVERAGE_CASES[0], [0]),
         (replace(BLOCK_CASES[10], held="shared"), [36]),  # a layer wider than a warp, validation in two batches
     ],
     ids=str,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bit_cases import (
+    AVERAGE_CASES,
     BLOCK_CASES,
     EPOCHS,
     LANE_CASES,
@@ -51,7 +52,7 @@ def test_one_thread_or_several(case: Case) -> None:
         assert_same_bits(metrics, its_metrics)
 
 
-@pytest.mark.parametrize("case", [BLOCK_CASES[i] for i in (0, 4, 8)], ids=str)
+@pytest.mark.parametrize("case", [*(BLOCK_CASES[i] for i in (0, 4, 8)), AVERAGE_CASES[0]], ids=str)
 @pytest.mark.parametrize("threads", [2, 3])
 def test_a_team_of_threads_for_one_network(monkeypatch: pytest.MonkeyPatch, case: Case, threads: int) -> None:
     keep = np.array([1])

@@ -43,6 +43,7 @@ VARIED: dict[str, list[Any]] = {
     "loss": ["cross_entropy"],
     "initializer": sorted({"auto", *INITIALIZERS} - {"tutorial"}),
     "zero_last_layer": [True],
+    "average": [0.5],
     "optimizer": list(OPTIMIZERS),
     "learning_rate": [0.3],
     "l2": [0.5],

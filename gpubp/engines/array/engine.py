@@ -27,12 +27,12 @@ FUSED_PARAMETERS = 200_000
 
 
 def uses_fused_kernels(plan: TrainingPlan) -> bool:
-    """Whether the networks are large, and the machine can compile.
+    """Whether the networks are large, and the machine can compile. The kernels keep no average of the weights.
 
     By the network alone, not by how many there are or how long they are trained: so a network gives the same bits
     alone and among others, and in one training and in several that go on from each other.
     """
-    large = plan.architecture.n_parameters >= FUSED_PARAMETERS
+    large = plan.architecture.n_parameters >= FUSED_PARAMETERS and plan.settings.average is None
     served = fused_refusal(plan.architecture, plan.settings.loss, plan.batch_size) is None
     return large and served and plan.backend.compiler_missing() is None
 

@@ -11,6 +11,7 @@ from gpubp.engines.array.batches import Batch
 from gpubp.engines.array.decay import Decay
 from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.sampling import Step
+from gpubp.operations.averaging import UNAVERAGED, update_average
 from gpubp.operations.dropout import Dropout
 from gpubp.operations.hyperparameters import Hyperparameters
 from gpubp.operations.layers import factor
@@ -21,7 +22,8 @@ from gpubp.operations.regularization import clip_by_global_norm
 class Learner:
     """The arrays that a training changes, for the networks still in it: parameters, optimizer slots, loss sums.
 
-    All are (P, K) or (P, …) on the device; `compact` drops the networks that have stopped.
+    All are (P, K) or (P, …) on the device; `compact` drops the networks that have stopped. trained: the weights that
+    gradients are taken at; params itself, unless that is their running average.
     """
 
     def __init__(self, backend: Backend, params: Array, plan: TrainingPlan) -> None:
@@ -29,6 +31,7 @@ class Learner:
         xp = backend.xp
         self.backend, self.architecture, self.settings = backend, plan.architecture, plan.settings
         self.params = params
+        self.trained = self._trained(plan)
         self.grads = xp.empty_like(params)
         self.scratch = xp.empty_like(params)
         self.slots = [self._slot(name, plan) for name in plan.settings.optimizer_rule.slots]
@@ -51,6 +54,13 @@ class Learner:
             return self.backend.to_device(plan.slots[name].astype(plan.dtype))
         return self.backend.xp.zeros_like(self.params)
 
+    def _trained(self, plan: TrainingPlan) -> Array:
+        if plan.settings.average is None:
+            return self.params
+        if UNAVERAGED in plan.slots:
+            return self.backend.to_device(plan.slots[UNAVERAGED].astype(plan.dtype))
+        return self.params.copy()
+
     def serve(self, plan: TrainingPlan) -> bool:
         """Whether a training of one network, on other rows, may go on in these buffers, as they are."""
         return (
@@ -65,6 +75,7 @@ class Learner:
     def go_on(self, plan: TrainingPlan, params: Array) -> None:
         """Train other parameters of the same shape, by the same settings but for the rate."""
         self.params = params
+        self.trained = self._trained(plan)
         self.slots = [self._slot(name, plan) for name in self.settings.optimizer_rule.slots]
         if plan.hyper["rate"][0] != self.hyper.exact["rate"][0, 0]:
             self.set_hyperparameters(plan.hyper)
@@ -90,7 +101,9 @@ class Learner:
 
     def compact(self, keep: Array) -> None:
         """Go on with the networks at the places `keep` (a device array of int64) alone."""
-        self.params = self.params[keep]
+        averages = self.trained is not self.params
+        self.params, trained = self.params[keep], self.trained
+        self.trained = trained[keep] if averages else self.params
         self.grads, self.scratch = (
             self.backend.xp.empty_like(self.params),
             self.backend.xp.empty_like(self.params),
@@ -105,9 +118,9 @@ class Learner:
 
     @property
     def named_slots(self) -> dict[str, Array]:
-        """The optimizer's state arrays (P, K) by name."""
-        named = zip(self.settings.optimizer_rule.slots, self.slots, strict=True)
-        return {name: slot for name, slot in named if name != "steps"}
+        """The state arrays (P, K) by name: see `Settings.state_arrays`."""
+        named = dict(zip(self.settings.optimizer_rule.slots, self.slots, strict=True)) | {UNAVERAGED: self.trained}
+        return {name: named[name] for name in self.settings.state_arrays}
 
     def begin_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -152,7 +165,8 @@ class Slice:
         self.loss_options = self.hyper.of_each_output(option.name for option in self.loss.options)
 
     def bind(self, learner: Learner, part: slice) -> None:
-        self.params = learner.params[part]
+        self.params = learner.trained[part]
+        self.average = None if learner.trained is learner.params else learner.params[part]
         self.slots = [slot[part] for slot in learner.slots]
         self.views = self.architecture.views(self.params)
         if self.decay is not None:
@@ -194,6 +208,8 @@ class Slice:
         if self.rate_factors is not None:
             rate = rate * self.rate_factors
         self.optimizer.update(self.backend, self.params, self.grads, self.slots, self.hyper, rate, self.scratch)
+        if self.average is not None:
+            update_average(self.backend, self.average, self.params, self.hyper, self.scratch)
 
     def _keep_factors(self, dropout: Dropout, step: Step) -> list[Array]:
         xp, epoch, dtype = self.backend.xp, self.learner.epoch, self.params.dtype

@@ -31,18 +31,34 @@ struct Trainer {
     for (int l = 0; l < net.layers; l++) {
       Layer& at = net.layer[l];
       if (at.in_place()) {
-        at.w = task.params + flat;
+        at.w = weights() + flat;
         for (int s = 0; s < slots; s++) at.slot[s] = slot_of(s) + flat;
         flat += at.rows() * at.O;
         continue;
       }
-      block_move(in, at, at.w, task.params + flat);
+      block_move(in, at, at.w, weights() + flat);
       for (int s = 0; s < slots; s++) block_move(in, at, at.slot[s], slot_of(s) + flat);
       flat += at.rows() * at.O;
     }
     block_sync();
   }
-  METHOD real_t* slot_of(int s) const { return task.slots_spk + (long long)s * task.n_networks * net.parameters(); }
+  // Outside, the parameters are the average, and the weights that are trained are the last state array.
+  METHOD real_t* weights() const { return AVERAGES ? state_array(slots - 1) : task.params; }
+  METHOD real_t* slot_of(int s) const { return AVERAGES && s == slots - 1 ? task.params : state_array(s); }
+  METHOD real_t* state_array(int s) const { return task.slots_spk + (long long)s * task.n_networks * net.parameters(); }
+  METHOD void exchange_averages() {
+#if AVERAGES
+    block_sync();
+    if (block_lays_out()) {
+      for (int l = 0; l < net.layers; l++) {
+        Layer& at = net.layer[l];
+        real_t* weights = at.w;
+        at.w = at.slot[slots - 1], at.slot[slots - 1] = weights;
+      }
+    }
+    block_sync();
+#endif
+  }
   METHOD lane_t hyper(int row) const { return lane_set(task.hyper[(long long)row * task.n_networks + network]); }
 
   LARGE_METHOD void shuffle(int epoch) {
@@ -132,7 +148,11 @@ struct Trainer {
       }
       long long at = (long long)epoch * task.n_networks + network;
       if (block_first()) task.losses[at] = loss.total;
-      if (task.validation) validate(at);
+      if (task.validation) {
+        exchange_averages();
+        validate(at);
+        exchange_averages();
+      }
     }
     copy(false);
   }

@@ -42,6 +42,7 @@ FN void block_sync() {
     if (spins > 2000) sched_yield();
 }
 FN bool block_first() { return team.member == 0; }
+FN bool block_lays_out() { return true; }  // a Network of its own
 FN int own_member() { return team.member; }
 // Where part `part` of [0, n), cut into `parts` of whole steps, begins.
 FN int part_begin(int n, int step, int part, int parts) {

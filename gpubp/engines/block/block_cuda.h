@@ -49,6 +49,7 @@ FN void block_sync() { __syncthreads(); }
 FN int own_rank() { return own_member() * THREADS + (int)threadIdx.x; }
 FN int all_threads() { return all_members() * THREADS; }
 FN bool block_first() { return own_rank() == 0; }
+FN bool block_lays_out() { return threadIdx.x == 0; }  // the block's Network, which its threads share
 
 // -------------------------------------------------------------------------------------------- elements
 #define FOR_STEPS(i, n, step) for (int i = own_rank() * (step); i < (n); i += all_threads() * (step))

@@ -48,7 +48,7 @@ def memory_layout(plan: TrainingPlan, batch_size: int, **machine: Any) -> Memory
     return training_layout(
         plan.architecture,
         -(-batch_size // ROW_STEP) * ROW_STEP,
-        len(settings.optimizer_rule.arrays),
+        len(settings.state_arrays),
         dropout=plan.dropout is not None,
         clips=settings.clip_norm is not None,
         **machine,
@@ -64,7 +64,12 @@ class BlockEngine(KernelEngine):
         settings = plan.settings
         self.layout = cuda_layout(plan)
         kernel = BlockKernel(
-            plan.dtype.name, settings.loss, settings.optimizer, self.layout, bool(plan.architecture.front)
+            plan.dtype.name,
+            settings.loss,
+            settings.optimizer,
+            self.layout,
+            bool(plan.architecture.front),
+            settings.average is not None,
         )
         program = program or plan.backend.compile(kernel.source, kernel.definitions())
         self.shape = plan.backend.to_device(shape_numbers(plan.architecture))

@@ -41,6 +41,7 @@ class BlockKernel:
     optimizer: str
     layout: BlockLayout = field(default_factory=BlockLayout)
     front: bool = False  # whether the networks have layers before the dense ones
+    averages: bool = False  # whether the parameters are a running average of the weights
 
     def definitions(self) -> dict[str, object]:
         """For the compiler."""
@@ -50,6 +51,7 @@ class BlockKernel:
             "OPTIMIZER": self.optimizer.upper(),
             "BLOCK_PER_NETWORK": True,
             **({"FRONT": True} if self.front else {}),
+            **({"AVERAGES": True} if self.averages else {}),
             **self.layout.definitions(),
         }
 
@@ -60,7 +62,7 @@ class BlockKernel:
     @property
     def slots(self) -> int:
         """Optimizer state arrays (P, K); Adam's count of steps follows from the epoch."""
-        return len(OPTIMIZERS[self.optimizer].arrays)
+        return len(OPTIMIZERS[self.optimizer].arrays) + self.averages
 
 
 @lru_cache(maxsize=256)

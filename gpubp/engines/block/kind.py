@@ -28,7 +28,7 @@ class BlockKind(EngineKind[BlockCosts]):
     layers = ("dense", "scale")
 
     def refuses(self, plan: TrainingPlan) -> str | None:
-        slots = len(plan.settings.optimizer_rule.slots)
+        slots = len(plan.settings.state_arrays)
         refusal = self.refuses_layers(plan.architecture) or softmax_refusal(plan)
         return refusal or kernel.refusal(plan.architecture, plan.batch_size, slots, plan.dropout is not None)
 

@@ -19,7 +19,7 @@ enum LayerKind {
 };
 enum Hyperparameter {
   H_RATE, H_L2, H_CLIP_NORM, H_MOMENTUM, H_BETA1, H_REST1, H_LOG1, H_BETA2, H_REST2, H_LOG2, H_EPSILON, H_WEIGHT_DECAY,
-  H_DECAY, H_REST_DECAY, H_DELTA, H_SCALE_RATE, H_SCALE_DECAY, HYPERPARAMETERS
+  H_DECAY, H_REST_DECAY, H_DELTA, H_SCALE_RATE, H_SCALE_DECAY, H_AVERAGE, H_REST_AVERAGE, HYPERPARAMETERS
 };
 
 // Whether an activation's backward pass reads the pre-activation.
@@ -84,8 +84,11 @@ struct LossOptions {  // of each lane's network
 
 #ifdef OPTIMIZER
 static_assert(OPTIMIZER >= SGD && OPTIMIZER <= AMSGRAD, "an optimizer that there is not");
-// State arrays (P, K).
-constexpr int slots =
+// Whether the parameters are a running average of the weights that are trained.
+#ifndef AVERAGES
+#define AVERAGES 0
+#endif
+constexpr int optimizer_slots =
     OPTIMIZER == MOMENTUM ? 1
     : OPTIMIZER == NESTEROV ? 1
     : OPTIMIZER == ADAM ? 2
@@ -93,6 +96,8 @@ constexpr int slots =
     : OPTIMIZER == RMSPROP ? 1
     : OPTIMIZER == AMSGRAD ? 3
     : 0;
+// State arrays (P, K): the optimizer's, and as the last one the average (outside of kernels: the weights themselves).
+constexpr int slots = optimizer_slots + AVERAGES;
 constexpr int slot_arrays = slots > 0 ? slots : 1;  // C++ knows no arrays of none
 constexpr bool decouples_decay = OPTIMIZER == ADAMW;
 

@@ -18,6 +18,16 @@ constexpr bool is_adam = OPTIMIZER == ADAM || OPTIMIZER == ADAMW || OPTIMIZER ==
 
 // What an update needs besides the parameter, its slots and its gradient.
 struct Rule : OptimizerOptions, UpdateNumbers {
+#if AVERAGES
+  lane_t average, rest_average;
+#endif
+  METHOD void load(const real_t* table, int n_networks, int first, int count) {
+    OptimizerOptions::load(table, n_networks, first, count);
+#if AVERAGES
+    average = load_hyperparameter(table, H_AVERAGE, n_networks, first, count);
+    rest_average = load_hyperparameter(table, H_REST_AVERAGE, n_networks, first, count);
+#endif
+  }
   // Before update number `t` (from 1): Adam's bias corrections, folded into the rate and epsilon; decoupled decay.
   METHOD void begin(lane_t this_rate, long long t) {
     rate = this_rate;
@@ -66,6 +76,10 @@ struct Rule : OptimizerOptions, UpdateNumbers {
       lane_ratios(ratio, g, s[0], epsilon);
       UNROLL for (int i = 0; i < n; i++) w[i] = lane_fma(-rate, ratio[i], w[i]);
     }
+#if AVERAGES
+    lane_t(&mean)[n] = s[slots - 1];
+    UNROLL for (int i = 0; i < n; i++) mean[i] = lane_flush(lane_fma(average, mean[i], rest_average * w[i]));
+#endif
   }
 };
 #endif

@@ -25,7 +25,7 @@ def budget_of(backend: Backend, wanted: int | None) -> int | None:
 
 def network_bytes(job: Job) -> int:
     """Of one network: parameters (also those that it came with), optimizer, gradients; its rows, orders and losses."""
-    slots = len(job.settings.optimizer_rule.arrays)
+    slots = len(job.settings.state_arrays)
     rows = job.n_rows + (0 if job.validation is None else len(job.validation))
     parameters = job.architecture.n_parameters * job.dtype.itemsize
     return parameters * (4 + 3 * slots) + rows * 24 + job.epochs * 24
@@ -34,7 +34,7 @@ def network_bytes(job: Job) -> int:
 def workspace_bytes(job: Job) -> int:
     """That does not grow with the number of networks."""
     batch = min(job.settings.batch_size or job.n_rows, job.n_rows)
-    slots = len(job.settings.optimizer_rule.arrays)
+    slots = len(job.settings.state_arrays)
     return WORKSPACES * job.dtype.itemsize * training_layout(job.architecture, batch, slots, dropout=True).numbers
 
 
