@@ -305,9 +305,13 @@ FUSED_CASES += [
 ]  # fmt: skip
 
 
+FUSED_CASES.append(FUSED_CASES[3] | {"average": True, "optimizer": "adamw", "clip_norm": None})
+
+
 def fused_name(case: dict[str, Any]) -> str:
     alone = {*case["activations"]} if len(case["activations"]) > 1 else {}
-    return "-".join([case["loss"], case["optimizer"], case["dtype"], *(alone if len(alone) == 1 else ())])
+    averaged = ("average",) if case.get("average") else ()
+    return "-".join([case["loss"], case["optimizer"], case["dtype"], *averaged, *(alone if len(alone) == 1 else ())])
 
 
 def trained_fused(
@@ -327,6 +331,7 @@ def trained_fused(
         dropout=case["dropout"] * np.minimum(np.arange(networks), 1)[:, None] * np.ones(len(case["hidden"])),
         batch_size=6,
         epochs=epochs,
+        average=np.linspace(0.0, 0.9, networks) if case.get("average") else None,
     )
     weights, state = FUSED_WEIGHTS[case["weights"]], TrainingState()
     weights = weights[:networks] if case["weights"] == "each" and weights is not None else weights

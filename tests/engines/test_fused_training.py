@@ -145,6 +145,19 @@ def test_twenty_steps_agree_with_the_reference(monkeypatch: pytest.MonkeyPatch, 
         np.testing.assert_allclose(history.validation_loss, its_history.validation_loss, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("clip_norm", [None, 0.3])
+def test_a_running_average_agrees_with_the_reference(monkeypatch: pytest.MonkeyPatch, clip_norm: float | None) -> None:
+    case, more = PLAIN | {"clip_norm": clip_norm}, {"average": np.linspace(0.0, 0.95, P)}
+    expected, its_history = run(monkeypatch, case, fused=False, **more)
+    found, history = run(monkeypatch, case, fused=True, **more)
+    plain, usual = run(monkeypatch, case, fused=True)
+    assert (found != expected).any()
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(history.validation_loss, its_history.validation_loss, rtol=1e-10, atol=1e-10)
+    np.testing.assert_array_equal(found[0], plain[0])  # of which nothing stays
+    np.testing.assert_array_equal(history.training_loss, usual.training_loss)
+
+
 @pytest.mark.parametrize("case", CASES[::4], ids=covering.name)
 def test_float32_stays_near_the_float64_reference(monkeypatch: pytest.MonkeyPatch, case: dict[str, Any]) -> None:
     """As near as the other engines: see test_native_engines.py."""
@@ -162,9 +175,10 @@ def test_the_covering_set_covers() -> None:
     assert {optimizer for _, optimizer in PAIRS} == set(OPTIMIZERS)
 
 
-def test_early_stopping_network_by_network(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("average", [None, np.linspace(0.9, 0.0, P)], ids=["weights", "average"])
+def test_early_stopping_network_by_network(monkeypatch: pytest.MonkeyPatch, average: Any) -> None:
     rule = EarlyStopping(patience=1, tolerance=0.01)
-    more = {"early_stopping": rule, "epochs": 30, "dropout": 0.1}
+    more = {"early_stopping": rule, "epochs": 30, "dropout": 0.1, "average": average}
     expected, its_history = run(monkeypatch, PLAIN, fused=False, **more)
     found, history = run(monkeypatch, PLAIN, fused=True, **more)
     assert len(set(history.epochs.tolist())) > 1
@@ -172,18 +186,21 @@ def test_early_stopping_network_by_network(monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("average", [None, 0.9], ids=["weights", "average"])
 @pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair[0] in ("poisson", "binary_cross_entropy")], ids=str)
-def test_going_on_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch, pair: tuple[str, str]) -> None:
+def test_going_on_gives_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, pair: tuple[str, str], average: float | None
+) -> None:
     case = PLAIN | {"pair": pair, "dropout": 0.2}
-    whole, _ = run(monkeypatch, case, fused=True, dtype="float32", epochs=6)
+    whole, _ = run(monkeypatch, case, fused=True, dtype="float32", epochs=6, average=average)
     use(monkeypatch, case, fused=True)
     state = TrainingState()
     population, _ = set_up(NumpyBackend(), case, "float32")
     for epochs in (1, 3, 2):
-        settings = set_up(NumpyBackend(), case, "float32", epochs=epochs)[1]
+        settings = set_up(NumpyBackend(), case, "float32", epochs=epochs, average=average)[1]
         train(population, X, TARGETS[pair[0]], settings, engine="array", rows=ROWS["ragged"], state=state)
     np.testing.assert_array_equal(population.params, whole)
-    assert set(state.slots) == set(OPTIMIZERS[pair[1]].arrays)
+    assert set(state.slots) == {*OPTIMIZERS[pair[1]].arrays, *(["unaveraged"] if average else [])}
     assert state.updates is not None
     assert state.updates.tolist() == [6 * -(-len(rows) // 4) for rows in ROWS["ragged"]]
 

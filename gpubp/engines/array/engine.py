@@ -27,19 +27,20 @@ FUSED_PARAMETERS = 200_000
 
 
 def uses_fused_kernels(plan: TrainingPlan) -> bool:
-    """Whether the networks are large, and the machine can compile. The kernels keep no average of the weights.
+    """Whether the networks are large, and the machine can compile.
 
     By the network alone, not by how many there are or how long they are trained: so a network gives the same bits
     alone and among others, and in one training and in several that go on from each other.
     """
-    large = plan.architecture.n_parameters >= FUSED_PARAMETERS and plan.settings.average is None
+    large = plan.architecture.n_parameters >= FUSED_PARAMETERS
     served = fused_refusal(plan.architecture, plan.settings.loss, plan.batch_size) is None
     return large and served and plan.backend.compiler_missing() is None
 
 
 def fused_program(plan: TrainingPlan) -> Program | None:
     """The compiled kernels; None, with a warning, where the compiler is there but does not work."""
-    kernel = FusedKernel(plan.dtype.name, plan.settings.loss, plan.settings.optimizer)
+    settings = plan.settings
+    kernel = FusedKernel(plan.dtype.name, settings.loss, settings.optimizer, settings.average is not None)
     try:
         return plan.backend.compile(kernel.source, kernel.definitions())
     except BackendError as error:

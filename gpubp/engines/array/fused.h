@@ -219,13 +219,15 @@ struct Parameters {  // one network's part of a layer: weights, or biases
   real_t *w, *slot[slot_arrays];
   Rule rule;
 
-  // params: of a kernel's networks; slots: of all
-  METHOD Parameters(real_t* params, real_t* slots_spk, int stride, int offset, const Networks& networks, int network)
+  // params and average: of a kernel's networks; slots: of all
+  METHOD Parameters(real_t* params, real_t* average, real_t* slots_spk, int stride, int offset,
+                    const Networks& networks, int network)
       : w(params + (long long)network * stride + offset), rule(networks.rule_of(network)) {
-    for (int s = 0; s < slots; s++) {
+    for (int s = 0; s < optimizer_slots; s++) {
       long long place = (long long)s * networks.all + networks.base + network;
       slot[s] = slots_spk + place * stride + offset;
     }
+    if constexpr (AVERAGES) slot[slots - 1] = average + (long long)network * stride + offset;
     rule.for_numbers([&](int i, lane_t& value) { value = lane_set(networks.step(S_OF_OPTIMIZER + i, network)); });
   }
   template <bool decays> METHOD void update(int i, int count, lane_t value, lane_t gradient) const {
@@ -240,15 +242,15 @@ struct Parameters {  // one network's part of a layer: weights, or biases
 };
 
 // The optimizer's step for `columns` weights of each network, L2 included, or for as many biases. slots_spk: of all
-// networks. Their gradients lie in `gradient`, from gradient_offset on, gradient_stride apart. factors (P,) are of
-// clipping, or null. Cells: (P, columns).
+// networks. average: the weights' running average, where there is one. Their gradients lie in `gradient`, from
+// gradient_offset on, gradient_stride apart. factors (P,) are of clipping, or null. Cells: (P, columns).
 extern "C" __global__ void __launch_bounds__(THREADS)
-fused_update(NETWORKS, real_t* params, real_t* slots_spk, int stride, int offset, int are_biases,
+fused_update(NETWORKS, real_t* params, real_t* average, real_t* slots_spk, int stride, int offset, int are_biases,
              const real_t* gradient, int gradient_stride, int gradient_offset, const real_t* factors, int columns,
              int first, int last) {
   Networks networks{hyper, steps, all, base};
   cells(first, last, columns, [=](int network) {
-    Parameters part(params, slots_spk, stride, offset, networks, network);
+    Parameters part(params, average, slots_spk, stride, offset, networks, network);
     const real_t* its_gradient = gradient + (long long)network * gradient_stride + gradient_offset;
     real_t l2_share = are_biases ? 0 : networks.step(S_L2_SHARE, network);
     lane_t factor = factors ? lane_set(factors[network]) : one();

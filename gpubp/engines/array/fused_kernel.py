@@ -34,6 +34,7 @@ class FusedKernel:
     dtype: str
     loss: str
     optimizer: str
+    averages: bool = False  # whether a running average of the weights is kept
 
     def definitions(self) -> dict[str, object]:
         """For the compiler."""
@@ -42,6 +43,7 @@ class FusedKernel:
             "LOSS": self.loss.upper(),
             "OPTIMIZER": self.optimizer.upper(),
             "THREADS": CUDA_THREADS,
+            **({"AVERAGES": True} if self.averages else {}),
         }
 
     @property

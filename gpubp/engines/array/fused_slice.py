@@ -27,7 +27,8 @@ class FusedSlice:
         self.in_batch = slice(first - batch_first, last - batch_first)
         self.n_networks, own = last - first, slice(first, last)
         self.backend, self.launch, self.architecture = learner.backend, learner.launch, learner.architecture
-        self.params, self.updates, self.loss_sum = learner.params[own], learner.updates[own], learner.loss_sum[own]
+        self.params, self.updates, self.loss_sum = learner.trained[own], learner.updates[own], learner.loss_sum[own]
+        self.average = learner.params[own] if learner.averages else None
         self.low, self.high = (half[own] for half in learner.seeds)
         self.drop_below = [below[own] for below in learner.drop_below]
         self.drop_scale = [scale[own] for scale in learner.drop_scale]
@@ -179,7 +180,8 @@ class FusedSlice:
 
     def _update(self, networks: slice, part: Part, start: int, count: int, gradient: tuple[Any, ...]) -> None:
         """New values for the numbers start … start+count−1 of a part; gradient: see fused_update."""
-        arrays = (self.params[networks], self.learner.slots)
+        average = None if self.average is None else self.average[networks]
+        arrays = (self.params[networks], average, self.learner.slots)
         where = (*self._networks(networks.start), *arrays, self.params.shape[1], part.offset + start)
         n = networks.stop - networks.start
         self.launch("fused_update", n * count, *where, int(part.is_bias), *gradient, count)

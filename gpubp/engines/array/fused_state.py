@@ -14,8 +14,8 @@ from gpubp.operations.hyperparameters import Hyperparameters
 
 
 class FusedState:
-    """Parameters (P, K), optimizer state (slots, P, K), loss sums (P,) on the device; `compact` drops networks that
-    have stopped. In the place of the slot "steps" is the number of each network's updates, (P,) int32.
+    """Parameters (P, K), state arrays (slots, P, K), loss sums (P,) on the device; `compact` drops networks that have
+    stopped. In the place of the slot "steps" is the number of each network's updates, (P,) int32.
     """
 
     def __init__(self, backend: Backend, params: Array, plan: TrainingPlan, program: Program) -> None:
@@ -47,7 +47,7 @@ class FusedState:
     def _lay_out(self) -> None:
         """Everything that follows from which networks are in."""
         dtype = np.dtype(self.params.dtype)
-        kernel = FusedKernel(dtype.name, self.settings.loss, self.settings.optimizer)
+        kernel = FusedKernel(dtype.name, self.settings.loss, self.settings.optimizer, self.averages)
         self.steps = self.backend.xp.empty((kernel.step_numbers, len(self.params)), dtype=dtype)
         self.buffers = Buffers(self.backend, dtype)
 
@@ -65,8 +65,18 @@ class FusedState:
         self._lay_out()
 
     @property
+    def averages(self) -> bool:
+        """Whether params is a running average of the weights that are trained."""
+        return self.settings.average is not None
+
+    @property
+    def trained(self) -> Array:
+        """(P, K): the weights that gradients are taken at."""
+        return self.params if self.slots is None or not self.averages else self.slots[-1]
+
+    @property
     def named_slots(self) -> dict[str, Array]:
-        """The optimizer's state arrays (P, K) by name."""
+        """The state arrays (P, K) by name: see `Settings.state_arrays`."""
         return named_state(self.settings, self.slots)
 
     def begin_epoch(self, epoch: int) -> None:
