@@ -228,6 +228,7 @@ def quasi_newton() -> Outcome:
 
 
 SGD = {"solver": "sgd", "dtype": "float64"}
+KEPT_LAST = {"average": 0.9, "early_stopping": True, "patience": None, "monitor": "validation_score", "ties": "last"}
 FACE_CASES: dict[str, Callable[[], Outcome]] = {
     "model wheat": partial(model, WHEAT, quick(dropout=0.2, label_smoothing=0.1, clip_norm=1.0)),
     "model stopped": partial(model, WHEAT, quick(early_stopping=True, patience=2, epochs=12, learning_rate=0.2)),
@@ -240,6 +241,11 @@ FACE_CASES: dict[str, Callable[[], Outcome]] = {
     "model mixed": partial(model, mixed_table(), quick(scale="robust", dtype="float64"), "array"),
     "model logarithms": partial(
         model, mixed_table(), quick(scale="standard", target_scale="log", dtype="float64", validation=0.25), "array"
+    ),
+    "model fitted to its rows": partial(
+        model,
+        WHEAT,
+        quick(hidden=(9, 5), activation="mish", front=("scale",), initializer="data_dependent", **KEPT_LAST),
     ),
     "ensemble": ensemble,
     "folds wheat": partial(folds, WHEAT, quick(early_stopping=True, patience=1, learning_rate=0.1), "block"),

@@ -6,8 +6,8 @@ x W over the rows, so that it is 1 in every layer, however deep and whatever the
 activation bends, there are rows (Holzmüller, Grinsztajn and Steinwart 2024, "Better by default", section 3: RealMLP).
 
 The same bits whatever sums the products: both factors of x W are rounded to so few bits (22 each for 256 inputs, so
-that variances are 1 within about 1e-6) that all sums are exact in float64. What may differ in a last bit from one
-machine to another are logarithms and exponentials, of normal numbers and of activations.
+that variances are 1 within about 1e-6) that all sums are exact in float64. This also rounds away, all but always, the
+last bits of logarithms and exponentials, in which machines differ.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gpubp.operations.dense import Dense
 from gpubp.operations.philox import Stream, uniform
 
 EXACT = 53  # bits of a float64
+OF_A_ROW = 30  # bits that are kept of the row that differences are taken to
 DRAW = 4  # 2⁴ is more than any weight that is drawn
 CONSTANT = 2.0**-40  # of the largest input: less is no difference between rows
 TINY = -100  # 2⁻¹⁰⁰: inputs that are all smaller are zeros, for weights that scale them up would not be float32
@@ -61,7 +62,7 @@ def unit_variance(X: np.ndarray, W: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     deviation = np.sqrt((deviations * deviations).mean(axis=1))
     differ = deviation > 0.0
     divisor = np.where(differ, deviation, np.sqrt(fan_in))[:, None, :]
-    sums += (first[:, 0, :, None] * W).sum(axis=1)[:, None, :]
+    sums += (_rounded(first, 0, OF_A_ROW)[:, 0, :, None] * W).sum(axis=1)[:, None, :]
     sums = np.ldexp(sums / divisor, np.where(differ[:, None, :], 0, exponent))
     W /= np.ldexp(divisor, np.where(differ[:, None, :], exponent, 0))
     return sums, differ

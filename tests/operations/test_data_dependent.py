@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from gpubp import Architecture, Population, Settings, get_backend, train
 from gpubp.backends import Backend
 from gpubp.errors import DataError, SettingsError
 from gpubp.networks.first_weights import SAMPLE
-from gpubp.operations.activations import HIDDEN
+from gpubp.operations.activations import ACTIVATIONS, HIDDEN
 from gpubp.operations.data_dependent import _exponent, _rounded
 from gpubp.operations.layer_kinds import FRONT
 from gpubp.operations.network import initial_parameters
@@ -103,6 +104,19 @@ def test_sums_of_products_are_exact(fan_in: int) -> None:
         assert_array_equal(A @ W, A[:, :, order] @ W[:, order])
         assert_array_equal(A @ W, np.add.accumulate(A[:, :, :, None] * W[:, None], axis=2)[:, :, -1])
         assert_allclose(A, sample * scale, atol=scale * 2.0 ** (3 - bits))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_last_bits_of_activations_do_not_matter(monkeypatch: pytest.MonkeyPatch, dtype: Any) -> None:
+    """In which exponentials differ from machine to machine."""
+    shape = (6, (40, 30, 20), 3, "tanh", "softmax")
+    expected, rng = start(Architecture(*shape), dtype=dtype).params, np.random.default_rng(0)  # type: ignore[arg-type]
+
+    def other(backend: Backend, Z: np.ndarray, out: np.ndarray) -> None:
+        out[...] = np.nextafter(np.tanh(Z), rng.choice([-2.0, 2.0], size=Z.shape))
+
+    monkeypatch.setitem(ACTIVATIONS, "tanh", replace(ACTIVATIONS["tanh"], forward=other))
+    assert_array_equal(start(Architecture(*shape), dtype=dtype).params, expected)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,16 @@ def test_survivors_of_a_rung_are_its_best() -> None:
     [
         {"schedule": ["cosine", "one_cycle"]},
         {"early_stopping": True, "patience": [1, 3], "epochs": [18, 36], "learning_rate": 0.1},
+        {
+            "early_stopping": True,
+            "patience": [1, 3],
+            "epochs": [18, 36],
+            "learning_rate": 0.1,
+            "average": [None, 0.8],
+            "ties": "last",
+            "monitor": "validation_score",
+            "initializer": "data_dependent",
+        },
         {"early_stopping": True, "schedule": "adaptive", "optimizer": "sgd", "epochs": 40, "patience": 1, "l2": 1.0},
     ],
 )
