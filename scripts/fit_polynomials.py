@@ -26,6 +26,7 @@ Function = Callable[[Any], Any]
 HALF_LN2 = 0.34665  # ln(2)/2 and a little: the reduced argument may be rounded past the half
 LOG_Z = 0.02944  # ((√2 - 1) / (√2 + 1))² and a little
 ERF_SPLIT = 0.875  # exact in binary; below it erf has its own polynomial, above it erfc's logarithm has one
+SIN_R = 1.5745  # π/2 and a little: the multiple of π that is taken off may be the next but one, far from zero
 TINY = 1e-12  # the targets are 0/0 at zero itself
 
 
@@ -77,6 +78,14 @@ POLYNOMIALS = (
         lambda t: mp.erfc(t + ERF_SPLIT) / mp.erf(t + ERF_SPLIT),
         {"float": (0.0, 4.0 - ERF_SPLIT), "double": (0.0, 6.0 - ERF_SPLIT)},
         {"float": 6, "double": 17},
+    ),
+    Polynomial(
+        "sin_polynomial",
+        "(sin(r) / r - 1) / z with z = r², for |r| <= π/2",
+        lambda z: (mp.sin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z,
+        lambda z: z * mp.sqrt(z) / mp.sin(mp.sqrt(z)),
+        both(TINY, SIN_R**2),
+        {"float": 3, "double": 7},
     ),
 )
 

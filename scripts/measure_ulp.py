@@ -48,6 +48,11 @@ def _softplus(x: Any) -> Any:
     return mp.log1p(mp.exp(x)) if x < 0 else x + mp.log1p(mp.exp(-x))
 
 
+def _cut(x: Any) -> Any:
+    """Waves of larger angles are those of ±100,000: see mathematics.h."""
+    return np.clip(x, -1e5, 1e5) if isinstance(x, np.ndarray) else max(min(x, mp.mpf(100_000)), mp.mpf(-100_000))
+
+
 FUNCTIONS = {
     "exp": Reference(np.exp, mp.exp, peer="numpy.exp"),
     "expm1": Reference(np.expm1, mp.expm1, peer="numpy.expm1"),
@@ -56,6 +61,8 @@ FUNCTIONS = {
     "erf": Reference(special.erf, mp.erf, peer="scipy.special.erf"),
     "log": Reference(np.log, mp.log, low=0.01, peer="numpy.log"),
     "log1p": Reference(np.log1p, mp.log1p, low=-0.99, peer="numpy.log1p"),
+    "sin": Reference(lambda x: np.sin(_cut(x)), lambda x: mp.sin(_cut(x)), peer="numpy.sin"),
+    "cos": Reference(lambda x: np.cos(_cut(x)), lambda x: mp.cos(_cut(x)), peer="numpy.cos"),
     "softplus": Reference(lambda x: np.logaddexp(x, x.dtype.type(0)), _softplus, peer="numpy.logaddexp"),
 }
 

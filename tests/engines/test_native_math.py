@@ -25,7 +25,7 @@ DRIVERS = Path(__file__).parents[1] / "native"
 ELEMENTWISE = '#include "elementwise.h"\n'
 CUDA_BRANCH = '#include "cuda_intrinsics.h"\n#include "elementwise.h"\n'
 STRICT = ("-Wall", "-Wextra", "-Werror")
-NAMES = ("exp", "expm1", "logistic", "tanh", "erf", "log", "log1p", "softplus")
+NAMES = ("exp", "expm1", "logistic", "tanh", "erf", "log", "log1p", "softplus", "sin", "cos")
 REALS: dict[str, Any] = {"float": np.float32, "double": np.float64}
 INF, NAN = np.inf, np.nan
 # the ends of exp's range: the largest argument with a finite result, the smallest with a normal one
@@ -153,6 +153,8 @@ SPECIAL_VALUES: dict[str, list[tuple[float, float]]] = {
     "erf": [(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (7.0, 1.0), (-1e30, -1.0)],
     "log": [(1.0, 0.0), (0.0, -INF), (-0.0, -INF), (INF, INF), (-1.0, NAN), (-1e-40, NAN), (-INF, NAN)],
     "log1p": [(0.0, 0.0), (-0.0, -0.0), (-1.0, -INF), (INF, INF), (-1.5, NAN), (-INF, NAN)],
+    "sin": [(0.0, 0.0), (-0.0, -0.0)],
+    "cos": [(0.0, 1.0), (-0.0, 1.0)],
     "softplus": [(INF, INF), (-INF, 0.0), (100.0, 100.0), (-1e30, 0.0), (2.0**100, 2.0**100)],
 }
 
@@ -199,7 +201,7 @@ def test_denormal_arguments(name: str, real: str) -> None:
 
 
 @pytest.mark.parametrize("real", REALS)
-@pytest.mark.parametrize("name", ["tanh", "erf"])
+@pytest.mark.parametrize("name", ["tanh", "erf", "sin"])
 def test_odd_functions_are_odd_to_the_bit(name: str, real: str) -> None:
     x = np.linspace(0, 8, 10_001)
     np.testing.assert_array_equal(apply(real, name, -x), -apply(real, name, x))
