@@ -13,8 +13,7 @@ from pathlib import Path
 
 import gpubp.engines.dialect
 from gpubp.operations.activations import ACTIVATIONS
-from gpubp.operations.layer_kinds import FRONT, LAYERS
-from gpubp.operations.layers import BIASES
+from gpubp.operations.layer_kinds import LAYERS
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.options import Option
@@ -46,14 +45,6 @@ template <class F> FN void with_activation(int code, const F& f) {{
 {cases}
     default: f.template run<IDENTITY>();
   }}
-}}
-
-// Which rows of the table of hyperparameters are factors of a layer's rate and decay; -1: none.
-CONSTANT_FN int rate_factor(int kind) {{
-  return {rate_factors};
-}}
-CONSTANT_FN int decay_factor(int kind) {{
-  return {decay_factors};
 }}
 
 // Row `row` of the table of hyperparameters (HYPERPARAMETERS, P), of each lane's network.
@@ -121,8 +112,6 @@ def header() -> str:
             for name, entry in ACTIVATIONS.items()
             if entry.elementwise and name != "identity"
         ),
-        rate_factors=_factors("rate"),
-        decay_factors=_factors("decay"),
         first_loss=next(iter(LOSSES)).upper(),
         last_loss=[*LOSSES][-1].upper(),
         classifies=_any("LOSS", (name for name, entry in LOSSES.items() if entry.is_classification)),
@@ -140,17 +129,6 @@ def header() -> str:
             for name, numbers in uses.items()
         ),
     )
-
-
-def _factors(what: str) -> str:
-    """By the kind of layer the row of its groups' factor; all groups of a kind but biases have the same."""
-    rows = {}
-    for name, kind in FRONT.items():
-        factors = {getattr(each.group, what) for each in kind(1).parameters if each.group != BIASES}  # type: ignore[call-arg]
-        (factor,) = factors
-        if isinstance(factor, Option):
-            rows[name] = _row(factor.name)
-    return " : ".join([*(f"kind == {name.upper()} ? {row}" for name, row in rows.items()), "-1"])
 
 
 def _row(name: str) -> str:

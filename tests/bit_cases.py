@@ -28,7 +28,7 @@ from gpubp.networks.preparation import prepare
 from gpubp.networks.settings import Settings
 from gpubp.networks.state import TrainingState
 from gpubp.operations.activations import ACTIVATIONS
-from gpubp.operations.architecture import Architecture
+from gpubp.operations.architecture import Architecture, kind_of
 from gpubp.operations.layer_kinds import FRONT
 from gpubp.operations.losses import LOSSES
 from gpubp.training.history import History
@@ -76,9 +76,11 @@ class Case:
     dropout: float
     front: tuple[str, ...] = ()
     averages: bool = False
+    own_rates: bool = False
 
     def __str__(self) -> str:
-        behind = "".join(f"{kind}-" for kind in self.front) + "average-" * self.averages
+        behind = "".join(f"{kind.replace(':', '')}-" for kind in self.front) + "own-rates-" * self.own_rates
+        behind += "average-" * self.averages
         return f"{self.engine}-{behind}{self.activation}-{self.loss}-{self.optimizer}-{self.batch_size}-{self.dtype}"
 
 
@@ -134,8 +136,21 @@ def covering(engine: str, options: dict[str, tuple[Any, ...]]) -> list[Case]:
 
 LANE_CASES = covering("lane", LANE_OPTIONS)
 BLOCK_CASES = covering("block", BLOCK_OPTIONS)
-# Layers in front: weight decay, L2 and dropout in float32; L2 with clipping, rows of several lengths in float64.
-FRONT_CASES = [replace(case, front=(kind,), dropout=0.3) for kind in FRONT for case in (BLOCK_CASES[3], BLOCK_CASES[4])]
+# Layers in front: weight decay, L2 and dropout in float32; L2 with clipping, rows of several lengths in float64. Every
+# kind once at least, together with another, with more sums of a number than are taken at once, and before layers whose
+# rates are their own.
+FRONT_CASES = [
+    replace(case, front=front, dropout=0.3, own_rates=own_rates)
+    for case, front, own_rates in (
+        (BLOCK_CASES[3], ("scale",), False),
+        (BLOCK_CASES[4], ("scale",), False),
+        (BLOCK_CASES[3], ("pbld:3x7", "scale"), True),
+        (BLOCK_CASES[4], ("pbld:3x3",), False),
+        (BLOCK_CASES[4], ("pl:2x2",), True),
+        (BLOCK_CASES[3], ("plr:2x3",), False),
+        (BLOCK_CASES[3], (), True),
+    )
+]
 # A running average of the weights: rows of several lengths, dropout, validation in batches; one state array, and none.
 AVERAGE_CASES = [
     replace(BLOCK_CASES[3], averages=True, held="ragged"),
@@ -154,8 +169,14 @@ def own_options(loss: str, networks: int) -> dict[str, np.ndarray]:
 
 def front_options(front: tuple[str, ...], networks: int) -> dict[str, np.ndarray]:
     """Of layers in front, other ones for each network."""
-    given = [option.name for kind in front for option in FRONT[kind].options]
-    return {name: np.linspace(0.5 + place, 1.5 - place, networks) for place, name in enumerate(given)}
+    given = [option.name for layer in front for option in FRONT[kind_of(layer)].options]
+    return {name: np.linspace(0.5 + place % 2, 1.5 - place % 2, networks) for place, name in enumerate(given)}
+
+
+def layer_options(case: Case) -> dict[str, np.ndarray]:
+    bounds = {"bias_rate": (0.1, 1), "first_rate": (2, 1), "fan_in_power": (0, 1)}
+    own = {name: np.linspace(*ends, P) for name, ends in bounds.items()}
+    return front_options(case.front, P) | (own if case.own_rates else {})
 
 
 def setting(case: Case, **more: Any) -> Settings:
@@ -172,7 +193,7 @@ def setting(case: Case, **more: Any) -> Settings:
         "dropout": np.linspace(0, case.dropout, P)[:, None] * np.ones(len(case.hidden)),
         "label_smoothing": 0.1 if case.loss == "cross_entropy" else 0.0,
         "loss_options": own_options(case.loss, P),
-        "layer_options": front_options(case.front, P),
+        "layer_options": layer_options(case),
         "average": np.linspace(0.0, 0.9, P) if case.averages else None,
     }
     return Settings(**(options | more))
@@ -181,8 +202,10 @@ def setting(case: Case, **more: Any) -> Settings:
 def population(backend: Backend, case: Case) -> Population:
     n_outputs = TARGETS[case.loss].shape[1]
     output = LOSSES[case.loss].link or "tanh"
-    shape = Architecture(I, case.hidden, n_outputs, case.activation, output, case.front)
-    return Population.initialize(shape, network_seeds(7, P), backend, dtype=case.dtype)
+    shape = Architecture(I, case.hidden, n_outputs, case.activation, output, case.front, indicators=(1,))
+    return Population.initialize(
+        shape, network_seeds(7, P), backend, dtype=case.dtype, layer_options=layer_options(case)
+    )
 
 
 def arguments(case: Case) -> dict[str, Any]:
@@ -194,7 +217,8 @@ def arguments(case: Case) -> dict[str, Any]:
 def kernel(case: Case) -> LaneKernel | BlockKernel:
     """What the case's engine compiles."""
     if case.engine == "block":
-        return BlockKernel(case.dtype, case.loss, case.optimizer, front=bool(case.front), averages=case.averages)
+        front = bool(case.front) or case.own_rates
+        return BlockKernel(case.dtype, case.loss, case.optimizer, front=front, averages=case.averages)
     backend = NumpyBackend()
     return lane_kernel(prepare(population(backend, case), X, TARGETS[case.loss], setting(case), **arguments(case)))
 

@@ -253,6 +253,8 @@ def pack_hyperparameters(values: Mapping[str, np.ndarray], dtype: Any) -> np.nda
     n_networks = len(values["rate"])
     table = np.zeros((len(HYPERPARAMETERS), n_networks))
     for name, given in values.items():
+        if name not in HYPERPARAMETERS:  # a factor of a layer: those are handed over in a table of their own
+            continue
         table[HYPERPARAMETERS.index(name)] = given
         for row, derive in PER_NETWORK[name].derived.items() if name in PER_NETWORK else ():
             table[HYPERPARAMETERS.index(row)] = derive(given)

@@ -12,6 +12,7 @@ from gpubp.backends import Array, Backend
 from gpubp.backends.interruption import Interruption
 from gpubp.networks.plan import TrainingPlan
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.dense import Dense
 
 
 class Engine(Protocol):
@@ -94,6 +95,11 @@ class EngineKind(ABC, Generic[C]):
         """Why it cannot serve a network of these layers, in words; None if it can."""
         unknown = dict.fromkeys(layer.name for layer in architecture.layers if layer.name not in self.layers)
         return f"its kernel knows no layer {' or '.join(unknown)}" if unknown else None
+
+    def refuses_groups(self, plan: TrainingPlan) -> str | None:
+        """Why it cannot train groups of parameters at rates of their own, in words; None if nobody asks for it."""
+        given = [option.name for option in Dense.options if option.name in plan.hyper]
+        return f"its kernel knows no {' or '.join(given)}" if given else None
 
     @abstractmethod
     def refuses(self, plan: TrainingPlan) -> str | None:

@@ -17,6 +17,7 @@ from gpubp.engines.registry import ENGINE_KINDS, ENGINES, FALLBACK, USUAL_COSTS
 from gpubp.errors import SettingsError
 from gpubp.errors.suggestions import check_choice
 from gpubp.networks.plan import TrainingPlan
+from gpubp.operations.dense import has_own_rates
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def depends_on(plan: TrainingPlan) -> tuple[Any, ...]:
         (bool(plan.hyper["l2"].any()), settings.clip_norm is None, settings.average is None),
         (plan.dropout is None, plan.validation is None),
         None if plan.weights is None else plan.weights.ndim,
+        has_own_rates(plan.hyper),
     )
 
 

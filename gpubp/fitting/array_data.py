@@ -103,6 +103,10 @@ class ArrayData:
     def feature_names(self) -> list[str] | None:
         return None
 
+    @property
+    def indicators(self) -> tuple[int, ...]:
+        return ()
+
     def features(self, rows: np.ndarray | None = None) -> Any:
         given = self.X if self.given is None else self.given
         return given if rows is None else given[rows]

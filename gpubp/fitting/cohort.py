@@ -53,6 +53,7 @@ class Cohort:
             X=X,
             rows=rows,
             zero_last_layer=first.zero_last_layer,
+            layer_options=population_settings(jobs, first.epochs).layer_options,
         )
         return cls(tuple(jobs), population, np.zeros(len(jobs)))
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpubp.errors import DataError, quoted
 from gpubp.preprocessing import Column, InputColumns, Preprocessing, Target, choose_inputs
+from gpubp.preprocessing.columns import indicators
 from gpubp.preprocessing.target_rows import refuse_doubtful, with_target
 from gpubp.tables import Table, find_column, find_columns, table_of
 
@@ -78,6 +79,11 @@ class Dataset:
     @property
     def columns(self) -> tuple[Column, ...]:
         return self.inputs.columns
+
+    @property
+    def indicators(self) -> tuple[int, ...]:
+        """The places of inputs that are no numbers."""
+        return indicators(self.columns)
 
     def preprocessing(self, scale: str, rows: np.ndarray | None = None) -> Preprocessing:
         """Fitted on these rows (None: on all), with the notes of the whole."""

@@ -50,6 +50,11 @@ class Data(Protocol):
     @property
     def feature_names(self) -> list[str] | None: ...
 
+    @property
+    def indicators(self) -> tuple[int, ...]:
+        """Places of a network's inputs that are no numbers."""
+        ...
+
     def features(self, rows: np.ndarray | None = None) -> Any:
         """The features of these rows (None: of all), in the form that they were given in: a copy, or what was given."""
         ...

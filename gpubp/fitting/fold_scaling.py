@@ -25,7 +25,7 @@ def unscaled(architecture: Architecture, params: np.ndarray, sheet: Sheet) -> np
             left = layer.take_over(its, offset, scale)
             if left is None:
                 break
-            offset, scale = left, np.ones(layer.n_outputs)
+            offset, scale = left
     if (sheet.spread != 1.0).any() or (sheet.mean != 0.0).any():
         last = architecture.n_layers - 1
         W, b = architecture.weights(found, last), architecture.biases(found, last)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from numbers import Real
 from typing import Any
@@ -126,11 +126,13 @@ class Recipe:
             raise SettingsError("The target scale log is for numbers to be predicted, and this is classification.")
         return name
 
-    def architecture(self, n_inputs: int, n_outputs: int, task: str) -> Architecture:
-        """The output activation follows from the loss; squared error on classes takes logistic outputs."""
+    def architecture(self, n_inputs: int, n_outputs: int, task: str, indicators: Sequence[int] = ()) -> Architecture:
+        """The output activation follows from the loss; squared error on classes takes logistic outputs. indicators:
+        places of inputs that are no numbers.
+        """
         loss = LOSSES[self.loss_for(task)]
         output = loss.link or ("logistic" if task == "classification" else "identity")
-        return Architecture(n_inputs, self.hidden, n_outputs, self.activation, output, self.front)
+        return Architecture(n_inputs, self.hidden, n_outputs, self.activation, output, self.front, indicators)
 
     def settings(self, task: str) -> Settings:
         return Settings(

@@ -88,6 +88,10 @@ class TableData:
         names = list(self.given.columns)
         return names if all(isinstance(name, str) for name in names) else None
 
+    @property
+    def indicators(self) -> tuple[int, ...]:
+        return self.dataset.indicators
+
     def features(self, rows: np.ndarray | None = None) -> Any:
         if rows is None:
             return self.given

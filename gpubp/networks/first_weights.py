@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from gpubp.backends import Array, Backend
 from gpubp.errors import DataError
 from gpubp.networks.sampling import Rows, RowSets
+from gpubp.networks.settings import PerNetwork, per_network
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.initializers import Draw
 from gpubp.operations.network import initial_parameters, needs_rows
@@ -25,20 +28,23 @@ def first_parameters(
     zero_last_layer: bool = False,
     X: Array | None = None,
     rows: Rows = None,
+    options: Mapping[str, PerNetwork] | None = None,
 ) -> np.ndarray:
     """(P, K) float64 on the host for seeds (P,) uint64.
 
     X (N, I), on the host or the backend, and rows, as in `train`, matter to an initializer that looks at them: at 512
-    of each network's, drawn by its seed, or at all if there are fewer. DataError where X is not the network's.
+    of each network's, drawn by its seed, or at all if there are fewer. options: the layers', as `Settings` has them.
+    DataError where X is not the network's.
     """
     if X is None or not needs_rows(initializer):
-        params = initial_parameters(architecture, seeds, initializer)
+        params = initial_parameters(architecture, seeds, initializer, options=options)
     else:
         if X.ndim != 2 or X.shape[1] != architecture.n_inputs or len(X) == 0:
             raise DataError(
                 f"X has shape {tuple(X.shape)}: this network needs (rows, {architecture.n_inputs}), at least one row."
             )
         params = np.empty((len(seeds), architecture.n_parameters))
+        each = {name: per_network(name, value, len(seeds)) for name, value in (options or {}).items()}
         sets = RowSets.of(rows, len(seeds), len(X))
         for count in np.unique(sets.count):
             alike = np.flatnonzero(sets.count == count)
@@ -47,7 +53,8 @@ def first_parameters(
             for first in range(0, len(alike), step):
                 chosen = alike[first : first + step]
                 sample = _sample(backend, X, sets.networks(chosen), seeds[chosen])
-                params[chosen] = initial_parameters(architecture, seeds[chosen], initializer, sample)
+                own = {name: values[chosen] for name, values in each.items()}
+                params[chosen] = initial_parameters(architecture, seeds[chosen], initializer, sample, own)
     if zero_last_layer:
         params[:, -architecture.dense[-1].n_parameters :] = 0.0
     return params

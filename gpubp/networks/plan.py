@@ -12,6 +12,7 @@ from gpubp.backends import Array, Backend
 from gpubp.networks.sampling import RowSets
 from gpubp.networks.settings import PerNetwork, Settings, per_network
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.registry import PER_NETWORK
 
 MOST_UPDATES = 2**30  # that kernels count: Adam's corrections have long been 1 by then
 
@@ -106,9 +107,12 @@ def target_spread(T: np.ndarray, weights: np.ndarray | None, rows: RowSets) -> n
 
 
 def hyperparameters(settings: Settings, architecture: Architecture, n_networks: int) -> dict[str, np.ndarray]:
-    """(P,) float64 for every hyperparameter of the settings and of the architecture's layers, by name."""
+    """(P,) float64 for every hyperparameter of the settings and of the architecture's layers, by name; but for those of
+    first values.
+    """
     named: dict[str, PerNetwork] = settings.all_optimizer_options() | settings.all_loss_options()
-    named |= settings.all_layer_options(architecture)
+    of_layers = settings.all_layer_options(architecture)
+    named |= {name: value for name, value in of_layers.items() if name in PER_NETWORK} if of_layers else {}
     named |= {"rate": settings.learning_rate, "l2": settings.l2}
     if settings.average is not None:
         named["average"] = settings.average

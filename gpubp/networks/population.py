@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from gpubp.backends import Array, Backend, float_dtype
 from gpubp.errors import DataError, SettingsError, quoted
 from gpubp.networks.first_weights import first_parameters
 from gpubp.networks.sampling import Rows
+from gpubp.networks.settings import PerNetwork
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.initializers import Draw
 from gpubp.operations.network import predict
@@ -64,18 +65,20 @@ class Population:
         X: Array | None = None,
         rows: Rows = None,
         zero_last_layer: bool = False,
+        layer_options: Mapping[str, PerNetwork] | None = None,
     ) -> Population:
         """One network for each seed. The weights are drawn on the host, in float64, and rounded to `dtype`.
 
         initializer: one of gpubp.operations.initializers.INITIALIZERS, or "auto", what suits each layer's activation.
         X (N, I), rows: what the networks will be trained on, as in `train`, for an initializer that looks at it
         (data_dependent). zero_last_layer: the output layer's weights and biases are 0, whatever the initializer.
+        layer_options: as in `Settings`; those that say how a layer in front begins matter.
         """
         listed = [seeds] if isinstance(seeds, (int, np.integer)) else list(seeds)
         if not listed:
             raise SettingsError("A population needs at least one seed: one for each network.")
         checked = np.array([check_seed(seed) for seed in listed], dtype=np.uint64)
-        drawn = first_parameters(architecture, checked, backend, initializer, zero_last_layer, X, rows)
+        drawn = first_parameters(architecture, checked, backend, initializer, zero_last_layer, X, rows, layer_options)
         return cls(architecture, backend.to_device(drawn.astype(float_dtype(dtype))), checked, backend)
 
     @classmethod

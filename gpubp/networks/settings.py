@@ -149,9 +149,9 @@ class Settings:
         return defaults(self.loss_function.options) | dict(self.loss_options)
 
     def all_layer_options(self, architecture: Architecture) -> dict[str, PerNetwork]:
-        """The options of the network's layers, with defaults filled in."""
-        usual = {name: value for layer in architecture.layers for name, value in defaults(layer.options).items()}
-        return usual | dict(self.layer_options)
+        """The options of the network's layers, with defaults filled in but for those whose default changes nothing."""
+        options = [option for layer in architecture.layers for option in layer.options if not option.neutral]
+        return defaults(options) | dict(self.layer_options)
 
     def all_schedule_options(self) -> dict[str, float]:
         return defaults(self.schedule_rule.options) | dict(self.schedule_options)
@@ -171,10 +171,10 @@ class Settings:
         have = {option.name for layer in architecture.layers for option in layer.options}
         for name in self.layer_options:
             if name not in have:
-                kinds = " or ".join(kind.name for kind in LAYERS.values() if name in defaults(kind.options))
+                kinds = [kind.name for kind in LAYERS.values() if name in defaults(kind.options)]
                 raise SettingsError(
-                    f"{name} is an option of the layer {kinds}, and this network has none: put it in front "
-                    f"(--front {kinds}), or leave the option out."
+                    f"{name} is an option of the layer {' or '.join(kinds)}, and this network has none: put "
+                    f"it in front (--front {kinds[0]}), or leave the option out."
                 )
 
     def check_dropout(self, n_hidden: int) -> None:

@@ -15,9 +15,9 @@ All are finite, with finite derivatives, for |z| up to 1e4 in float32 and float6
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,9 +31,15 @@ Backward = Callable[["Backend", "Array", "Array | None", "Array", "Array"], None
 class Nodes(Protocol):
     """Adds nodes to an ONNX graph. A tensor is its name; a number or an array stands for a constant."""
 
-    def __call__(self, operator: str, *operands: str | float | np.ndarray) -> str: ...
+    def __call__(self, operator: str, *operands: str | float | np.ndarray, **attributes: Any) -> str: ...
+
+    def whole(self, numbers: Sequence[int]) -> str:
+        """A constant of whole numbers: places, or a shape."""
+        ...
 
     def erf(self, Z: str) -> str: ...
+
+    def cos(self, U: str) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ class Architecture:
 
     sizes: tuple[int, ...]  # (inputs, hidden …, outputs)
     activations: tuple[str, ...]  # one for each dense layer; the last is the output activation
-    front: tuple[str, ...] = ()  # kinds of layers before the dense ones, from the inputs on
+    front: tuple[str, ...] = ()  # layers before the dense ones, from the inputs on, such as "scale" or "pbld:16x4"
+    indicators: tuple[int, ...] = ()  # inputs that are no numbers, where a layer in front cares
 
     def __init__(
         self,
@@ -43,11 +44,13 @@ class Architecture:
         activation: str | Sequence[str] = "relu",
         output_activation: str = "identity",
         front: str | Sequence[str] = (),
+        indicators: Sequence[int] = (),
     ) -> None:
         """hidden: neurons of each hidden layer; activation: one name for all hidden layers, or one for each; front:
-        kinds of layers before the dense ones (see operations/layer_kinds.py).
+        kinds of layers before the dense ones (see operations/layer_kinds.py), each with its sizes if it has any;
+        indicators: places of inputs that are no numbers, but ones and zeros of categories.
 
-        Raises SettingsError for a size below 1, an unknown activation or kind.
+        Raises SettingsError for a size below 1, an unknown activation or kind, an input that there is not.
         """
         if not isinstance(hidden, str) and hasattr(hidden, "__iter__"):
             widths: tuple[Any, ...] = tuple(hidden)
@@ -67,6 +70,8 @@ class Architecture:
         object.__setattr__(self, "sizes", tuple(int(size) for size in sizes))
         object.__setattr__(self, "activations", (*hidden_activations, output_activation))
         object.__setattr__(self, "front", front_kinds(front))
+        cares = any(FRONT[kind_of(layer)].takes_indicators for layer in self.front)
+        object.__setattr__(self, "indicators", _checked_indicators(indicators, self.n_inputs) if cares else ())
         if self.n_parameters > MOST_PARAMETERS:
             raise SettingsError(
                 f"A network {self} has {self.n_parameters:,} parameters, and no memory holds them: give hidden layers "
@@ -77,12 +82,13 @@ class Architecture:
     def layers(self) -> tuple[Layer, ...]:
         """From the inputs on; the last one is dense."""
         found: list[Layer] = []
-        width = self.n_inputs
-        for name in self.front:
-            found.append(FRONT[name](width))  # type: ignore[call-arg]
+        width, indicators = self.n_inputs, self.indicators
+        for spec in self.front:
+            found.append(FRONT[kind_of(spec)].of(width, indicators, sizes_of(spec)))
             width = found[-1].n_outputs
-        for size, activation in zip(self.sizes[1:], self.activations, strict=True):
-            found.append(Dense(width, size, activation))
+            indicators = indicators if found[-1].only_factors else ()
+        for i, (size, activation) in enumerate(zip(self.sizes[1:], self.activations, strict=True)):
+            found.append(Dense(width, size, activation, first=i == 0))
             width = size
         return tuple(found)
 
@@ -176,13 +182,27 @@ class Architecture:
         """The arrays that are learned, in the order in which they lie in the flat row."""
         return tuple(parameter for layer in self.layers for parameter in layer.parameters)
 
+    def reordered(self, order: np.ndarray) -> Architecture:
+        """Of the same network, for inputs that come in another order: input i is what input order[i] was."""
+        found = [place for place, old in enumerate(order.tolist()) if old in self.indicators]
+        return Architecture(
+            self.n_inputs,
+            self.hidden,
+            self.n_outputs,
+            self.activations[:-1],
+            self.output_activation,
+            self.front,
+            found,
+        )
+
     def __str__(self) -> str:
         return " + ".join([*self.front, "-".join(map(str, self.sizes))])
 
     def to_dict(self) -> dict[str, Any]:
-        """front only where there is some."""
+        """front and indicators only where there are some."""
         plain = {"sizes": list(self.sizes), "activations": list(self.activations)}
-        return plain | ({"front": list(self.front)} if self.front else {})
+        more = {"front": list(self.front), "indicators": list(self.indicators)}
+        return plain | {name: value for name, value in more.items() if value}
 
     @classmethod
     def from_given(cls, given: Given) -> Architecture:
@@ -192,8 +212,9 @@ class Architecture:
         if len(activations) != len(sizes) - 1:
             raise given["activations"].wrong(f"a list of {len(sizes) - 1}, one for each dense layer")
         front = given.get("front").maybe(lambda kinds: kinds.each(Given.text)) or ()
+        places = given.get("indicators").maybe(lambda each: [one.whole(0, MOST_NEURONS) for one in each.items()]) or ()
         try:
-            return cls(sizes[0], sizes[1:-1], sizes[-1], activations[:-1], activations[-1], front)
+            return cls(sizes[0], sizes[1:-1], sizes[-1], activations[:-1], activations[-1], front, places)
         except SettingsError as error:
             raise DataError(f"{given.place}: {error}") from error
 
@@ -230,7 +251,32 @@ def front_kinds(given: Any) -> tuple[str, ...]:
         given = [name.strip() for name in given.split(",")]
     kinds = tuple(given) if isinstance(given, (list, tuple)) else (given,)
     for kind in kinds:
-        check_choice("layer in front", kind, ("none", *FRONT))
-    if "none" in kinds or len(set(kinds)) < len(kinds):
+        check_choice("layer in front", kind_of(kind) if isinstance(kind, str) else kind, ("none", *FRONT))
+    if "none" in kinds or len({kind_of(kind) for kind in kinds}) < len(kinds):
         raise SettingsError(f"Layers in front {', '.join(kinds)}: name each kind once, or none alone.")
+    for kind in kinds:
+        if ":" in kind:
+            FRONT[kind_of(kind)].check_sizes(sizes_of(kind))
     return kinds
+
+
+def kind_of(spec: str) -> str:
+    """The name of a layer in front, without its sizes: "pbld" of "pbld:16x4"."""
+    return spec.partition(":")[0]
+
+
+def sizes_of(spec: str) -> tuple[int, ...]:
+    """Those of a layer in front, such as (16, 4) of "pbld:16x4"; () where it names none."""
+    _, colon, sizes = spec.partition(":")
+    parts = sizes.split("x") if colon else []
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise SettingsError(f"Layer in front {quoted(spec)}: sizes are whole numbers with x between, as in pbld:16x4.")
+    return tuple(int(part) for part in parts)
+
+
+def _checked_indicators(given: Sequence[int], n_inputs: int) -> tuple[int, ...]:
+    """Ascending."""
+    found = tuple(sorted({int(place) for place in given}))
+    if found and not 0 <= found[0] <= found[-1] < n_inputs:
+        raise SettingsError(f"Indicators {', '.join(map(str, found))}: a network has the inputs 0 to {n_inputs - 1}.")
+    return found

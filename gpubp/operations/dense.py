@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gpubp.operations.activations import ACTIVATIONS, Activation, Nodes
 from gpubp.operations.initializers import INITIALIZERS
-from gpubp.operations.layers import BIASES, WEIGHTS, Layer, Parameter, Values
+from gpubp.operations.layers import BIASES, WEIGHTS, Factors, Layer, Parameter, Values
+from gpubp.operations.options import Option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,14 +65,45 @@ class DenseValues(Values):
         self.keep = keep
 
 
+BIAS_RATE = Option(
+    "bias_rate",
+    1.0,
+    "what the rate of biases is multiplied by",
+    above=0.0,
+    searched=(0.05, 1.0),
+    log=True,
+    neutral=True,
+)
+FIRST_RATE = Option(
+    "first_rate", 1.0, "what the rate of the first layer is multiplied by", above=0.0, searched=(0.3, 1.5), log=True,
+    neutral=True,
+)  # fmt: skip
+FAN_IN_POWER = Option(
+    "fan_in_power", 0.0, "the rate of weights is divided by fan_in to this power (0.5: NTK parametrisation)",
+    least=0.0, most=1.0, searched=(0.0, 0.5), neutral=True,
+)  # fmt: skip
+
+
+def has_own_rates(names: Container[str]) -> bool:
+    """Whether dense layers, or their biases, have rates of their own, by the names of a training's numbers."""
+    return any(option.name in names for option in Dense.options)
+
+
 @dataclass(frozen=True)
 class Dense(Layer):
-    """Every output is f(Σ weight · input + bias)."""
+    """Every output is f(Σ weight · input + bias).
+
+    With fan_in_power 0.5 it learns as y = x W / √fan_in + b does, whose weights W are √fan_in times as large (the NTK
+    parametrisation: Jacot, Gabriel and Hongler 2018): Adam's steps are independent of a gradient's size. Decoupled
+    weight decay stays at the rate that it has without.
+    """
 
     name = "dense"
+    options = (BIAS_RATE, FIRST_RATE, FAN_IN_POWER)
     n_inputs: int
     n_outputs: int
     activation: str
+    first: bool = False  # of the dense layers
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -84,6 +116,17 @@ class Dense(Layer):
     @cached_property
     def f(self) -> Activation:
         return ACTIVATIONS[self.activation]
+
+    def factors(self, parameter: Parameter, options: Mapping[str, Array]) -> Factors:
+        rate, l2, decay = super().factors(parameter, options)
+        if self.first and "first_rate" in options:
+            rate = rate * options["first_rate"]
+        if parameter.group is BIASES:
+            return Factors(rate * options.get("bias_rate", 1.0), l2, decay)
+        if "fan_in_power" in options:
+            shrunk = float(self.n_inputs) ** -options["fan_in_power"]
+            rate, decay = rate * shrunk, decay / shrunk
+        return Factors(rate, l2, decay)
 
     def initial(self, seeds: np.ndarray, place: int, draw: str | Draw) -> np.ndarray:
         """ "auto" takes what suits the activation: He for the relu family, LeCun for selu, Glorot for the others."""

@@ -10,6 +10,11 @@ import numpy as np
 from gpubp.backends import Array, Backend
 
 
+def cast(value: Any, dtype: np.dtype[Any]) -> Any:
+    """An array in this dtype; a number as it is."""
+    return value.astype(dtype) if hasattr(value, "astype") else value
+
+
 class Hyperparameters:
     """Per-network hyperparameters, (P, 1), in float64 and in the parameters' dtype.
 
@@ -22,8 +27,8 @@ class Hyperparameters:
         packed = backend.to_device(np.array([*values.values()], dtype=np.float64)[:, :, None])  # one transfer
         self.dtype = dtype
         self.exact: dict[str, Array] = {name: packed[i] for i, name in enumerate(values)}
-        cast, complements = packed.astype(dtype), (1.0 - packed).astype(dtype)
-        self._cast = {name: cast[i] for i, name in enumerate(values)}
+        rounded, complements = packed.astype(dtype), (1.0 - packed).astype(dtype)
+        self._cast = {name: rounded[i] for i, name in enumerate(values)}
         self._complements = {name: complements[i] for i, name in enumerate(values)}
 
     @property

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from gpubp.errors import SettingsError
 from gpubp.operations.options import Option
 
 if TYPE_CHECKING:
@@ -45,6 +46,16 @@ def factor(of: float | Option, options: Mapping[str, Array]) -> float | Array:
     return options[of.name] if isinstance(of, Option) else of
 
 
+class Factors(NamedTuple):
+    """Of a parameter, each a number or what the networks have: what the learning rate, the strength of L2, and that of
+    weight decay are multiplied by. Decoupled weight decay is taken at the parameter's own learning rate.
+    """
+
+    rate: float | Array
+    l2: float | Array
+    decay: float | Array
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One array of a layer's parameters. shape: of one network; a population's has a first axis of P networks."""
@@ -68,6 +79,10 @@ class Values:
     dY: Array
 
 
+TakenOver = tuple["np.ndarray", "np.ndarray"]
+"""An offset (O,) or (P, O), and a scale (O,)."""
+
+
 class Layer(ABC):
     """One layer of a network: outputs (P, B, O) for inputs (P, B, I), or (B, I) shared by all networks.
 
@@ -77,9 +92,11 @@ class Layer(ABC):
 
     name: ClassVar[str]
     help: ClassVar[str] = ""  # a few words for the command line, of kinds that can stand in front
-    options: ClassVar[tuple[Option, ...]] = ()  # of its groups
+    options: ClassVar[tuple[Option, ...]] = ()  # of its groups, and of its first values
     in_front: ClassVar[bool] = False  # whether it can stand before the dense layers: it is made from its inputs alone
     only_factors: ClassVar[bool] = False  # whether all it does is to multiply its inputs, by the parameter "factors"
+    takes_indicators: ClassVar[bool] = False  # whether it treats inputs that are no numbers apart
+    takes_sizes: ClassVar[str] = ""  # what the numbers after its name are, as in pbld:16x4; "": it has none
     n_inputs: int
     n_outputs: int
 
@@ -92,11 +109,36 @@ class Layer(ABC):
     def n_parameters(self) -> int:
         return sum(parameter.size for parameter in self.parameters)
 
+    @classmethod
+    def of(cls, n_inputs: int, indicators: tuple[int, ...], sizes: Sequence[int] = ()) -> Layer:
+        """A layer in front. indicators: the places of inputs that are no numbers, but ones and zeros of categories;
+        sizes: those that were asked for, if any.
+        """
+        return cls(n_inputs)  # type: ignore[call-arg]
+
+    @classmethod
+    def check_sizes(cls, sizes: Sequence[int]) -> None:
+        """SettingsError for sizes that it cannot have."""
+        raise SettingsError(f"Layer in front {cls.name}: it has no sizes; found {'x'.join(map(str, sizes))}.")
+
+    @property
+    def columns(self) -> int:
+        """Of the matrix that its parameters are, row by row."""
+        return self.n_outputs
+
     @abstractmethod
     def initial(self, seeds: np.ndarray, place: int, draw: str | Draw) -> np.ndarray:
         """(P, this layer's parameters) float64 for seeds (P,) uint64. place: among the layers of this kind, from 0;
         draw: an initializer's name, "auto" or a function (see initializers.py).
         """
+
+    def factors(self, parameter: Parameter, options: Mapping[str, Array]) -> Factors:
+        """Of one of its parameters, by the networks' options."""
+        decay = factor(parameter.group.decay, options)
+        return Factors(factor(parameter.group.rate, options), decay, decay)
+
+    def start(self, its: Mapping[str, np.ndarray], options: Mapping[str, np.ndarray]) -> None:  # noqa: B027
+        """Change the drawn parameters as the options of first values say, each (P,)."""
 
     @abstractmethod
     def values(self, backend: Backend, n_networks: int, n_rows: int, dtype: Any, gradients: bool) -> Values:
@@ -128,11 +170,11 @@ class Layer(ABC):
         """
 
     @abstractmethod
-    def take_over(self, its: Mapping[str, np.ndarray], offset: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+    def take_over(self, its: Mapping[str, np.ndarray], offset: np.ndarray, scale: np.ndarray) -> TakenOver | None:
         """Change the parameters so that the layer answers for v as it did for (v − offset) / scale.
 
-        offset (I,) or (P, I), scale (I,). Returns by how much its outputs are too large then, (P, O), which is an
-        offset for the next layer to take over; None where they are right.
+        offset (I,) or (P, I), scale (I,). Returns an offset and a scale of its outputs for the next layer to take over;
+        None where they are right.
         """
 
     @abstractmethod

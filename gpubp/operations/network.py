@@ -15,7 +15,7 @@ from gpubp.operations.architecture import Architecture
 from gpubp.operations.data_dependent import fit_to_rows
 from gpubp.operations.dense import DenseValues, dense_forward
 from gpubp.operations.initializers import INITIALIZERS, Draw
-from gpubp.operations.layers import Group, Values
+from gpubp.operations.layers import Layer, Parameter, Values
 from gpubp.operations.losses import Loss, Options
 
 NO_OPTIONS: Options = {}
@@ -25,13 +25,17 @@ LayerViews = Sequence[Mapping[str, Array]]
 
 
 def initial_parameters(
-    architecture: Architecture, seeds: np.ndarray, initializer: str | Draw = "auto", X: np.ndarray | None = None
+    architecture: Architecture,
+    seeds: np.ndarray,
+    initializer: str | Draw = "auto",
+    X: np.ndarray | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> np.ndarray:
     """Flat parameters (P, K) float64 for seeds (P,) uint64.
 
     "auto" takes what suits each layer: see `Dense.initial`. A function draws for every dense layer. What a layer draws
     depends on its place among the layers of its kind alone. X (P, N, I) float64: rows of each network's training, for
-    an initializer that looks at them.
+    an initializer that looks at them. options: of the layers, a number or (P,) each; those of first values matter.
     """
     if isinstance(initializer, str):
         check_choice("initializer", initializer, ("auto", *INITIALIZERS))
@@ -40,6 +44,11 @@ def initial_parameters(
         drawn.append(layer.initial(seeds, places[layer.name], initializer))
         places[layer.name] += 1
     params = np.concatenate(drawn, axis=1)
+    for layer, its in zip(architecture.layers, architecture.views(params), strict=True):
+        starting = {each.name: each.default for each in layer.options if each.of_first_values}
+        if starting:
+            given = starting | {name: value for name, value in (options or {}).items() if name in starting}
+            layer.start(its, {name: np.broadcast_to(value, seeds.shape) for name, value in given.items()})
     if needs_rows(initializer):
         if X is None:
             raise SettingsError(
@@ -55,10 +64,10 @@ def needs_rows(initializer: str | Draw) -> bool:
     return isinstance(initializer, str) and initializer in INITIALIZERS and INITIALIZERS[initializer].needs_rows
 
 
-def decaying(architecture: Architecture, views: LayerViews) -> list[tuple[Group, Array]]:
-    """The arrays (P, …) that L2 and weight decay shrink, each with its group: all but biases."""
+def decaying(architecture: Architecture, views: LayerViews) -> list[tuple[Layer, Parameter, Array]]:
+    """The arrays (P, …) that L2 and weight decay shrink, each with what it is: all but biases."""
     return [
-        (parameter.group, its[parameter.name])
+        (layer, parameter, its[parameter.name])
         for layer, its in zip(architecture.layers, views, strict=True)
         for parameter in layer.parameters
         if parameter.group.decay != 0.0

@@ -24,7 +24,8 @@ class Option:
     default: where nobody says otherwise. least, above, most, below: what it may be, the first and third included.
     searched: from where to where a search draws it where nobody says (--range delta), `log` on a logarithmic scale.
     derived: numbers that kernels are given beside it, for they would lose digits there: by name what computes each from
-    the option's values in float64.
+    the option's values in float64. of_first_values: it says how a layer's parameters begin, and engines do not know it.
+    neutral: its default changes nothing, and engines hear of it where somebody gives it alone.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Option:
     searched: tuple[float, float] | None = None
     log: bool = False
     derived: Mapping[str, Derive] = field(default_factory=dict, hash=False)
+    of_first_values: bool = False
+    neutral: bool = False
 
     @property
     def range(self) -> dict[str, float]:

@@ -30,6 +30,7 @@ class Stream(IntEnum):
     BOOTSTRAP = 5
     INITIAL_ROWS = 6
     INITIAL_BIASES = 7
+    WAVES = 8
 
 
 def philox(

@@ -34,11 +34,22 @@ ENTRIES: dict[str, Mapping[str, Entry]] = {
 OPTIONS = {kind: by_name(entry.options for entry in entries.values()) for kind, entries in ENTRIES.items()}
 """Of each kind, by name. Options of schedules may have other defaults from schedule to schedule."""
 
-PER_NETWORK = {**OPTIONS["optimizer"], **OPTIONS["loss"], **OPTIONS["layer"], AVERAGE.name: AVERAGE}
-"""Options that may differ from network to network."""
+PER_NETWORK = {
+    name: option
+    for kind in ("optimizer", "loss", "layer")
+    for name, option in OPTIONS[kind].items()
+    if not option.of_first_values
+} | {AVERAGE.name: AVERAGE}
+"""Options that engines are given, and that may differ from network to network."""
 
-HYPERPARAMETERS = ("rate", "l2", "clip_norm", *(row for option in PER_NETWORK.values() for row in option.rows))
-"""The rows of the kernels' table of hyperparameters, in the order of their enum."""
+HYPERPARAMETERS = (
+    "rate",
+    "l2",
+    "clip_norm",
+    *(row for kind in ("optimizer", "loss") for option in OPTIONS[kind].values() for row in option.rows),
+    *AVERAGE.rows,
+)
+"""The rows of the kernels' table of hyperparameters, in the order of their enum. Factors of layers are not in it."""
 
 
 def owners(kind: str, option: str) -> tuple[str, ...]:

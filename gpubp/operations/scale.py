@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from gpubp.operations.layers import Group, Layer, Parameter, Values
+from gpubp.operations.layers import Group, Layer, Parameter, TakenOver, Values
 from gpubp.operations.options import Option
 
 if TYPE_CHECKING:
@@ -94,11 +94,13 @@ class Scale(Layer):
         s = its["factors"]
         return op("Mul", X, s if s.ndim == 1 else s[:, None, :])
 
-    def take_over(self, its: Mapping[str, np.ndarray], offset: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    def take_over(self, its: Mapping[str, np.ndarray], offset: np.ndarray, scale: np.ndarray) -> TakenOver:
         """x s with x = (v − offset) / scale is v (s / scale) − offset (s / scale)."""
+        import numpy as np
+
         s = its["factors"]
         s /= scale
-        return offset * s
+        return offset * s, np.ones(self.n_inputs)
 
     def reorder(self, its: Mapping[str, np.ndarray], order: np.ndarray) -> np.ndarray:
         s = its["factors"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,12 @@ class Column:
         if self.kind == "date":
             return tuple(wave is None for _, wave in input_parts(self.parts))
         return (self.kind == "numeric",) * len(self.input_names)
+
+
+def indicators(columns: Iterable[Column]) -> tuple[int, ...]:
+    """The places of inputs that are no numbers: ones and zeros of categories, sines and cosines of dates."""
+    scaled = [each for column in columns for each in column.is_scaled]
+    return tuple(place for place, is_number in enumerate(scaled) if not is_number)
 
 
 def numeric_values(table: Table, name: str) -> np.ndarray:

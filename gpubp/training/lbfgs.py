@@ -24,7 +24,6 @@ from gpubp.networks.population import Population
 from gpubp.networks.preparation import check_data
 from gpubp.networks.settings import Settings, check_range, check_whole
 from gpubp.operations.architecture import Architecture
-from gpubp.operations.layers import factor
 from gpubp.operations.network import Tape, loss_and_gradient
 from gpubp.training.history import Callback, EpochReport
 
@@ -161,7 +160,11 @@ class _Objective:
             self.scale = (self.weights / self.total).astype(population.dtype)[:, :, None]
         self.answer = xp.empty(n_parameters + 1, dtype=np.float64)  # the gradient and the loss: one transfer
         usual = settings.all_layer_options(architecture)
-        decay = [np.full(each.size, factor(each.group.decay, usual)) for each in architecture.parameters]
+        decay = [
+            np.full(each.size, layer.factors(each, usual).l2)
+            for layer in architecture.layers
+            for each in layer.parameters
+        ]
         self.decay = np.concatenate(decay) * (l2 / self.total)
         self.has_l2 = bool(l2)
         self.worse = math.inf

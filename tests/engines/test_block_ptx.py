@@ -33,7 +33,8 @@ pytestmark = [
         (BLOCK_CASES[5], [3]),  # a regression: R²; RMSprop, each network its own weights
         (replace(BLOCK_CASES[11], weights="rows"), [0]),  # all rows at once, shuffled, L2
         (BLOCK_CASES[4], [0, 1]),  # softmax, float64, left-over rows, networks of different lengths, L2 with clipping
-        (FRONT_CASES[0], [0]),  # factors of the inputs, a rate and a decay of their own; weight decay
+        (FRONT_CASES[2], [0]),  # waves, then factors of the inputs, groups with rates and decays of their own
+        (FRONT_CASES[5], [0]),  # sines and cosines
         (AVERAGE_CASES[0], [0]),
         (replace(BLOCK_CASES[10], held="shared"), [36]),  # a layer wider than a warp, validation in two batches
     ],

@@ -57,7 +57,7 @@ def objective(
     if l2:
         penalty = xp.zeros(P)
         rows = float(B) if weights is None else to_device(w.sum(1)[:, None, None])
-        for (_, W), (_, dW) in zip(decaying(architecture, views), decaying(architecture, d_views), strict=True):
+        for (*_, W), (*_, dW) in zip(decaying(architecture, views), decaying(architecture, d_views), strict=True):
             l2_penalty([W], [dW], to_device(ALPHA[:, None, None]), rows, penalty)
         total = total + backend.to_host(penalty)
     return float((total / w.sum(1)).sum()), backend.to_host(grads)

@@ -13,6 +13,7 @@ from finite_differences import assert_close, numerical_gradient
 
 from gpubp import EarlyStopping, Settings
 from gpubp.backends import Backend, NumpyBackend
+from gpubp.backends.host_compiler import find_compiler
 from gpubp.engines.choose import choose_engine
 from gpubp.errors import DataError, SettingsError
 from gpubp.fitting.fold_scaling import unscaled, without_front
@@ -24,7 +25,6 @@ from gpubp.operations.architecture import Architecture
 from gpubp.operations.layer_kinds import FRONT, LAYERS
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.network import Tape, decaying, loss_and_gradient, predict
-from gpubp.operations.options import Option
 from gpubp.operations.regularization import l2_penalty
 from gpubp.storage.schema import Given
 from gpubp.training.loop import train
@@ -35,13 +35,21 @@ RANDOM = np.random.default_rng(3)
 X = RANDOM.normal(size=(40, I))
 T = np.eye(O)[RANDOM.integers(O, size=40)]
 every_kind = pytest.mark.parametrize("kind", FRONT)
-OPTIONS = {"scale_rate": np.array([1.0, 6.0]), "scale_decay": np.array([0.5, 0.0])}
+OPTIONS = {
+    "scale_rate": np.array([1.0, 6.0]),
+    "scale_decay": np.array([0.5, 0.0]),
+    "periodic_rate": np.array([0.1, 0.5]),
+    "periodic_decay": np.array([0.0, 2.0]),
+    "sigma": np.array([0.1, 1.0]),
+}
+SMALL = {name: f"{name}:2x3" for name, kind in FRONT.items() if kind.takes_sizes}
+"""Layers of few parameters, for finite differences."""
 
 
 def network(
     kind: str, hidden: tuple[int, ...] = (4,), activation: str = "tanh", output: str = "softmax"
 ) -> Architecture:
-    return Architecture(I, hidden, O, activation, output, front=kind)
+    return Architecture(I, hidden, O, activation, output, front=SMALL.get(kind, kind), indicators=(1,))
 
 
 def options_of(kind: str) -> dict[str, Any]:
@@ -50,7 +58,7 @@ def options_of(kind: str) -> dict[str, Any]:
 
 def check_gradient(backend: Backend, shape: Architecture, loss: str, shared: bool = True) -> None:
     """Against finite differences in float64, with row weights and L2."""
-    params = np.random.default_rng(1).normal(size=(P, shape.n_parameters))
+    params = 0.4 * np.random.default_rng(1).normal(size=(P, shape.n_parameters))
     rows = backend.to_device(X[:B] if shared else np.stack([X[:B], X[B : 2 * B]]))
     targets = backend.to_device(T[:B] if loss != "binary_cross_entropy" else T[:B] * 0.9)
     share = RANDOM.uniform(0.1, 0.4, size=(P, B))
@@ -64,7 +72,7 @@ def check_gradient(backend: Backend, shape: Architecture, loss: str, shared: boo
         views, d_views = shape.views(flat), shape.views(grads)
         loss_and_gradient(backend, shape, LOSSES[loss], views, rows, targets, scale, tape, d_views, tape.loss, given)
         total, penalty = (backend.to_host(tape.loss) * share).sum(), backend.xp.zeros(P)
-        for (_, W), (_, dW) in zip(decaying(shape, views), decaying(shape, d_views), strict=True):
+        for (*_, W), (*_, dW) in zip(decaying(shape, views), decaying(shape, d_views), strict=True):
             l2_penalty([W], [dW], alpha.reshape(P, *[1] * (W.ndim - 1)), 1.0, penalty)
         return float(total + backend.to_host(penalty).sum()), backend.to_host(grads)
 
@@ -85,11 +93,29 @@ def test_gradients_of_rows_that_networks_share_or_do_not(backend: Backend, kind:
         check_gradient(backend, network(kind, hidden), "cross_entropy", shared)
 
 
+class _Asked(dict[str, Any]):
+    """Remembers what it was asked for."""
+
+    def __init__(self, values: dict[str, float]) -> None:
+        super().__init__(values)
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return super().get(name, default)
+
+
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_kind_names_the_options_of_its_groups(kind: str) -> None:
-    layer = LAYERS[kind](3) if kind in FRONT else LAYERS[kind](3, 2, "relu")  # type: ignore[call-arg]
-    factors = [factor for each in layer.parameters for factor in (each.group.rate, each.group.decay)]
-    assert {factor for factor in factors if isinstance(factor, Option)} == set(LAYERS[kind].options)
+    layer = LAYERS[kind].of(3, ()) if kind in FRONT else LAYERS[kind](3, 2, "relu", True)  # type: ignore[call-arg]
+    asked_for = _Asked({option.name: 1.0 for option in LAYERS[kind].options})
+    for parameter in layer.parameters:
+        layer.factors(parameter, asked_for)
+    assert asked_for.names == {option.name for option in LAYERS[kind].options if not option.of_first_values}
     assert layer.initial(np.array([1, 2], np.uint64), 0, "auto").shape == (2, layer.n_parameters)
 
 
@@ -107,7 +133,8 @@ def test_views_are_of_the_whole_row_in_its_order(kind: str) -> None:
 @every_kind
 def test_the_dense_layers_begin_as_without_it(kind: str) -> None:
     front = Population.initialize(network(kind), [1, 2], BACKEND)
-    alone = Population.initialize(Architecture(I, (4,), O, "tanh", "softmax"), [1, 2], BACKEND)
+    width = front.architecture.layers[0].n_outputs
+    alone = Population.initialize(Architecture(width, (4,), O, "tanh", "softmax"), [1, 2], BACKEND)
     for layer in range(2):
         np.testing.assert_array_equal(front.weights(layer), alone.weights(layer))
 
@@ -117,7 +144,7 @@ def test_the_dense_layers_begin_as_without_it(kind: str) -> None:
 
 def trained(kind: str, engine: str = "array", networks: slice = slice(None), **settings: Any) -> np.ndarray:
     own = {name: values[networks] for name, values in options_of(kind).items()}
-    population = Population.initialize(network(kind), [1, 2][networks], BACKEND, dtype=np.float64)
+    population = Population.initialize(network(kind), [1, 2][networks], BACKEND, dtype=np.float64, layer_options=own)
     chosen = {"layer_options": own, "learning_rate": 0.01, "epochs": 4, "batch_size": 8} | settings
     train(population, X, T, Settings(**chosen), engine=engine)
     return np.asarray(population.params)
@@ -155,6 +182,81 @@ def test_factors_of_rate_and_decay() -> None:
     assert (np.abs(shrunk[:, :I]) < np.abs(kept[:, :I])).all()
 
 
+def test_rates_of_dense_layers() -> None:
+    """One update by plain descent, and what decoupled decay takes: see `Dense`."""
+    shape = Architecture(I, (16,), O, "tanh", "softmax")
+
+    def step(**settings: Any) -> list[dict[str, np.ndarray]]:
+        """How far an update goes, by layer and name."""
+        population = Population.initialize(shape, [1], BACKEND, dtype=np.float64)
+        before = population.params.copy()
+        chosen = {"optimizer": "sgd", "epochs": 1, "batch_size": None, "shuffle": False, "learning_rate": 0.1}
+        train(population, X, T, Settings(**(chosen | settings)), engine="array")
+        return shape.views(population.params - before)
+
+    usual = step()
+    own = step(layer_options={"bias_rate": 0.1, "first_rate": 3.0, "fan_in_power": 0.5})
+    for layer, fan_in, first in ((0, I, 3.0), (1, 16, 1.0)):
+        np.testing.assert_allclose(own[layer]["biases"], 0.1 * first * usual[layer]["biases"])
+        np.testing.assert_allclose(own[layer]["weights"], first / np.sqrt(fan_in) * usual[layer]["weights"])
+    for same in ({"bias_rate": 1.0}, {"first_rate": 1.0}, {"fan_in_power": 0.0}):
+        np.testing.assert_array_equal(step(layer_options=same)[0]["weights"], usual[0]["weights"])
+    adamw = {"optimizer": "adamw", "learning_rate": 1e-3, "layer_options": {"fan_in_power": 0.5}}
+    decayed, free = (step(**adamw, optimizer_options={"weight_decay": decay}) for decay in (0.5, 0.0))
+    first = Population.initialize(shape, [1], BACKEND, dtype=np.float64)
+    for layer, its in enumerate(shape.views(first.params)):
+        taken = decayed[layer]["weights"] - free[layer]["weights"]
+        np.testing.assert_allclose(taken, -1e-3 * 0.5 * its["weights"], rtol=1e-9, atol=1e-15)
+
+
+def test_only_block_and_array_know_rates_of_dense_layers() -> None:
+    population = Population.initialize(Architecture(I, (4,), O, "tanh", "softmax"), [1, 2], BACKEND)
+    plan = prepare(population, X, T, Settings(layer_options={"bias_rate": 0.5}))
+    with pytest.raises(SettingsError, match="The engine lane cannot be used: its kernel knows no bias_rate"):
+        choose_engine(plan, "lane")
+
+
+PERIODIC = [name for name, kind in FRONT.items() if kind.takes_sizes]
+
+
+@pytest.mark.parametrize("kind", PERIODIC)
+def test_waves_come_first_on_the_block_engine(kind: str) -> None:
+    """Behind a layer that learns, the array engine alone trains them; so it does where no input is a number."""
+    for front, indicators in ((f"scale,{kind}:2x3", ()), (f"{kind}:2x3", range(I))):
+        shape = Architecture(I, (4,), O, "tanh", "softmax", front, indicators)
+        population = Population.initialize(shape, [1, 2], BACKEND, dtype=np.float64)
+        before = population.params.copy()
+        train(population, X, T, Settings(epochs=1, learning_rate=0.01))
+        assert (population.params != before).mean() > 0.5
+        with pytest.raises(SettingsError, match=f"knows {kind} as the first layer alone, and of numbers"):
+            choose_engine(prepare(population, X, T, Settings()), "block")
+
+
+@pytest.mark.parametrize("kind", PERIODIC)
+@pytest.mark.parametrize("seed_and_sigma", [(1, 0.1), (2, 3.0)])
+def test_first_frequencies_are_as_wide_as_sigma(kind: str, seed_and_sigma: tuple[int, float]) -> None:
+    seed, sigma = seed_and_sigma
+    shape = Architecture(40, (4,), O, "tanh", "softmax", f"{kind}:50x4")
+    its = shape.views(Population.initialize(shape, seed, BACKEND, layer_options={"sigma": sigma}).params)[0]
+    assert np.std(its["frequencies"]) == pytest.approx(sigma, rel=0.05)
+    bound = 1 / np.sqrt(shape.layers[0].n_waves)  # type: ignore[attr-defined]
+    assert 0.95 * bound < np.abs(its["weights"]).max() <= bound
+    if "phases" in its:
+        assert 3.0 < np.abs(its["phases"]).max() <= np.pi
+
+
+@pytest.mark.parametrize("kind", PERIODIC)
+def test_angles_beyond_all_bounds(kind: str) -> None:
+    """An outlier gives finite outputs, the same from both engines."""
+    shape = Architecture(2, (), 1, front=f"{kind}:3x3")
+    population = Population.initialize(shape, [1], BACKEND, dtype=np.float64)
+    rows = np.array([[1e7, -1e12], [3.0, 0.0], [1e300, -1e300]])
+    found = population.predict(rows)
+    assert np.isfinite(found).all()
+    if find_compiler() is not None:
+        np.testing.assert_allclose(population.predict(rows, engine="block"), found, rtol=1e-9, atol=1e-9)
+
+
 @every_kind
 def test_engines_that_do_not_know_a_layer_say_so(kind: str) -> None:
     population = Population.initialize(network(kind), [1, 2], BACKEND)
@@ -186,14 +288,14 @@ def test_scaling_goes_into_the_network(kind: str) -> None:
 def test_inputs_in_another_order(kind: str) -> None:
     params = trained(kind)
     shape, order = network(kind), np.array([2, 0, 3, 1])
-    moved = params.copy()
+    moved, other = params.copy(), shape.reordered(order)
     next_order: np.ndarray | None = order
     for layer, its in zip(shape.layers, shape.views(moved), strict=True):
         next_order = layer.reorder(its, next_order) if next_order is not None else None
-    np.testing.assert_allclose(outputs(shape, moved, X[:, order]), outputs(shape, params, X))
+    np.testing.assert_allclose(outputs(other, moved, X[:, order]), outputs(shape, params, X))
 
 
-@every_kind
+@pytest.mark.parametrize("kind", [name for name, kind in FRONT.items() if kind.only_factors])
 def test_factors_go_into_the_weights(kind: str) -> None:
     params = trained(kind)
     plain, folded = without_front(network(kind), params.copy())
@@ -209,7 +311,7 @@ def test_factors_go_into_the_weights(kind: str) -> None:
 def test_to_a_file_and_back(kind: str) -> None:
     shape = network(kind)
     assert Architecture.from_given(Given(shape.to_dict())) == shape
-    assert str(shape) == f"{kind} + 4-4-3"
+    assert str(shape) == f"{SMALL.get(kind, kind)} + 4-4-3"
     assert "front" not in Architecture(2, (3,), 1).to_dict()
     with pytest.raises(DataError, match="Unknown layer in front 'scael'"):
         Architecture.from_given(Given(shape.to_dict() | {"front": ["scael"]}))
@@ -218,7 +320,8 @@ def test_to_a_file_and_back(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("front", "kinds"), [("none", ()), (None, ()), ((), ()), ("scale", ("scale",)), (["scale"], ("scale",))]
+    ("front", "kinds"),
+    [("none", ()), (None, ()), ((), ()), ("scale", ("scale",)), (["pl:2x3", "scale"], ("pl:2x3", "scale"))],
 )
 def test_what_names_layers(front: Any, kinds: tuple[str, ...]) -> None:
     assert Architecture(2, (3,), 1, front=front).front == kinds
@@ -232,6 +335,14 @@ def test_what_names_layers(front: Any, kinds: tuple[str, ...]) -> None:
         ("scale,scale", "name each kind once"),
         (("none", "scale"), "none alone"),
         (3, "Unknown layer in front 3"),
+        ("scale:3x4", "Layer in front scale: it has no sizes; found 3x4"),
+        ("pbld:16", "its sizes are frequencies and outputs of a number, such as pbld:16x4.*found 16"),
+        ("pbld:0x4", "found 0x4"),
+        ("pbld:4x1", "from 1 and 2 to 1,024; found 4x1"),
+        ("pl:4x99999", "found 4x99999"),
+        ("pbld:axb", "sizes are whole numbers with x between"),
+        ("pbld:", "sizes are whole numbers"),
+        ("pbld,pbld:16x4", "name each kind once"),
         ("", "Unknown layer in front ''"),
     ],
 )
@@ -240,9 +351,21 @@ def test_what_names_none(front: Any, words: str) -> None:
         Architecture(2, (3,), 1, front=front)
 
 
+@pytest.mark.parametrize("indicators", [(4,), (-1,), (0, 9)])
+def test_indicators_are_inputs(indicators: tuple[int, ...]) -> None:
+    with pytest.raises(SettingsError, match="a network has the inputs 0 to 3"):
+        Architecture(I, (3,), 1, front="pbld", indicators=indicators)
+    assert Architecture(I, (3,), 1, front="scale", indicators=indicators).indicators == ()  # which does not care
+    given = Architecture(I, (3,), 1, front="pbld", indicators=(1,)).to_dict()
+    with pytest.raises(DataError, match="a network has the inputs 0 to 3"):
+        Architecture.from_given(Given(given | {"indicators": [9]}))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"sigma": 0.0}, "above 0"),
+        ({"fan_in_power": 2.0}, "at most 1"),
         ({"scale_rate": 0.0}, "layer option scale_rate 0: expected a finite number above 0"),
         ({"scale_decay": -1.0}, "at least 0"),
         ({"scale_rat": 1.0}, "No layer has an option 'scale_rat'.*Did you mean 'scale_rate'?"),

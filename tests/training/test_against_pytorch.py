@@ -107,7 +107,7 @@ def test_gradients_of_the_first_batch(backend: Backend, name: str, dtype: str) -
     )  # fmt: skip
     penalty = backend.xp.zeros(1, dtype=dtype)
     alpha, total = on_device(np.full((1, 1, 1), settings.l2)), on_device(np.full((1, 1, 1), weights.sum()))
-    for (_, W), (_, dW) in zip(decaying(case.architecture, views), decaying(case.architecture, d_views), strict=True):
+    for (*_, W), (*_, dW) in zip(decaying(case.architecture, views), decaying(case.architecture, d_views), strict=True):
         l2_penalty([W], [dW], alpha, total, penalty)
 
     case.assert_close(backend.to_host(gradients), case.told["gradients"], tolerance)

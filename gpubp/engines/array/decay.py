@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from gpubp.backends import Array
 from gpubp.operations.architecture import Architecture
-from gpubp.operations.hyperparameters import Hyperparameters
-from gpubp.operations.layers import Group, factor
+from gpubp.operations.dense import has_own_rates
+from gpubp.operations.hyperparameters import Hyperparameters, cast
+from gpubp.operations.layers import Layer, Parameter
 from gpubp.operations.network import LayerViews, decaying
 from gpubp.operations.optimizers import decay_weights
 from gpubp.operations.regularization import l2_penalty
@@ -30,26 +32,29 @@ class Decay:
 
     def __init__(self, architecture: Architecture, hyper: Hyperparameters, d_views: LayerViews) -> None:
         self.architecture, self.hyper = architecture, hyper
-        self.alike: dict[tuple[Group, int], _Alike] = {}
-        for group, dW in decaying(architecture, d_views):
-            self._of(group, dW.ndim).gradients.append(dW)
+        self.apart = has_own_rates(hyper.exact)  # dense layers, one from another
+        self.alike: dict[tuple[Any, ...], _Alike] = {}
+        for layer, parameter, dW in decaying(architecture, d_views):
+            self._of(layer, parameter, dW.ndim).gradients.append(dW)
 
-    def _of(self, group: Group, axes: int) -> _Alike:
-        if (group, axes) not in self.alike:
-            named = self.hyper.named
-            decay, each = factor(group.decay, named), (len(named["l2"]), *[1] * (axes - 1))
+    def _of(self, layer: Layer, parameter: Parameter, axes: int) -> _Alike:
+        key = parameter.group, axes, layer if self.apart else None
+        if key not in self.alike:
+            named, dtype = self.hyper.named, self.hyper.dtype
+            rate, l2, decay = (cast(each, dtype) for each in layer.factors(parameter, self.hyper.exact))
+            each = (len(named["l2"]), *[1] * (axes - 1))
             weight_decay = None
             if "weight_decay" in named:
-                weight_decay = (named["weight_decay"] * decay * factor(group.rate, named)).reshape(each)
-            self.alike[group, axes] = _Alike((named["l2"] * decay).reshape(each), weight_decay)
-        return self.alike[group, axes]
+                weight_decay = (named["weight_decay"] * decay * rate).reshape(each)
+            self.alike[key] = _Alike((named["l2"] * l2).reshape(each), weight_decay)
+        return self.alike[key]
 
     def bind(self, views: LayerViews) -> None:
         """From now on, of these parameters."""
         for alike in self.alike.values():
             alike.parameters.clear()
-        for group, W in decaying(self.architecture, views):
-            self.alike[group, W.ndim].parameters.append(W)
+        for layer, parameter, W in decaying(self.architecture, views):
+            self._of(layer, parameter, W.ndim).parameters.append(W)
 
     def add_l2(self, rows: Array | float, penalty: Array) -> None:
         """To the gradients, and to penalty (P,). rows: the batch's size, or the sum of its row weights, (P, 1, 1), or

@@ -21,6 +21,7 @@ from gpubp.engines.array.update import Learner
 from gpubp.engines.array.validation import Validation
 from gpubp.errors import BackendError
 from gpubp.networks.plan import TrainingPlan
+from gpubp.operations.dense import has_own_rates
 
 # Parameters from which on a network is large: below, an update's calls of kernels take as long as what they save.
 FUSED_PARAMETERS = 200_000
@@ -34,6 +35,7 @@ def uses_fused_kernels(plan: TrainingPlan) -> bool:
     """
     large = plan.architecture.n_parameters >= FUSED_PARAMETERS
     served = fused_refusal(plan.architecture, plan.settings.loss, plan.batch_size) is None
+    served = served and not has_own_rates(plan.hyper)
     return large and served and plan.backend.compiler_missing() is None
 
 

@@ -13,8 +13,7 @@ from gpubp.networks.plan import TrainingPlan
 from gpubp.networks.sampling import Step
 from gpubp.operations.averaging import UNAVERAGED, update_average
 from gpubp.operations.dropout import Dropout
-from gpubp.operations.hyperparameters import Hyperparameters
-from gpubp.operations.layers import factor
+from gpubp.operations.hyperparameters import Hyperparameters, cast
 from gpubp.operations.network import Tape, loss_and_gradient
 from gpubp.operations.regularization import clip_by_global_norm
 
@@ -90,14 +89,16 @@ class Learner:
 
     def _rate_factors(self) -> Array | None:
         """(P, K): what the learning rate is multiplied by for each parameter; None where that is 1 for all."""
-        parameters, xp = self.architecture.parameters, self.backend.xp
-        if all(parameter.group.rate == 1.0 for parameter in parameters):
+        xp, dtype = self.backend.xp, self.params.dtype
+        rates = [
+            (layer.factors(parameter, self.hyper.exact).rate, parameter.size)
+            for layer in self.architecture.layers
+            for parameter in layer.parameters
+        ]
+        if all(isinstance(rate, float) and rate == 1.0 for rate, _ in rates):
             return None
-        ones = xp.ones((len(self.params), 1), dtype=self.params.dtype)
-        return xp.concatenate(
-            [xp.repeat(ones * factor(each.group.rate, self.hyper.named), each.size, axis=1) for each in parameters],
-            axis=1,
-        )
+        ones = xp.ones((len(self.params), 1), dtype=dtype)
+        return xp.concatenate([xp.repeat(ones * cast(rate, dtype), size, axis=1) for rate, size in rates], axis=1)
 
     def compact(self, keep: Array) -> None:
         """Go on with the networks at the places `keep` (a device array of int64) alone."""

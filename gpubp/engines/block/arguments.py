@@ -38,6 +38,7 @@ TRAIN = Entry(
         array("validation_targets", "real", "(N, O)", "as targets, but for smoothed labels, which are of training"),
         SPREAD,
         *DROPOUT,
+        array("groups", "real", "(G, P)", "factors of each layer: see block_update.h; null: all are 1", nullable=True),
         number("has_l2", "some network has L2"),
         number("has_clip", "gradients are clipped"),
         *RESULTS,

@@ -13,9 +13,9 @@
 CALLED_FN void block_move(bool in, const Layer& at, real_t* here, real_t* there) {
   const real_t* from = in ? there : here;
   real_t* to = in ? here : there;
-  long long from_ld = in ? at.O : at.ldw, to_ld = in ? at.ldw : at.O;
+  long long from_ld = in ? at.columns() : at.ldw, to_ld = in ? at.ldw : at.columns();
   block_numbers_map(
-      at.rows(), at.O, [&](int i, int j) { return from[i * from_ld + j]; },
+      at.rows(), at.columns(), [&](int i, int j) { return from[i * from_ld + j]; },
       [&](int i, int j, real_t value) { to[i * to_ld + j] = value; });
 }
 
@@ -33,12 +33,12 @@ struct Trainer {
       if (at.in_place()) {
         at.w = weights() + flat;
         for (int s = 0; s < slots; s++) at.slot[s] = slot_of(s) + flat;
-        flat += at.rows() * at.O;
+        flat += at.rows() * at.columns();
         continue;
       }
       block_move(in, at, at.w, weights() + flat);
       for (int s = 0; s < slots; s++) block_move(in, at, at.slot[s], slot_of(s) + flat);
-      flat += at.rows() * at.O;
+      flat += at.rows() * at.columns();
     }
     block_sync();
   }

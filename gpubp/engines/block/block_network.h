@@ -25,6 +25,8 @@ struct Kahan {  // a compensated sum (Kahan 1965): the loss of a long epoch keep
 #ifndef FRONT
 #define FRONT 0
 #endif
+#define LAYER_DETAILS 6  // numbers of a layer's, after the kinds: see engines/block/kernel.py
+CONSTANT_FN bool is_periodic(int kind) { return kind == PBLD || kind == PL || kind == PLR; }
 
 // One layer of a network's working memory: weights and what belongs to them with rows of ldw (biases as row I), values
 // of a batch with rows of their own. h has a column of ones at O, which makes the bias gradient a row of the product.
@@ -34,7 +36,10 @@ struct Kahan {  // a compensated sum (Kahan 1965): the loss of a long epoch keep
 // values has rows of ldu.
 struct Layer {
 #if FRONT
-  int kind;
+  int kind, place;                          // among the layers
+  int columns_of, rows_of, decaying_rows_of;  // of its parameters
+  int frequencies, sums, n_passing;         // of a periodic layer: for each number; inputs that are outputs
+  const int *numbers, *passing;             // the places of its numbers, and of those
 #endif
   int I, O, activation, copied;  // weights and optimizer state are copies of the caller's
   long long ldw, ldh, ldd, ldz, ldr;
@@ -42,14 +47,18 @@ struct Layer {
   long long ldu;
 
   METHOD bool in_place() const { return trains_in_place && !copied; }
+  // Its parameters are rows of numbers; those that do not decay, biases, come last.
 #if FRONT
   METHOD bool is_dense() const { return kind == DENSE; }
+  METHOD int columns() const { return columns_of; }
+  METHOD int rows() const { return rows_of; }
+  METHOD int decaying_rows() const { return decaying_rows_of; }
 #else
   METHOD bool is_dense() const { return true; }
+  METHOD int columns() const { return O; }
+  METHOD int rows() const { return I + 1; }
+  METHOD int decaying_rows() const { return I; }
 #endif
-  // Of its parameters: rows of O numbers, the last of a dense layer's being its biases.
-  METHOD int rows() const { return is_dense() ? I + 1 : 1; }
-  METHOD int decaying_rows() const { return is_dense() ? I : rows(); }
 };
 
 // Where a network's arrays lie. On a CPU `shared` is null.
@@ -78,7 +87,10 @@ struct Network {
   // memory and of the gradients' panels.
   METHOD void lay_out(const int* shape, const int* table, Arena arena) {
     layers = shape[0];
-    const int *sizes = shape + 1, *activations = sizes + layers + 1, *kinds = activations + layers;
+    const int *sizes = shape + 1, *activations = sizes + layers + 1;
+#if FRONT
+    const int *kinds = activations + layers, *details = kinds + layers;
+#endif
     batch_rows = table[N_BATCH_ROWS], ldx = table[N_LDX], panel_numbers = table[N_PANEL_NUMBERS];
     row_loss = arena.at(table[N_ROW_LOSS]);
     row_weight = arena.at(table[N_ROW_WEIGHT]);
@@ -95,11 +107,18 @@ struct Network {
       const int* of_layer = table + NETWORK_NUMBERS + l * (LAYER_NUMBERS + slots);
       Layer& at = layer[l];
 #if FRONT
-      at.kind = kinds[l];
+      at.kind = kinds[l], at.place = l;
+      const int* its = details + l * LAYER_DETAILS;
+      at.columns_of = its[0], at.rows_of = its[1], at.decaying_rows_of = its[2];
+      at.frequencies = its[3], at.sums = its[4], at.n_passing = its[5];
+      at.numbers = details + layers * LAYER_DETAILS, at.passing = at.numbers + (is_periodic(at.kind) ? its[0] : 0);
 #endif
       at.I = sizes[l], at.O = sizes[l + 1], at.activation = activations[l];
       at.ldw = of_layer[L_LDW], at.ldd = of_layer[L_LDD], at.ldu = of_layer[L_LDU];
       at.ldh = at.ldz = at.ldr = of_layer[L_LDH];
+#if FRONT
+      if (is_periodic(at.kind)) at.ldz = at.ldw, at.ldr = at.sums * at.ldw;
+#endif
       at.h = arena.at(of_layer[L_H]);
       at.d = arena.at(of_layer[L_D]);
       at.z = arena.at(of_layer[L_Z]);
@@ -111,11 +130,10 @@ struct Network {
       if (!at.g) at.g = gradients;
       for (int s = 0; s < slots; s++) at.slot[s] = arena.at(of_layer[LAYER_NUMBERS + s]);
     }
-    (void)kinds;
   }
   METHOD long long parameters() const {
     long long count = 0;
-    for (int l = 0; l < layers; l++) count += layer[l].rows() * layer[l].O;
+    for (int l = 0; l < layers; l++) count += layer[l].rows() * layer[l].columns();
     return count;
   }
 };

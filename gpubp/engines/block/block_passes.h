@@ -115,9 +115,12 @@ CALLED_FN void block_backward(const Network& net, int size, const Update& update
     if (l == 0) return;
     const Layer& below = net.layer[l - 1];
     if (!below.is_dense()) {
-      front_backward(below, net.input(l - 1), net.input_ld(l - 1), net.d, size, update.task.has_clip,
-                     update.change(below));
-      block_sync();
+      for (int f = l - 1; f >= 0; f--) {
+        const Layer& front = net.layer[f];
+        front_backward(front, net.input(f), net.input_ld(f), net.d, size, f > 0, update.task.has_clip,
+                       update.change(front));
+        block_sync();
+      }
       return;
     }
     with_activation(below.activation, ActivationBackward{below, size, net.d, below.ldu});

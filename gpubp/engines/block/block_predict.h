@@ -16,8 +16,9 @@ struct Predictor {
     const real_t* flat = params + network * net.parameters();
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
-      block_numbers(at.rows(), at.O, [&](int i, int j) { at.w[i * at.ldw + j] = flat[(long long)i * at.O + j]; });
-      flat += at.rows() * at.O;
+      int columns = at.columns();
+      block_numbers(at.rows(), columns, [&](int i, int j) { at.w[i * at.ldw + j] = flat[(long long)i * columns + j]; });
+      flat += at.rows() * columns;
     }
     block_sync();
   }

@@ -34,6 +34,7 @@ struct Task {
   const real_t* spread;           // (P, O): see engines/array/validation.py; unused where the loss classifies
   const unsigned* drop_below;     // (H, P): see dropout.h; null: nothing is dropped
   const real_t* drop_scale;       // (H, P): see dropout.h
+  const real_t* groups;           // (G, P): factors of each layer: see block_update.h; null: all are 1
   int has_l2;                     // some network has L2
   int has_clip;                   // gradients are clipped
   real_t* losses;                 // (n_epochs, P): sums over the rows
@@ -47,11 +48,11 @@ struct Task {
   const unsigned *seed_low, const unsigned *seed_high, int *shuffled, int shuffled_stride, int n_rows, int batch, \
   int first_epoch, int first_update, int n_epochs, const real_t *factors, const int *validation, \
   int validation_stride, int n_validation, const real_t *validation_targets, const real_t *spread, \
-  const unsigned *drop_below, const real_t *drop_scale, int has_l2, int has_clip, real_t *losses, \
-  real_t *validation_losses, real_t *validation_scores, real_t *memory, int memory_stride, const int *layout, \
-  int *meeting, int member, int members, int first, int last
+  const unsigned *drop_below, const real_t *drop_scale, const real_t *groups, int has_l2, int has_clip, \
+  real_t *losses, real_t *validation_losses, real_t *validation_scores, real_t *memory, int memory_stride, \
+  const int *layout, int *meeting, int member, int members, int first, int last
 #define TRAIN_TASK \
   { shape, params, slots_spk, hyper, n_networks, inputs, targets, weights, weights_stride, order, order_stride, \
   seed_low, seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, \
-  validation, validation_stride, n_validation, validation_targets, spread, drop_below, drop_scale, has_l2, has_clip, \
-  losses, validation_losses, validation_scores }
+  validation, validation_stride, n_validation, validation_targets, spread, drop_below, drop_scale, groups, has_l2, \
+  has_clip, losses, validation_losses, validation_scores }

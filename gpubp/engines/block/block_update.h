@@ -27,6 +27,9 @@ FN real_t sum_of_parts(const real_t* parts) {
 struct Change {
   Layer at;
   Rule rule;
+#if FRONT
+  Rule bias_rule;
+#endif
   lane_t l2_share;
   int has_l2;  // and no clipping, which adds the L2 term itself
 
@@ -42,20 +45,24 @@ struct Change {
     return its;
   }
   METHOD void give(int i, int j, Weights its, lane_t g) const {
-    bool decays = i < at.I;  // no biases; what lies before the dense layers has none
+    bool decays = i < at.decaying_rows();
     if (decays && has_l2) g = lane_fma(l2_share, its.w, g);
     Weights all[1] = {its};
     lane_t gradient[1] = {g};
-    if (decouples_decay && !decays) update<false>(all, gradient);
-    else update<true>(all, gradient);
+#if FRONT
+    if (!decays) update<false>(bias_rule, all, gradient);
+#else
+    if (decouples_decay && !decays) update<false>(rule, all, gradient);
+#endif
+    else update<true>(rule, all, gradient);
     store(i, j, all[0]);
   }
   // The first half of it for some weights, no biases, at a time; `store` is the second.
   template <int n> METHOD void change(Weights (&its)[n], lane_t (&g)[n]) const {
     if (has_l2) UNROLL for (int i = 0; i < n; i++) g[i] = lane_fma(l2_share, its[i].w, g[i]);
-    update<true>(its, g);
+    update<true>(rule, its, g);
   }
-  template <bool decays, int n> METHOD void update(Weights (&its)[n], lane_t (&g)[n]) const {
+  template <bool decays, int n> METHOD void update(const Rule& rule, Weights (&its)[n], lane_t (&g)[n]) const {
     lane_t w[n], state[slot_arrays][n];
     UNROLL for (int i = 0; i < n; i++) {
       w[i] = its[i].w;
@@ -73,6 +80,12 @@ struct Change {
     UNROLL for (int s = 0; s < slots; s++) lane_store(at.slot[s] + k, its.slot[s]);
   }
 };
+
+#if FRONT
+// Of each layer's rows of the table of factors: of the rate, L2 and weight decay, and of the rate of biases.
+#define GROUP_FACTORS 4
+enum { OF_RATE, OF_L2, OF_DECAY, OF_BIAS_RATE };
+#endif
 
 struct Update {  // of one network, over its batches
   const Task& task;
@@ -105,8 +118,8 @@ struct Update {  // of one network, over its batches
     for (int l = 0; !net.layer[l].is_dense(); l++) {
       const Layer& at = net.layer[l];
       clear_parts();
-      add_squares(at.rows(), at.O, at.w, at.ldw, parts);
-      penalty = penalty + first_element(l2 * decay_of(at)) * (real_t)0.5 * sum_of_parts(parts);
+      add_squares(at.decaying_rows(), at.columns(), at.w, at.ldw, parts);
+      penalty = penalty + first_element(l2 * group_factor(at, OF_L2)) * (real_t)0.5 * sum_of_parts(parts);
       block_sync();
     }
 #endif
@@ -117,24 +130,26 @@ struct Update {  // of one network, over its batches
     block_sync();
   }
 
-  METHOD Change change(const Layer& at) const {
-    return {at, rule_of(at), share_of(at), task.has_l2 && !task.has_clip};
-  }
 #if FRONT
-  METHOD lane_t factor(int row) const {
-    return lane_set(row < 0 ? 1 : task.hyper[(long long)row * task.n_networks + network]);
+  METHOD Change change(const Layer& at) const {
+    return {at, rule_of(at, OF_RATE), rule_of(at, OF_BIAS_RATE), share_of(at), task.has_l2 && !task.has_clip};
   }
-  METHOD lane_t decay_of(const Layer& at) const { return factor(decay_factor(at.kind)); }
-  METHOD Rule rule_of(const Layer& at) const {
-    if (at.is_dense()) return rule;
+  METHOD lane_t group_factor(const Layer& at, int which) const {
+    return lane_set(task.groups[(long long)(at.place * GROUP_FACTORS + which) * task.n_networks + network]);
+  }
+  METHOD Rule rule_of(const Layer& at, int which) const {
     Rule own = rule;
-    if constexpr (decouples_decay) own.weight_decay = own.weight_decay * decay_of(at);
-    own.begin(this_rate * factor(rate_factor(at.kind)), number);
+    lane_t rate = group_factor(at, which), decay = group_factor(at, OF_DECAY);
+    if (first_element(rate) == 1 && first_element(decay) == 1) return own;
+    if constexpr (decouples_decay) own.weight_decay = own.weight_decay * decay;
+    own.begin(this_rate * rate, number);
     return own;
   }
-  METHOD lane_t share_of(const Layer& at) const { return at.is_dense() ? l2_share : l2_share * decay_of(at); }
+  METHOD lane_t share_of(const Layer& at) const {
+    return at.is_dense() ? l2_share : l2_share * group_factor(at, OF_L2);
+  }
 #else
-  METHOD const Rule& rule_of(const Layer&) const { return rule; }
+  METHOD Change change(const Layer& at) const { return {at, rule, l2_share, task.has_l2 && !task.has_clip}; }
   METHOD lane_t share_of(const Layer&) const { return l2_share; }
 #endif
 
@@ -145,13 +160,13 @@ struct Update {  // of one network, over its batches
       const Layer& at = net.layer[l];
       if (task.has_l2) {
         lane_t share = share_of(at);
-        block_elements(at.decaying_rows(), at.O, [&](int i, int j) {
+        block_elements(at.decaying_rows(), at.columns(), [&](int i, int j) {
           real_t* g = at.g + i * at.ldw + j;
           lane_store(g, lane_fma(share, lane_load(at.w + i * at.ldw + j), lane_load(g)));
         });
         block_sync();
       }
-      add_squares(at.rows(), at.O, at.g, at.ldw, parts);
+      add_squares(at.rows(), at.columns(), at.g, at.ldw, parts);
     }
     lane_t norm = lane_sqrt(lane_set(sum_of_parts(parts)));
     lane_t factor = lane_select(norm > clip, lane_div(clip, norm), one());
@@ -159,7 +174,7 @@ struct Update {  // of one network, over its batches
       const Layer& at = net.layer[l];
       Change its = change(at);
       block_map(
-          at.rows(), at.O, [&](int i, int j) { return its.take(i, j); },
+          at.rows(), at.columns(), [&](int i, int j) { return its.take(i, j); },
           [&](int i, int j, Change::Weights taken) {
             its.give(i, j, taken, lane_load(at.g + i * at.ldw + j) * factor);
           });

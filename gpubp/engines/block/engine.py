@@ -19,6 +19,7 @@ from gpubp.engines.block.memory import ROW_STEP, MemoryLayout, training_layout, 
 from gpubp.engines.block.thread_tuner import ThreadTuner
 from gpubp.engines.kernel_engine import KernelEngine
 from gpubp.networks.plan import TrainingPlan
+from gpubp.operations.dense import has_own_rates
 
 MEETING = 32  # numbers for a team to meet at (block_cpu.h)
 # Of a network's update, for each thread of a team: of fewer, about 50 microseconds, threads would mostly wait for each
@@ -63,12 +64,13 @@ class BlockEngine(KernelEngine):
         """params (P, K), C-contiguous, is trained in place. program: a compiled kernel to use instead of the usual."""
         settings = plan.settings
         self.layout = cuda_layout(plan)
+        self.has_groups = bool(plan.architecture.front) or has_own_rates(plan.hyper)
         kernel = BlockKernel(
             plan.dtype.name,
             settings.loss,
             settings.optimizer,
             self.layout,
-            bool(plan.architecture.front),
+            self.has_groups,
             settings.average is not None,
         )
         program = program or plan.backend.compile(kernel.source, kernel.definitions())
@@ -107,12 +109,24 @@ class BlockEngine(KernelEngine):
             "inputs": self.inputs,
             "targets": self.table,
             "validation_targets": self.validation_table,
+            "groups": self._groups(plan) if self.has_groups else None,
             "has_l2": int(np.any(plan.hyper["l2"])),
             "has_clip": int(plan.settings.clip_norm is not None),
             "meeting": self.meeting,  # on a CPU, `_teams` fills these in
             "member": 0,
             "members": self.blocks,
         })  # fmt: skip
+
+    def _groups(self, plan: TrainingPlan) -> Array:
+        """(4 · layers, P): of each layer the factors of its parameters' rate, L2 and weight decay, and of the rate of
+        its biases; 1 where it has none.
+        """
+        rows: list[Any] = []
+        for layer in plan.architecture.layers:
+            factors = {each.group.decay != 0.0: layer.factors(each, plan.hyper) for each in layer.parameters}
+            rows += [*factors[True], factors[False].rate if False in factors else 1.0]
+        table = np.stack([np.broadcast_to(np.asarray(row, np.float64), (plan.n_networks,)) for row in rows])
+        return self.backend.to_device(table, plan.dtype)
 
     def _row_weights(self, plan: TrainingPlan) -> Array | None:
         return None if plan.weights is None else self.backend.to_device(plan.weights, plan.dtype)

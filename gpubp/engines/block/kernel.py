@@ -22,6 +22,7 @@ from gpubp.operations.architecture import Architecture
 from gpubp.operations.dense import Dense
 from gpubp.operations.layer_kinds import LAYERS
 from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.periodic import Periodic
 
 SOURCE = "block.h"
 MOST_LAYERS = 32
@@ -40,7 +41,7 @@ class BlockKernel:
     loss: str
     optimizer: str
     layout: BlockLayout = field(default_factory=BlockLayout)
-    front: bool = False  # whether the networks have layers before the dense ones
+    front: bool = False  # whether the networks have layers before the dense ones, or groups with rates of their own
     averages: bool = False  # whether the parameters are a running average of the weights
 
     def definitions(self) -> dict[str, object]:
@@ -70,6 +71,9 @@ def refusal(architecture: Architecture, batch_size: int, slots: int, dropout: bo
     """Why the kernel cannot serve such networks; None if it can."""
     if len(architecture.layers) > MOST_LAYERS:
         return f"{len(architecture.layers)} layers of weights are more than its {MOST_LAYERS}"
+    for layer in architecture.layers:
+        if isinstance(layer, Periodic) and (layer is not architecture.layers[0] or not layer.numbers):
+            return f"its kernel knows {layer.name} as the first layer alone, and of numbers"
     numbers = max(
         training_layout(architecture, batch_size, slots, dropout=dropout, clips=True, vectors=vectors).numbers
         for vectors in (WIDEST, None)
@@ -85,12 +89,25 @@ def prediction_refusal(architecture: Architecture) -> str | None:
 
 
 def shape_numbers(architecture: Architecture) -> np.ndarray:
-    """int32: layers, sizes, codes of activations and of kinds (places in the reference's tables)."""
+    """int32: layers, sizes, codes of activations and of kinds (places in the reference's tables). Of each layer then
+    columns, rows and decaying rows of its parameters, and of a periodic one frequencies, sums of a number, and inputs
+    that pass (kernels of dense layers alone do not look at these); the places of its numbers, and of those inputs.
+    """
     layers = architecture.layers
     sizes = [architecture.n_inputs, *(layer.n_outputs for layer in layers)]
     codes, kinds = list(ACTIVATIONS), list(LAYERS)
     activations = [codes.index(layer.activation) if isinstance(layer, Dense) else 0 for layer in layers]
-    return np.array([len(layers), *sizes, *activations, *(kinds.index(layer.name) for layer in layers)], dtype=np.int32)
+    numbers = [len(layers), *sizes, *activations, *(kinds.index(layer.name) for layer in layers)]
+    places: list[int] = []
+    for layer in layers:
+        decaying = sum(each.size for each in layer.parameters if each.group.decay != 0.0)
+        numbers += [layer.columns, layer.n_parameters // layer.columns, decaying // layer.columns]
+        if isinstance(layer, Periodic):
+            numbers += [layer.frequencies, layer.learned, len(layer.passing)]
+            places += [*layer.numbers, *layer.passing]
+        else:
+            numbers += [0, 0, 0]
+    return np.array(numbers + places, dtype=np.int32)
 
 
 def prediction_pays(backend: Backend, architecture: Architecture, n_networks: int, n_rows: int) -> bool:

@@ -17,6 +17,7 @@ from gpubp.backends import Program
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.dense import Dense
 from gpubp.operations.layers import Layer
+from gpubp.operations.periodic import Periodic
 
 # What the table holds, in its order; the kernel's enums are generated from these (scripts/generate_arguments.py). First
 # of the network: rows of a batch, numbers between rows of inputs, how many rows of weights are packed at a time, and
@@ -118,17 +119,19 @@ def training_layout(
     net["parts"] = arena.take(PARTIAL_SUMS)
     layers, last, upstream = [], len(architecture.layers) - 1, 0
     shapes = [_rows_and_columns(layer) for layer in architecture.layers]
-    for i, (layer, (n, fan_out)) in enumerate(zip(architecture.layers, shapes, strict=True)):
-        ldu, ldh = padded(fan_out, vectors), padded(fan_out + 1, vectors)
-        own = vectors is None or fan_out % WHOLE_VECTORS != 0 or (n - 1) * fan_out < IN_PLACE
-        at = {"ldw": ldu if own else fan_out, "ldh": ldh, "ldu": ldu, "h": arena.take(rows * ldh)}
+    for i, (layer, (n, columns)) in enumerate(zip(architecture.layers, shapes, strict=True)):
+        ldu, ldh = padded(layer.n_outputs, vectors), padded(layer.n_outputs + 1, vectors)
+        own = vectors is None or columns % WHOLE_VECTORS != 0 or (n - 1) * columns < IN_PLACE
+        own = own or not isinstance(layer, Dense)
+        at = {"ldw": padded(columns, vectors) if own else columns, "ldh": ldh, "ldu": ldu, "h": arena.take(rows * ldh)}
         at["ldd"], at["d"] = (ldu, arena.take(rows * ldu)) if i == last else (ldh, at["h"])
         f = layer.f if isinstance(layer, Dense) else None
         at["z"] = arena.take(rows * ldh) if f is not None and f.needs_input else at["h"]
         drops = dropout and f is not None and i < last
         at["raw"] = arena.take(rows * ldh) if drops else at["h"]
         at["keep"] = arena.take(rows * ldh) if drops else NOWHERE
-        at["copied"] = n * ldu if own else 0
+        at |= _of_waves(layer, rows * at["ldw"], arena)
+        at["copied"] = n * at["ldw"] if own else 0
         upstream = max(upstream, rows * ldu if i < last else 0)
         layers.append(at)
     net["d"] = arena.take(upstream)
@@ -155,10 +158,10 @@ def forward_layout(
     net["x"] = arena.take(rows * net["ldx"])
     layers = []
     shapes = [_rows_and_columns(layer) for layer in architecture.layers]
-    for _, fan_out in shapes:
-        at = {"ldw": padded(fan_out, vectors), "ldh": padded(fan_out + 1, vectors)}
+    for layer, (_, columns) in zip(architecture.layers, shapes, strict=True):
+        at = {"ldw": padded(columns, vectors), "ldh": padded(layer.n_outputs + 1, vectors)}
         at["h"] = at["z"] = at["raw"] = arena.take(rows * at["ldh"])
-        layers.append(at)
+        layers.append(at | _of_waves(layer, rows * at["ldw"], arena))
     for at, (n, _) in zip(layers, shapes, strict=True):
         at["w"] = arena.take(n * at["ldw"])
     net |= _scratch(architecture, vectors, 1, arena)
@@ -167,7 +170,16 @@ def forward_layout(
 
 def _rows_and_columns(layer: Layer) -> tuple[int, int]:
     """Of the matrix that a layer's parameters are, one under the other; a dense layer's biases are its last row."""
-    return layer.n_parameters // layer.n_outputs, layer.n_outputs
+    return layer.n_parameters // layer.columns, layer.columns
+
+
+def _of_waves(layer: Layer, numbers: int, arena: Arena) -> dict[str, int]:
+    """Of a periodic layer its numbers and their sums, both in rows as long as those of its parameters; see
+    block_periodic.h. numbers: of as many such rows as a batch has.
+    """
+    if not isinstance(layer, Periodic):
+        return {}
+    return {"z": arena.take(numbers), "raw": arena.take(layer.learned * numbers)}
 
 
 def _scratch(architecture: Architecture, vectors: Vectors | None, members: int, arena: Arena) -> dict[str, int]:

@@ -180,7 +180,7 @@ FN lane_t lane_softplus(lane_t x) {
 }
 
 // ------------------------------------------------------------------------------------- waves
-// sin(r) for r = x - h PI, |r| <= π/2 (Cody and Waite 1980: the first difference is exact, for its leading bits cancel).
+// sin(r) for r = x - h π, |r| <= π/2 (Cody and Waite 1980). The first difference is exact: its leading bits cancel.
 FN lane_t sin_beyond(lane_t x, lane_t h) {
   lane_t r = lane_fma(h, lane_set(-PI_HIGH), x);
   r = lane_fma(h, lane_set(-PI_MIDDLE), r);

@@ -15,11 +15,11 @@ enum Optimizer {
   SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, RMSPROP, AMSGRAD
 };
 enum LayerKind {
-  DENSE, SCALE
+  DENSE, SCALE, PBLD, PL, PLR
 };
 enum Hyperparameter {
   H_RATE, H_L2, H_CLIP_NORM, H_MOMENTUM, H_BETA1, H_REST1, H_LOG1, H_BETA2, H_REST2, H_LOG2, H_EPSILON, H_WEIGHT_DECAY,
-  H_DECAY, H_REST_DECAY, H_DELTA, H_SCALE_RATE, H_SCALE_DECAY, H_AVERAGE, H_REST_AVERAGE, HYPERPARAMETERS
+  H_DECAY, H_REST_DECAY, H_DELTA, H_AVERAGE, H_REST_AVERAGE, HYPERPARAMETERS
 };
 
 // Whether an activation's backward pass reads the pre-activation.
@@ -45,14 +45,6 @@ template <class F> FN void with_activation(int code, const F& f) {
     case SOFTSIGN: f.template run<SOFTSIGN>(); break;
     default: f.template run<IDENTITY>();
   }
-}
-
-// Which rows of the table of hyperparameters are factors of a layer's rate and decay; -1: none.
-CONSTANT_FN int rate_factor(int kind) {
-  return kind == SCALE ? H_SCALE_RATE : -1;
-}
-CONSTANT_FN int decay_factor(int kind) {
-  return kind == SCALE ? H_SCALE_DECAY : -1;
 }
 
 // Row `row` of the table of hyperparameters (HYPERPARAMETERS, P), of each lane's network.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,17 @@ class _Numbers:
     def __init__(self, graph: Graph, dtype: Any) -> None:
         self.graph, self.dtype = graph, dtype
 
-    def __call__(self, operator: str, *operands: Tensor | float | np.ndarray) -> Tensor:
+    def __call__(self, operator: str, *operands: Tensor | float | np.ndarray, **attributes: Any) -> Tensor:
         tensors = [each if isinstance(each, str) else self.graph.constant(each, self.dtype) for each in operands]
-        return self.graph.add(operator, *tensors)
+        return self.graph.add(operator, *tensors, **attributes)
+
+    def whole(self, numbers: Sequence[int]) -> Tensor:
+        return self.graph.constant(list(numbers), np.int64)
 
     def erf(self, Z: Tensor) -> Tensor:
         """onnxruntime has Erf in float32 alone, so a float64 network gets its erf to 1e-7."""
         return self.graph.cast(self("Erf", self.graph.cast(Z, np.float32)), self.dtype)
+
+    def cos(self, U: Tensor) -> Tensor:
+        """onnxruntime has no cosine of float64."""
+        return self("Cos", U) if self.dtype == np.float32 else self("Sin", self("Add", U, np.pi / 2))

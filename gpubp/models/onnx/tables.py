@@ -36,7 +36,7 @@ def model_to_onnx(architecture: Architecture, params: np.ndarray, preprocessing:
     """
     graph = Graph(reserved=[column.name for column in preprocessing.columns if column.kind == "categorical"])
     X, order = _add_inputs(graph, preprocessing, params.dtype)
-    outputs = graph.cast(add_network(graph, X, architecture, _reordered(architecture, params, order)), np.float64)
+    outputs = graph.cast(add_network(graph, X, *_reordered(architecture, params, order)), np.float64)
     if target.task == "classification":
         _add_classes(graph, outputs, target)
     else:
@@ -129,14 +129,14 @@ def _one_hot(graph: Graph, column: Column) -> Tensor:
     return graph.add("Concat", known, missing, axis=1)
 
 
-def _reordered(architecture: Architecture, params: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """The parameters (K,) for inputs in the order that the graph has them in."""
+def _reordered(architecture: Architecture, params: np.ndarray, order: np.ndarray) -> tuple[Architecture, np.ndarray]:
+    """The network for inputs in the order that the graph has them in: its architecture, its parameters (K,)."""
     params = params.copy()
     next_order: np.ndarray | None = order
     for layer, its in zip(architecture.layers, architecture.views(params[None, :]), strict=True):
         if next_order is not None:
             next_order = layer.reorder(its, next_order)
-    return params
+    return architecture.reordered(order), params
 
 
 def _add_classes(graph: Graph, outputs: Tensor, target: Target) -> None:

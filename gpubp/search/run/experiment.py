@@ -89,7 +89,7 @@ class Experiment(Guide):
         try:
             recipe = recipe_of(parameters, seed, **self.data.defaults)
             self.data.check(recipe)
-            architecture = recipe.architecture(self.n_inputs, self.data.n_outputs, self.data.task)
+            architecture = recipe.architecture(self.n_inputs, self.data.n_outputs, self.data.task, self.data.indicators)
             settings = recipe.settings(self.data.task)
             settings.check_architecture(architecture)
         except SettingsError as error:

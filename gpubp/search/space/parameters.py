@@ -11,7 +11,8 @@ import numpy as np
 from gpubp.errors import SettingsError
 from gpubp.errors.suggestions import check_choice, did_you_mean
 from gpubp.fitting.recipe import Recipe
-from gpubp.operations.architecture import front_kinds
+from gpubp.operations.architecture import front_kinds, kind_of
+from gpubp.operations.dense import Dense
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.registry import OPTIONS, kind_of_option
 from gpubp.operations.registry import owners as owners_of_option
@@ -42,7 +43,8 @@ def owners(name: str) -> tuple[str, tuple[Any, ...]] | None:
     """
     kind = kind_of_option(name)
     if kind is not None:
-        return OWNERS.get(kind, kind), owners_of_option(kind, name)
+        having = owners_of_option(kind, name)
+        return None if Dense.name in having else (OWNERS.get(kind, kind), having)
     return ("early_stopping", (True,)) if name in STOPPING_OPTIONS else None
 
 
@@ -54,7 +56,7 @@ def applies(name: str, chosen: Mapping[str, Any]) -> bool:
 
 def has_option(value: Any, owned: tuple[Any, ...]) -> bool:
     """Whether the value is one of the owners of an option; of layers in front, whether one of them is."""
-    return any(each in owned for each in value) if isinstance(value, tuple) else value in owned
+    return any(kind_of(each) in owned for each in value) if isinstance(value, tuple) else value in owned
 
 
 def as_value(name: str, value: Any) -> Any:
