@@ -32,7 +32,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "layer_option": _settings_of("layer"),
     "initializer": ("auto", *INITIALIZERS),
     "dtype": ("float32", "float64"),
-    "scale": ("robust", "standard", "minmax", "none"),
+    "scale": ("robust", "quantile", "standard", "minmax", "none"),
     "target_scale": ("standard", "log"),
     "task": ("classification", "regression"),
     "loss": tuple(LOSSES),

@@ -97,8 +97,9 @@ class RecipeOptions:
         typer.Option(
             metavar="NAME",
             rich_help_panel=DATA,
-            help="Of numeric columns: robust (median 0, interquartile range 1, smoothly clipped at ±3), standard (mean "
-            "0, standard deviation 1), minmax (0 to 1), none. Fitted on the training rows alone.",
+            help="Of numeric columns: robust (median 0, interquartile range 1, smoothly clipped at ±3), quantile "
+            "(normal scores), standard (mean 0, standard deviation 1), minmax (0 to 1), none. Fitted on the "
+            "training rows alone.",
         ),
     ] = "robust"
     target_scale: Annotated[

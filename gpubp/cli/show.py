@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gpubp.preprocessing import Target
 
 SHOWN_CATEGORIES = 8
-SCALING = {"robust": ": (x − median) / spread, then smoothly clipped at ±3"}
+SCALING = {"robust": ": (x − median) / spread, then smoothly clipped at ±3", "quantile": ": normal scores"}
 
 
 def show(
@@ -162,7 +162,10 @@ def columns(model: Model) -> Iterable[tuple[Any, ...]]:
         if column.kind == "numeric":
             offset, scale = preprocessing.offset[d], preprocessing.scale[d]
             encoding = "as it is" if (offset, scale) == (0.0, 1.0) else f"(x − {offset:.6g}) / {scale:.6g}"
-            if preprocessing.scaling == "robust":
+            if preprocessing.quantiles is not None:
+                known = preprocessing.quantiles_of(d)
+                encoding = f"score among {known[0]:.6g} … {known[-1]:.6g}"
+            elif preprocessing.scaling == "robust":
                 encoding = f"median {offset:.6g}, spread {scale:.6g}"
             if column.name in preprocessing.constant:
                 encoding += ", constant in training"

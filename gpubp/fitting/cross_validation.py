@@ -117,7 +117,7 @@ def cross_validate(
         jobs.append(Job(architecture, settings, dtype, recipe.initializer, seed, part.sheet, rows, validation, test))
     notes += early_stopping_notes([label for label in whole.labels if label in unseen])
     offer = target_offer(table, whole, recipe)
-    notes = (*data.preprocessing(recipe.scale).notes, *notes, *([] if offer is None else [offer]))
+    notes = (*data.preprocessing(recipe.inputs).notes, *notes, *([] if offer is None else [offer]))
     say_all(notes, note)
     cohort = Cohort.start(jobs, chosen).train(engine=engine, callbacks=callbacks, progress=progress)
     history = cohort.history

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.errors import DataError, quoted
-from gpubp.preprocessing import Column, InputColumns, Preprocessing, Target, choose_inputs
+from gpubp.preprocessing import Column, InputColumns, InputRules, Preprocessing, Target, choose_inputs
 from gpubp.preprocessing.target_rows import refuse_doubtful, with_target
 from gpubp.tables import Table, find_column, find_columns, table_of
 
@@ -79,9 +79,9 @@ class Dataset:
     def columns(self) -> tuple[Column, ...]:
         return self.inputs.columns
 
-    def preprocessing(self, scale: str, rows: np.ndarray | None = None) -> Preprocessing:
+    def preprocessing(self, rules: InputRules, rows: np.ndarray | None = None) -> Preprocessing:
         """Fitted on these rows (None: on all), with the notes of the whole."""
-        fitted = Preprocessing.fit(self.table, self.columns, scale=scale, rows=rows, target=self.name)
+        fitted = Preprocessing.fit(self.table, self.columns, scale=rules.scale, rows=rows, target=self.name)
         return replace(
             fitted, left_out=self.inputs.left_out, reading=self.table.reading, notes=(*self.notes, *fitted.notes)
         )

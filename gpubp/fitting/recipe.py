@@ -15,6 +15,7 @@ from gpubp.networks.population import check_seed
 from gpubp.networks.settings import EarlyStopping, PerNetwork, Settings
 from gpubp.operations.architecture import Architecture, front_kinds
 from gpubp.operations.losses import LOSSES, usual_loss
+from gpubp.preprocessing import InputRules
 from gpubp.preprocessing.target import TARGET_SCALES
 
 SELDOM = ("loss_options", "front", "layer_options")  # fields that are empty in most recipes
@@ -29,11 +30,12 @@ class Recipe:
     """Network, training and preprocessing, with defaults that suit a middling table.
 
     loss None: the task's usual one, cross_entropy or squared_error. scale: how numeric columns are scaled
-    ("robust", "standard", "minmax", "none"). target_scale: how numbers to be predicted are scaled ("standard"; "log",
-    for values above 0, of which the logarithms are standardised). clip_predictions: such predictions stay within the
-    range of the training rows' values, widened by a tenth of it on each side. early_stopping: stop on the validation
-    loss after `patience` epochs without improvement, and keep the best weights. front: kinds of layers before
-    the hidden ones (see gpubp.operations.layer_kinds.FRONT). The other names are those of `Settings`.
+    ("robust", "quantile", "standard", "minmax", "none"). target_scale: how numbers to be predicted are scaled
+    ("standard"; "log", for values above 0, of which the logarithms are standardised). clip_predictions: such
+    predictions stay within the range of the training rows' values, widened by a tenth of it on each side.
+    early_stopping: stop on the validation loss after `patience` epochs without improvement, and keep the best weights.
+    front: kinds of layers before the hidden ones (see gpubp.operations.layer_kinds.FRONT). The other names are those of
+    `Settings`.
     """
 
     hidden: tuple[int, ...] = (64,)
@@ -68,6 +70,7 @@ class Recipe:
         """Refuse what can be refused before a table is read."""
         float_dtype(self.dtype)
         check_seed(self.seed)
+        _ = self.inputs
         if self.loss is not None:
             choose("loss", self.loss, LOSSES)
         check_choice("target scale", self.target_scale, TARGET_SCALES)
@@ -93,6 +96,11 @@ class Recipe:
             raise SettingsError(
                 f"Validation share {quoted(self.validation)}: give a number between 0 and 1, such as 0.2."
             )
+
+    @property
+    def inputs(self) -> InputRules:
+        """How a table's columns become inputs."""
+        return InputRules(self.scale)
 
     @property
     def validation_share(self) -> float | None:

@@ -12,7 +12,7 @@ from gpubp.fitting.dataset import Dataset
 from gpubp.fitting.fold import Fold
 from gpubp.fitting.job import Sheet
 from gpubp.fitting.recipe import Recipe
-from gpubp.preprocessing import Column, Preprocessing, Target
+from gpubp.preprocessing import Column, InputRules, Preprocessing, Target
 from gpubp.preprocessing.labels import as_labels
 from gpubp.tables import Table
 from gpubp.tables.frames import is_frame
@@ -48,7 +48,7 @@ class TableData:
             given = _rows(frame, dataset.kept)
         if given.shape[1] == table.frame.width:  # the target is in it
             given = without_column(given, table.names.index(whole.name))
-        return cls(dataset, truth, given, classes, index, dataset.preprocessing("none").notes)
+        return cls(dataset, truth, given, classes, index, dataset.preprocessing(InputRules("none")).notes)
 
     @property
     def table(self) -> Table:
@@ -93,16 +93,16 @@ class TableData:
             return self.given
         return _rows(self.given, rows)
 
-    def encoded(self, features: Any, scale: str, rows: np.ndarray) -> np.ndarray:
+    def encoded(self, features: Any, rules: InputRules, rows: np.ndarray) -> np.ndarray:
         if not isinstance(features, Table):
             names = [name for name in self.table.names if name != self.name]
             framed = is_frame(features)
             features = Table.from_frame(features) if framed else Table.from_arrays(features, names=names)
-        found: np.ndarray = self.preprocessing(scale, rows).transform(features).X
+        found: np.ndarray = self.preprocessing(rules, rows).transform(features).X
         return found
 
-    def preprocessing(self, scale: str, rows: np.ndarray) -> Preprocessing:
-        return self.dataset.preprocessing(scale, rows)
+    def preprocessing(self, rules: InputRules, rows: np.ndarray) -> Preprocessing:
+        return self.dataset.preprocessing(rules, rows)
 
     @property
     def defaults(self) -> Mapping[str, Any]:

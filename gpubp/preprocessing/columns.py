@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpubp.errors import DataError, quoted
-from gpubp.preprocessing.dates import input_parts
+from gpubp.preprocessing.dates import PARTS, input_parts
+from gpubp.storage.schema import Given
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,6 +61,41 @@ class Column:
         if self.kind == "date":
             return tuple(wave is None for _, wave in input_parts(self.parts))
         return (self.kind == "numeric",) * len(self.input_names)
+
+    def to_metadata(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "categories": list(self.categories),
+            "has_missing": self.has_missing,
+            "parts": list(self.parts),
+            "why": self.why,
+        }
+
+    @classmethod
+    def from_given(cls, given: Given) -> Column:
+        """The inverse of `to_metadata`; DataError for what no column can be."""
+        found = cls(
+            given["name"].text(),
+            given["kind"].choice(KINDS),
+            given["categories"].distinct_texts(),
+            given["has_missing"].flag(),
+            given.get("parts").maybe(_parts) or (),
+            given.get("why").maybe(Given.readable) or "",
+        )
+        if found.kind != "categorical" and (found.categories or found.has_missing):
+            raise given.wrong(f"without categories, since column {found.name!r:.60} is {found.kind}")
+        if (found.kind == "date") != bool(found.parts):
+            raise given["parts"].wrong("the varying parts of dates, or an empty list for other columns")
+        return found
+
+
+def _parts(given: Given) -> tuple[str, ...]:
+    found = given.each(lambda each: each.choice(PARTS))
+    if list(found) != [part for part in PARTS if part in found]:
+        raise given.wrong(f"some of {', '.join(PARTS)}, in this order")
+    return found
 
 
 def numeric_values(table: Table, name: str) -> np.ndarray:

@@ -91,7 +91,7 @@ def test_unseen_and_newly_missing_categories():
     )
 
 
-@pytest.mark.parametrize("scale", ["robust", "standard", "minmax"])
+@pytest.mark.parametrize("scale", ["robust", "quantile", "standard", "minmax"])
 def test_a_constant_column_becomes_zeros_and_is_noted(scale):
     table = table_of(k=[0.1] * 3, nearly=[1.0, 1.0 + 2e-16, 1.0], tiny=[0.0, 1e-40, 0.0], n=[1, 2, 3])
     with warnings.catch_warnings():
@@ -117,7 +117,7 @@ def test_a_column_without_values_becomes_zeros():
     assert np.isfinite(fitted(late, rows=np.array([0, 1])).transform(late).X).all()
 
 
-@pytest.mark.parametrize("scale", ["robust", "standard", "minmax", "none"])
+@pytest.mark.parametrize("scale", ["robust", "quantile", "standard", "minmax", "none"])
 def test_only_the_training_rows_are_fitted(scale):
     rng = np.random.default_rng(0)
     before = {"a": rng.normal(size=20), "b": rng.normal(size=20), "c": np.array(list("xy") * 10)}
@@ -375,7 +375,7 @@ def test_hostile_places_and_labels():
     for labels in (["a"], ["a", "b"], ["a", "a"]):  # of a regression
         with pytest.raises(DataError, match=r"target\.labels should be"):
             Target.from_parts(target.to_metadata() | {"labels": labels}, target.to_arrays())
-    with pytest.raises(DataError, match="scaling should be one of robust, standard, minmax, none; found 'log'"):
+    with pytest.raises(DataError, match="should be one of robust, quantile, standard, minmax, none; found 'log'"):
         Preprocessing.from_parts(found.to_metadata() | {"scaling": "log"}, found.to_arrays())
     metadata = found.to_metadata()
     metadata["columns"][0]["categories"] = ["x"]
@@ -391,7 +391,7 @@ values = st.sampled_from(["", "1", "2.5", "-3", "1e30", "1e-300", "0", "x", "y y
 @settings(max_examples=90)
 @given(
     st.integers(1, 3).flatmap(lambda w: st.lists(st.lists(values, min_size=w, max_size=w), min_size=1, max_size=6)),
-    st.sampled_from(["robust", "standard", "minmax", "none"]),
+    st.sampled_from(["robust", "quantile", "standard", "minmax", "none"]),
 )
 def test_every_table_becomes_finite_numbers_or_an_expected_error(rows, scale):
     try:

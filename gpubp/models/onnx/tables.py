@@ -10,6 +10,7 @@ import numpy as np
 from gpubp.errors import SettingsError
 from gpubp.models.onnx.graph import ML_DOMAIN, Graph, Tensor
 from gpubp.models.onnx.network import add_network
+from gpubp.models.onnx.quantiles import add_normal_scores
 from gpubp.operations.architecture import Architecture
 from gpubp.preprocessing import Column, Preprocessing, Target
 from gpubp.preprocessing.dates import CYCLES, input_parts
@@ -91,11 +92,15 @@ def _add_inputs(graph: Graph, preprocessing: Preprocessing, dtype: Any) -> tuple
 
 
 def _numbers(graph: Graph, given: Tensor, preprocessing: Preprocessing, places: Sequence[int]) -> Tensor:
-    """(value or fill − offset) / scale, in float64; x / sqrt(1 + (x / 3)²) of that where the scaling is robust."""
+    """(value or fill − offset) / scale, in float64; x / sqrt(1 + (x / 3)²) of that where the scaling is robust. Normal
+    scores where it is quantile.
+    """
     fill, offset, scale = (
         graph.constant(getattr(preprocessing, name)[places], np.float64) for name in ("fill", "offset", "scale")
     )
     filled = graph.add("Where", graph.add("IsNaN", given), fill, given)
+    if preprocessing.quantiles is not None:  # of the numbers in the order of the inputs, as `places` has them
+        return add_normal_scores(graph, filled, preprocessing.quantiles)
     scaled = graph.add("Div", graph.add("Sub", filled, offset), scale)
     if preprocessing.scaling != "robust":
         return scaled

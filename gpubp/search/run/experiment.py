@@ -155,7 +155,7 @@ class Experiment(Guide):
     def sheet(self, chosen: Configuration, rows: np.ndarray, fold: int) -> Sheet:
         """fold: the number of the fold whose training rows these are; −1 for all rows."""
         recipe, counts = chosen.recipe, chosen.settings.loss_function.is_for_counts
-        key = (recipe.scale, recipe.target_scale, recipe.clip_predictions, counts, fold, recipe.dtype)
+        key = (recipe.inputs, recipe.target_scale, recipe.clip_predictions, counts, fold, recipe.dtype)
         if key not in self._sheets:
             self._sheets[key] = self.data.sheet(recipe, rows)
         return self._sheets[key]
@@ -263,7 +263,7 @@ class Experiment(Guide):
         """(R, C or O) float64: what network p of a cohort predicts for any R rows of features."""
         job = cohort.jobs[p]
         record, fold = job.owner
-        inputs = self.data.encoded(features, record.configuration.recipe.scale, self.splits[fold][0])
+        inputs = self.data.encoded(features, record.configuration.recipe.inputs, self.splits[fold][0])
         with np.errstate(over="ignore"):
             inputs = inputs.astype(job.dtype)
         outputs = self.backend.to_host(cohort.population.take([p]).predict(inputs))

@@ -1,0 +1,37 @@
+"""What the command line does with --scale quantile: train, show, predict, cross-validate, sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import mixed_table, refused, succeeds
+
+QUICK = ("--epochs", 2, "--hidden", 3, "--engine", "array", "--backend", "numpy", "-q")
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return mixed_table(tmp_path_factory.mktemp("mixed") / "mixed.csv")
+
+
+def test_normal_scores_from_training_to_prediction(mixed: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    succeeds("train", mixed, "--scale", "quantile", *QUICK, "-o", model)
+    shown = succeeds("show", model).out
+    assert "scaling: quantile: normal scores" in shown
+    assert "score among" in shown
+    found = succeeds("show", model, "--json").json["preprocessing"]
+    assert found["scaling"] == "quantile"
+    assert all(row == sorted(row) for row in found["quantiles"])
+    assert len(succeeds("predict", model, mixed, "-q").out.splitlines()) > 20
+
+
+def test_normal_scores_in_folds_and_sweeps(mixed: Path, tmp_path: Path) -> None:
+    succeeds("cross-validate", mixed, "--scale", "quantile", "--folds", 2, *QUICK)
+    team = tmp_path / "team"
+    succeeds(
+        *("sweep", mixed, "--grid", "scale=quantile;robust;standard", "--set", "epochs=2", "--strategy", "grid"),
+        *("--folds", 2, "--ensemble", 3, "-o", team, "--engine", "array", "--backend", "numpy", "-q"),
+    )
+    refused(tmp_path, "train", mixed, "--scale", "quantiles", words=("Did you mean 'quantile'?",))
