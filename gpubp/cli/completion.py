@@ -33,6 +33,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "initializer": ("auto", *INITIALIZERS),
     "dtype": ("float32", "float64"),
     "scale": ("robust", "quantile", "standard", "minmax", "none"),
+    "category_encoding": ("one_hot", "signed", "scaled"),
     "target_scale": ("standard", "log"),
     "task": ("classification", "regression"),
     "loss": tuple(LOSSES),

@@ -102,6 +102,15 @@ class RecipeOptions:
             "training rows alone.",
         ),
     ] = "robust"
+    category_encoding: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=DATA,
+            help="Of categories: one_hot (0 and 1 for each, and for missing ones), signed (-1 and 1 for two, 0 and 1 "
+            "for more; missing ones are zeros), scaled (signed, and then by --scale).",
+        ),
+    ] = "one_hot"
     target_scale: Annotated[
         str,
         typer.Option(
@@ -282,6 +291,7 @@ class RecipeOptions:
             patience=patience,
             validation=self.validation,
             scale=self.scale,
+            category_encoding=self.category_encoding,
             target_scale=self.target_scale,
             clip_predictions=not self.no_clip,
             seed=self.seed,

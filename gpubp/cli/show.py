@@ -176,7 +176,11 @@ def columns(model: Model) -> Iterable[tuple[Any, ...]]:
         else:
             more = len(column.categories) - SHOWN_CATEGORIES
             names = ", ".join(column.categories[:SHOWN_CATEGORIES]) + (f", … ({more} more)" if more > 0 else "")
-            yield column.name, column.kind, inputs, "own category" if column.has_missing else "zeros", names
+            if column.is_signed:
+                names = "{} −1, {} +1".format(*column.categories)
+            if column.encoding == "scaled":
+                names += "; then scaled"
+            yield column.name, column.kind, inputs, "own category" if column.tells_missing else "zeros", names
         d += inputs
 
 

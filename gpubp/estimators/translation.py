@@ -153,6 +153,7 @@ TRANSLATIONS = (
     _renamed("shuffle", "shuffle", bool),
     Translation(("early_stopping", "patience", "validation"), _stopping, _stopping_of),
     _renamed("scale", "scale"),
+    Translation(("category_encoding",), lambda recipe: {}, lambda given: {}),  # arrays have no categories
     Translation(  # an estimator has y as it is given, and predicts what its last layer says
         ("target_scale", "clip_predictions"),
         lambda recipe: {},

@@ -99,6 +99,9 @@ class ArrayData:
             return len(self.classes)
         return 1 if self.truth.ndim == 1 else self.truth.shape[1]
 
+    def n_inputs(self, rules: InputRules) -> int:
+        return self.n_features
+
     @property
     def n_features(self) -> int:
         return self.X.shape[1]
@@ -134,6 +137,7 @@ class ArrayData:
             )
         for what, wanted, remedy in (
             ("The target scale log", recipe.target_scale == "log", "give the logarithms as y"),
+            ("The category encoding", recipe.category_encoding != "one_hot", "encode what is categories beforehand"),
             ("clip_predictions", recipe.clip_predictions and self.task == "regression", "clip what is predicted"),
         ):
             if wanted:

@@ -45,6 +45,10 @@ class Data(Protocol):
     @property
     def n_outputs(self) -> int: ...
 
+    def n_inputs(self, rules: InputRules) -> int:
+        """Of a network, by these rules."""
+        ...
+
     @property
     def n_features(self) -> int: ...
 

@@ -35,7 +35,8 @@ class Recipe:
     predictions stay within the range of the training rows' values, widened by a tenth of it on each side.
     early_stopping: stop on the validation loss after `patience` epochs without improvement, and keep the best weights.
     front: kinds of layers before the hidden ones (see gpubp.operations.layer_kinds.FRONT). The other names are those of
-    `Settings`.
+    `Settings`. category_encoding: "one_hot", or "signed", with −1 and +1 for two of them, or "scaled", which is
+    signed and then scaled as numbers are (see gpubp.preprocessing.columns.ENCODINGS).
     """
 
     hidden: tuple[int, ...] = (64,)
@@ -65,6 +66,7 @@ class Recipe:
     loss_options: Mapping[str, PerNetwork] = field(default_factory=dict)
     front: tuple[str, ...] = ()
     layer_options: Mapping[str, PerNetwork] = field(default_factory=dict)
+    category_encoding: str = "one_hot"
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before a table is read."""
@@ -100,7 +102,7 @@ class Recipe:
     @property
     def inputs(self) -> InputRules:
         """How a table's columns become inputs."""
-        return InputRules(self.scale)
+        return InputRules(self.scale, self.category_encoding)
 
     @property
     def validation_share(self) -> float | None:

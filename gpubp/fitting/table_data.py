@@ -31,7 +31,6 @@ class TableData:
     given: Any = field(repr=False)
     classes: np.ndarray | None = None
     index: np.ndarray | None = None
-    notes: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, dataset: Dataset, frame: Any = None) -> TableData:
@@ -48,7 +47,11 @@ class TableData:
             given = _rows(frame, dataset.kept)
         if given.shape[1] == table.frame.width:  # the target is in it
             given = without_column(given, table.names.index(whole.name))
-        return cls(dataset, truth, given, classes, index, dataset.preprocessing(InputRules("none")).notes)
+        return cls(dataset, truth, given, classes, index)
+
+    def notes(self, rules: InputRules) -> tuple[str, ...]:
+        """What there is to say of the table, by these rules but for the scale, as sentences."""
+        return self.dataset.preprocessing(replace(rules, scale="none")).notes
 
     @property
     def table(self) -> Table:
@@ -78,6 +81,9 @@ class TableData:
     @property
     def n_outputs(self) -> int:
         return self.target.outputs
+
+    def n_inputs(self, rules: InputRules) -> int:
+        return sum(len(column.input_names) for column in rules.columns(self.columns))
 
     @property
     def n_features(self) -> int:

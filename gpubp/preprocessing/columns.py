@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 MISSING = "(missing)"
 LEADING_ZERO = re.compile("0[0-9]+")
 KINDS = ("numeric", "categorical", "date")
+ENCODINGS = ("one_hot", "signed", "scaled")
+"""Of categories. "one_hot": an input of 0 and 1 for each, and one for missing values where there are any. "signed": one
+input for two of them, −1 and +1, and the same inputs of 0 and 1 for more; missing values are zeros. "scaled": that, and
+then scaled as numbers are.
+"""
 CODES = 20
 """A column of numbers and some text may be codes ("0", "1", "2", "3+") with at most this many values."""
 STRAY = 20
@@ -32,11 +37,11 @@ MOST_CATEGORIES = 1000
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the table as input: one number; or one input per category (one-hot); or parts of a date.
+    """One column of the table as input: one number; or categories by some encoding; or parts of a date.
 
     `categories` are texts as the table spells them (see `labels.canonical`), sorted. `has_missing`: a categorical
-    column in which missing values occur gives them an input of their own, the last. `parts`: of dates, see
-    `dates.PARTS`. `why`: what it was about the column that made it this, for people to read.
+    column in which missing values occur, which the encoding "one_hot" gives an input of their own, the last. `parts`:
+    of dates, see `dates.PARTS`. `why`: what it was about the column that made it this, for people to read.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Column:
     has_missing: bool = False
     parts: tuple[str, ...] = ()
     why: str = field(default="", compare=False)
+    encoding: str = "one_hot"  # of ENCODINGS
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -52,19 +58,32 @@ class Column:
             return (self.name,)
         if self.kind == "date":
             return tuple(f"{self.name}: {part}{f' ({wave})' if wave else ''}" for part, wave in input_parts(self.parts))
+        if self.is_signed:
+            return (f"{self.name}: {self.categories[0]} -1, {self.categories[1]} +1",)
         known = tuple(f"{self.name}={category}" for category in self.categories)
-        return (*known, f"{self.name}={MISSING}") if self.has_missing else known
+        return (*known, f"{self.name}={MISSING}") if self.tells_missing else known
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether its two categories are −1 and +1 of one input."""
+        return self.encoding != "one_hot" and len(self.categories) == 2
+
+    @property
+    def tells_missing(self) -> bool:
+        """Whether missing categories have an input of their own: in "one_hot", and where there are no others."""
+        return self.has_missing and (self.encoding == "one_hot" or not self.categories)
 
     @property
     def is_scaled(self) -> tuple[bool, ...]:
-        """Of each input: whether it is a number that is filled in and scaled, and not 0 and 1, or a sine."""
+        """Of each input: whether it is scaled. Numbers are; sines are not; categories are by the encoding "scaled"."""
         if self.kind == "date":
             return tuple(wave is None for _, wave in input_parts(self.parts))
-        return (self.kind == "numeric",) * len(self.input_names)
+        return (self.kind == "numeric" or self.encoding == "scaled",) * len(self.input_names)
 
     def to_metadata(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
+        """As JSON values; the encoding only where it is not the usual one, which older files do not name."""
+        more = {} if self.encoding == "one_hot" else {"encoding": self.encoding}
+        return more | {
             "name": self.name,
             "kind": self.kind,
             "categories": list(self.categories),
@@ -83,8 +102,9 @@ class Column:
             given["has_missing"].flag(),
             given.get("parts").maybe(_parts) or (),
             given.get("why").maybe(Given.readable) or "",
+            given.get("encoding").maybe(lambda each: each.choice(ENCODINGS)) or "one_hot",
         )
-        if found.kind != "categorical" and (found.categories or found.has_missing):
+        if found.kind != "categorical" and (found.categories or found.has_missing or found.encoding != "one_hot"):
             raise given.wrong(f"without categories, since column {found.name!r:.60} is {found.kind}")
         if (found.kind == "date") != bool(found.parts):
             raise given["parts"].wrong("the varying parts of dates, or an empty list for other columns")

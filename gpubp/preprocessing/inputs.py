@@ -11,7 +11,7 @@ import numpy as np
 
 from gpubp.errors import DataError, quoted
 from gpubp.errors.suggestions import check_choice
-from gpubp.preprocessing.categories import encode_categories
+from gpubp.preprocessing.categories import encode_categories, encoded_categories
 from gpubp.preprocessing.choosing import NOTED, LeftOut
 from gpubp.preprocessing.column_match import ColumnMatch
 from gpubp.preprocessing.columns import Column, are_truths, numeric_values
@@ -41,11 +41,12 @@ class Encoded:
 @dataclass(frozen=True, eq=False)
 class Preprocessing:
     """x = (value or fill - offset) / scale per numeric column and number of a date, smoothly clipped at ±3 where
-    `scaling` is "robust", or the normal score of (value or fill) where it is "quantile"; 0 and 1 per category.
+    `scaling` is "robust", or the normal score of (value or fill) where it is "quantile"; categories by their encoding.
 
-    fill, offset, scale: (D,) float64 each; 0, 0 and 1 for categories, sines and cosines. quantiles: (M, Q) of the M
-    numbers among the inputs, ascending, for the scaling "quantile"; None for others. `constant` names the numeric
-    columns that had one value while fitting: their scale is 1, so that they become zeros (unless `scaling` is "none").
+    fill, offset, scale: (D,) float64 each; 0, 0 and 1 for sines, cosines, and categories unless their encoding is
+    "scaled". quantiles: (M, Q) of the M inputs that are scaled, ascending, for the scaling "quantile"; None for others.
+    `constant` names the numeric columns that had one value while fitting: their scale is 1, so that they become zeros
+    (unless `scaling` is "none").
     `notes`: how the table was read and what the fit found, as sentences. `left_out`: columns that are no inputs.
     `reading`: how the training table was read; None where it came from Python.
     """
@@ -84,16 +85,23 @@ class Preprocessing:
         chosen = selected(rows, table)
         width = sum(len(column.input_names) for column in columns)
         fill, offset, divisor = np.zeros(width), np.zeros(width), np.ones(width)
-        quantiles, count = [], quantile_count(len(chosen))
-        constant, notes = [], []
-        gaps, kept_apart = [], []
+        count = quantile_count(len(chosen))
+        quantiles: list[np.ndarray | None] = []
+        constant: list[str] = []
+        notes: list[str] = []
+        gaps, kept_apart, zeroed = list[str](), list[str](), list[str]()
         d = 0
         for column in columns:
             name = column.name
-            if column.kind == "numeric":
-                found = NumberFit.of(numeric_values(table, name)[chosen], scale, count)
-                fill[d], offset[d], divisor[d] = found.fill, found.offset, found.scale
+            values = _to_be_scaled(column, table)[chosen]
+            fits = [NumberFit.of(its, scale, count) for its in values.T]
+            for place, found in zip((d + np.flatnonzero(column.is_scaled)).tolist(), fits, strict=True):
+                offset[place], divisor[place] = found.offset, found.scale
+                if column.kind != "categorical":
+                    fill[place] = found.fill
                 quantiles.append(found.quantiles)
+            if column.kind == "numeric":
+                found = fits[0]
                 if found.missing:
                     how = "" if found.missing < len(chosen) else ", for want of any value"
                     gaps.append(f"{quoted(name)} ({found.missing:,}, by {found.fill:g}{how})")
@@ -101,11 +109,6 @@ class Preprocessing:
                     constant.append(name)
                     notes.append(f"Column {name!r} always has the value {found.fill:g}: it tells a network nothing.")
             elif column.kind == "date":
-                values = calendar(time_values(table, name), column.parts)[chosen]
-                for i in np.flatnonzero(column.is_scaled):
-                    found = NumberFit.of(values[:, i], scale, count)
-                    fill[d + i], offset[d + i], divisor[d + i] = found.fill, found.offset, found.scale
-                    quantiles.append(found.quantiles)
                 if absent := int(np.isnan(values).any(axis=1).sum()):
                     notes.append(
                         f"Column {name!r}: {absent} missing date(s): the median of each number, and 0 for each sine "
@@ -113,12 +116,14 @@ class Preprocessing:
                     )
             elif column.has_missing:
                 missing = int(table.frame[name].is_null().to_numpy()[chosen].sum())
-                kept_apart.append(f"{quoted(name)} ({missing:,})")
+                (kept_apart if column.tells_missing else zeroed).append(f"{quoted(name)} ({missing:,})")
             d += len(column.input_names)
         if gaps:
             notes.append(f"Missing numbers are replaced by the median of the column: {some(gaps, NOTED)}.")
         if kept_apart:
             notes.append(f"Missing texts are a category of their own: {some(kept_apart, NOTED)}.")
+        if zeroed:
+            notes.append(f"Missing texts are zeros: {some(zeroed, NOTED)}.")
         places = ColumnMatch.of(table, [column.name for column in columns], target)
         table_of_them = np.array(quantiles).reshape(len(quantiles), count) if scale == "quantile" else None
         return cls(
@@ -157,6 +162,8 @@ class Preprocessing:
                 X[:, d : d + inputs] = self._dates(column, d, table, name, notes)
             else:
                 encode_categories(X[:, d : d + inputs], column, table, name, notes)
+                for i in np.flatnonzero(column.is_scaled).tolist():
+                    X[:, d + i] = self._scaled(X[:, d + i], d + i, table, name)
             d += inputs
         if filled:
             notes.append(f"Missing numbers are replaced by medians of the training: {some(filled, NOTED)}.")
@@ -216,7 +223,11 @@ class Preprocessing:
                     f"Column {name!r}: {changed.sum()} value(s) differ from {self.fill[d]:g}, the only one "
                     "in training; what a network makes of them is arbitrary."
                 )
-        if self.quantiles is not None:  # nothing lies too far outside
+        return self._scaled(values, d, table, name)
+
+    def _scaled(self, values: np.ndarray, d: int, table: Table, name: str) -> np.ndarray:
+        """Values (N,) of input d, none of them missing; DataError where one lies too far outside."""
+        if self.quantiles is not None:  # nothing does
             return normal_scores(values, self.quantiles_of(d))
         if self.scaling == "robust":
             with np.errstate(over="ignore"):
@@ -224,14 +235,14 @@ class Preprocessing:
         return scaled_values(values, self.offset[d], self.scale[d], table, name)
 
     def quantiles_of(self, d: int) -> np.ndarray:
-        """(Q,) of input d, a number, where the scaling is "quantile"."""
+        """(Q,) of input d, one that is scaled, where the scaling is "quantile"."""
         assert self.quantiles is not None
         found: np.ndarray = self.quantiles[self._place[d]]
         return found
 
     @cached_property
     def _place(self) -> dict[int, int]:
-        """Of each of the inputs that are scaled numbers its place among them."""
+        """Of each of the inputs that are scaled its place among them."""
         scaled = [each for column in self.columns for each in column.is_scaled]
         return {d: place for place, d in enumerate(np.flatnonzero(scaled).tolist())}
 
@@ -262,11 +273,7 @@ class Preprocessing:
             notes.append(f"Column {name!r}: {missing.any(axis=1).sum()} missing date(s) replaced by medians and zeros.")
             values = np.where(missing, self.fill[d : d + values.shape[1]], values)
         for i in np.flatnonzero(column.is_scaled).tolist():
-            if self.quantiles is not None:
-                values[:, i] = normal_scores(values[:, i], self.quantiles_of(d + i))
-                continue
-            scaled = scaled_values(values[:, i], self.offset[d + i], self.scale[d + i], table, name)
-            values[:, i] = smoothly_clipped(scaled) if self.scaling == "robust" else scaled
+            values[:, i] = self._scaled(values[:, i], d + i, table, name)
         return values
 
     def to_metadata(self) -> dict[str, Any]:
@@ -309,6 +316,17 @@ class Preprocessing:
             given.get("reading").maybe(_reading),
             _quantiles(columns, arrays) if scaling == "quantile" else None,
         )
+
+
+def _to_be_scaled(column: Column, table: Table) -> np.ndarray:
+    """(N, inputs of the column that are scaled), before that; NaN where a number is missing."""
+    if column.kind == "numeric":
+        return numeric_values(table, column.name)[:, None]
+    if not any(column.is_scaled):
+        return np.empty((table.rows, 0))
+    if column.kind == "date":
+        return calendar(time_values(table, column.name), column.parts)[:, column.is_scaled]
+    return encoded_categories(column, table, column.name)
 
 
 def _reading(given: Given) -> Reading:

@@ -1,4 +1,4 @@
-"""What the command line does with --scale quantile: train, show, predict, cross-validate, sweep."""
+"""--scale quantile, --category-encoding: train, show, predict, cross-validate, sweep."""
 
 from __future__ import annotations
 
@@ -35,3 +35,27 @@ def test_normal_scores_in_folds_and_sweeps(mixed: Path, tmp_path: Path) -> None:
         *("--folds", 2, "--ensemble", 3, "-o", team, "--engine", "array", "--backend", "numpy", "-q"),
     )
     refused(tmp_path, "train", mixed, "--scale", "quantiles", words=("Did you mean 'quantile'?",))
+
+
+def test_categories_from_training_to_prediction(mixed: Path, tmp_path: Path) -> None:
+    model, config = tmp_path / "model", tmp_path / "train.toml"
+    config.write_text('category-encoding = "signed"\n')
+    options = ("--target", "group", "--categorical", "height", *QUICK)
+    succeeds("train", mixed, *options, "--config", config, "-o", model)
+    found = succeeds("show", model, "--json").json
+    assert "colour=red" in found["inputs"]
+    assert not any("(missing)" in name for name in found["inputs"])
+    encodings = [column.get("encoding") for column in found["preprocessing"]["columns"]]
+    assert encodings == [None, "signed", "signed", "signed", None]
+    succeeds("train", mixed, *options, "--category-encoding", "scaled", "-o", model)
+    assert "then scaled" in succeeds("show", model).out
+    assert succeeds("predict", model, mixed, "-q").out
+    refused(tmp_path, "train", mixed, "--category-encoding", "dummies", words=("Did you mean 'one_hot'?",))
+
+
+def test_the_best_network_of_a_sweep_is_trained_again_by_the_command_that_it_names(mixed: Path, tmp_path: Path) -> None:
+    found = succeeds(
+        *("sweep", mixed, "--grid", "category-encoding=scaled", "--set", "epochs=2", "--strategy", "grid", "--json"),
+        *("--folds", 2, "--engine", "array", "--backend", "numpy", "-q", "-o", tmp_path / "found"),
+    ).json
+    assert "--category-encoding scaled" in str(found)

@@ -18,6 +18,7 @@ from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.schedules import SCHEDULES
+from gpubp.preprocessing.columns import ENCODINGS
 from gpubp.preprocessing.scaling import SCALES
 from gpubp.preprocessing.target import TASKS
 from gpubp.search.strategies.by_name import strategy_of
@@ -31,6 +32,7 @@ CHOICES: dict[str, Iterable[str]] = {
     "initializer": ("auto", *INITIALIZERS),
     "dtype": ("float32", "float64"),
     "scale": SCALES,
+    "category encoding": ENCODINGS,
     "task": TASKS,
     "backend": BACKENDS,
     "engine": ENGINES,

@@ -56,7 +56,8 @@ VARIED: dict[str, list[Any]] = {
     "patience": [1],
     "validation": [0.4],
     "scale": ["minmax", "none"],
-    "target_scale": ["standard"],  # these two are for tables
+    "target_scale": ["standard"],  # these three are for tables
+    "category_encoding": ["one_hot"],
     "clip_predictions": [False],
     "dtype": ["float64"],
     "momentum": [0.5],

@@ -67,7 +67,10 @@ def _add_inputs(graph: Graph, preprocessing: Preprocessing, dtype: Any) -> tuple
         d += len(places)
         if column.kind == "categorical" and column.categories:
             categorical += places
-            pieces.append(graph.cast(_one_hot(graph, column), dtype))
+            encoded = _categories(graph, column)
+            if any(column.is_scaled):
+                encoded = _scaled(graph, graph.cast(encoded, np.float64), preprocessing, places)
+            pieces.append(graph.cast(encoded, dtype))
         elif column.kind == "categorical":
             raise SettingsError(
                 f"Column {column.name!r} is categorical with 0 categories: an ONNX graph can take numbers, and texts "
@@ -92,16 +95,20 @@ def _add_inputs(graph: Graph, preprocessing: Preprocessing, dtype: Any) -> tuple
 
 
 def _numbers(graph: Graph, given: Tensor, preprocessing: Preprocessing, places: Sequence[int]) -> Tensor:
-    """(value or fill − offset) / scale, in float64; x / sqrt(1 + (x / 3)²) of that where the scaling is robust. Normal
-    scores where it is quantile.
-    """
-    fill, offset, scale = (
-        graph.constant(getattr(preprocessing, name)[places], np.float64) for name in ("fill", "offset", "scale")
-    )
+    """The numbers, filled in and scaled."""
+    fill = graph.constant(preprocessing.fill[places], np.float64)
     filled = graph.add("Where", graph.add("IsNaN", given), fill, given)
-    if preprocessing.quantiles is not None:  # of the numbers in the order of the inputs, as `places` has them
-        return add_normal_scores(graph, filled, preprocessing.quantiles)
-    scaled = graph.add("Div", graph.add("Sub", filled, offset), scale)
+    return _scaled(graph, filled, preprocessing, places)
+
+
+def _scaled(graph: Graph, values: Tensor, preprocessing: Preprocessing, places: Sequence[int]) -> Tensor:
+    """(value − offset) / scale, in float64; x / sqrt(1 + (x / 3)²) of that where the scaling is robust. Normal scores
+    where it is quantile.
+    """
+    if preprocessing.quantiles is not None:
+        return add_normal_scores(graph, values, np.stack([preprocessing.quantiles_of(d) for d in places]))
+    offset, scale = (graph.constant(getattr(preprocessing, name)[places], np.float64) for name in ("offset", "scale"))
+    scaled = graph.add("Div", graph.add("Sub", values, offset), scale)
     if preprocessing.scaling != "robust":
         return scaled
     least, most = (graph.constant(end, np.float64) for end in (-LARGEST, LARGEST))  # whose squares are numbers
@@ -122,12 +129,14 @@ def _waves(graph: Graph, given: Tensor, waves: Sequence[tuple[int, str, str]]) -
     return graph.add("Where", graph.add("IsNaN", values), graph.constant(0.0, np.float64), found)
 
 
-def _one_hot(graph: Graph, column: Column) -> Tensor:
-    """(rows, categories [+ missing]) float32."""
+def _categories(graph: Graph, column: Column) -> Tensor:
+    """(rows, inputs of the column) float32, before they are scaled."""
     given = graph.input(column.name, str, 1)
     encoded = graph.add("OneHotEncoder", given, domain=ML_DOMAIN, cats_strings=list(column.categories), zeros=1)
     known = _squeezed(graph, encoded)
-    if not column.has_missing:
+    if column.is_signed:
+        return graph.add("MatMul", known, graph.constant([[-1.0], [1.0]], np.float32))
+    if not column.tells_missing:
         return known
     found = graph.add("ReduceSum", known, graph.constant([1], np.int64), keepdims=1)
     missing = graph.add("Sub", graph.constant(1.0, np.float32), found)

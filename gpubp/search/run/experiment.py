@@ -89,7 +89,7 @@ class Experiment(Guide):
         try:
             recipe = recipe_of(parameters, seed, **self.data.defaults)
             self.data.check(recipe)
-            architecture = recipe.architecture(self.n_inputs, self.data.n_outputs, self.data.task)
+            architecture = recipe.architecture(self.data.n_inputs(recipe.inputs), self.data.n_outputs, self.data.task)
             settings = recipe.settings(self.data.task)
             settings.check_architecture(architecture)
         except SettingsError as error:
@@ -101,12 +101,6 @@ class Experiment(Guide):
         if number >= len(self._seeds):
             self._seeds = network_seeds(self.seed, 2 * number + 1)
         return int(self._seeds[number])
-
-    @property
-    def n_inputs(self) -> int:
-        if isinstance(self.data, ArrayData):
-            return self.data.X.shape[1]
-        return sum(len(column.input_names) for column in self.data.columns)
 
     def begin(self, configurations: Iterable[Configuration]) -> list[TrialProgress]:
         added = [TrialProgress(configuration, len(self.splits)) for configuration in configurations]
