@@ -34,6 +34,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "dtype": ("float32", "float64"),
     "scale": ("robust", "quantile", "standard", "minmax", "none"),
     "category_encoding": ("one_hot", "signed", "scaled"),
+    "missing_numbers": ("median", "indicate"),
     "target_scale": ("standard", "log"),
     "task": ("classification", "regression"),
     "loss": tuple(LOSSES),

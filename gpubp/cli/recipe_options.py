@@ -111,6 +111,15 @@ class RecipeOptions:
             "for more; missing ones are zeros), scaled (signed, and then by --scale).",
         ),
     ] = "one_hot"
+    missing_numbers: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=DATA,
+            help="median (they become the median of the column), or indicate (that, and one more input of 0 and 1 says "
+            "where they are).",
+        ),
+    ] = "median"
     target_scale: Annotated[
         str,
         typer.Option(
@@ -292,6 +301,7 @@ class RecipeOptions:
             validation=self.validation,
             scale=self.scale,
             category_encoding=self.category_encoding,
+            missing_numbers=self.missing_numbers,
             target_scale=self.target_scale,
             clip_predictions=not self.no_clip,
             seed=self.seed,

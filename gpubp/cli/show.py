@@ -158,7 +158,7 @@ def units(target: Target) -> str:
 def columns(model: Model) -> Iterable[tuple[Any, ...]]:
     preprocessing, d = model.preprocessing, 0
     for column in preprocessing.columns:
-        inputs = len(column.input_names)
+        inputs, told = len(column.input_names), "; 0 and 1" if column.has_indicator else ""
         if column.kind == "numeric":
             offset, scale = preprocessing.offset[d], preprocessing.scale[d]
             encoding = "as it is" if (offset, scale) == (0.0, 1.0) else f"(x − {offset:.6g}) / {scale:.6g}"
@@ -169,10 +169,10 @@ def columns(model: Model) -> Iterable[tuple[Any, ...]]:
                 encoding = f"median {offset:.6g}, spread {scale:.6g}"
             if column.name in preprocessing.constant:
                 encoding += ", constant in training"
-            yield column.name, column.kind, inputs, f"{preprocessing.fill[d]:.6g}", encoding
+            yield column.name, column.kind, inputs, f"{preprocessing.fill[d]:.6g}{told}", encoding
         elif column.kind == "date":
             cycles = ", with sine and cosine" if set(column.parts) != {"year"} else ""
-            yield column.name, column.kind, inputs, "medians, zeros", ", ".join(column.parts) + cycles
+            yield column.name, column.kind, inputs, f"medians, zeros{told}", ", ".join(column.parts) + cycles
         else:
             more = len(column.categories) - SHOWN_CATEGORIES
             names = ", ".join(column.categories[:SHOWN_CATEGORIES]) + (f", … ({more} more)" if more > 0 else "")

@@ -120,6 +120,16 @@ SYNONYMS: dict[str, dict[str, str | tuple[str, ...]]] = {
         "raw": "none",
         "identity": "none",
     },
+    "missing numbers": {
+        "impute": "median",
+        "fill": "median",
+        "simple": "median",
+        "default": "median",
+        "indicator": "indicate",
+        "indicators": "indicate",
+        "flag": "indicate",
+        "mask": "indicate",
+    },
     "category encoding": {
         "onehot": "one_hot",
         "dummy": "one_hot",

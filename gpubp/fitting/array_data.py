@@ -138,6 +138,7 @@ class ArrayData:
         for what, wanted, remedy in (
             ("The target scale log", recipe.target_scale == "log", "give the logarithms as y"),
             ("The category encoding", recipe.category_encoding != "one_hot", "encode what is categories beforehand"),
+            ("missing_numbers", recipe.missing_numbers != "median", "add columns that say where numbers were missing"),
             ("clip_predictions", recipe.clip_predictions and self.task == "regression", "clip what is predicted"),
         ):
             if wanted:

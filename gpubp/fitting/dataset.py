@@ -81,7 +81,7 @@ class Dataset:
 
     def preprocessing(self, rules: InputRules, rows: np.ndarray | None = None) -> Preprocessing:
         """Fitted on these rows (None: on all), with the notes of the whole."""
-        columns = rules.columns(self.columns)
+        columns = rules.columns(self.table, self.columns)
         fitted = Preprocessing.fit(self.table, columns, scale=rules.scale, rows=rows, target=self.name)
         return replace(
             fitted, left_out=self.inputs.left_out, reading=self.table.reading, notes=(*self.notes, *fitted.notes)

@@ -36,7 +36,8 @@ class Recipe:
     early_stopping: stop on the validation loss after `patience` epochs without improvement, and keep the best weights.
     front: kinds of layers before the hidden ones (see gpubp.operations.layer_kinds.FRONT). The other names are those of
     `Settings`. category_encoding: "one_hot", or "signed", with −1 and +1 for two of them, or "scaled", which is
-    signed and then scaled as numbers are (see gpubp.preprocessing.columns.ENCODINGS).
+    signed and then scaled as numbers are (see gpubp.preprocessing.columns.ENCODINGS). missing_numbers:
+    they become the median of the column; with "indicate", one more input says where they are.
     """
 
     hidden: tuple[int, ...] = (64,)
@@ -67,6 +68,7 @@ class Recipe:
     front: tuple[str, ...] = ()
     layer_options: Mapping[str, PerNetwork] = field(default_factory=dict)
     category_encoding: str = "one_hot"
+    missing_numbers: str = "median"
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before a table is read."""
@@ -102,7 +104,7 @@ class Recipe:
     @property
     def inputs(self) -> InputRules:
         """How a table's columns become inputs."""
-        return InputRules(self.scale, self.category_encoding)
+        return InputRules(self.scale, self.category_encoding, self.missing_numbers)
 
     @property
     def validation_share(self) -> float | None:

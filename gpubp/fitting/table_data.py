@@ -83,7 +83,7 @@ class TableData:
         return self.target.outputs
 
     def n_inputs(self, rules: InputRules) -> int:
-        return sum(len(column.input_names) for column in rules.columns(self.columns))
+        return sum(len(column.input_names) for column in rules.columns(self.table, self.columns))
 
     @property
     def n_features(self) -> int:

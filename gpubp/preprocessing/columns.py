@@ -42,6 +42,7 @@ class Column:
     `categories` are texts as the table spells them (see `labels.canonical`), sorted. `has_missing`: a categorical
     column in which missing values occur, which the encoding "one_hot" gives an input of their own, the last. `parts`:
     of dates, see `dates.PARTS`. `why`: what it was about the column that made it this, for people to read.
+    `has_indicator`: the last input of a number or date is 1 where it is missing, and else 0.
     """
 
     name: str
@@ -51,13 +52,16 @@ class Column:
     parts: tuple[str, ...] = ()
     why: str = field(default="", compare=False)
     encoding: str = "one_hot"  # of ENCODINGS
+    has_indicator: bool = False
 
     @property
     def input_names(self) -> tuple[str, ...]:
+        indicator = (f"{self.name}={MISSING}",) if self.has_indicator else ()
         if self.kind == "numeric":
-            return (self.name,)
+            return (self.name, *indicator)
         if self.kind == "date":
-            return tuple(f"{self.name}: {part}{f' ({wave})' if wave else ''}" for part, wave in input_parts(self.parts))
+            parts = (f"{self.name}: {part}{f' ({wave})' if wave else ''}" for part, wave in input_parts(self.parts))
+            return (*parts, *indicator)
         if self.is_signed:
             return (f"{self.name}: {self.categories[0]} -1, {self.categories[1]} +1",)
         known = tuple(f"{self.name}={category}" for category in self.categories)
@@ -76,13 +80,17 @@ class Column:
     @property
     def is_scaled(self) -> tuple[bool, ...]:
         """Of each input: whether it is scaled. Numbers are; sines are not; categories are by the encoding "scaled"."""
+        indicator = (False,) if self.has_indicator else ()
         if self.kind == "date":
-            return tuple(wave is None for _, wave in input_parts(self.parts))
-        return (self.kind == "numeric" or self.encoding == "scaled",) * len(self.input_names)
+            return (*(wave is None for _, wave in input_parts(self.parts)), *indicator)
+        if self.kind == "numeric":
+            return (True, *indicator)
+        return (self.encoding == "scaled",) * len(self.input_names)
 
     def to_metadata(self) -> dict[str, Any]:
-        """As JSON values; the encoding only where it is not the usual one, which older files do not name."""
-        more = {} if self.encoding == "one_hot" else {"encoding": self.encoding}
+        """As JSON values; the encoding and the indicator only where they are not the usual ones, as in older files."""
+        more: dict[str, Any] = {} if self.encoding == "one_hot" else {"encoding": self.encoding}
+        more |= {"has_indicator": True} if self.has_indicator else {}
         return more | {
             "name": self.name,
             "kind": self.kind,
@@ -103,7 +111,10 @@ class Column:
             given.get("parts").maybe(_parts) or (),
             given.get("why").maybe(Given.readable) or "",
             given.get("encoding").maybe(lambda each: each.choice(ENCODINGS)) or "one_hot",
+            given.get("has_indicator").maybe(Given.flag) or False,
         )
+        if found.kind == "categorical" and found.has_indicator:
+            raise given.wrong(f"without an indicator, since column {found.name!r:.60} is categorical")
         if found.kind != "categorical" and (found.categories or found.has_missing or found.encoding != "one_hot"):
             raise given.wrong(f"without categories, since column {found.name!r:.60} is {found.kind}")
         if (found.kind == "date") != bool(found.parts):

@@ -43,10 +43,10 @@ class Preprocessing:
     """x = (value or fill - offset) / scale per numeric column and number of a date, smoothly clipped at ±3 where
     `scaling` is "robust", or the normal score of (value or fill) where it is "quantile"; categories by their encoding.
 
-    fill, offset, scale: (D,) float64 each; 0, 0 and 1 for sines, cosines, and categories unless their encoding is
-    "scaled". quantiles: (M, Q) of the M inputs that are scaled, ascending, for the scaling "quantile"; None for others.
-    `constant` names the numeric columns that had one value while fitting: their scale is 1, so that they become zeros
-    (unless `scaling` is "none").
+    fill, offset, scale: (D,) float64 each; 0, 0 and 1 for sines, cosines, indicators, and categories unless their
+    encoding is "scaled". quantiles: (M, Q) of the M inputs that are scaled, ascending, for the scaling "quantile"; None
+    for others. `constant` names the numeric columns that had one value while fitting: their scale is 1, so that they
+    become zeros (unless `scaling` is "none").
     `notes`: how the table was read and what the fit found, as sentences. `left_out`: columns that are no inputs.
     `reading`: how the training table was read; None where it came from Python.
     """
@@ -120,6 +120,8 @@ class Preprocessing:
             d += len(column.input_names)
         if gaps:
             notes.append(f"Missing numbers are replaced by the median of the column: {some(gaps, NOTED)}.")
+        if indicated := [quoted(column.name) for column in columns if column.has_indicator]:
+            notes.append(f"Inputs of their own say where values are missing: {some(indicated, NOTED)}.")
         if kept_apart:
             notes.append(f"Missing texts are a category of their own: {some(kept_apart, NOTED)}.")
         if zeroed:
@@ -159,11 +161,13 @@ class Preprocessing:
             if column.kind == "numeric":
                 X[:, d] = self._numbers(column.name, d, table, name, notes, filled) if plain is None else plain[:, d]
             elif column.kind == "date":
-                X[:, d : d + inputs] = self._dates(column, d, table, name, notes)
+                X[:, d : d + inputs - column.has_indicator] = self._dates(column, d, table, name, notes)
             else:
                 encode_categories(X[:, d : d + inputs], column, table, name, notes)
                 for i in np.flatnonzero(column.is_scaled).tolist():
                     X[:, d + i] = self._scaled(X[:, d + i], d + i, table, name)
+            if column.has_indicator:
+                X[:, d + inputs - 1] = table.frame[name].is_null().to_numpy()
             d += inputs
         if filled:
             notes.append(f"Missing numbers are replaced by medians of the training: {some(filled, NOTED)}.")
@@ -266,7 +270,7 @@ class Preprocessing:
         return np.where(numbers, smoothly_clipped(found), found)
 
     def _dates(self, column: Column, d: int, table: Table, name: str, notes: list[str]) -> np.ndarray:
-        """(N, inputs of the column)"""
+        """(N, inputs of the column but for its indicator)"""
         values = calendar(time_values(table, name), column.parts)
         missing = np.isnan(values)
         if missing.any():
@@ -325,7 +329,8 @@ def _to_be_scaled(column: Column, table: Table) -> np.ndarray:
     if not any(column.is_scaled):
         return np.empty((table.rows, 0))
     if column.kind == "date":
-        return calendar(time_values(table, column.name), column.parts)[:, column.is_scaled]
+        values = calendar(time_values(table, column.name), column.parts)
+        return values[:, column.is_scaled[: values.shape[1]]]
     return encoded_categories(column, table, column.name)
 
 

@@ -175,7 +175,7 @@ def sweep(
 
 def _rules(space: Space) -> InputRules:
     """How inputs are made, as far as the space leaves no choice; else the usual way."""
-    found = {name: space.entries[name] for name in ("category_encoding",) if name in space.entries}
+    found = {name: space.entries[name] for name in ("category_encoding", "missing_numbers") if name in space.entries}
     values = {name: each.values for name, each in found.items() if isinstance(each, Choices)}
     return recipe_of({name: each[0] for name, each in values.items() if len(each) == 1}).inputs
 

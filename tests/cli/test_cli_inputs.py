@@ -1,4 +1,4 @@
-"""--scale quantile, --category-encoding: train, show, predict, cross-validate, sweep."""
+"""--scale quantile, --category-encoding, --missing-numbers: train, show, predict, cross-validate, sweep."""
 
 from __future__ import annotations
 
@@ -59,3 +59,17 @@ def test_the_best_network_of_a_sweep_is_trained_again_by_the_command_that_it_nam
         *("--folds", 2, "--engine", "array", "--backend", "numpy", "-q", "-o", tmp_path / "found"),
     ).json
     assert "--category-encoding scaled" in str(found)
+
+
+def test_indicators_from_training_to_prediction(mixed: Path, tmp_path: Path) -> None:
+    model, team = tmp_path / "model", tmp_path / "team"
+    said = succeeds("train", mixed, "--missing-numbers", "indicate", *QUICK[:-1], "-o", model).err
+    assert "Inputs of their own say where values are missing: 'height'." in said
+    assert "height=(missing)" in succeeds("show", model, "--json").json["inputs"]
+    assert "; 0 and 1" in succeeds("show", model).out
+    assert succeeds("predict", model, mixed, "-q").out
+    succeeds(
+        *("sweep", mixed, "--grid", "missing-numbers=median;indicate", "--set", "epochs=2", "--strategy", "grid"),
+        *("--folds", 2, "--ensemble", 2, "-o", team, "--engine", "array", "--backend", "numpy", "-q"),
+    )
+    refused(tmp_path, "train", mixed, "--missing-numbers", "flag", words=("Did you mean 'indicate'?",))

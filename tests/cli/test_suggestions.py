@@ -19,6 +19,7 @@ from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.schedules import SCHEDULES
 from gpubp.preprocessing.columns import ENCODINGS
+from gpubp.preprocessing.rules import MISSING_NUMBERS
 from gpubp.preprocessing.scaling import SCALES
 from gpubp.preprocessing.target import TASKS
 from gpubp.search.strategies.by_name import strategy_of
@@ -33,6 +34,7 @@ CHOICES: dict[str, Iterable[str]] = {
     "dtype": ("float32", "float64"),
     "scale": SCALES,
     "category encoding": ENCODINGS,
+    "missing numbers": MISSING_NUMBERS,
     "task": TASKS,
     "backend": BACKENDS,
     "engine": ENGINES,

@@ -30,7 +30,7 @@ def table_of(**columns: object) -> Table:
 
 def fitted(table: Table, encoding: str, scale: str = "none", rows: np.ndarray | None = None) -> Preprocessing:
     columns = choose_inputs(table, categorical=table.names).columns
-    return Preprocessing.fit(table, InputRules(scale, encoding).columns(columns), scale=scale, rows=rows)
+    return Preprocessing.fit(table, InputRules(scale, encoding).columns(table, columns), scale=scale, rows=rows)
 
 
 def mixed_table(rows: int = 90, seed: int = 3) -> Table:
@@ -97,7 +97,7 @@ def test_scaled_is_what_realmlp_does() -> None:
 def test_few_rows_are_encoded_as_among_many_and_files_keep_it(encoding: str, scale: str) -> None:
     table = mixed_table(3000)
     found = Preprocessing.fit(
-        table, InputRules(scale, encoding).columns(choose_inputs(table, "y").columns), scale=scale
+        table, InputRules(scale, encoding).columns(table, choose_inputs(table, "y").columns), scale=scale
     )
     X = found.transform(table).X
     assert np.isfinite(X).all()

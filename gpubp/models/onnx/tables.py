@@ -55,16 +55,21 @@ def model_to_onnx(architecture: Architecture, params: np.ndarray, preprocessing:
 
 
 def _add_inputs(graph: Graph, preprocessing: Preprocessing, dtype: Any) -> tuple[Tensor, np.ndarray]:
-    """What the network reads (rows, I), and which of its inputs stand where: numbers, waves, then the categories."""
+    """What the network reads (rows, I), and which of its inputs stand where: numbers, waves, indicators, categories."""
     numbers: list[int] = []
     waves: list[tuple[int, str, str]] = []  # which of the numbers has an angle, of which part, and sine or cosine
     of_waves: list[int] = []
+    indicated: list[int] = []  # which of the numbers has an indicator
+    of_indicators: list[int] = []
     categorical: list[int] = []
     pieces: list[Tensor] = []
     d = 0
     for column in preprocessing.columns:
         places = list(range(d, d + len(column.input_names)))
         d += len(places)
+        if column.has_indicator:
+            of_indicators.append(places.pop())
+            indicated.append(len(numbers))  # its first number, which is as missing as the others
         if column.kind == "categorical" and column.categories:
             categorical += places
             encoded = _categories(graph, column)
@@ -90,8 +95,11 @@ def _add_inputs(graph: Graph, preprocessing: Preprocessing, dtype: Any) -> tuple
         pieces.insert(0, graph.cast(_numbers(graph, given, preprocessing, numbers), dtype))
         if waves:
             pieces.insert(1, graph.cast(_waves(graph, given, waves), dtype))
+        if indicated:
+            their = graph.add("Gather", given, graph.constant(indicated, np.int64), axis=1)
+            pieces.insert(1 + bool(waves), graph.cast(graph.add("IsNaN", their), dtype))
     X = graph.add("Concat", *pieces, axis=1) if len(pieces) > 1 else pieces[0]
-    return X, np.array([*numbers, *of_waves, *categorical])
+    return X, np.array([*numbers, *of_waves, *of_indicators, *categorical])
 
 
 def _numbers(graph: Graph, given: Tensor, preprocessing: Preprocessing, places: Sequence[int]) -> Tensor:
