@@ -258,9 +258,11 @@ class Preprocessing:
     def scaled(self, X: np.ndarray) -> np.ndarray:
         """X (N, D) as `unscaled` gives it, scaled."""
         if self.quantiles is not None:
-            found = X.copy()
-            for d in self._place:
-                found[:, d] = normal_scores(X[:, d], self.quantiles_of(d))
+            found, numbers = X.copy(), [*self._place]
+            at_once = len(numbers) if X.size <= FEW_NUMBERS else 1
+            for first in range(0, len(numbers), at_once or 1):
+                some = numbers[first : first + at_once]
+                found[:, some] = normal_scores(X[:, some], self.quantiles[first : first + at_once])
             return found
         with np.errstate(over="ignore"):
             found = (X - self.offset) / self.scale

@@ -60,20 +60,27 @@ def fitted_quantiles(known: np.ndarray, count: int) -> tuple[np.ndarray, bool]:
 
 
 def normal_scores(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-    """(N,) within ±5.2, in the order of the values (N,), none of which is missing; zeros for a constant column."""
-    if quantiles[0] == quantiles[-1]:
-        return np.zeros(len(values))
-    last = len(quantiles) - 1
-    below, not_above = (np.searchsorted(quantiles, values, side) for side in ("left", "right"))  # how many there are
+    """(N, M) within ±5.2, in the order of each column of values (N, M), none of which is missing, by quantiles (M, Q);
+    zeros for a constant column. Values (N,) by quantiles (Q,) of one column, too.
+    """
+    if values.ndim == 1:
+        return normal_scores(values[:, None], quantiles[None])[:, 0]
+    last, of = quantiles.shape[1] - 1, np.arange(len(quantiles))
+    below, not_above = (  # how many quantiles are
+        np.stack([known.searchsorted(its, side) for known, its in zip(quantiles, values.T, strict=True)], axis=1)
+        for side in ("left", "right")
+    )
     low = np.clip(not_above - 1, 0, last - 1)
+    start = quantiles[of, low]
     with np.errstate(divide="ignore", invalid="ignore"):  # beyond equal ends; where values are quantiles
-        share = np.clip((values - quantiles[low]) / (quantiles[low + 1] - quantiles[low]), 0.0, 1.0)
+        share = np.clip((values - start) / (quantiles[of, low + 1] - start), 0.0, 1.0)
     place = np.where(below < not_above, 0.5 * (below + not_above - 1), low + share)
-    return normal_quantile(np.clip(place / last, EDGE, 1.0 - EDGE))
+    scores = normal_quantile(np.clip(place / last, EDGE, 1.0 - EDGE))
+    return np.where(quantiles[:, 0] < quantiles[:, -1], scores, 0.0)
 
 
 def normal_quantile(ranks: np.ndarray) -> np.ndarray:
-    """The numbers (N,) that a normal variable lies below with these probabilities (N,), from 1e-11 to 1 - 1e-11."""
+    """The numbers that a normal variable lies below with these probabilities, from 1e-11 to 1 - 1e-11."""
     centred = ranks - 0.5
     r = NEAR_SQUARED - centred * centred
     near = centred * polynomial(r, NUMERATOR) / polynomial(r, DENOMINATOR)

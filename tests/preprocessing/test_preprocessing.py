@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gpubp.errors import DataError, GpubpError, SettingsError
 from gpubp.fitting.array_data import ArrayData
-from gpubp.preprocessing import Column, Preprocessing, Target, choose_inputs
+from gpubp.preprocessing import Column, InputRules, Preprocessing, Target, choose_inputs
 from gpubp.tables import Table, read_table
 
 
@@ -33,7 +33,8 @@ def csv_table(text: str, **options) -> Table:
 def fitted(table: Table, *, exclude=(), **options) -> Preprocessing:
     """Of all other columns, those too that have one value only."""
     columns = [column_of(table, name) for name in table.names if name not in exclude]
-    return Preprocessing.fit(table, columns, **options)
+    rules = InputRules(encoding=options.pop("encoding", "one_hot"), missing_numbers=options.pop("missing", "median"))
+    return Preprocessing.fit(table, rules.columns(table, columns), **options)
 
 
 def column_of(table: Table, name: str) -> Column:
@@ -279,9 +280,9 @@ def test_the_target_is_found_by_position_without_headers():
 # --- stored and loaded -----------------------------------------------------------------------------------------
 
 
-def example() -> tuple[Table, Preprocessing, Target]:
+def example(**options) -> tuple[Table, Preprocessing, Target]:
     table = table_of(a=[1.5, None, 7.25], k=[2, 2, 2], c=["x", None, "y"], y=[0.1, 0.5, 0.2])
-    return table, fitted(table, exclude=["y"], target="y"), Target.fit(table, "y")
+    return table, fitted(table, exclude=["y"], target="y", **options), Target.fit(table, "y")
 
 
 @pytest.mark.parametrize("header", [True, False])
@@ -315,10 +316,10 @@ def paths(value, prefix=()):
         yield from paths(value[key], (*prefix, key))
 
 
-@settings(max_examples=90)
-@given(st.data())
-def test_hostile_parts_give_an_expected_error_or_something_that_works(data):
-    table, *stored = example()
+@settings(max_examples=120)
+@given(st.data(), st.sampled_from([{}, {"scale": "quantile", "encoding": "scaled", "missing": "indicate"}]))
+def test_hostile_parts_give_an_expected_error_or_something_that_works(data, options):
+    table, *stored = example(**options)
     part = data.draw(st.sampled_from(stored))
     metadata = json.loads(json.dumps(part.to_metadata()))
     arrays = part.to_arrays()
