@@ -11,7 +11,7 @@ import pytest
 
 from gpubp import Ensemble, Model, cross_validate, sweep, train_ensemble, train_model
 from gpubp.backends import get_backend
-from gpubp.errors import DataError, SettingsError
+from gpubp.errors import DataError, ModelFileError, SettingsError
 from gpubp.fitting.dataset import Dataset
 from gpubp.fitting.recipe import Recipe
 from gpubp.preprocessing import InputRules, Preprocessing, choose_inputs
@@ -203,3 +203,15 @@ def test_the_onnx_graph_encodes_alike(encoding: str, scale: str) -> None:
     given = {name: new.select(name).to_numpy().astype(object) for name in ("sex", "smokes", "town")}
     (found,) = session.run(None, given | {"numbers": new.select("x").to_numpy().astype(np.float64)})
     np.testing.assert_allclose(found, model.predict(new, NUMPY).values, rtol=1e-9, atol=1e-9)
+
+
+def test_an_ensemble_file_of_views_of_different_columns_is_refused(tmp_path: Path) -> None:
+    table = mixed_table()
+    team = train_ensemble(table, "y", Recipe(hidden=(2,), epochs=1), members=2, **ALONE).ensemble
+    odd = fitted(Table.from_frame(table.frame.select("sex", "town")), "signed")
+    replace(team, others=(odd,)).save(tmp_path / "team")
+    with pytest.raises(ModelFileError, match="preprocessing should be preprocessings of the same columns"):
+        Ensemble.load(tmp_path / "team")
+    assert team.preprocessing is not None
+    replace(team, others=(team.preprocessing,)).save(tmp_path / "team")
+    np.testing.assert_array_equal(Ensemble.load(tmp_path / "team").predict(table), team.predict(table))
