@@ -110,10 +110,29 @@ class RecipeOptions:
         typer.Option(
             metavar="NAME",
             rich_help_panel=DATA,
-            help="Of numeric columns: robust (median 0, interquartile range 1, smoothly clipped at ±3), standard (mean "
-            "0, standard deviation 1), minmax (0 to 1), none. Fitted on the training rows alone.",
+            help="Of numeric columns: robust (median 0, interquartile range 1, smoothly clipped at ±3), quantile "
+            "(normal scores), standard (mean 0, standard deviation 1), minmax (0 to 1), none. Fitted on the "
+            "training rows alone.",
         ),
     ] = "robust"
+    category_encoding: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=DATA,
+            help="Of categories: one_hot (0 and 1 for each, and for missing ones), signed (-1 and 1 for two, 0 and 1 "
+            "for more; missing ones are zeros), scaled (signed, and then by --scale).",
+        ),
+    ] = "one_hot"
+    missing_numbers: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=DATA,
+            help="median (they become the median of the column), or indicate (that, and one more input of 0 and 1 says "
+            "where they are).",
+        ),
+    ] = "median"
     target_scale: Annotated[
         str,
         typer.Option(
@@ -323,6 +342,8 @@ class RecipeOptions:
             **self._stopping(),
             validation=self.validation,
             scale=self.scale,
+            category_encoding=self.category_encoding,
+            missing_numbers=self.missing_numbers,
             target_scale=self.target_scale,
             clip_predictions=not self.no_clip,
             seed=self.seed,

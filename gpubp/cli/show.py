@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gpubp.preprocessing import Target
 
 SHOWN_CATEGORIES = 8
-SCALING = {"robust": ": (x − median) / spread, then smoothly clipped at ±3"}
+SCALING = {"robust": ": (x − median) / spread, then smoothly clipped at ±3", "quantile": ": normal scores"}
 
 
 def show(
@@ -158,22 +158,29 @@ def units(target: Target) -> str:
 def columns(model: Model) -> Iterable[tuple[Any, ...]]:
     preprocessing, d = model.preprocessing, 0
     for column in preprocessing.columns:
-        inputs = len(column.input_names)
+        inputs, told = len(column.input_names), "; 0 and 1" if column.has_indicator else ""
         if column.kind == "numeric":
             offset, scale = preprocessing.offset[d], preprocessing.scale[d]
             encoding = "as it is" if (offset, scale) == (0.0, 1.0) else f"(x − {offset:.6g}) / {scale:.6g}"
-            if preprocessing.scaling == "robust":
+            if preprocessing.quantiles is not None:
+                known = preprocessing.quantiles_of(d)
+                encoding = f"score among {known[0]:.6g} … {known[-1]:.6g}"
+            elif preprocessing.scaling == "robust":
                 encoding = f"median {offset:.6g}, spread {scale:.6g}"
             if column.name in preprocessing.constant:
                 encoding += ", constant in training"
-            yield column.name, column.kind, inputs, f"{preprocessing.fill[d]:.6g}", encoding
+            yield column.name, column.kind, inputs, f"{preprocessing.fill[d]:.6g}{told}", encoding
         elif column.kind == "date":
             cycles = ", with sine and cosine" if set(column.parts) != {"year"} else ""
-            yield column.name, column.kind, inputs, "medians, zeros", ", ".join(column.parts) + cycles
+            yield column.name, column.kind, inputs, f"medians, zeros{told}", ", ".join(column.parts) + cycles
         else:
             more = len(column.categories) - SHOWN_CATEGORIES
             names = ", ".join(column.categories[:SHOWN_CATEGORIES]) + (f", … ({more} more)" if more > 0 else "")
-            yield column.name, column.kind, inputs, "own category" if column.has_missing else "zeros", names
+            if column.is_signed:
+                names = "{} −1, {} +1".format(*column.categories)
+            if column.encoding == "scaled":
+                names += "; then scaled"
+            yield column.name, column.kind, inputs, "own category" if column.tells_missing else "zeros", names
         d += inputs
 
 

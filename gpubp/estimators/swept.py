@@ -24,7 +24,7 @@ from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.registry import OPTIONS
 from gpubp.operations.schedules import SCHEDULES
-from gpubp.preprocessing.scaling import SCALES
+from gpubp.preprocessing.scaling import LINEAR
 from gpubp.search._sklearn import Interval, StrOptions
 from gpubp.search.run.experiment import Experiment
 from gpubp.search.run.trial import Configuration
@@ -33,7 +33,7 @@ FURTHER = {name: option for name, option in OPTIONS["optimizer"].items() if name
 """Options of optimizers that MLPClassifier and MLPRegressor have not."""
 
 OWN = {
-    "scale": [StrOptions(set(SCALES) - {"robust"})],  # whose smooth clip no layer can take over
+    "scale": [StrOptions(set(LINEAR))],  # no layer can take over others
     "front": [str, tuple, list, None],
     "layer_options": [dict, None],
     "initializer": [StrOptions({"auto", *INITIALIZERS})],
@@ -139,7 +139,7 @@ class SweptClassifier(_Swept, MLPClassifier):
     ----------
     scale : {"standard", "minmax", "none"}, default="standard"
         How the inputs are scaled for the training. The scaling then goes into coefs_[0], which take X as it is; the
-        scale "robust" of tables cannot, with its smooth clip.
+        scales "robust" and "quantile" of tables cannot.
     front : str, tuple of str or None, default=None
         Kinds of layers before the hidden ones in the training, such as "scale", whose factors then go into coefs_[0].
     layer_options : dict or None, default=None

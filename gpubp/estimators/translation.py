@@ -157,6 +157,9 @@ TRANSLATIONS = (
     _renamed("shuffle", "shuffle", bool),
     Translation(("early_stopping", "patience", "validation", "monitor", "ties"), _stopping, _stopping_of),
     _renamed("scale", "scale"),
+    Translation(  # arrays have neither categories nor missing values
+        ("category_encoding", "missing_numbers"), lambda recipe: {}, lambda given: {}
+    ),
     Translation(  # an estimator has y as it is given, and predicts what its last layer says
         ("target_scale", "clip_predictions"),
         lambda recipe: {},

@@ -16,10 +16,14 @@ from gpubp.errors.suggestions import check_choice
 from gpubp.fitting.job import Sheet
 from gpubp.fitting.recipe import Recipe
 from gpubp.operations.losses import LOSSES
+from gpubp.preprocessing import InputRules
 from gpubp.preprocessing.labels import as_labels
 from gpubp.preprocessing.missing import refuse_missing
-from gpubp.preprocessing.scaling import offset_and_scale
+from gpubp.preprocessing.scaling import LINEAR, offset_and_scale
 from gpubp.preprocessing.target import TASKS, task_of_numbers
+
+BENDS = {"robust": ("smooth clip", "RobustScaler"), "quantile": ("quantiles", "QuantileTransformer")}
+"""Of each scale that is not linear what no layer can take over, and who can do it beforehand."""
 
 
 @dataclass(eq=False)
@@ -95,6 +99,9 @@ class ArrayData:
             return len(self.classes)
         return 1 if self.truth.ndim == 1 else self.truth.shape[1]
 
+    def n_inputs(self, rules: InputRules) -> int:
+        return self.n_features
+
     @property
     def n_features(self) -> int:
         return self.X.shape[1]
@@ -103,19 +110,18 @@ class ArrayData:
     def feature_names(self) -> list[str] | None:
         return None
 
-    @property
-    def indicators(self) -> tuple[int, ...]:
+    def indicators(self, rules: InputRules) -> tuple[int, ...]:
         return ()
 
     def features(self, rows: np.ndarray | None = None) -> Any:
         given = self.X if self.given is None else self.given
         return given if rows is None else given[rows]
 
-    def encoded(self, features: Any, scale: str, rows: np.ndarray) -> np.ndarray:
+    def encoded(self, features: Any, rules: InputRules, rows: np.ndarray) -> np.ndarray:
         found = _numbers(features)
         if found.shape[1] != self.n_features:
             raise DataError(f"X has {found.shape[1]} features, and the network is expecting {self.n_features}.")
-        offset, divisor = _fitted(self.X[rows], scale)
+        offset, divisor = _fitted(self.X[rows], rules.scale)
         scaled: np.ndarray = (found - offset) / divisor
         return scaled
 
@@ -125,14 +131,17 @@ class ArrayData:
 
     def check(self, recipe: Recipe) -> None:
         """SettingsError for a scaling or a clip that no first or last layer can take over: those are for tables."""
-        if recipe.scale == "robust":
+        if recipe.scale not in LINEAR:
+            bend, peer = BENDS[recipe.scale]
             raise SettingsError(
-                "The scale robust is for a Table or a data frame, and X is an array: an estimator's first layer can "
-                "take over standard and minmax, but no smooth clip. Give a data frame, or scale X beforehand "
-                "(sklearn.preprocessing.RobustScaler)."
+                f"The scale {recipe.scale} is for a Table or a data frame, and X is an array: an estimator's first "
+                f"layer can take over standard and minmax, but no {bend}. Give a data frame, or scale X beforehand "
+                f"(sklearn.preprocessing.{peer})."
             )
         for what, wanted, remedy in (
             ("The target scale log", recipe.target_scale == "log", "give the logarithms as y"),
+            ("The category encoding", recipe.category_encoding != "one_hot", "encode what is categories beforehand"),
+            ("missing_numbers", recipe.missing_numbers != "median", "add columns that say where numbers were missing"),
             ("clip_predictions", recipe.clip_predictions and self.task == "regression", "clip what is predicted"),
         ):
             if wanted:

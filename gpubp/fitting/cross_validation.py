@@ -104,7 +104,7 @@ def cross_validate(
     one_hot = None if labels is None else whole.encode(table).astype(recipe.dtype)  # the same in all folds
     training_rows = [np.setdiff1d(np.arange(table.rows), test) for test in test_rows]
     parts = [Fold.of(data, recipe, rows, one_hot) for rows in training_rows]
-    architecture = recipe.architecture(parts[0].sheet.X.shape[1], whole.outputs, whole.task, data.indicators)
+    architecture = recipe.architecture(parts[0].sheet.X.shape[1], whole.outputs, whole.task, parts[0].indicators)
     settings, dtype, seeds = recipe.settings(whole.task), np.dtype(recipe.dtype), network_seeds(recipe.seed, len(parts))
     jobs, unseen = [], set[str]()
     for part, training, test, seed in zip(parts, training_rows, test_rows, seeds.tolist(), strict=True):
@@ -122,7 +122,7 @@ def cross_validate(
         )  # fmt: skip
     notes += early_stopping_notes([label for label in whole.labels if label in unseen])
     offer = target_offer(table, whole, recipe)
-    notes = (*data.preprocessing(recipe.scale).notes, *notes, *([] if offer is None else [offer]))
+    notes = (*data.preprocessing(recipe.inputs).notes, *notes, *([] if offer is None else [offer]))
     say_all(notes, note)
     cohort = Cohort.start(jobs, chosen).train(engine=engine, callbacks=callbacks, progress=progress)
     history = cohort.history

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.errors import DataError, quoted
-from gpubp.preprocessing import Column, InputColumns, Preprocessing, Target, choose_inputs
-from gpubp.preprocessing.columns import indicators
+from gpubp.preprocessing import Column, InputColumns, InputRules, Preprocessing, Target, choose_inputs
 from gpubp.preprocessing.target_rows import refuse_doubtful, with_target
 from gpubp.tables import Table, find_column, find_columns, table_of
 
@@ -80,14 +79,10 @@ class Dataset:
     def columns(self) -> tuple[Column, ...]:
         return self.inputs.columns
 
-    @property
-    def indicators(self) -> tuple[int, ...]:
-        """The places of inputs that are no numbers."""
-        return indicators(self.columns)
-
-    def preprocessing(self, scale: str, rows: np.ndarray | None = None) -> Preprocessing:
+    def preprocessing(self, rules: InputRules, rows: np.ndarray | None = None) -> Preprocessing:
         """Fitted on these rows (None: on all), with the notes of the whole."""
-        fitted = Preprocessing.fit(self.table, self.columns, scale=scale, rows=rows, target=self.name)
+        columns = rules.columns(self.table, self.columns)
+        fitted = Preprocessing.fit(self.table, columns, scale=rules.scale, rows=rows, target=self.name)
         return replace(
             fitted, left_out=self.inputs.left_out, reading=self.table.reading, notes=(*self.notes, *fitted.notes)
         )

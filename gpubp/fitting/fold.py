@@ -13,6 +13,8 @@ from gpubp.fitting.recipe import Recipe
 from gpubp.models.model import score, to_prediction
 from gpubp.operations.losses import LOSSES
 from gpubp.preprocessing import Preprocessing, Target
+from gpubp.preprocessing.columns import indicators
+from gpubp.preprocessing.scaling import LINEAR
 from gpubp.tables import Table
 
 
@@ -29,7 +31,7 @@ class Fold:
     def of(cls, dataset: Dataset, recipe: Recipe, rows: np.ndarray, one_hot: np.ndarray | None = None) -> Fold:
         """Fitted on these rows. one_hot (N, O): the classes, where they are encoded already."""
         target = fit_target(dataset.table, dataset.name, dataset.task, recipe, rows)
-        inputs = dataset.preprocessing(recipe.scale, rows)
+        inputs = dataset.preprocessing(recipe.inputs, rows)
         sheet = Sheet(
             inputs.transform(dataset.table).X,
             target.encode(dataset.table) if one_hot is None else one_hot,
@@ -37,11 +39,16 @@ class Fold:
             inputs.scale,
             np.full(target.outputs, target.mean),
             np.full(target.outputs, target.scale),
-            clipped=inputs.scaling == "robust",
+            nonlinear=inputs.scaling not in LINEAR,
             log=target.log,
             limits=target.limits,
         )
         return cls(dataset, inputs, target, sheet)
+
+    @property
+    def indicators(self) -> tuple[int, ...]:
+        """The places of inputs that are no numbers."""
+        return indicators(self.preprocessing.columns)
 
     def score(self, outputs: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
         """The metrics (models.metrics) of a network's outputs (R, O) for these rows."""

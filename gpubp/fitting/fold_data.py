@@ -17,6 +17,7 @@ from gpubp.fitting.dataset import Dataset, Names
 from gpubp.fitting.job import Sheet
 from gpubp.fitting.recipe import Recipe
 from gpubp.fitting.table_data import TableData
+from gpubp.preprocessing import InputRules
 from gpubp.tables import Table, table_of
 from gpubp.tables.frames import is_frame
 
@@ -44,23 +45,26 @@ class Data(Protocol):
     @property
     def n_outputs(self) -> int: ...
 
+    def n_inputs(self, rules: InputRules) -> int:
+        """Of a network, by these rules."""
+        ...
+
     @property
     def n_features(self) -> int: ...
 
     @property
     def feature_names(self) -> list[str] | None: ...
 
-    @property
-    def indicators(self) -> tuple[int, ...]:
-        """Places of a network's inputs that are no numbers."""
+    def indicators(self, rules: InputRules) -> tuple[int, ...]:
+        """The places of such a network's inputs that are no numbers."""
         ...
 
     def features(self, rows: np.ndarray | None = None) -> Any:
         """The features of these rows (None: of all), in the form that they were given in: a copy, or what was given."""
         ...
 
-    def encoded(self, features: Any, scale: str, rows: np.ndarray) -> np.ndarray:
-        """(R, I) float64: what a network whose inputs are scaled as `rows` say is given for R rows of features."""
+    def encoded(self, features: Any, rules: InputRules, rows: np.ndarray) -> np.ndarray:
+        """(R, I) float64: what a network is given for R rows of features, by these rules, as `rows` say."""
         ...
 
     @property

@@ -15,11 +15,11 @@ def unscaled(architecture: Architecture, params: np.ndarray, sheet: Sheet) -> np
     The first layers take over x = (v − offset) / scale; an output y · spread + mean is a last layer times spread, plus
     mean. (Only identity outputs are ever standardised.) In float64, since an offset may be many times the scale.
 
-    Inputs that are clipped after the scaling stay scaled, since no layer can take over a clip; outputs that are
+    Inputs that are scaled in a way that is not linear stay so, since no layer can take that over; outputs that are
     logarithms stay logarithms.
     """
     found = np.array(params, dtype=np.float64)
-    if not sheet.clipped:
+    if not sheet.nonlinear:
         offset, scale = sheet.offset, sheet.scale
         for layer, its in zip(architecture.layers, architecture.views(found), strict=True):
             left = layer.take_over(its, offset, scale)

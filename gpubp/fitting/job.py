@@ -19,8 +19,8 @@ class Sheet:
     """A table as some networks see it: X (N, I) and T (N, O), scaled by what their training rows say.
 
     weights: (N,) or None. x = (value − offset) / scale, offset and scale (I,); t = (value − mean) / spread, mean and
-    spread (O,): zeros and ones where nothing is scaled. clipped: numbers among the inputs are smoothly clipped after
-    that. log: t is of the value's logarithm. limits: between which predictions stay, or None.
+    spread (O,): zeros and ones where nothing is scaled. nonlinear: numbers among the inputs are smoothly clipped after
+    that, or are normal scores. log: t is of the value's logarithm. limits: between which predictions stay, or None.
     """
 
     X: np.ndarray
@@ -30,7 +30,7 @@ class Sheet:
     mean: np.ndarray
     spread: np.ndarray
     weights: np.ndarray | None = None
-    clipped: bool = False
+    nonlinear: bool = False
     log: bool = False
     limits: tuple[float, float] | None = None
 

@@ -15,6 +15,7 @@ from gpubp.networks.population import check_seed
 from gpubp.networks.settings import EarlyStopping, PerNetwork, Settings, checked_patience
 from gpubp.operations.architecture import Architecture, front_kinds
 from gpubp.operations.losses import LOSSES, usual_loss
+from gpubp.preprocessing import InputRules
 from gpubp.preprocessing.target import TARGET_SCALES
 
 SELDOM = ("loss_options", "front", "layer_options")  # fields that are empty in most recipes
@@ -29,14 +30,17 @@ class Recipe:
     """Network, training and preprocessing, with defaults that suit a middling table.
 
     loss None: the task's usual one, cross_entropy or squared_error. scale: how numeric columns are scaled
-    ("robust", "standard", "minmax", "none"). target_scale: how numbers to be predicted are scaled ("standard"; "log",
-    for values above 0, of which the logarithms are standardised). clip_predictions: such predictions stay within the
-    range of the training rows' values, widened by a tenth of it on each side. early_stopping: stop when the
-    validation's loss, or whatever `monitor` names, has not improved for `patience` epochs, and keep the best epoch's
-    weights (see `EarlyStopping`; infinite patience keeps them, and never stops). front: kinds of layers before
-    the hidden ones (see gpubp.operations.layer_kinds.FRONT). initializer: of the weights (see
-    gpubp.operations.initializers.INITIALIZERS); zero_last_layer: the output layer starts at 0 instead. The other
-    names are those of `Settings`.
+    ("robust", "quantile", "standard", "minmax", "none"). target_scale: how numbers to be predicted are scaled
+    ("standard"; "log", for values above 0, of which the logarithms are standardised). clip_predictions: such
+    predictions stay within the range of the training rows' values, widened by a tenth of it on each side.
+    early_stopping: stop when the validation's loss, or whatever `monitor` names, has not improved for `patience`
+    epochs, and keep the best epoch's weights (see `EarlyStopping`; infinite patience keeps them, and never stops).
+    front: layers before the hidden ones (see gpubp.operations.layer_kinds.FRONT), each with its sizes if it has any.
+    initializer: of the weights (see gpubp.operations.initializers.INITIALIZERS); zero_last_layer: the output layer
+    starts at 0 instead. The other names are those of `Settings`. category_encoding: "one_hot", or "signed", with −1 and
+    +1 for two of them, or "scaled", which is signed and then scaled as numbers are (see
+    gpubp.preprocessing.columns.ENCODINGS). missing_numbers: they become the median of the column; with "indicate", one
+    more input says where they are.
     """
 
     hidden: tuple[int, ...] = (64,)
@@ -70,11 +74,14 @@ class Recipe:
     ties: str = "first"
     zero_last_layer: bool = False
     average: float | None = None
+    category_encoding: str = "one_hot"
+    missing_numbers: str = "median"
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before a table is read."""
         float_dtype(self.dtype)
         check_seed(self.seed)
+        _ = self.inputs
         if self.loss is not None:
             choose("loss", self.loss, LOSSES)
         check_choice("target scale", self.target_scale, TARGET_SCALES)
@@ -103,6 +110,11 @@ class Recipe:
             raise SettingsError(
                 f"Validation share {quoted(self.validation)}: give a number between 0 and 1, such as 0.2."
             )
+
+    @property
+    def inputs(self) -> InputRules:
+        """How a table's columns become inputs."""
+        return InputRules(self.scale, self.category_encoding, self.missing_numbers)
 
     @property
     def validation_share(self) -> float | None:

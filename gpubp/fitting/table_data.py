@@ -12,7 +12,8 @@ from gpubp.fitting.dataset import Dataset
 from gpubp.fitting.fold import Fold
 from gpubp.fitting.job import Sheet
 from gpubp.fitting.recipe import Recipe
-from gpubp.preprocessing import Column, Preprocessing, Target
+from gpubp.preprocessing import Column, InputRules, Preprocessing, Target
+from gpubp.preprocessing.columns import indicators
 from gpubp.preprocessing.labels import as_labels
 from gpubp.tables import Table
 from gpubp.tables.frames import is_frame
@@ -31,7 +32,6 @@ class TableData:
     given: Any = field(repr=False)
     classes: np.ndarray | None = None
     index: np.ndarray | None = None
-    notes: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, dataset: Dataset, frame: Any = None) -> TableData:
@@ -48,7 +48,11 @@ class TableData:
             given = _rows(frame, dataset.kept)
         if given.shape[1] == table.frame.width:  # the target is in it
             given = without_column(given, table.names.index(whole.name))
-        return cls(dataset, truth, given, classes, index, dataset.preprocessing("none").notes)
+        return cls(dataset, truth, given, classes, index)
+
+    def notes(self, rules: InputRules) -> tuple[str, ...]:
+        """What there is to say of the table, by these rules but for the scale, as sentences."""
+        return self.dataset.preprocessing(replace(rules, scale="none")).notes
 
     @property
     def table(self) -> Table:
@@ -79,6 +83,9 @@ class TableData:
     def n_outputs(self) -> int:
         return self.target.outputs
 
+    def n_inputs(self, rules: InputRules) -> int:
+        return sum(len(column.input_names) for column in rules.columns(self.table, self.columns))
+
     @property
     def n_features(self) -> int:
         return len(self.given.columns)
@@ -88,25 +95,24 @@ class TableData:
         names = list(self.given.columns)
         return names if all(isinstance(name, str) for name in names) else None
 
-    @property
-    def indicators(self) -> tuple[int, ...]:
-        return self.dataset.indicators
+    def indicators(self, rules: InputRules) -> tuple[int, ...]:
+        return indicators(rules.columns(self.table, self.columns))
 
     def features(self, rows: np.ndarray | None = None) -> Any:
         if rows is None:
             return self.given
         return _rows(self.given, rows)
 
-    def encoded(self, features: Any, scale: str, rows: np.ndarray) -> np.ndarray:
+    def encoded(self, features: Any, rules: InputRules, rows: np.ndarray) -> np.ndarray:
         if not isinstance(features, Table):
             names = [name for name in self.table.names if name != self.name]
             framed = is_frame(features)
             features = Table.from_frame(features) if framed else Table.from_arrays(features, names=names)
-        found: np.ndarray = self.preprocessing(scale, rows).transform(features).X
+        found: np.ndarray = self.preprocessing(rules, rows).transform(features).X
         return found
 
-    def preprocessing(self, scale: str, rows: np.ndarray) -> Preprocessing:
-        return self.dataset.preprocessing(scale, rows)
+    def preprocessing(self, rules: InputRules, rows: np.ndarray) -> Preprocessing:
+        return self.dataset.preprocessing(rules, rows)
 
     @property
     def defaults(self) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,7 +56,8 @@ class Members:
     """M networks of one architecture. params (M, K) float64; counts (M,): how much each counts.
 
     unscaled: they read numbers as they are, and not as the ensemble's preprocessing scales them. log: they put out the
-    logarithm of the target. limited: their predictions stay within the target's limits.
+    logarithm of the target. limited: their predictions stay within the target's limits. view: which of the ensemble's
+    preprocessings they read, 0 for the first.
     """
 
     architecture: Architecture
@@ -66,12 +67,20 @@ class Members:
     unscaled: bool = False
     log: bool = False
     limited: bool = False
+    view: int = 0
 
     def outputs(self, X: np.ndarray, backend: Backend) -> np.ndarray:
         """(M, N, O) float64, all members in one call."""
         seeds = np.zeros(len(self.params), dtype=np.uint64)
         population = Population.from_host(self.architecture, self.params, seeds, backend)
         return backend.to_host(population.predict(X)).astype(np.float64)
+
+
+class _View(NamedTuple):
+    """A table as some members read it, (N, I) each; without scaling only where some of them take it so."""
+
+    unscaled: np.ndarray
+    scaled: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,8 @@ class Ensemble:
     """The mean of its members' predictions, each counting as often as it was chosen.
 
     preprocessing, target: for tables; None where X is arrays. classes (C,): the labels; None for regression. single:
-    one number is predicted, not several. description: how it came about, as JSON values.
+    one number is predicted, not several. description: how it came about, as JSON values. others: further
+    preprocessings of the same columns, of members whose inputs are encoded or scaled in other ways.
     """
 
     members: tuple[Members, ...]
@@ -103,6 +113,7 @@ class Ensemble:
     preprocessing: Preprocessing | None
     target: Target | None
     description: Mapping[str, Any]
+    others: tuple[Preprocessing, ...] = ()
 
     @property
     def n_members(self) -> int:
@@ -124,16 +135,15 @@ class Ensemble:
         X: a Table, a path, a data frame or an array of all columns where the ensemble was made from a table, else an
         array (N, I). DataError for anything else, and for rows so far out that an output is no finite number.
         """
-        return self._member_outputs(self._inputs(X)[0], get_backend(backend))[0]
+        return self._member_outputs(self._views(X)[0], get_backend(backend))[0]
 
-    def _member_outputs(self, inputs: np.ndarray, backend: Backend) -> tuple[np.ndarray, np.ndarray]:
-        """inputs (N, I): without scaling where some members take them so. The second: of which rows (N,) a member's
-        prediction lay beyond the target's limits.
-        """
-        mixed = any(group.unscaled for group in self.members)
-        scaled = self.preprocessing.scaled(inputs) if mixed and self.preprocessing is not None else inputs
-        groups = [group.outputs(inputs if group.unscaled else scaled, backend) for group in self.members]
-        held = np.zeros(len(inputs), dtype=bool)
+    def _member_outputs(self, views: Sequence[_View], backend: Backend) -> tuple[np.ndarray, np.ndarray]:
+        """The second: of which rows (N,) a member's prediction lay beyond the target's limits."""
+        groups = [
+            group.outputs(views[group.view].unscaled if group.unscaled else views[group.view].scaled, backend)
+            for group in self.members
+        ]
+        held = np.zeros(len(views[0].scaled), dtype=bool)
         for i, group in enumerate(self.members):
             values = exponentials(groups[i]) if group.log else groups[i]
             limits = self.target.limits if group.limited and self.target is not None else None
@@ -151,8 +161,8 @@ class Ensemble:
 
     def answer(self, X: Any, backend: Backend | str | None = None) -> Answer:
         """Everything about each row, from one pass through the members. DataError as `member_outputs`."""
-        inputs, notes = self._inputs(X)
-        outputs, held = self._member_outputs(inputs, get_backend(backend))
+        views, notes = self._views(X)
+        outputs, held = self._member_outputs(views, get_backend(backend))
         limits = None if self.target is None else self.target.limits
         notes = (*notes, *held_note(held, limits, members=True))
         mean = self._mean(outputs)
@@ -212,6 +222,7 @@ class Ensemble:
                     "log": group.log,
                     "limited": group.limited,
                 }
+                | ({"view": group.view} if group.view else {})
                 for group in self.members
             ],
             "preprocessing": None,
@@ -219,8 +230,11 @@ class Ensemble:
             "description": dict(self.description),
         }
         if self.preprocessing is not None and self.target is not None:
-            metadata |= {"preprocessing": self.preprocessing.to_metadata(), "target": self.target.to_metadata()}
+            fitted = [each.to_metadata() for each in (self.preprocessing, *self.others)]
+            metadata |= {"preprocessing": fitted if self.others else fitted[0], "target": self.target.to_metadata()}
             tensors |= self.preprocessing.to_arrays() | self.target.to_arrays()
+            for i, other in enumerate(self.others, 1):
+                tensors |= {f"views.{i}.{name}": values for name, values in other.to_arrays().items()}
         try:
             FILE.write(path, tensors, metadata)
         except DataError as error:
@@ -233,20 +247,24 @@ class Ensemble:
         with FILE.assembling(path):
             return _assemble(tensors, Given(described))
 
-    def _inputs(self, X: Any) -> tuple[np.ndarray, tuple[str, ...]]:
-        """(N, I), and what had to be replaced or was not recognised in a table."""
+    def _views(self, X: Any) -> tuple[list[_View], tuple[str, ...]]:
+        """What members read, and what had to be replaced or was not recognised in a table."""
         if self.preprocessing is not None:
-            mixed = any(group.unscaled for group in self.members)
             found, read = self.preprocessing.read_alike(X, "" if self.target is None else self.target.name)
-            encoded = (self.preprocessing.unscaled() if mixed else self.preprocessing).transform(found)
-            return encoded.X, (*read, *encoded.notes)
+            views, notes = [], list(read)
+            for i, fitted in enumerate((self.preprocessing, *self.others)):
+                mixed = any(group.unscaled for group in self.members if group.view == i)
+                encoded = (fitted.unscaled() if mixed else fitted).transform(found)
+                views.append(_View(encoded.X, fitted.scaled(encoded.X) if mixed else encoded.X))
+                notes += encoded.notes
+            return views, tuple(dict.fromkeys(notes))
         try:
             inputs = np.asarray(X, dtype=np.float64)
         except (TypeError, ValueError):
             raise DataError("X holds what is no number, and this ensemble was made from arrays of numbers.") from None
         if inputs.ndim != 2 or not np.isfinite(inputs).all():
             raise DataError(f"X of shape {inputs.shape}: expected a table (rows, columns) of finite numbers.")
-        return inputs, ()
+        return [_View(inputs, inputs)], ()
 
     def _mean(self, values: np.ndarray) -> np.ndarray:
         """(N, …) over the members, of values (M, N, …)."""
@@ -296,17 +314,21 @@ def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Ensemble:
     task = given["task"].choice(TASKS)
     classes = _classes(given["classes"], task)
     groups = tuple(_members(tensors, i, group) for i, group in enumerate(given["members"].items(least=1)))
-    shapes = {(group.architecture.n_inputs, group.architecture.n_outputs) for group in groups}
-    if len(shapes) != 1 or (classes is not None and {len(classes)} != {outputs for _, outputs in shapes}):
+    shapes = {(group.view, group.architecture.n_inputs, group.architecture.n_outputs) for group in groups}
+    outputs = {n_outputs for _, _, n_outputs in shapes}
+    same = len({view for view, _, _ in shapes}) == len(shapes) and len(outputs) == 1
+    if not same or (classes is not None and {len(classes)} != outputs):
         raise DataError("the members do not have the same inputs and outputs, or not those of the classes.")
-    ((n_inputs, n_outputs),) = shapes
-    preprocessing = target = None
+    (n_outputs,) = outputs
+    fitted, target = _preprocessings(given["preprocessing"], tensors), None
     if given["preprocessing"].is_null != given["target"].is_null:
         raise DataError("one of preprocessing and target is missing.")
-    if not given["preprocessing"].is_null:
-        preprocessing = Preprocessing.from_parts(given["preprocessing"].value, tensors)
+    if max(view for view, _, _ in shapes) >= max(1, len(fitted)):
+        raise DataError("a member reads a view of the table that is not there.")
+    if fitted:
         target = Target.from_parts(given["target"].value, tensors)
-        if len(preprocessing.input_names) != n_inputs or target.outputs != n_outputs or target.task != task:
+        fit = all(len(fitted[view].input_names) == n_inputs for view, n_inputs, _ in shapes)
+        if not fit or target.outputs != n_outputs or target.task != task:
             raise DataError("the members do not fit the inputs and the target of the table.")
     if target is None and any(group.unscaled or group.log or group.limited for group in groups):
         raise DataError("members that are unscaled, log or limited need the preprocessing and the target of a table.")
@@ -317,7 +339,24 @@ def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Ensemble:
     single = given["single"].flag()
     if single and task == "regression" and n_outputs != 1:
         raise given["single"].wrong(f"false for a regression with {n_outputs} outputs")
-    return Ensemble(groups, task, classes, single, preprocessing, target, given["description"].notes())
+    first = fitted[0] if fitted else None
+    return Ensemble(groups, task, classes, single, first, target, given["description"].notes(), tuple(fitted[1:]))
+
+
+def _preprocessings(given: Given, tensors: Mapping[str, np.ndarray]) -> list[Preprocessing]:
+    """One, or a list of several of the same columns, of which all but the first have names of their own for arrays."""
+    if given.is_null:
+        return []
+    if not isinstance(given.value, list):
+        return [Preprocessing.from_parts(given.value, tensors)]
+    found = []
+    for i, each in enumerate(given.items(least=2)):
+        start = f"views.{i}."
+        own = {name.removeprefix(start): values for name, values in tensors.items() if name.startswith(start)}
+        found.append(Preprocessing.from_parts(each.value, own if i else tensors))
+    if len({tuple(column.name for column in each.columns) for each in found}) > 1:
+        raise given.wrong("preprocessings of the same columns")
+    return found
 
 
 def _members(tensors: dict[str, np.ndarray], place: int, given: Given) -> Members:
@@ -327,4 +366,5 @@ def _members(tensors: dict[str, np.ndarray], place: int, given: Given) -> Member
     params = array(tensors, f"members.{place}.params", shape, np.float64)
     counts = array(tensors, f"members.{place}.counts", shape[:1], np.int64, least=1, most=MOST_COUNTED)
     flags = {name: given[name].flag() for name in ("unscaled", "log", "limited")}
-    return Members(architecture, params, counts, names, **flags)
+    view = given.get("view").maybe(lambda each: each.whole(0, MOST_COUNTED)) or 0
+    return Members(architecture, params, counts, names, **flags, view=view)

@@ -6,12 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpubp.errors import DataError, quoted
-from gpubp.preprocessing.dates import input_parts
+from gpubp.preprocessing.dates import PARTS, input_parts
+from gpubp.storage.schema import Given
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 MISSING = "(missing)"
 LEADING_ZERO = re.compile("0[0-9]+")
 KINDS = ("numeric", "categorical", "date")
+ENCODINGS = ("one_hot", "signed", "scaled")
+"""Of categories. "one_hot": an input of 0 and 1 for each, and one for missing values where there are any. "signed": one
+input for two of them, −1 and +1, and the same inputs of 0 and 1 for more; missing values are zeros. "scaled": that, and
+then scaled as numbers are.
+"""
 CODES = 20
 """A column of numbers and some text may be codes ("0", "1", "2", "3+") with at most this many values."""
 STRAY = 20
@@ -32,11 +38,12 @@ MOST_CATEGORIES = 1000
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the table as input: one number; or one input per category (one-hot); or parts of a date.
+    """One column of the table as input: one number; or categories by some encoding; or parts of a date.
 
     `categories` are texts as the table spells them (see `labels.canonical`), sorted. `has_missing`: a categorical
-    column in which missing values occur gives them an input of their own, the last. `parts`: of dates, see
-    `dates.PARTS`. `why`: what it was about the column that made it this, for people to read.
+    column in which missing values occur, which the encoding "one_hot" gives an input of their own, the last. `parts`:
+    of dates, see `dates.PARTS`. `why`: what it was about the column that made it this, for people to read.
+    `has_indicator`: the last input of a number or date is 1 where it is missing, and else 0.
     """
 
     name: str
@@ -45,28 +52,88 @@ class Column:
     has_missing: bool = False
     parts: tuple[str, ...] = ()
     why: str = field(default="", compare=False)
+    encoding: str = "one_hot"  # of ENCODINGS
+    has_indicator: bool = False
 
     @property
     def input_names(self) -> tuple[str, ...]:
+        indicator = (f"{self.name}={MISSING}",) if self.has_indicator else ()
         if self.kind == "numeric":
-            return (self.name,)
+            return (self.name, *indicator)
         if self.kind == "date":
-            return tuple(f"{self.name}: {part}{f' ({wave})' if wave else ''}" for part, wave in input_parts(self.parts))
+            parts = (f"{self.name}: {part}{f' ({wave})' if wave else ''}" for part, wave in input_parts(self.parts))
+            return (*parts, *indicator)
+        if self.is_signed:
+            return (f"{self.name}: {self.categories[0]} -1, {self.categories[1]} +1",)
         known = tuple(f"{self.name}={category}" for category in self.categories)
-        return (*known, f"{self.name}={MISSING}") if self.has_missing else known
+        return (*known, f"{self.name}={MISSING}") if self.tells_missing else known
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether its two categories are −1 and +1 of one input."""
+        return self.encoding != "one_hot" and len(self.categories) == 2
+
+    @property
+    def tells_missing(self) -> bool:
+        """Whether missing categories have an input of their own: in "one_hot", and where there are no others."""
+        return self.has_missing and (self.encoding == "one_hot" or not self.categories)
 
     @property
     def is_scaled(self) -> tuple[bool, ...]:
-        """Of each input: whether it is a number that is filled in and scaled, and not 0 and 1, or a sine."""
+        """Of each input: whether it is scaled. Numbers are; sines are not; categories are by the encoding "scaled"."""
+        indicator = (False,) if self.has_indicator else ()
         if self.kind == "date":
-            return tuple(wave is None for _, wave in input_parts(self.parts))
-        return (self.kind == "numeric",) * len(self.input_names)
+            return (*(wave is None for _, wave in input_parts(self.parts)), *indicator)
+        if self.kind == "numeric":
+            return (True, *indicator)
+        return (self.encoding == "scaled",) * len(self.input_names)
+
+    def to_metadata(self) -> dict[str, Any]:
+        """As JSON values; the encoding and the indicator only where they are not the usual ones, as in older files."""
+        more: dict[str, Any] = {} if self.encoding == "one_hot" else {"encoding": self.encoding}
+        more |= {"has_indicator": True} if self.has_indicator else {}
+        return more | {
+            "name": self.name,
+            "kind": self.kind,
+            "categories": list(self.categories),
+            "has_missing": self.has_missing,
+            "parts": list(self.parts),
+            "why": self.why,
+        }
+
+    @classmethod
+    def from_given(cls, given: Given) -> Column:
+        """The inverse of `to_metadata`; DataError for what no column can be."""
+        found = cls(
+            given["name"].text(),
+            given["kind"].choice(KINDS),
+            given["categories"].distinct_texts(),
+            given["has_missing"].flag(),
+            given.get("parts").maybe(_parts) or (),
+            given.get("why").maybe(Given.readable) or "",
+            given.get("encoding").maybe(lambda each: each.choice(ENCODINGS)) or "one_hot",
+            given.get("has_indicator").maybe(Given.flag) or False,
+        )
+        if found.kind == "categorical" and found.has_indicator:
+            raise given.wrong(f"without an indicator, since column {found.name!r:.60} is categorical")
+        if found.kind != "categorical" and (found.categories or found.has_missing or found.encoding != "one_hot"):
+            raise given.wrong(f"without categories, since column {found.name!r:.60} is {found.kind}")
+        if (found.kind == "date") != bool(found.parts):
+            raise given["parts"].wrong("the varying parts of dates, or an empty list for other columns")
+        return found
+
+
+def _parts(given: Given) -> tuple[str, ...]:
+    found = given.each(lambda each: each.choice(PARTS))
+    if list(found) != [part for part in PARTS if part in found]:
+        raise given.wrong(f"some of {', '.join(PARTS)}, in this order")
+    return found
 
 
 def indicators(columns: Iterable[Column]) -> tuple[int, ...]:
-    """The places of inputs that are no numbers: ones and zeros of categories, sines and cosines of dates."""
-    scaled = [each for column in columns for each in column.is_scaled]
-    return tuple(place for place, is_number in enumerate(scaled) if not is_number)
+    """The places of inputs that are no numbers: categories, what is missing, sines and cosines of dates."""
+    numbers = [each and column.kind != "categorical" for column in columns for each in column.is_scaled]
+    return tuple(place for place, is_number in enumerate(numbers) if not is_number)
 
 
 def numeric_values(table: Table, name: str) -> np.ndarray:

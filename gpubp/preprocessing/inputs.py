@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpubp.errors import quoted
+from gpubp.errors import DataError, quoted
 from gpubp.errors.suggestions import check_choice
+from gpubp.preprocessing.categories import encode_categories, encoded_categories
 from gpubp.preprocessing.choosing import NOTED, LeftOut
 from gpubp.preprocessing.column_match import ColumnMatch
-from gpubp.preprocessing.columns import KINDS, Column, are_truths, numeric_values
-from gpubp.preprocessing.dates import PARTS, calendar, time_values
-from gpubp.preprocessing.labels import canonical, places_among, suggest, told
-from gpubp.preprocessing.scaling import (
-    LARGEST,
-    SCALES,
-    negligible_span,
-    offset_and_scale,
-    scaled_values,
-    selected,
-    smoothly_clipped,
-)
+from gpubp.preprocessing.columns import Column, are_truths, numeric_values
+from gpubp.preprocessing.dates import calendar, time_values
+from gpubp.preprocessing.number_fit import NumberFit
+from gpubp.preprocessing.quantiles import normal_scores, quantile_count
+from gpubp.preprocessing.scaling import LARGEST, SCALES, negligible_span, scaled_values, selected, smoothly_clipped
 from gpubp.preprocessing.wording import some
 from gpubp.storage.array_files import array
 from gpubp.storage.schema import Given
@@ -46,10 +41,12 @@ class Encoded:
 @dataclass(frozen=True, eq=False)
 class Preprocessing:
     """x = (value or fill - offset) / scale per numeric column and number of a date, smoothly clipped at ±3 where
-    `scaling` is "robust"; 0 and 1 per category.
+    `scaling` is "robust", or the normal score of (value or fill) where it is "quantile"; categories by their encoding.
 
-    fill, offset, scale: (D,) float64 each; 0, 0 and 1 for categories, sines and cosines. `constant` names the numeric
-    columns that had one value while fitting: their scale is 1, so that they become zeros (unless `scaling` is "none").
+    fill, offset, scale: (D,) float64 each; 0, 0 and 1 for sines, cosines, indicators, and categories unless their
+    encoding is "scaled". quantiles: (M, Q) of the M inputs that are scaled, ascending, for the scaling "quantile"; None
+    for others. `constant` names the numeric columns that had one value while fitting: their scale is 1, so that they
+    become zeros (unless `scaling` is "none").
     `notes`: how the table was read and what the fit found, as sentences. `left_out`: columns that are no inputs.
     `reading`: how the training table was read; None where it came from Python.
     """
@@ -64,6 +61,7 @@ class Preprocessing:
     notes: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     reading: Reading | None = None
+    quantiles: np.ndarray | None = None
 
     @classmethod
     def fit(
@@ -78,40 +76,39 @@ class Preprocessing:
         """Fit on `rows` (indices or mask (N,)) of `table` only; the others do not influence the result.
 
         Missing numbers become the median of the column; of a date, each number by itself. Then scale "robust": median
-        0, interquartile range 1, smoothly clipped at ±3; of the known values alone, so that many missing ones do not
-        narrow the range. "standard": mean 0, standard deviation 1 (divisor N); "minmax": [0, 1]; "none": as they are.
+        0, interquartile range 1, smoothly clipped at ±3; "quantile": normal scores (see `quantiles`); both of the known
+        values alone, so that many missing ones do not narrow the range. "standard": mean 0, standard deviation 1
+        (divisor N); "minmax": [0, 1]; "none": as they are.
         `target` is only remembered, so that tables with and without it can be predicted on.
         """
         check_choice("scale", scale, SCALES)
         chosen = selected(rows, table)
         width = sum(len(column.input_names) for column in columns)
         fill, offset, divisor = np.zeros(width), np.zeros(width), np.ones(width)
-        constant, notes = [], []
-        gaps, kept_apart = [], []
+        count = quantile_count(len(chosen))
+        quantiles: list[np.ndarray | None] = []
+        constant: list[str] = []
+        notes: list[str] = []
+        gaps, kept_apart, zeroed = list[str](), list[str](), list[str]()
         d = 0
         for column in columns:
             name = column.name
+            values = _to_be_scaled(column, table)[chosen]
+            fits = [NumberFit.of(its, scale, count) for its in values.T]
+            for place, found in zip((d + np.flatnonzero(column.is_scaled)).tolist(), fits, strict=True):
+                offset[place], divisor[place] = found.offset, found.scale
+                if column.kind != "categorical":
+                    fill[place] = found.fill
+                quantiles.append(found.quantiles)
             if column.kind == "numeric":
-                values = numeric_values(table, name)[chosen]
-                known = values[~np.isnan(values)]
-                fill[d] = np.median(known) if len(known) else 0.0
-                filled = np.where(np.isnan(values), fill[d], values)
-                fitted = known if scale == "robust" and len(known) else filled
-                offset[d], divisor[d], is_constant = offset_and_scale(fitted, scale)
-                if absent := len(values) - len(known):
-                    how = "" if len(known) else ", for want of any value"
-                    gaps.append(f"{quoted(name)} ({absent:,}, by {fill[d]:g}{how})")
-                if is_constant:
+                found = fits[0]
+                if found.missing:
+                    how = "" if found.missing < len(chosen) else ", for want of any value"
+                    gaps.append(f"{quoted(name)} ({found.missing:,}, by {found.fill:g}{how})")
+                if found.is_constant:
                     constant.append(name)
-                    notes.append(f"Column {name!r} always has the value {fill[d]:g}: it tells a network nothing.")
+                    notes.append(f"Column {name!r} always has the value {found.fill:g}: it tells a network nothing.")
             elif column.kind == "date":
-                values = calendar(time_values(table, name), column.parts)[chosen]
-                for i in np.flatnonzero(column.is_scaled):
-                    known = values[~np.isnan(values[:, i]), i]
-                    fill[d + i] = np.median(known) if len(known) else 0.0
-                    filled = np.where(np.isnan(values[:, i]), fill[d + i], values[:, i])
-                    fitted = known if scale == "robust" and len(known) else filled
-                    offset[d + i], divisor[d + i], _ = offset_and_scale(fitted, scale)
                 if absent := int(np.isnan(values).any(axis=1).sum()):
                     notes.append(
                         f"Column {name!r}: {absent} missing date(s): the median of each number, and 0 for each sine "
@@ -119,14 +116,29 @@ class Preprocessing:
                     )
             elif column.has_missing:
                 missing = int(table.frame[name].is_null().to_numpy()[chosen].sum())
-                kept_apart.append(f"{quoted(name)} ({missing:,})")
+                (kept_apart if column.tells_missing else zeroed).append(f"{quoted(name)} ({missing:,})")
             d += len(column.input_names)
         if gaps:
             notes.append(f"Missing numbers are replaced by the median of the column: {some(gaps, NOTED)}.")
+        if indicated := [quoted(column.name) for column in columns if column.has_indicator]:
+            notes.append(f"Inputs of their own say where values are missing: {some(indicated, NOTED)}.")
         if kept_apart:
             notes.append(f"Missing texts are a category of their own: {some(kept_apart, NOTED)}.")
+        if zeroed:
+            notes.append(f"Missing texts are zeros: {some(zeroed, NOTED)}.")
         places = ColumnMatch.of(table, [column.name for column in columns], target)
-        return cls(tuple(columns), places, scale, fill, offset, divisor, tuple(constant), tuple(notes))
+        table_of_them = np.array(quantiles).reshape(len(quantiles), count) if scale == "quantile" else None
+        return cls(
+            tuple(columns),
+            places,
+            scale,
+            fill,
+            offset,
+            divisor,
+            tuple(constant),
+            tuple(notes),
+            quantiles=table_of_them,
+        )
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -149,9 +161,13 @@ class Preprocessing:
             if column.kind == "numeric":
                 X[:, d] = self._numbers(column.name, d, table, name, notes, filled) if plain is None else plain[:, d]
             elif column.kind == "date":
-                X[:, d : d + inputs] = self._dates(column, d, table, name, notes)
+                X[:, d : d + inputs - column.has_indicator] = self._dates(column, d, table, name, notes)
             else:
-                _one_hot(X[:, d : d + inputs], column, table, name, notes)
+                encode_categories(X[:, d : d + inputs], column, table, name, notes)
+                for i in np.flatnonzero(column.is_scaled).tolist():
+                    X[:, d + i] = self._scaled(X[:, d + i], d + i, table, name)
+            if column.has_indicator:
+                X[:, d + inputs - 1] = table.frame[name].is_null().to_numpy()
             d += inputs
         if filled:
             notes.append(f"Missing numbers are replaced by medians of the training: {some(filled, NOTED)}.")
@@ -185,6 +201,8 @@ class Preprocessing:
             if column.kind == "numeric":
                 X[:, d] = numeric_values(table, name)
             d += len(column.input_names)
+        if self.quantiles is not None:
+            return None if np.isnan(X).any() else self.scaled(X)
         with np.errstate(over="ignore"):
             scaled = (X - self.offset) / self.scale
         if self.scaling == "robust":
@@ -209,17 +227,43 @@ class Preprocessing:
                     f"Column {name!r}: {changed.sum()} value(s) differ from {self.fill[d]:g}, the only one "
                     "in training; what a network makes of them is arbitrary."
                 )
-        if self.scaling == "robust":  # nothing lies too far outside
+        return self._scaled(values, d, table, name)
+
+    def _scaled(self, values: np.ndarray, d: int, table: Table, name: str) -> np.ndarray:
+        """Values (N,) of input d, none of them missing; DataError where one lies too far outside."""
+        if self.quantiles is not None:  # nothing does
+            return normal_scores(values, self.quantiles_of(d))
+        if self.scaling == "robust":
             with np.errstate(over="ignore"):
                 return smoothly_clipped((values - self.offset[d]) / self.scale[d])
         return scaled_values(values, self.offset[d], self.scale[d], table, name)
 
+    def quantiles_of(self, d: int) -> np.ndarray:
+        """(Q,) of input d, one that is scaled, where the scaling is "quantile"."""
+        assert self.quantiles is not None
+        found: np.ndarray = self.quantiles[self._place[d]]
+        return found
+
+    @cached_property
+    def _place(self) -> dict[int, int]:
+        """Of each of the inputs that are scaled its place among them."""
+        scaled = [each for column in self.columns for each in column.is_scaled]
+        return {d: place for place, d in enumerate(np.flatnonzero(scaled).tolist())}
+
     def unscaled(self) -> Preprocessing:
         """The same without its scaling: numbers as they are, missing ones filled in."""
-        return replace(self, scaling="none", offset=np.zeros_like(self.offset), scale=np.ones_like(self.scale))
+        zeros, ones = np.zeros_like(self.offset), np.ones_like(self.scale)
+        return replace(self, scaling="none", offset=zeros, scale=ones, quantiles=None)
 
     def scaled(self, X: np.ndarray) -> np.ndarray:
         """X (N, D) as `unscaled` gives it, scaled."""
+        if self.quantiles is not None:
+            found, numbers = X.copy(), [*self._place]
+            at_once = len(numbers) if X.size <= FEW_NUMBERS else 1
+            for first in range(0, len(numbers), at_once or 1):
+                some = numbers[first : first + at_once]
+                found[:, some] = normal_scores(X[:, some], self.quantiles[first : first + at_once])
+            return found
         with np.errstate(over="ignore"):
             found = (X - self.offset) / self.scale
         if self.scaling != "robust":
@@ -228,31 +272,20 @@ class Preprocessing:
         return np.where(numbers, smoothly_clipped(found), found)
 
     def _dates(self, column: Column, d: int, table: Table, name: str, notes: list[str]) -> np.ndarray:
-        """(N, inputs of the column)"""
+        """(N, inputs of the column but for its indicator)"""
         values = calendar(time_values(table, name), column.parts)
         missing = np.isnan(values)
         if missing.any():
             notes.append(f"Column {name!r}: {missing.any(axis=1).sum()} missing date(s) replaced by medians and zeros.")
             values = np.where(missing, self.fill[d : d + values.shape[1]], values)
-        for i in np.flatnonzero(column.is_scaled):
-            scaled = scaled_values(values[:, i], self.offset[d + i], self.scale[d + i], table, name)
-            values[:, i] = smoothly_clipped(scaled) if self.scaling == "robust" else scaled
+        for i in np.flatnonzero(column.is_scaled).tolist():
+            values[:, i] = self._scaled(values[:, i], d + i, table, name)
         return values
 
     def to_metadata(self) -> dict[str, Any]:
         """Everything but the arrays, as JSON-able values."""
         return {
-            "columns": [
-                {
-                    "name": column.name,
-                    "kind": column.kind,
-                    "categories": list(column.categories),
-                    "has_missing": column.has_missing,
-                    "parts": list(column.parts),
-                    "why": column.why,
-                }
-                for column in self.columns
-            ],
+            "columns": [column.to_metadata() for column in self.columns],
             "places": self.places.to_metadata(),
             "scaling": self.scaling,
             "constant": list(self.constant),
@@ -262,22 +295,24 @@ class Preprocessing:
         }
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        return {f"preprocessing.{name}": getattr(self, name) for name in ("fill", "offset", "scale")}
+        names = ("fill", "offset", "scale", *(["quantiles"] if self.quantiles is not None else []))
+        return {f"preprocessing.{name}": getattr(self, name) for name in names}
 
     @classmethod
     def from_parts(cls, metadata: Any, arrays: Mapping[str, np.ndarray]) -> Preprocessing:
         """The inverse of to_metadata and to_arrays (ignores other arrays); DataError for damaged parts."""
         given = Given(metadata, "preprocessing")
-        columns = given["columns"].each(_column)
+        columns = given["columns"].each(Column.from_given)
         places = ColumnMatch.from_metadata(given["places"], [column.name for column in columns])
         width = sum(len(column.input_names) for column in columns)
         constant = given["constant"].distinct_texts()
         if not set(constant) <= {column.name for column in columns if column.kind == "numeric"}:
             raise given["constant"].wrong("names of numeric columns")
+        scaling = given["scaling"].choice(SCALES)
         return cls(
             columns,
             places,
-            given["scaling"].choice(SCALES),
+            scaling,
             array(arrays, "preprocessing.fill", (width,), np.float64).copy(),
             array(arrays, "preprocessing.offset", (width,), np.float64).copy(),
             array(arrays, "preprocessing.scale", (width,), np.float64, above=0.0).copy(),
@@ -285,30 +320,20 @@ class Preprocessing:
             given["notes"].each(Given.text),
             given.get("left_out").maybe(_left_out) or (),  # gpubp 0.1.0 wrote none of these
             given.get("reading").maybe(_reading),
+            _quantiles(columns, arrays) if scaling == "quantile" else None,
         )
 
 
-def _column(given: Given) -> Column:
-    found = Column(
-        given["name"].text(),
-        given["kind"].choice(KINDS),
-        given["categories"].distinct_texts(),
-        given["has_missing"].flag(),
-        given.get("parts").maybe(_parts) or (),
-        given.get("why").maybe(Given.readable) or "",
-    )
-    if found.kind != "categorical" and (found.categories or found.has_missing):
-        raise given.wrong(f"without categories, since column {found.name!r:.60} is {found.kind}")
-    if (found.kind == "date") != bool(found.parts):
-        raise given["parts"].wrong("the varying parts of dates, or an empty list for other columns")
-    return found
-
-
-def _parts(given: Given) -> tuple[str, ...]:
-    found = given.each(lambda each: each.choice(PARTS))
-    if list(found) != [part for part in PARTS if part in found]:
-        raise given.wrong(f"some of {', '.join(PARTS)}, in this order")
-    return found
+def _to_be_scaled(column: Column, table: Table) -> np.ndarray:
+    """(N, inputs of the column that are scaled), before that; NaN where a number is missing."""
+    if column.kind == "numeric":
+        return numeric_values(table, column.name)[:, None]
+    if not any(column.is_scaled):
+        return np.empty((table.rows, 0))
+    if column.kind == "date":
+        values = calendar(time_values(table, column.name), column.parts)
+        return values[:, column.is_scaled[: values.shape[1]]]
+    return encoded_categories(column, table, column.name)
 
 
 def _reading(given: Given) -> Reading:
@@ -321,22 +346,10 @@ def _left_out(given: Given) -> tuple[LeftOut, ...]:
     return given.each(lambda each: LeftOut(each["name"].text(), each["reason"].readable()))
 
 
-def _one_hot(X: np.ndarray, column: Column, table: Table, name: str, notes: list[str]) -> None:
-    """Write ones into X (N, categories [+ missing]), which holds zeros."""
-    texts = canonical(table.frame[name]).to_list()
-    index, respelled = places_among({text for text in texts if text is not None}, column.categories)
-    unknown = len(column.categories)
-    positions = np.array([index.get(text, unknown) for text in texts])
-    unseen = [text for text in texts if text is not None and text not in index]
-    missing = texts.count(None)
-    treatment = "count as missing" if column.has_missing else "become zeros"
-    if respelled:
-        notes.append(f"Column {name!r}: taken as training spelled them: {told(respelled)}.")
-    if unseen:
-        notes.append(
-            f"Column {name!r}: {len(unseen)} value(s) not seen in training {treatment}: {suggest(sorted(set(unseen)))}."
-        )
-    if missing and not column.has_missing:
-        notes.append(f"Column {name!r}: {missing} missing value(s) become zeros; training had none.")
-    written = positions < X.shape[1]
-    X[np.flatnonzero(written), positions[written]] = 1.0
+def _quantiles(columns: Sequence[Column], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(M, Q), Q at least 2; DataError where they do not ascend."""
+    numbers = sum(each for column in columns for each in column.is_scaled)
+    found = array(arrays, "preprocessing.quantiles", (numbers, None), np.float64, least=-LARGEST, most=LARGEST).copy()
+    if found.shape[1] < 2 or (np.diff(found) < 0).any():
+        raise DataError("array 'preprocessing.quantiles' should hold 2 or more numbers in a row, which never descend.")
+    return found

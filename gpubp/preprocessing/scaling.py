@@ -11,7 +11,9 @@ from gpubp.errors import DataError
 if TYPE_CHECKING:
     from gpubp.tables import Table
 
-SCALES = ("robust", "standard", "minmax", "none")
+SCALES = ("robust", "quantile", "standard", "minmax", "none")
+LINEAR = ("standard", "minmax", "none")
+"""Those that a dense layer can take over."""
 LARGEST = 1e30
 CLIP = 3.0
 """Where the scale "robust" bends numbers to: see `smoothly_clipped`."""

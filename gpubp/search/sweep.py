@@ -19,6 +19,7 @@ from gpubp.fitting.fit import say_all
 from gpubp.fitting.fold_data import receive
 from gpubp.fitting.table_data import TableData
 from gpubp.networks.population import check_seed
+from gpubp.preprocessing import InputRules
 from gpubp.preprocessing.skew import log_offer
 from gpubp.search.results.result import SweepResult
 from gpubp.search.run.engines import check_engine
@@ -27,6 +28,8 @@ from gpubp.search.run.folds import fold_notes, splits_of
 from gpubp.search.run.progress import Watch, progress_bar
 from gpubp.search.run.run_folder import RunFolder, meaning_of
 from gpubp.search.run.scoring import Metric
+from gpubp.search.space.parameters import recipe_of
+from gpubp.search.space.ranges import Choices
 from gpubp.search.space.space import Space
 from gpubp.search.strategies.by_name import strategy_of
 
@@ -100,7 +103,7 @@ def sweep(
     data = receive(X, y, task, categorical, ignore, strict)
     offer = _offer(data, space) if isinstance(data, TableData) else None
     splits, scoring = splits_of(data, cv, repeats, seed), Metric(metric, data)
-    notes = (*(data.notes if isinstance(data, TableData) else ()), *fold_notes(data, cv))
+    notes = (*(data.notes(_rules(space)) if isinstance(data, TableData) else ()), *fold_notes(data, cv))
     notes = notes if offer is None else (*notes, offer)
     say_all(notes, note)
     prepare = getattr(plan, "prepare", None)  # not every strategy needs a place
@@ -168,6 +171,13 @@ def sweep(
         experiment=experiment,
         folder=run,
     )
+
+
+def _rules(space: Space) -> InputRules:
+    """How inputs are made, as far as the space leaves no choice; else the usual way."""
+    found = {name: space.entries[name] for name in ("category_encoding", "missing_numbers") if name in space.entries}
+    values = {name: each.values for name, each in found.items() if isinstance(each, Choices)}
+    return recipe_of({name: each[0] for name, each in values.items() if len(each) == 1}).inputs
 
 
 def _offer(data: TableData, space: Space) -> str | None:

@@ -26,6 +26,8 @@ from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.schedules import SCHEDULES
+from gpubp.preprocessing.columns import ENCODINGS
+from gpubp.preprocessing.rules import MISSING_NUMBERS
 from gpubp.preprocessing.scaling import SCALES
 from gpubp.preprocessing.target import TASKS
 
@@ -58,6 +60,8 @@ def test_the_choices_are_those_that_there_are() -> None:
         "activation": hidden,
         "initializer": ("auto", *INITIALIZERS),
         "scale": SCALES,
+        "category_encoding": ENCODINGS,
+        "missing_numbers": MISSING_NUMBERS,
         "task": TASKS,
         "loss": LOSSES,
         "optimizer": OPTIMIZERS,

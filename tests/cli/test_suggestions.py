@@ -18,12 +18,13 @@ from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.schedules import SCHEDULES
+from gpubp.preprocessing.columns import ENCODINGS
+from gpubp.preprocessing.rules import MISSING_NUMBERS
 from gpubp.preprocessing.scaling import SCALES
 from gpubp.preprocessing.target import TASKS
 from gpubp.search.strategies.by_name import strategy_of
 
 STRATEGIES = ("grid", "random", "halving", "tpe")
-COMING = {"robust"}  # named by a synonym, and not yet a choice everywhere
 CHOICES: dict[str, Iterable[str]] = {
     "activation": ACTIVATIONS,
     "loss": LOSSES,
@@ -32,6 +33,8 @@ CHOICES: dict[str, Iterable[str]] = {
     "initializer": ("auto", *INITIALIZERS),
     "dtype": ("float32", "float64"),
     "scale": SCALES,
+    "category encoding": ENCODINGS,
+    "missing numbers": MISSING_NUMBERS,
     "task": TASKS,
     "backend": BACKENDS,
     "engine": ENGINES,
@@ -45,7 +48,7 @@ def test_every_synonym_leads_to_a_choice_and_is_none_itself(what: str) -> None:
     choices = set(CHOICES[what])
     for name, meant in SYNONYMS[what].items():
         assert name not in choices
-        assert set((meant,) if isinstance(meant, str) else meant) <= choices | COMING
+        assert set((meant,) if isinstance(meant, str) else meant) <= choices
     assert not {name for kind, name in EXPLANATIONS if kind == what and what != "activation"} & choices
 
 

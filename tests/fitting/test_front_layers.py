@@ -20,6 +20,8 @@ from gpubp.models.onnx.network import add_mean_of_networks
 from gpubp.networks.population import Population
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.layer_kinds import FRONT
+from gpubp.preprocessing.columns import numeric_values
+from gpubp.preprocessing.dates import calendar, input_parts, time_values
 from gpubp.search.space.space import Space
 from gpubp.tables import Table
 from gpubp.training.loop import train
@@ -57,7 +59,7 @@ def test_a_model_file_has_them(kind: str, tmp_path: Path) -> None:
     assert tensors["layers.1.weights"].shape == (layer.n_outputs, 4)
     begun = train_model(TABLE, "kind", replace(QUICK, front=(kind,), epochs=1), **ARRAYS).model
     for name, values in model.architecture.views(begun.params[None, :])[0].items():
-        assert (tensors[f"layers.0.{name}"] != values[0]).mean() > 0.9, "they are learned"
+        assert (tensors[f"layers.0.{name}"] != values[0]).mean() > 0.5, "they are learned"
 
 
 @every_kind
@@ -71,6 +73,51 @@ def test_an_onnx_graph_has_them(kind: str, scale: str) -> None:
     session = runtime.InferenceSession(model.to_onnx().SerializeToString(), providers=["CPUExecutionProvider"])
     found = session.run(["probabilities"], {"numbers": numbers, "colour": colour[:, None].astype(object)})[0]
     np.testing.assert_allclose(found, probabilities(model), rtol=1e-4, atol=1e-6)
+
+
+@every_kind
+@pytest.mark.parametrize("encoding", ["one_hot", "signed", "scaled"])
+def test_only_numbers_are_embedded(kind: str, encoding: str) -> None:
+    """Not categories, nor what says that a number is missing, nor the sines of a date; in a graph neither, whose inputs
+    have another order.
+    """
+    runtime = pytest.importorskip("onnxruntime")
+    day = pl.Series("day", (np.datetime64("2024-01-01") + RANDOM.integers(0, 700, N)).astype("datetime64[D]"))
+    gaps = pl.Series("a", np.where(np.arange(N) % 7, a, np.nan)).fill_nan(None)
+    table = Table.from_frame(FRAME.with_columns(gaps, day).select("day", "a", "colour", "b", "kind"))
+    recipe = replace(QUICK, front=(kind,), category_encoding=encoding, missing_numbers="indicate")
+    model = train_model(table, "kind", recipe, **ARRAYS).model
+    names = [name for column in model.preprocessing.columns for name in column.input_names]
+    layer, shape = model.architecture.layers[0], model.architecture
+    if layer.takes_indicators:
+        numbers = [name for place, name in enumerate(names) if place not in shape.indicators]
+        assert {"a", "b"} < {*numbers}
+        assert all(name in ("a", "b") or "sine" not in name for name in numbers)
+        assert not any("colour" in name or "(missing)" in name for name in numbers)
+    session = runtime.InferenceSession(model.to_onnx().SerializeToString(), providers=["CPUExecutionProvider"])
+    given: dict[str, np.ndarray] = {}
+    for each in session.get_inputs():
+        if each.name == "colour":
+            given["colour"] = colour[:, None].astype(object)
+        else:
+            given[each.name] = _numbers_of(model, table, each.shape[1])
+    found = session.run(["probabilities"], given)[0]
+    expected = model.predict(table, NumpyBackend()).probabilities
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def _numbers_of(model: Model, table: Table, width: int) -> np.ndarray:
+    """What the graph's input "numbers" takes: numbers, and the parts of dates, missing ones as NaN."""
+    parts = []
+    for column in model.preprocessing.columns:
+        if column.kind == "numeric":
+            parts.append(numeric_values(table, column.name)[:, None])
+        elif column.kind == "date":
+            once = [wave is None for _, wave in input_parts(column.parts)]
+            parts.append(calendar(time_values(table, column.name), column.parts)[:, once])
+    found = np.concatenate(parts, axis=1)
+    assert found.shape[1] >= width
+    return found
 
 
 @every_kind

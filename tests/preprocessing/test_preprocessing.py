@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gpubp.errors import DataError, GpubpError, SettingsError
 from gpubp.fitting.array_data import ArrayData
-from gpubp.preprocessing import Column, Preprocessing, Target, choose_inputs
+from gpubp.preprocessing import Column, InputRules, Preprocessing, Target, choose_inputs
 from gpubp.tables import Table, read_table
 
 
@@ -33,7 +33,8 @@ def csv_table(text: str, **options) -> Table:
 def fitted(table: Table, *, exclude=(), **options) -> Preprocessing:
     """Of all other columns, those too that have one value only."""
     columns = [column_of(table, name) for name in table.names if name not in exclude]
-    return Preprocessing.fit(table, columns, **options)
+    rules = InputRules(encoding=options.pop("encoding", "one_hot"), missing_numbers=options.pop("missing", "median"))
+    return Preprocessing.fit(table, rules.columns(table, columns), **options)
 
 
 def column_of(table: Table, name: str) -> Column:
@@ -91,7 +92,7 @@ def test_unseen_and_newly_missing_categories():
     )
 
 
-@pytest.mark.parametrize("scale", ["robust", "standard", "minmax"])
+@pytest.mark.parametrize("scale", ["robust", "quantile", "standard", "minmax"])
 def test_a_constant_column_becomes_zeros_and_is_noted(scale):
     table = table_of(k=[0.1] * 3, nearly=[1.0, 1.0 + 2e-16, 1.0], tiny=[0.0, 1e-40, 0.0], n=[1, 2, 3])
     with warnings.catch_warnings():
@@ -117,7 +118,7 @@ def test_a_column_without_values_becomes_zeros():
     assert np.isfinite(fitted(late, rows=np.array([0, 1])).transform(late).X).all()
 
 
-@pytest.mark.parametrize("scale", ["robust", "standard", "minmax", "none"])
+@pytest.mark.parametrize("scale", ["robust", "quantile", "standard", "minmax", "none"])
 def test_only_the_training_rows_are_fitted(scale):
     rng = np.random.default_rng(0)
     before = {"a": rng.normal(size=20), "b": rng.normal(size=20), "c": np.array(list("xy") * 10)}
@@ -279,9 +280,9 @@ def test_the_target_is_found_by_position_without_headers():
 # --- stored and loaded -----------------------------------------------------------------------------------------
 
 
-def example() -> tuple[Table, Preprocessing, Target]:
+def example(**options) -> tuple[Table, Preprocessing, Target]:
     table = table_of(a=[1.5, None, 7.25], k=[2, 2, 2], c=["x", None, "y"], y=[0.1, 0.5, 0.2])
-    return table, fitted(table, exclude=["y"], target="y"), Target.fit(table, "y")
+    return table, fitted(table, exclude=["y"], target="y", **options), Target.fit(table, "y")
 
 
 @pytest.mark.parametrize("header", [True, False])
@@ -315,10 +316,10 @@ def paths(value, prefix=()):
         yield from paths(value[key], (*prefix, key))
 
 
-@settings(max_examples=90)
-@given(st.data())
-def test_hostile_parts_give_an_expected_error_or_something_that_works(data):
-    table, *stored = example()
+@settings(max_examples=120)
+@given(st.data(), st.sampled_from([{}, {"scale": "quantile", "encoding": "scaled", "missing": "indicate"}]))
+def test_hostile_parts_give_an_expected_error_or_something_that_works(data, options):
+    table, *stored = example(**options)
     part = data.draw(st.sampled_from(stored))
     metadata = json.loads(json.dumps(part.to_metadata()))
     arrays = part.to_arrays()
@@ -375,7 +376,7 @@ def test_hostile_places_and_labels():
     for labels in (["a"], ["a", "b"], ["a", "a"]):  # of a regression
         with pytest.raises(DataError, match=r"target\.labels should be"):
             Target.from_parts(target.to_metadata() | {"labels": labels}, target.to_arrays())
-    with pytest.raises(DataError, match="scaling should be one of robust, standard, minmax, none; found 'log'"):
+    with pytest.raises(DataError, match="should be one of robust, quantile, standard, minmax, none; found 'log'"):
         Preprocessing.from_parts(found.to_metadata() | {"scaling": "log"}, found.to_arrays())
     metadata = found.to_metadata()
     metadata["columns"][0]["categories"] = ["x"]
@@ -391,7 +392,7 @@ values = st.sampled_from(["", "1", "2.5", "-3", "1e30", "1e-300", "0", "x", "y y
 @settings(max_examples=90)
 @given(
     st.integers(1, 3).flatmap(lambda w: st.lists(st.lists(values, min_size=w, max_size=w), min_size=1, max_size=6)),
-    st.sampled_from(["robust", "standard", "minmax", "none"]),
+    st.sampled_from(["robust", "quantile", "standard", "minmax", "none"]),
 )
 def test_every_table_becomes_finite_numbers_or_an_expected_error(rows, scale):
     try:

@@ -60,7 +60,9 @@ VARIED: dict[str, list[Any]] = {
     "ties": ["last"],
     "validation": [0.4],
     "scale": ["minmax", "none"],
-    "target_scale": ["standard"],  # these two are for tables
+    "target_scale": ["standard"],  # these four are for tables
+    "category_encoding": ["one_hot"],
+    "missing_numbers": ["median"],
     "clip_predictions": [False],
     "dtype": ["float64"],
     "momentum": [0.5],

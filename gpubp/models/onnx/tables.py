@@ -10,6 +10,7 @@ import numpy as np
 from gpubp.errors import SettingsError
 from gpubp.models.onnx.graph import ML_DOMAIN, Graph, Tensor
 from gpubp.models.onnx.network import add_network
+from gpubp.models.onnx.quantiles import add_normal_scores
 from gpubp.operations.architecture import Architecture
 from gpubp.preprocessing import Column, Preprocessing, Target
 from gpubp.preprocessing.dates import CYCLES, input_parts
@@ -54,19 +55,27 @@ def model_to_onnx(architecture: Architecture, params: np.ndarray, preprocessing:
 
 
 def _add_inputs(graph: Graph, preprocessing: Preprocessing, dtype: Any) -> tuple[Tensor, np.ndarray]:
-    """What the network reads (rows, I), and which of its inputs stand where: numbers, waves, then the categories."""
+    """What the network reads (rows, I), and which of its inputs stand where: numbers, waves, indicators, categories."""
     numbers: list[int] = []
     waves: list[tuple[int, str, str]] = []  # which of the numbers has an angle, of which part, and sine or cosine
     of_waves: list[int] = []
+    indicated: list[int] = []  # which of the numbers has an indicator
+    of_indicators: list[int] = []
     categorical: list[int] = []
     pieces: list[Tensor] = []
     d = 0
     for column in preprocessing.columns:
         places = list(range(d, d + len(column.input_names)))
         d += len(places)
+        if column.has_indicator:
+            of_indicators.append(places.pop())
+            indicated.append(len(numbers))  # its first number, which is as missing as the others
         if column.kind == "categorical" and column.categories:
             categorical += places
-            pieces.append(graph.cast(_one_hot(graph, column), dtype))
+            encoded = _categories(graph, column)
+            if any(column.is_scaled):
+                encoded = _scaled(graph, graph.cast(encoded, np.float64), preprocessing, places)
+            pieces.append(graph.cast(encoded, dtype))
         elif column.kind == "categorical":
             raise SettingsError(
                 f"Column {column.name!r} is categorical with 0 categories: an ONNX graph can take numbers, and texts "
@@ -86,17 +95,28 @@ def _add_inputs(graph: Graph, preprocessing: Preprocessing, dtype: Any) -> tuple
         pieces.insert(0, graph.cast(_numbers(graph, given, preprocessing, numbers), dtype))
         if waves:
             pieces.insert(1, graph.cast(_waves(graph, given, waves), dtype))
+        if indicated:
+            their = graph.add("Gather", given, graph.constant(indicated, np.int64), axis=1)
+            pieces.insert(1 + bool(waves), graph.cast(graph.add("IsNaN", their), dtype))
     X = graph.add("Concat", *pieces, axis=1) if len(pieces) > 1 else pieces[0]
-    return X, np.array([*numbers, *of_waves, *categorical])
+    return X, np.array([*numbers, *of_waves, *of_indicators, *categorical])
 
 
 def _numbers(graph: Graph, given: Tensor, preprocessing: Preprocessing, places: Sequence[int]) -> Tensor:
-    """(value or fill − offset) / scale, in float64; x / sqrt(1 + (x / 3)²) of that where the scaling is robust."""
-    fill, offset, scale = (
-        graph.constant(getattr(preprocessing, name)[places], np.float64) for name in ("fill", "offset", "scale")
-    )
+    """The numbers, filled in and scaled."""
+    fill = graph.constant(preprocessing.fill[places], np.float64)
     filled = graph.add("Where", graph.add("IsNaN", given), fill, given)
-    scaled = graph.add("Div", graph.add("Sub", filled, offset), scale)
+    return _scaled(graph, filled, preprocessing, places)
+
+
+def _scaled(graph: Graph, values: Tensor, preprocessing: Preprocessing, places: Sequence[int]) -> Tensor:
+    """(value − offset) / scale, in float64; x / sqrt(1 + (x / 3)²) of that where the scaling is robust. Normal scores
+    where it is quantile.
+    """
+    if preprocessing.quantiles is not None:
+        return add_normal_scores(graph, values, np.stack([preprocessing.quantiles_of(d) for d in places]))
+    offset, scale = (graph.constant(getattr(preprocessing, name)[places], np.float64) for name in ("offset", "scale"))
+    scaled = graph.add("Div", graph.add("Sub", values, offset), scale)
     if preprocessing.scaling != "robust":
         return scaled
     least, most = (graph.constant(end, np.float64) for end in (-LARGEST, LARGEST))  # whose squares are numbers
@@ -117,12 +137,14 @@ def _waves(graph: Graph, given: Tensor, waves: Sequence[tuple[int, str, str]]) -
     return graph.add("Where", graph.add("IsNaN", values), graph.constant(0.0, np.float64), found)
 
 
-def _one_hot(graph: Graph, column: Column) -> Tensor:
-    """(rows, categories [+ missing]) float32."""
+def _categories(graph: Graph, column: Column) -> Tensor:
+    """(rows, inputs of the column) float32, before they are scaled."""
     given = graph.input(column.name, str, 1)
     encoded = graph.add("OneHotEncoder", given, domain=ML_DOMAIN, cats_strings=list(column.categories), zeros=1)
     known = _squeezed(graph, encoded)
-    if not column.has_missing:
+    if column.is_signed:
+        return graph.add("MatMul", known, graph.constant([[-1.0], [1.0]], np.float32))
+    if not column.tells_missing:
         return known
     found = graph.add("ReduceSum", known, graph.constant([1], np.int64), keepdims=1)
     missing = graph.add("Sub", graph.constant(1.0, np.float32), found)

@@ -89,7 +89,9 @@ class Experiment(Guide):
         try:
             recipe = recipe_of(parameters, seed, **self.data.defaults)
             self.data.check(recipe)
-            architecture = recipe.architecture(self.n_inputs, self.data.n_outputs, self.data.task, self.data.indicators)
+            rules, task = recipe.inputs, self.data.task
+            places = self.data.indicators(rules)
+            architecture = recipe.architecture(self.data.n_inputs(rules), self.data.n_outputs, task, places)
             settings = recipe.settings(self.data.task)
             settings.check_architecture(architecture)
         except SettingsError as error:
@@ -101,12 +103,6 @@ class Experiment(Guide):
         if number >= len(self._seeds):
             self._seeds = network_seeds(self.seed, 2 * number + 1)
         return int(self._seeds[number])
-
-    @property
-    def n_inputs(self) -> int:
-        if isinstance(self.data, ArrayData):
-            return self.data.X.shape[1]
-        return sum(len(column.input_names) for column in self.data.columns)
 
     def begin(self, configurations: Iterable[Configuration]) -> list[TrialProgress]:
         added = [TrialProgress(configuration, len(self.splits)) for configuration in configurations]
@@ -156,7 +152,7 @@ class Experiment(Guide):
     def sheet(self, chosen: Configuration, rows: np.ndarray, fold: int) -> Sheet:
         """fold: the number of the fold whose training rows these are; −1 for all rows."""
         recipe, counts = chosen.recipe, chosen.settings.loss_function.is_for_counts
-        key = (recipe.scale, recipe.target_scale, recipe.clip_predictions, counts, fold, recipe.dtype)
+        key = (recipe.inputs, recipe.target_scale, recipe.clip_predictions, counts, fold, recipe.dtype)
         if key not in self._sheets:
             self._sheets[key] = self.data.sheet(recipe, rows)
         return self._sheets[key]
@@ -264,7 +260,7 @@ class Experiment(Guide):
         """(R, C or O) float64: what network p of a cohort predicts for any R rows of features."""
         job = cohort.jobs[p]
         record, fold = job.owner
-        inputs = self.data.encoded(features, record.configuration.recipe.scale, self.splits[fold][0])
+        inputs = self.data.encoded(features, record.configuration.recipe.inputs, self.splits[fold][0])
         with np.errstate(over="ignore"):
             inputs = inputs.astype(job.dtype)
         outputs = self.backend.to_host(cohort.population.take([p]).predict(inputs))

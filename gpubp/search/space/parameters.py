@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.errors import SettingsError
-from gpubp.errors.suggestions import check_choice, did_you_mean
+from gpubp.errors.suggestions import did_you_mean
 from gpubp.fitting.recipe import Recipe
 from gpubp.operations.architecture import front_kinds, kind_of
 from gpubp.operations.dense import Dense
@@ -17,7 +17,6 @@ from gpubp.operations.losses import LOSSES
 from gpubp.operations.registry import OPTIONS, kind_of_option
 from gpubp.operations.registry import owners as owners_of_option
 from gpubp.operations.schedules import SCHEDULES
-from gpubp.preprocessing.scaling import SCALES
 
 OPTION_FIELDS = {kind: f"{kind}_options" for kind in OPTIONS}
 """The fields of Recipe that hold an operation's options by name; a search space names the options themselves."""
@@ -97,8 +96,6 @@ def check_value(name: str, value: Any) -> None:
     try:
         if isinstance(value, tuple) and name not in TUPLES:
             raise SettingsError(f"{value!r:.60} is a tuple: give one value, or a list of choices.")
-        if name == "scale":
-            check_choice("scale", value, SCALES)
         if name in ("early_stopping", "shuffle", "clip_predictions", "zero_last_layer") and not isinstance(value, bool):
             raise SettingsError(f"{value!r:.60}: give True or False.")
         recipe_of(chosen)
