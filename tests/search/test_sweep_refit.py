@@ -23,6 +23,7 @@ from gpubp.estimators.translation import TRANSLATIONS, parameters_of, recipe_of_
 from gpubp.fitting.array_data import ArrayData
 from gpubp.networks.settings import Settings
 from gpubp.operations.initializers import INITIALIZERS
+from gpubp.operations.layer_kinds import FRONT
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.registry import OPTIONS, kind_of_option, owners
 from gpubp.operations.schedules import SCHEDULES
@@ -82,6 +83,12 @@ VARIED: dict[str, list[Any]] = {
     "front": ["scale"],
     "scale_rate": [2.0],
     "scale_decay": [0.5],
+    "bias_rate": [0.1],
+    "first_rate": [3.0],
+    "fan_in_power": [0.5],
+    "periodic_rate": [0.5],
+    "periodic_decay": [2.0],
+    "sigma": [1.0],
 }
 """For each option that a space may name, values other than its default, as far as arrays take them."""
 LOSS_OPTIONS = [name for name in VARIED if kind_of_option(name) == "loss"]
@@ -96,7 +103,9 @@ def configuration(name: str, value: Any) -> dict[str, Any]:
         chosen["hidden"] = (8,) * (len(value) if isinstance(value, tuple) else 1)
     kind = kind_of_option(name)
     if kind is not None:
-        chosen["front" if kind == "layer" else kind] = owners(kind, name)[0]
+        owner = owners(kind, name)[0]
+        if owner != "dense":  # layers that every network has
+            chosen["front" if kind == "layer" else kind] = owner
     if name in ("patience", "validation", "monitor", "ties") or chosen.get("schedule") == "adaptive":
         chosen["early_stopping"] = True
     return chosen
@@ -145,7 +154,13 @@ def test_no_option_is_lost_on_the_way_to_parameters_and_back(name: str, task: st
 def test_a_refit_trains_the_same_network_again(name: str) -> None:
     y = VALUES if name in LOSS_OPTIONS else THREE  # the losses that have options are for regression
     for value in VARIED[name][:2]:
-        found = sweep(X, y, configuration(name, value), n_trials=1, cv=2, engine="array", seed=3).refit()
+        chosen = configuration(name, value)
+        result = sweep(X, y, chosen, n_trials=1, cv=2, engine="array", seed=3)
+        if "front" in chosen and not FRONT[chosen["front"]].only_factors:
+            with pytest.raises(SettingsError, match="is no MLPClassifier"):
+                result.refit()
+            continue
+        found = result.refit()
         assert same(found, clone(found).fit(X, y)), value
 
 
