@@ -25,6 +25,7 @@ def lane_kernel(plan: TrainingPlan) -> LaneKernel:
         shuffle=settings.shuffle,
         dropout=plan.dropout is not None,
         shared_order=plan.rows.shared,
+        averages=settings.average is not None,
         narrow=not plan.backend.lanes_in_registers and plan.n_networks * plan.dtype.itemsize <= NARROW_BYTES,
     )
 

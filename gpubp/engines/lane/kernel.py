@@ -56,12 +56,14 @@ class LaneKernel:
     shuffle: bool
     dropout: bool
     shared_order: bool  # all networks take the same rows, in the same order if nothing is shuffled
+    averages: bool = False  # the parameters are a running average of the weights
     narrow: bool = False  # on a CPU: all networks fit into a vector of NARROW_BYTES, which is quicker than a wide one
 
     def definitions(self) -> dict[str, object]:
         """For the compiler."""
-        width = {"VECTOR_BYTES": NARROW_BYTES} if self.narrow else {}
-        return width | {
+        some: dict[str, object] = {"VECTOR_BYTES": NARROW_BYTES} if self.narrow else {}
+        some |= {"AVERAGES": True} if self.averages else {}
+        return some | {
             "REAL": REAL_NAMES[self.dtype],
             "SIZES": self.architecture.sizes,
             "ACTIVATIONS": [name.upper() for name in self.architecture.activations],
@@ -85,8 +87,8 @@ class LaneKernel:
 
     @property
     def slots(self) -> int:
-        """Optimizer state arrays (P, K); Adam's count of steps follows from the epoch."""
-        return len(OPTIMIZERS[self.optimizer].arrays)
+        """State arrays (P, K); Adam's count of steps follows from the epoch."""
+        return len(OPTIMIZERS[self.optimizer].arrays) + self.averages
 
     @property
     def numbers(self) -> int:
@@ -106,7 +108,7 @@ class LaneKernel:
             if self.dtype == "float32" and ACTIVATIONS[name].divides:  # side by side: see divisions.h
                 row += width // 2
         row += KEPT_WHERE_TIGHT * self._tight
-        hyper = self._kept_of_options + 3 * self.l2 + self.clip + (self.weights > 0)
+        hyper = self._kept_of_options + 3 * self.l2 + self.clip + (self.weights > 0) + 2 * self.averages
         return (self.numbers + row + hyper) * np.dtype(self.dtype).itemsize // 4
 
     @property
