@@ -17,6 +17,7 @@ def lane_kernel(plan: TrainingPlan) -> LaneKernel:
         dtype=plan.dtype.name,
         loss=settings.loss,
         optimizer=settings.optimizer,
+        averages=settings.average is not None,
         online=plan.batch_size == 1,
         l2=bool(plan.hyper["l2"].any()),
         clip=settings.clip_norm is not None,
@@ -25,7 +26,6 @@ def lane_kernel(plan: TrainingPlan) -> LaneKernel:
         shuffle=settings.shuffle,
         dropout=plan.dropout is not None,
         shared_order=plan.rows.shared,
-        averages=settings.average is not None,
         narrow=not plan.backend.lanes_in_registers and plan.n_networks * plan.dtype.itemsize <= NARROW_BYTES,
     )
 

@@ -56,8 +56,8 @@ class LaneKernel:
     shuffle: bool
     dropout: bool
     shared_order: bool  # all networks take the same rows, in the same order if nothing is shuffled
-    averages: bool = False  # the parameters are a running average of the weights
     narrow: bool = False  # on a CPU: all networks fit into a vector of NARROW_BYTES, which is quicker than a wide one
+    averages: bool = False  # the parameters are a running average of the weights
 
     def definitions(self) -> dict[str, object]:
         """For the compiler."""
@@ -108,7 +108,7 @@ class LaneKernel:
             if self.dtype == "float32" and ACTIVATIONS[name].divides:  # side by side: see divisions.h
                 row += width // 2
         row += KEPT_WHERE_TIGHT * self._tight
-        hyper = self._kept_of_options + 3 * self.l2 + self.clip + (self.weights > 0) + 2 * self.averages
+        hyper = self._kept_of_options + 3 * self.l2 + self.clip + (self.weights > 0)
         return (self.numbers + row + hyper) * np.dtype(self.dtype).itemsize // 4
 
     @property
@@ -116,7 +116,8 @@ class LaneKernel:
         """The rate, the options' rows, what is computed for each update: the first of this takes the rate's place."""
         rule = OPTIMIZERS[self.optimizer]
         options = (*rule.options, *LOSSES[self.loss].options)
-        return 1 + sum(len(option.rows) for option in options) + max(0, len(rule.update_numbers) - 1)
+        rows = sum(len(option.rows) for option in options) + 2 * self.averages
+        return 1 + rows + max(0, len(rule.update_numbers) - 1)
 
     @property
     def _tight(self) -> bool:
