@@ -135,6 +135,7 @@ def covering(engine: str, options: dict[str, tuple[Any, ...]]) -> list[Case]:
 
 
 LANE_CASES = covering("lane", LANE_OPTIONS)
+LANE_CASES += [replace(LANE_CASES[i], averages=True, held="ragged", hidden=(3,)) for i in (0, 3, 8)]
 BLOCK_CASES = covering("block", BLOCK_OPTIONS)
 # Layers in front: weight decay, L2 and dropout in float32; L2 with clipping, rows of several lengths in float64. Every
 # kind once at least, together with another, with more sums of a number than are taken at once, and before layers whose

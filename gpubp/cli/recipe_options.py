@@ -247,16 +247,6 @@ class RecipeOptions:
     label_smoothing: Annotated[
         float, typer.Option(metavar="SHARE", rich_help_panel=TRAINING, help="For cross_entropy, from 0 to below 1.")
     ] = 0.0
-    average: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X",
-            rich_help_panel=TRAINING,
-            show_default=False,
-            help="Keep a running average of the weights, of which so much stays at each update, such as 0.99: it is "
-            "what is validated and saved.",
-        ),
-    ] = None
     batch_size: Annotated[
         str, typer.Option(metavar="ROWS", rich_help_panel=TRAINING, help="Rows of one update, or all.")
     ] = "32"
@@ -300,6 +290,16 @@ class RecipeOptions:
             help="Which of equally good epochs --early-stopping keeps: first (if not given), last.",
         ),
     ] = None
+    average: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            rich_help_panel=TRAINING,
+            show_default=False,
+            help="Keep a running average of the weights, of which so much stays at each update, such as 0.99: it is "
+            "what is validated and saved.",
+        ),
+    ] = None
     shuffle: Annotated[
         bool,
         typer.Option("--shuffle/--no-shuffle", rich_help_panel=TRAINING, help="A new order of the rows every epoch."),
@@ -334,9 +334,9 @@ class RecipeOptions:
             schedule_options=_numbers("--schedule-option", self.schedule_option),
             dropout=_shares(self.dropout),
             label_smoothing=self.label_smoothing,
-            average=self.average,
             batch_size=_batch_size(self.batch_size),
             epochs=self.epochs,
+            average=self.average,
             shuffle=self.shuffle,
             early_stopping=self.early_stopping,
             **self._stopping(),

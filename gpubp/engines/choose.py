@@ -83,10 +83,9 @@ def depends_on(plan: TrainingPlan) -> tuple[Any, ...]:
     settings, backend = plan.settings, plan.backend
     return (
         (backend.on_host, backend.lanes_in_registers, backend.multiprocessors()),
-        (plan.architecture, plan.dtype.name, settings.loss, settings.optimizer),
+        (plan.architecture, plan.dtype.name, settings.loss, settings.optimizer, settings.average is None),
         (plan.batch_size, settings.epochs, int(plan.rows.count[0]), settings.shuffle, plan.rows.shared),
-        (bool(plan.hyper["l2"].any()), settings.clip_norm is None, settings.average is None),
-        (plan.dropout is None, plan.validation is None),
+        (bool(plan.hyper["l2"].any()), settings.clip_norm is None, plan.dropout is None, plan.validation is None),
         None if plan.weights is None else plan.weights.ndim,
         has_own_rates(plan.hyper),
     )

@@ -32,8 +32,8 @@ FILE = Artifact(
     },
 )
 LATER = {
-    *("n_members", "bootstrap", "loss_options", "front", "layer_options"),
     *("monitor", "ties", "zero_last_layer", "average"),
+    *("n_members", "bootstrap", "loss_options", "front", "layer_options"),
 }
 """Parameters that older files may lack: they have their defaults."""
 

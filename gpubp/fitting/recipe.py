@@ -160,10 +160,10 @@ class Recipe:
             schedule_options=self.schedule_options,
             batch_size=self.batch_size,
             epochs=self.epochs,
+            average=self.average,
             shuffle=self.shuffle,
             dropout=self.dropout,
             label_smoothing=self.label_smoothing,
-            average=self.average,
             early_stopping=self._stopping() if self.early_stopping else None,
         )
 

@@ -68,6 +68,10 @@ CASES: dict[str, dict[str, Any]] = {
         "shuffle": True, "rows": RAGGED[1], "validation_rows": np.arange(3), "l2": 0.05, "schedule": "one_cycle",
         "dropout": 0.3,
     },
+    "a running average": {
+        "hidden": ("tanh",), "loss": "cross_entropy", "optimizer": "adam", "batch_size": 1, "shuffle": True,
+        "validation_rows": HELD, "average": np.array([0.0, 0.5, 0.9]),
+    },
     "one shared order": {
         "hidden": ("relu",), "loss": "squared_error", "output": "softplus", "optimizer": "sgd", "batch_size": 2,
         "shuffle": False, "rows": RAGGED[2], "validation_rows": np.arange(4), "clip_norm": 1.0,
@@ -108,6 +112,7 @@ DTYPES = {
     "online, each its own order": ["float32"],
     "online, clipped, no hidden layer": ["float64"],
     "one shared order": ["float64"],
+    "a running average": ["float32"],
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from gpubp.engines.block.kernel import BlockKernel
 from gpubp.engines.lane.kernel import LaneKernel
@@ -106,6 +107,9 @@ def _largest_of(optimizer: str, dtype: str) -> Iterator[tuple[str, LaneKernel]]:
     def thinned(width: int) -> LaneKernel:
         return lane_kernel((3, width, 2), ("tanh",), optimizer=optimizer, dtype=dtype, online=False, dropout=True)
 
-    for make in (linear, shallow, wide, deep, loaded, thinned):
+    def averaged(n_inputs: int) -> LaneKernel:
+        return replace(linear(n_inputs), averages=True)
+
+    for make in (linear, shallow, wide, deep, loaded, thinned, averaged):
         if make(1).refusal(in_registers=True) is None:
             yield f"the largest {make.__name__}", largest(make)

@@ -27,14 +27,16 @@ T = np.eye(3)[RNG.integers(0, 3, 41)]
 HELD, ROWS = np.arange(11), np.arange(11, 41)
 RAGGED = [np.arange(11, 41), np.arange(11, 39), np.arange(12, 41), np.arange(20, 41)]
 SHAPE = Architecture(3, (5, 4), 3, "tanh", "softmax", front="scale")
+DENSE = Architecture(3, (5, 4), 3, "tanh", "softmax")
 DECAYS = [0.0, 0.5, 0.9, 0.99]
 RATES = [0.05, 0.02, 0.1, 0.03]
-ENGINES = ["array", "block"]
+ENGINES = ["array", "block", "lane"]
 EPOCHS = 12
 
 
-def networks(dtype: str = "float64") -> Population:
-    return Population.initialize(SHAPE, [3, 4, 5, 6], get_backend("numpy"), dtype=dtype)
+def networks(engine: str, dtype: str = "float64") -> Population:
+    shape = DENSE if engine == "lane" else SHAPE
+    return Population.initialize(shape, [3, 4, 5, 6], get_backend("numpy"), dtype=dtype)
 
 
 def settings(**given: Any) -> Settings:
@@ -50,11 +52,11 @@ def run(them: Population, chosen: Settings, engine: str, **given: Any) -> Histor
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adamw", "amsgrad"])
 def test_it_is_the_average_of_the_weights_after_each_update(engine: str, optimizer: str) -> None:
     """One batch an epoch, so that trainings of 1, 2, 3 … epochs give the weights after each update."""
-    them, common = networks(), {"optimizer": optimizer, "batch_size": None, "l2": 0.1, "clip_norm": 0.5}
+    them, common = networks(engine), {"optimizer": optimizer, "batch_size": None, "l2": 0.1, "clip_norm": 0.5}
     run(them, settings(epochs=7, **common), engine)
-    expected, d = networks().params.copy(), np.array(DECAYS)[:, None]
+    expected, d = networks(engine).params.copy(), np.array(DECAYS)[:, None]
     for epochs in range(1, 8):
-        weights = networks()
+        weights = networks(engine)
         run(weights, settings(epochs=epochs, average=None, **common), engine)
         expected = d * expected + (1 - d) * weights.params
     assert_allclose(them.params, expected, rtol=1e-12, atol=1e-14)
@@ -63,7 +65,7 @@ def test_it_is_the_average_of_the_weights_after_each_update(engine: str, optimiz
 @pytest.mark.parametrize("engine", ENGINES)
 def test_no_average_is_an_average_of_which_nothing_stays(engine: str) -> None:
     for dtype in ("float32", "float64"):
-        plain, averaged = networks(dtype), networks(dtype)
+        plain, averaged = networks(engine, dtype), networks(engine, dtype)
         expected = run(plain, settings(average=None), engine)
         found = run(averaged, settings(average=0.0), engine)
         assert_array_equal(plain.params, averaged.params)
@@ -73,7 +75,7 @@ def test_no_average_is_an_average_of_which_nothing_stays(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_training_goes_on_with_the_weights_and_validation_sees_the_average(engine: str) -> None:
-    them, plain = networks(), networks()
+    them, plain = networks(engine), networks(engine)
     averaged, usual = run(them, settings(), engine), run(plain, settings(average=None), engine)
     assert_array_equal(averaged.training_loss, usual.training_loss)
     assert averaged.validation_loss is not None
@@ -83,14 +85,15 @@ def test_training_goes_on_with_the_weights_and_validation_sees_the_average(engin
 
 
 def test_engines_agree() -> None:
-    found = [networks() for _ in ENGINES]
+    found = [networks("lane") for _ in ENGINES]
     for them, engine in zip(found, ENGINES, strict=True):
         run(them, settings(optimizer="adamw", l2=0.1), engine)
     assert_allclose(found[0].params, found[1].params, rtol=1e-9, atol=1e-11)
+    assert_allclose(found[0].params, found[2].params, rtol=1e-9, atol=1e-11)
 
 
 def test_every_backend_has_it(backend: Backend) -> None:
-    expected, found = networks(), Population.initialize(SHAPE, [3, 4, 5, 6], backend, dtype="float64")
+    expected, found = networks("array"), Population.initialize(SHAPE, [3, 4, 5, 6], backend, dtype="float64")
     run(expected, settings(), "array")
     run(found, settings(), "array")
     assert_allclose(backend.to_host(found.params), expected.params, rtol=1e-9, atol=1e-11)
@@ -100,18 +103,18 @@ def test_every_backend_has_it(backend: Backend) -> None:
 @pytest.mark.parametrize("ties", ["first", "last"])
 def test_the_best_epoch_is_the_averages_and_those_who_stop_leave(engine: str, ties: str) -> None:
     rule = EarlyStopping(2, 0.001, "validation_score", ties=ties)
-    them = networks()
+    them = networks(engine)
     history = run(them, settings(early_stopping=rule, epochs=30), engine)
     assert len({*history.epochs}) > 1
     for p, epoch in enumerate(history.best_epoch):
-        alone = networks().take([p])
+        alone = networks(engine).take([p])
         chosen = settings(epochs=int(epoch) + 1, learning_rate=RATES[p], average=DECAYS[p])
         run(alone, chosen, engine, rows=RAGGED[p])
         assert_array_equal(alone.params[0], them.params[p])
-    last = networks()
+    last = networks(engine)
     history = run(last, settings(early_stopping=replace(rule, restore_best=False), epochs=30), engine)
     for p, epochs in enumerate(history.epochs):
-        alone = networks().take([p])
+        alone = networks(engine).take([p])
         run(alone, settings(epochs=int(epochs), learning_rate=RATES[p], average=DECAYS[p]), engine, rows=RAGGED[p])
         assert_array_equal(alone.params[0], last.params[p])
 
@@ -128,7 +131,7 @@ STOPPING = {
 @pytest.mark.parametrize("stopping", STOPPING)
 def test_pauses_and_checkpoints_change_no_bit(engine: str, stopping: str, tmp_path: Path) -> None:
     chosen = settings(early_stopping=STOPPING[stopping], schedule="cosine")
-    whole, paused = networks("float32"), networks("float32")
+    whole, paused = networks(engine, "float32"), networks(engine, "float32")
     expected = run(whole, chosen, engine)
     snapshot: Snapshot | None = None
     for until in (1, 4, 5, EPOCHS):
@@ -144,25 +147,26 @@ def test_pauses_and_checkpoints_change_no_bit(engine: str, stopping: str, tmp_pa
 
     path = tmp_path / "checkpoint"
     with pytest.raises(KeyboardInterrupt):
-        run(networks("float32"), chosen, engine, callbacks=[kill], checkpoint=Checkpoint(path, seconds=0))
-    resumed = networks("float32")
+        run(networks(engine, "float32"), chosen, engine, callbacks=[kill], checkpoint=Checkpoint(path, seconds=0))
+    resumed = networks(engine, "float32")
+    again = Checkpoint(path, resume=True)
     with pytest.raises(SettingsError, match="the average was"):
-        run(networks("float32"), replace(chosen, average=None), engine, checkpoint=Checkpoint(path, resume=True))
-    history = run(resumed, chosen, engine, checkpoint=Checkpoint(path, resume=True))
+        run(networks(engine, "float32"), replace(chosen, average=None), engine, checkpoint=again)
+    history = run(resumed, chosen, engine, checkpoint=again)
     assert_array_equal(whole.params, resumed.params)
     assert_array_equal(expected.validation_loss, history.validation_loss)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_calls_that_go_on_from_each_other_are_one_training(engine: str) -> None:
-    whole, pieces, state = networks(), networks(), TrainingState()
+    whole, pieces, state = networks(engine), networks(engine), TrainingState()
     run(whole, settings(epochs=5), engine)
     for epochs in (1, 1, 3):
         run(pieces, settings(epochs=epochs), engine, state=state)
     assert_array_equal(whole.params, pieces.params)
     with pytest.raises(SettingsError, match="holds the optimizer's mean, square, unaveraged, and"):
         run(pieces, settings(average=None), engine, state=state)
-    one, alone, state = networks().take([1]), networks().take([1]), TrainingState()
+    one, alone, state = networks(engine).take([1]), networks(engine).take([1]), TrainingState()
     few = settings(epochs=1, learning_rate=0.1, average=0.9)
     for _ in range(3):  # in buffers that are used again
         run(alone, few, engine, rows=ROWS, state=state)
@@ -171,7 +175,7 @@ def test_calls_that_go_on_from_each_other_are_one_training(engine: str) -> None:
 
 
 def test_a_new_training_after_the_best_epoch_begins_with_its_weights() -> None:
-    them, state = networks(), TrainingState()
+    them, state = networks("array"), TrainingState()
     run(them, settings(early_stopping=EarlyStopping(3)), "array", state=state)
     assert_array_equal(state.slots["unaveraged"], them.params)
 
@@ -180,19 +184,11 @@ def test_large_networks_have_it_too() -> None:
     """A matrix that the block engine trains in the caller's arrays."""
     shape = Architecture(3, (464, 464), 3, "tanh", "softmax")
     found = []
-    for engine in ENGINES:
+    for engine in ("array", "block"):
         one = Population.initialize(shape, [1], get_backend("numpy"), dtype="float64")
         train(one, X, T, Settings(epochs=2, average=0.8, learning_rate=0.01), engine=engine, validation_rows=HELD)
         found.append(one.params)
     assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-9)
-
-
-def test_lanes_refuse_it_in_words_and_auto_takes_another_engine() -> None:
-    them = Population.initialize(Architecture(3, (3,), 3, "tanh", "softmax"), range(400), get_backend("numpy"))
-    chosen = Settings(epochs=300, batch_size=1, average=0.9)
-    with pytest.raises(SettingsError, match="lane cannot be used: its kernel keeps no average of the weights"):
-        train(them, X, T, chosen, engine="lane")
-    assert train(them, X, T, replace(chosen, epochs=1)).engine != "lane"
 
 
 def test_a_sweep_searches_it() -> None:

@@ -17,6 +17,7 @@ def lane_kernel(plan: TrainingPlan) -> LaneKernel:
         dtype=plan.dtype.name,
         loss=settings.loss,
         optimizer=settings.optimizer,
+        averages=settings.average is not None,
         online=plan.batch_size == 1,
         l2=bool(plan.hyper["l2"].any()),
         clip=settings.clip_norm is not None,

@@ -57,11 +57,13 @@ class LaneKernel:
     dropout: bool
     shared_order: bool  # all networks take the same rows, in the same order if nothing is shuffled
     narrow: bool = False  # on a CPU: all networks fit into a vector of NARROW_BYTES, which is quicker than a wide one
+    averages: bool = False  # the parameters are a running average of the weights
 
     def definitions(self) -> dict[str, object]:
         """For the compiler."""
-        width = {"VECTOR_BYTES": NARROW_BYTES} if self.narrow else {}
-        return width | {
+        some: dict[str, object] = {"VECTOR_BYTES": NARROW_BYTES} if self.narrow else {}
+        some |= {"AVERAGES": True} if self.averages else {}
+        return some | {
             "REAL": REAL_NAMES[self.dtype],
             "SIZES": self.architecture.sizes,
             "ACTIVATIONS": [name.upper() for name in self.architecture.activations],
@@ -85,8 +87,8 @@ class LaneKernel:
 
     @property
     def slots(self) -> int:
-        """Optimizer state arrays (P, K); Adam's count of steps follows from the epoch."""
-        return len(OPTIMIZERS[self.optimizer].arrays)
+        """State arrays (P, K); Adam's count of steps follows from the epoch."""
+        return len(OPTIMIZERS[self.optimizer].arrays) + self.averages
 
     @property
     def numbers(self) -> int:
@@ -114,7 +116,8 @@ class LaneKernel:
         """The rate, the options' rows, what is computed for each update: the first of this takes the rate's place."""
         rule = OPTIMIZERS[self.optimizer]
         options = (*rule.options, *LOSSES[self.loss].options)
-        return 1 + sum(len(option.rows) for option in options) + max(0, len(rule.update_numbers) - 1)
+        rows = sum(len(option.rows) for option in options) + 2 * self.averages
+        return 1 + rows + max(0, len(rule.update_numbers) - 1)
 
     @property
     def _tight(self) -> bool:

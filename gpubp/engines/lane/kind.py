@@ -26,8 +26,6 @@ class LaneKind(EngineKind[LaneCosts]):
 
     def refuses(self, plan: TrainingPlan) -> str | None:
         refusal = self.refuses_layers(plan.architecture) or self.refuses_groups(plan) or softmax_refusal(plan)
-        if plan.settings.average is not None:
-            refusal = refusal or "its kernel keeps no average of the weights"
         return refusal or lane_kernel(plan).refusal(plan.backend.lanes_in_registers)
 
     def seconds(self, plan: TrainingPlan, costs: LaneCosts) -> float:

@@ -23,7 +23,7 @@
 constexpr bool stores_gradient = !ONLINE || HAS_CLIP;
 // Plain gradient descent is linear: the rate can be taken into the gradient where it begins. With L2 too, so that a
 // network without it gets the same bits whether or not a neighbour has some.
-constexpr bool rate_in_gradient = OPTIMIZER == SGD && !HAS_CLIP;
+constexpr bool rate_in_gradient = OPTIMIZER == SGD && !HAS_CLIP && !AVERAGES;
 // A shuffle's numbers and a network do not fit into a CUDA thread's registers together: the network waits in memory.
 constexpr bool makes_room = SHUFFLE && FEW_REGISTERS;
 // Of a shuffle: while one place goes its long way, others follow. On CUDA there are registers for some, too.
@@ -96,10 +96,10 @@ struct Learner {
 
   // ------------------------------------------------------------------ memory
   LARGE_METHOD void load(const Task& task, int first, int count) {
-    const real_t* p = task.params + (long long)first * K;
+    const real_t* p = weights_of(task) + (long long)first * K;
     UNROLL for (int k = 0; k < K; k++) w[k] = lane_load_networks(p + k, K, count);
     UNROLL for (int s = 0; s < slots; s++) {
-      const real_t* q = task.slots_spk + ((long long)s * task.n_networks + first) * K;
+      const real_t* q = slot_of(task, s) + (long long)first * K;
       UNROLL for (int k = 0; k < K; k++) slot[s][k] = lane_load_networks(q + k, K, count);
     }
 #define LOAD_HYPER(row) load_hyperparameter(task.hyper, row, task.n_networks, first, count)
@@ -113,14 +113,30 @@ struct Learner {
 #endif
   }
   LARGE_METHOD void store(const Task& task, int first, int count) {
-    real_t* p = task.params + (long long)first * K;
+    real_t* p = weights_of(task) + (long long)first * K;
     FORGET(p);
     UNROLL for (int k = 0; k < K; k++) lane_store_networks(p + k, K, count, w[k]);
     UNROLL for (int s = 0; s < slots; s++) {
-      real_t* q = task.slots_spk + ((long long)s * task.n_networks + first) * K;
+      real_t* q = slot_of(task, s) + (long long)first * K;
       FORGET(q);
       UNROLL for (int k = 0; k < K; k++) lane_store_networks(q + k, K, count, slot[s][k]);
     }
+  }
+  // Outside, the parameters are the average, and the weights that are trained are the last state array.
+  METHOD real_t* weights_of(const Task& task) const { return AVERAGES ? state_array(task, slots - 1) : task.params; }
+  METHOD real_t* slot_of(const Task& task, int s) const {
+    return AVERAGES && s == slots - 1 ? task.params : state_array(task, s);
+  }
+  METHOD real_t* state_array(const Task& task, int s) const {
+    return task.slots_spk + (long long)s * task.n_networks * K;
+  }
+  METHOD void exchange_averages() {
+#if AVERAGES
+    UNROLL for (int k = 0; k < K; k++) {
+      lane_t weight = w[k];
+      w[k] = slot[slots - 1][k], slot[slots - 1][k] = weight;
+    }
+#endif
   }
 
   // ------------------------------------------------------------------ rows
@@ -387,7 +403,11 @@ struct Learner {
       }
       long long at = (long long)epoch * task.n_networks + first;
       lane_store_networks(task.losses + at, 1, count, loss.total);
-      if constexpr (HAS_VALIDATION) validate(task, first, count, at);
+      if constexpr (HAS_VALIDATION) {
+        exchange_averages();
+        validate(task, first, count, at);
+        exchange_averages();
+      }
       if constexpr (makes_room) store(task, first, count);
     }
     if constexpr (!makes_room) store(task, first, count);
