@@ -72,6 +72,8 @@ VARIED: dict[str, list[Any]] = {
     "warmup": [0.7],
     "start": [0.5],
     "least": [0.01],
+    "flat": [0.2],
+    "cycles": [2.0],
     "delta": [0.3],
     "front": ["scale"],
     "scale_rate": [2.0],
