@@ -151,3 +151,6 @@ SCHEDULES: dict[str, Schedule] = {
         ),
     )
 }
+
+PURE_SCHEDULES = tuple(schedule.name for schedule in SCHEDULES.values() if not schedule.steers)
+"""Functions of the moment alone: those that dropout, decay and label smoothing may have, too."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bit_cases import BLOCK_CASES, FRONT_CASES, Case, assert_same_bits, trained_in_calls
+from bit_cases import BLOCK_CASES, FRONT_CASES, SCHEDULED_BLOCKS, Case, assert_same_bits, trained_in_calls
 from proof import nvrtc
 from proof.backend import PtxBackend
 
@@ -33,6 +33,7 @@ pytestmark = [
         (BLOCK_CASES[5], [3]),  # a regression: R²; RMSprop, each network its own weights
         (replace(BLOCK_CASES[11], weights="rows"), [0]),  # all rows at once, shuffled, L2
         (BLOCK_CASES[4], [0, 1]),  # softmax, float64, left-over rows, networks of different lengths, L2 with clipping
+        (SCHEDULED_BLOCKS[0], [36]),  # dropout, L2 and smoothed labels by schedules
         (FRONT_CASES[0], [0]),  # factors of the inputs, a rate and a decay of their own; weight decay
         (replace(BLOCK_CASES[10], held="shared"), [36]),  # a layer wider than a warp, validation in two batches
     ],

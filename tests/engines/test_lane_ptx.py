@@ -68,6 +68,15 @@ CASES: dict[str, dict[str, Any]] = {
         "shuffle": True, "rows": RAGGED[1], "validation_rows": np.arange(3), "l2": 0.05, "schedule": "one_cycle",
         "dropout": 0.3,
     },
+    "batches, more schedules": {
+        "hidden": ("tanh", "elu"), "loss": "cross_entropy", "optimizer": "adamw", "batch_size": 3, "shuffle": True,
+        "rows": RAGGED[1], "l2": 0.1, "dropout": 0.4, "label_smoothing": [0.0, 0.2, 0.4],
+        "dropout_schedule": "flat_cos", "decay_schedule": "cosine", "smoothing_schedule": "one_cycle",
+    },
+    "online, labels smoothed": {
+        "hidden": (), "loss": "cross_entropy", "optimizer": "sgd", "batch_size": 1, "shuffle": False,
+        "rows": RAGGED[0], "validation_rows": HELD, "label_smoothing": [0.0, 0.2, 0.4],
+    },
     "one shared order": {
         "hidden": ("relu",), "loss": "squared_error", "output": "softplus", "optimizer": "sgd", "batch_size": 2,
         "shuffle": False, "rows": RAGGED[2], "validation_rows": np.arange(4), "clip_norm": 1.0,

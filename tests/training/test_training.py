@@ -334,11 +334,11 @@ def test_ctrl_c_ends_between_two_updates(numpy_backend: Backend, monkeypatch: py
     """In the ninth update: six make an epoch, so one epoch is complete, and the ninth update is finished, and kept."""
     updates = Learner.update
 
-    def interrupt(self: Learner, batch: Any, rate: Any) -> None:
+    def interrupt(self: Learner, batch: Any, *numbers: Any) -> None:
         taken.append(batch)
         if len(taken) == 9:
             signal.raise_signal(signal.SIGINT)
-        updates(self, batch, rate)
+        updates(self, batch, *numbers)
 
     taken: list[Any] = []
     monkeypatch.setattr(Learner, "update", interrupt)
@@ -468,6 +468,16 @@ def test_a_progress_bar_is_drawn_on_a_terminals_standard_error(
         ({"epochs": True}, "epochs True"),
         ({"label_smoothing": 1.0}, "label smoothing 1"),
         ({"loss": "squared_error", "label_smoothing": 0.1}, "needs the loss cross_entropy"),
+        ({"label_smoothing": [0.1, 1.0]}, "label smoothing 1"),
+        ({"label_smoothing": [0.1, -0.1]}, "label smoothing -0.1"),
+        ({"label_smoothing": "much"}, "label smoothing 'much': expected a number"),
+        ({"loss": "poisson", "label_smoothing": [0.0, 0.1]}, "needs the loss cross_entropy"),
+        ({"loss": "poisson", "smoothing_schedule": "cosine"}, "needs the loss cross_entropy"),
+        ({"dropout_schedule": "flat"}, "Unknown schedule 'flat' of dropout.*Choose one of constant, inverse_scaling"),
+        ({"decay_schedule": None}, "Unknown schedule None of decay"),
+        ({"smoothing_schedule": "adaptive"}, "adaptive lowers the learning rate .* and cannot be of smoothing"),
+        ({"schedule": "coslog4", "schedule_options": {"cycles": 0}}, "schedule option cycles 0"),
+        ({"schedule": "flat_cos", "schedule_options": {"flat": 1.0}}, "schedule option flat 1"),
     ],
 )
 def test_impossible_settings(options: dict[str, Any], words: str) -> None:
