@@ -20,7 +20,7 @@ from gpubp.operations.layers import Layer
 from gpubp.operations.losses import LOSSES, Loss
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.registry import OPTIONS, described, owners
-from gpubp.operations.schedules import SCHEDULES, Schedule
+from gpubp.operations.schedules import PURE_SCHEDULES, SCHEDULES, Schedule
 
 if TYPE_CHECKING:
     from gpubp.fitting.recipe import Recipe
@@ -35,6 +35,10 @@ def _loss_in_words(loss: Loss) -> str:
 
 def _layer_in_words(kind: type[Layer]) -> str:
     return f"{kind.name} ({kind.help})"
+
+
+def _schedule_of(what: str) -> str:
+    return f"Of {what}: {', '.join(PURE_SCHEDULES)}."
 
 
 def _schedule_in_words(schedule: Schedule) -> str:
@@ -215,6 +219,15 @@ class RecipeOptions:
     label_smoothing: Annotated[
         float, typer.Option(metavar="SHARE", rich_help_panel=TRAINING, help="For cross_entropy, from 0 to below 1.")
     ] = 0.0
+    dropout_schedule: Annotated[
+        str, typer.Option(metavar="NAME", rich_help_panel=TRAINING, help=_schedule_of("--dropout, by the epoch"))
+    ] = "constant"
+    decay_schedule: Annotated[
+        str, typer.Option(metavar="NAME", rich_help_panel=TRAINING, help=_schedule_of("--l2 and --weight-decay"))
+    ] = "constant"
+    smoothing_schedule: Annotated[
+        str, typer.Option(metavar="NAME", rich_help_panel=TRAINING, help=_schedule_of("--label-smoothing"))
+    ] = "constant"
     batch_size: Annotated[
         str, typer.Option(metavar="ROWS", rich_help_panel=TRAINING, help="Rows of one update, or all.")
     ] = "32"
@@ -256,6 +269,7 @@ class RecipeOptions:
 
         if self.patience is not None and not self.early_stopping:
             raise SettingsError("--patience goes with --early-stopping: add it, or leave --patience out.")
+        self._check_schedules()
         patience = Recipe.patience if self.patience is None else self.patience
         return Recipe(
             hidden=_sizes(self.hidden),
@@ -274,6 +288,9 @@ class RecipeOptions:
             schedule_options=_numbers("--schedule-option", self.schedule_option),
             dropout=_shares(self.dropout),
             label_smoothing=self.label_smoothing,
+            dropout_schedule=self.dropout_schedule,
+            decay_schedule=self.decay_schedule,
+            smoothing_schedule=self.smoothing_schedule,
             batch_size=_batch_size(self.batch_size),
             epochs=self.epochs,
             shuffle=self.shuffle,
@@ -286,6 +303,18 @@ class RecipeOptions:
             seed=self.seed,
             dtype=self.dtype,
         )
+
+    def _check_schedules(self) -> None:
+        """Schedules of nothing are refused: somebody has left something out."""
+        rule = OPTIMIZERS.get(self.optimizer)
+        decays = self.l2 != 0 or (rule is not None and rule.decoupled_decay and self.weight_decay != 0)
+        for option, given, there, what in (
+            ("--dropout-schedule", self.dropout_schedule, _shares(self.dropout) != 0.0, "--dropout"),
+            ("--decay-schedule", self.decay_schedule, decays, "--l2, or with an optimizer that has --weight-decay"),
+            ("--smoothing-schedule", self.smoothing_schedule, self.label_smoothing != 0, "--label-smoothing"),
+        ):
+            if given != "constant" and not there:
+                raise SettingsError(f"{option} goes with {what}: add it, or leave {option} out.")
 
     def _optimizer_options(self) -> dict[str, float]:
         options = _numbers("--optimizer-option", self.optimizer_option)

@@ -31,7 +31,10 @@ FILE = Artifact(
         "gpubp.Model.load. Estimator files are written by MLPClassifier.save and MLPRegressor.save."
     },
 )
-LATER = {"n_members", "bootstrap", "loss_options", "front", "layer_options"}
+LATER = {
+    *("n_members", "bootstrap", "loss_options", "front", "layer_options"),
+    *("dropout_schedule", "decay_schedule", "smoothing_schedule"),
+}
 """Parameters that older files may lack: they have their defaults."""
 
 

@@ -17,7 +17,10 @@ from gpubp.operations.architecture import Architecture, front_kinds
 from gpubp.operations.losses import LOSSES, usual_loss
 from gpubp.preprocessing.target import TARGET_SCALES
 
-SELDOM = ("loss_options", "front", "layer_options")  # fields that are empty in most recipes
+SELDOM: dict[str, Any] = {"loss_options": {}, "front": [], "layer_options": {}} | dict.fromkeys(
+    ("dropout_schedule", "decay_schedule", "smoothing_schedule"), "constant"
+)
+"""Fields that most recipes have at these values."""
 
 
 def is_number(value: Any) -> bool:
@@ -63,6 +66,9 @@ class Recipe:
     loss_options: Mapping[str, PerNetwork] = field(default_factory=dict)
     front: tuple[str, ...] = ()
     layer_options: Mapping[str, PerNetwork] = field(default_factory=dict)
+    dropout_schedule: str = "constant"
+    decay_schedule: str = "constant"
+    smoothing_schedule: str = "constant"
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before a table is read."""
@@ -139,10 +145,15 @@ class Recipe:
             shuffle=self.shuffle,
             dropout=self.dropout,
             label_smoothing=self.label_smoothing,
+            dropout_schedule=self.dropout_schedule,
+            decay_schedule=self.decay_schedule,
+            smoothing_schedule=self.smoothing_schedule,
             early_stopping=EarlyStopping(patience=self.patience) if self.early_stopping else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values. Layers in front, and options of losses and layers, only where there are some."""
+        """Plain JSON values. Layers in front, options of losses and layers, and schedules of other things than the
+        learning rate, only where there are some.
+        """
         plain = asdict(self) | {"hidden": list(self.hidden), "front": list(self.front)}
-        return {name: value for name, value in plain.items() if value or name not in SELDOM}
+        return {name: value for name, value in plain.items() if name not in SELDOM or value != SELDOM[name]}
