@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 OWN_OPTIONS = ("momentum", "weight_decay")
 """Options of optimizers that the command line has options of their own for."""
 
+GOES_WITH = {
+    "dropout_schedule": "--dropout",
+    "decay_schedule": f"--l2, or --optimizer {' or '.join(owners('optimizer', 'weight_decay'))}",
+    "smoothing_schedule": "--label-smoothing",
+}
+"""What a schedule is of."""
+
 
 def _loss_in_words(loss: Loss) -> str:
     return loss.name if loss.default_for is None else f"{loss.name} (default for {loss.default_for})"
@@ -269,9 +276,8 @@ class RecipeOptions:
 
         if self.patience is not None and not self.early_stopping:
             raise SettingsError("--patience goes with --early-stopping: add it, or leave --patience out.")
-        self._check_schedules()
         patience = Recipe.patience if self.patience is None else self.patience
-        return Recipe(
+        recipe = Recipe(
             hidden=_sizes(self.hidden),
             front=front_kinds(self.front),
             layer_options=_numbers("--layer-option", self.layer_option),
@@ -303,18 +309,10 @@ class RecipeOptions:
             seed=self.seed,
             dtype=self.dtype,
         )
-
-    def _check_schedules(self) -> None:
-        """Schedules of nothing are refused: somebody has left something out."""
-        rule = OPTIMIZERS.get(self.optimizer)
-        decays = self.l2 != 0 or (rule is not None and rule.decoupled_decay and self.weight_decay != 0)
-        for option, given, there, what in (
-            ("--dropout-schedule", self.dropout_schedule, _shares(self.dropout) != 0.0, "--dropout"),
-            ("--decay-schedule", self.decay_schedule, decays, "--l2, or with an optimizer that has --weight-decay"),
-            ("--smoothing-schedule", self.smoothing_schedule, self.label_smoothing != 0, "--label-smoothing"),
-        ):
-            if given != "constant" and not there:
-                raise SettingsError(f"{option} goes with {what}: add it, or leave {option} out.")
+        for name in recipe.idle_schedules:
+            option = f"--{name.replace('_', '-')}"
+            raise SettingsError(f"{option} goes with {GOES_WITH[name]}: add it, or leave {option} out.")
+        return recipe
 
     def _optimizer_options(self) -> dict[str, float]:
         options = _numbers("--optimizer-option", self.optimizer_option)

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from gpubp.backends import float_dtype
 from gpubp.errors import SettingsError, quoted
 from gpubp.errors.suggestions import check_choice, choose
@@ -15,6 +17,8 @@ from gpubp.networks.population import check_seed
 from gpubp.networks.settings import EarlyStopping, PerNetwork, Settings
 from gpubp.operations.architecture import Architecture, front_kinds
 from gpubp.operations.losses import LOSSES, usual_loss
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.options import defaults
 from gpubp.preprocessing.target import TARGET_SCALES
 
 SELDOM: dict[str, Any] = {"loss_options": {}, "front": [], "layer_options": {}} | dict.fromkeys(
@@ -104,6 +108,18 @@ class Recipe:
     def validation_share(self) -> float | None:
         """The share of the training rows that is kept for validation; early stopping needs some."""
         return 0.2 if self.validation is None and self.early_stopping else self.validation
+
+    @property
+    def idle_schedules(self) -> tuple[str, ...]:
+        """The fields that give a schedule to what the recipe has none of: they change nothing."""
+        rule = OPTIMIZERS[self.optimizer]
+        weight_decay = (defaults(rule.options) | dict(self.optimizer_options)).get("weight_decay", 0.0)
+        there = {
+            "dropout_schedule": np.any(self.dropout),
+            "decay_schedule": np.any(self.l2) or (rule.decoupled_decay and np.any(weight_decay)),
+            "smoothing_schedule": self.label_smoothing,
+        }
+        return tuple(name for name, some in there.items() if getattr(self, name) != "constant" and not some)
 
     @property
     def likely_task(self) -> str:
