@@ -143,8 +143,15 @@ BLOCK_CASES += FRONT_CASES
 # own amount.
 BY_SCHEDULE: dict[str, Any] = {"schedules": ("flat_cos", "cosine", "coslog4"), "smoothing": "each", "dropout": 0.4}
 SCHEDULED_LANES = [
-    replace(LANE_CASES[5], **BY_SCHEDULE, schedule="flat_cos", optimizer="adamw", batch_size=4),
-    replace(LANE_CASES[1], schedule="coslog4", smoothing="each", batch_size=1),
+    replace(LANE_CASES[5], **BY_SCHEDULE, schedule="flat_cos", optimizer="adamw", batch_size=4, shuffle=True),
+    replace(
+        LANE_CASES[1],
+        schedule="coslog4",
+        schedules=("flat_cos", "constant", "constant"),
+        smoothing="each",
+        batch_size=1,
+        shuffle=False,
+    ),
 ]
 SCHEDULED_BLOCKS = [
     replace(BLOCK_CASES[1], **BY_SCHEDULE, schedule="flat_cos", batch_size=4),

@@ -71,7 +71,8 @@ class TrainingPlan:
         """
         if not self.settings.varies(what):
             return False
-        decays = self.settings.optimizer_rule.decoupled_decay or bool(self.hyper["l2"].any())
+        # By the settings, which stay when networks leave: a kernel is compiled for factors, or for none.
+        decays = self.settings.optimizer_rule.decoupled_decay or bool(np.any(self.settings.l2))
         there = {"decay": decays, "dropout": self.dropout is not None, "smoothing": self.smoothing is not None}
         return there.get(what, True)
 

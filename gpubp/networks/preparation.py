@@ -74,9 +74,9 @@ def prepare(
 def _trained_on(T: np.ndarray, settings: Settings, smoothing: Smoothing | None) -> np.ndarray:
     """The targets, smoothed where that is not the engines' part."""
     amount: Any = settings.label_smoothing
-    if smoothing is not None or np.ndim(amount) or not amount:
+    if smoothing is not None or (not isinstance(amount, float) and np.ndim(amount)):
         return T
-    return smooth_labels(T, amount)
+    return smooth_labels(T, amount) if amount else T
 
 
 @dataclass(frozen=True)

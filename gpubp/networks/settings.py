@@ -231,7 +231,8 @@ class Settings:
         """(P,) float64: label smoothing that the engines do, since networks differ in it, or since it has a schedule;
         None where it is one number all the time, or none.
         """
-        if np.ndim(self.label_smoothing) == 0 and not self.varies("smoothing"):
+        one = isinstance(self.label_smoothing, float) or np.ndim(self.label_smoothing) == 0
+        if one and not self.varies("smoothing"):
             return None
         amounts = per_network("label smoothing", self.label_smoothing, n_networks)
         return amounts if amounts.any() else None

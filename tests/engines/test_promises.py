@@ -167,3 +167,20 @@ def test_schedules_agree_with_the_array_engine(engine: str, schedules: tuple[str
     np.testing.assert_allclose(its.training_loss, history.training_loss, rtol=1e-10)
     np.testing.assert_allclose(its.validation_loss, history.validation_loss, rtol=1e-10)
     assert np.abs(without - expected).max() > 1e-4, "the schedules have no effect: the case shows nothing"
+
+
+def test_who_decays_may_leave(engine: str) -> None:
+    """The only network with L2 stops first: the others, and the kernel that was compiled for its factors, go on."""
+    own = {"l2": np.array([0.1, 0.0, 0.0]), "learning_rate": np.array([1e-7, 0.05, 0.05])}
+    settings = Settings(
+        optimizer="sgd", batch_size=8, epochs=9, decay_schedule="cosine", early_stopping=EarlyStopping(2, 1e-4), **own
+    )
+    population = networks([0, 1, 2])
+    history = train(population, X, T, settings, engine=engine, validation_rows=np.arange(9))
+    assert history.epochs[0] < max(history.epochs[1:])
+    alone = networks([1])
+    without = Settings(
+        optimizer="sgd", batch_size=8, epochs=9, learning_rate=0.05, early_stopping=EarlyStopping(2, 1e-4)
+    )
+    train(alone, X, T, without, engine=engine, validation_rows=np.arange(9))
+    np.testing.assert_array_equal(population.params[1], alone.params[0])

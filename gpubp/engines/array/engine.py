@@ -21,6 +21,7 @@ from gpubp.engines.array.update import Learner
 from gpubp.engines.array.validation import Validation
 from gpubp.errors import BackendError
 from gpubp.networks.plan import TrainingPlan
+from gpubp.networks.settings import SCHEDULED
 from gpubp.operations.dropout import thresholds
 from gpubp.operations.smoothing import Smoothing
 
@@ -100,7 +101,8 @@ class ArrayEngine:
         if plan.smoothing is not None:
             ends = (plan.smoothing.hit, plan.smoothing.miss)
             self.smoothing = Smoothing(*(backend.to_device(each, plan.dtype)[:, None] for each in ends))
-        if any(plan.varies(what) for what in ("rate", "decay", "smoothing")):
+        self.varying = [what for what in SCHEDULED if plan.varies(what)]
+        if self.varying:
             self.steps = backend.to_device(plan.steps.astype(np.float64))
             self.count = backend.to_device(plan.rows.count.astype(np.float64))
 
@@ -125,7 +127,7 @@ class ArrayEngine:
 
     def _dropout(self, epoch: int, n_epochs: int) -> list[tuple[Array, Array]] | None:
         """Thresholds and scales (P, hidden layers) for each epoch; None where all have the same."""
-        if not self.plan.varies("dropout"):
+        if "dropout" not in self.varying:
             return None
         shares = self.plan.dropout_shares(epoch, n_epochs)
         below = self.backend.to_device(thresholds(shares))
@@ -166,7 +168,7 @@ class ArrayEngine:
 
     def _moments(self, what: str, epoch: int) -> Array | None:
         """(steps, P) float64: a schedule's factors for the updates of this epoch."""
-        if not self.plan.varies(what):
+        if what not in self.varying:
             return None
         xp = self.backend.xp
         step = xp.arange(self.batches.steps_per_epoch, dtype=np.float64)[:, None]
