@@ -55,6 +55,7 @@ FN lane_t load_hyperparameter(const real_t* table, int row, int n_networks, int 
 #ifdef LOSS
 static_assert(LOSS >= {first_loss} && LOSS <= {last_loss}, "a loss that there is not");
 constexpr bool classifies = {classifies};
+constexpr bool takes_smooth_labels = {smooth};
 #define NO_LINK -1
 // The output activation that belongs to the loss; NO_LINK: it takes the outputs as they are.
 constexpr int loss_link =
@@ -115,6 +116,7 @@ def header() -> str:
         first_loss=next(iter(LOSSES)).upper(),
         last_loss=[*LOSSES][-1].upper(),
         classifies=_any("LOSS", (name for name, entry in LOSSES.items() if entry.is_classification)),
+        smooth=_any("LOSS", (name for name, entry in LOSSES.items() if entry.takes_smooth_labels)),
         links=_choice("LOSS", {name: entry.link.upper() for name, entry in LOSSES.items() if entry.link is not None}),
         loss_options=_options("loss", "LOSS"),
         first_optimizer=next(iter(OPTIMIZERS)).upper(),

@@ -77,11 +77,14 @@ class Case:
     front: tuple[str, ...] = ()
     averages: bool = False
     own_rates: bool = False
+    schedules: tuple[str, ...] = ()  # of dropout, decay and label smoothing
+    smoothing: str = "one"  # amount for all networks, or "each" its own
 
     def __str__(self) -> str:
         behind = "".join(f"{kind.replace(':', '')}-" for kind in self.front) + "own-rates-" * self.own_rates
         behind += "average-" * self.averages
-        return f"{self.engine}-{behind}{self.activation}-{self.loss}-{self.optimizer}-{self.batch_size}-{self.dtype}"
+        name = f"{self.engine}-{behind}{self.activation}-{self.loss}-{self.optimizer}-{self.batch_size}-{self.dtype}"
+        return "-".join([name, *self.schedules, *([] if self.smoothing == "one" else ["smoothing-of-each"])])
 
 
 # In turns, each option in its own period.
@@ -159,6 +162,26 @@ AVERAGE_CASES = [
     replace(FRONT_CASES[0], averages=True, held="shared"),
 ]
 BLOCK_CASES += [*FRONT_CASES, *AVERAGE_CASES]
+# Schedules of dropout, L2, weight decay and label smoothing; and label smoothing alone, of which each network has its
+# own amount.
+BY_SCHEDULE: dict[str, Any] = {"schedules": ("flat_cos", "cosine", "coslog4"), "smoothing": "each", "dropout": 0.4}
+SCHEDULED_LANES = [
+    replace(LANE_CASES[5], **BY_SCHEDULE, schedule="flat_cos", optimizer="adamw", batch_size=4, shuffle=True),
+    replace(
+        LANE_CASES[1],
+        schedule="coslog4",
+        schedules=("flat_cos", "constant", "constant"),
+        smoothing="each",
+        batch_size=1,
+        shuffle=False,
+    ),
+]
+SCHEDULED_BLOCKS = [
+    replace(BLOCK_CASES[1], **BY_SCHEDULE, schedule="flat_cos", batch_size=4),
+    replace(FRONT_CASES[2], schedule="coslog4", schedules=("coslog4", "flat_cos", "constant")),
+]
+LANE_CASES += SCHEDULED_LANES
+BLOCK_CASES += SCHEDULED_BLOCKS
 CASES = LANE_CASES + BLOCK_CASES
 
 
@@ -181,6 +204,7 @@ def layer_options(case: Case) -> dict[str, np.ndarray]:
 
 
 def setting(case: Case, **more: Any) -> Settings:
+    smoothing = 0.1 if case.smoothing == "one" else np.linspace(0.0, 0.4, P)
     options: dict[str, Any] = {
         "loss": case.loss,
         "optimizer": case.optimizer,
@@ -192,11 +216,13 @@ def setting(case: Case, **more: Any) -> Settings:
         "epochs": EPOCHS,
         "shuffle": case.shuffle,
         "dropout": np.linspace(0, case.dropout, P)[:, None] * np.ones(len(case.hidden)),
-        "label_smoothing": 0.1 if case.loss == "cross_entropy" else 0.0,
+        "label_smoothing": smoothing if case.loss == "cross_entropy" else 0.0,
         "loss_options": own_options(case.loss, P),
         "layer_options": layer_options(case),
         "average": np.linspace(0.0, 0.9, P) if case.averages else None,
     }
+    names = ("dropout_schedule", "decay_schedule", "smoothing_schedule")
+    options |= dict(zip(names, case.schedules, strict=bool(case.schedules)))
     return Settings(**(options | more))
 
 
@@ -329,6 +355,8 @@ FUSED_CASES += [
     for later in later_cases()
 ]  # fmt: skip
 
+FUSED_CASES += [FUSED_CASES[0] | {"loss": "cross_entropy", "optimizer": "adamw", "weights": "each", "scheduled": True}]
+
 
 FUSED_CASES.append(FUSED_CASES[3] | {"average": True, "optimizer": "adamw", "clip_norm": None})
 
@@ -346,6 +374,10 @@ def trained_fused(
     T = FUSED_TARGETS[case["loss"]]
     shape = Architecture(I, case["hidden"], T.shape[1], case["activations"], LOSSES[case["loss"]].link or "tanh")
     population = Population.initialize(shape, network_seeds(3, networks), backend, dtype=case["dtype"])
+    more: dict[str, Any] = {}
+    if case.get("scheduled"):
+        more = {"dropout_schedule": "flat_cos", "decay_schedule": "cosine", "smoothing_schedule": "coslog4"}
+        more["label_smoothing"] = np.linspace(0.0, 0.4, FUSED_P)[:networks]
     settings = Settings(
         loss=case["loss"],
         loss_options=own_options(case["loss"], networks),
@@ -357,6 +389,7 @@ def trained_fused(
         batch_size=6,
         epochs=epochs,
         average=np.linspace(0.0, 0.9, networks) if case.get("average") else None,
+        **more,
     )
     weights, state = FUSED_WEIGHTS[case["weights"]], TrainingState()
     weights = weights[:networks] if case["weights"] == "each" and weights is not None else weights

@@ -18,7 +18,7 @@ from gpubp.operations.layer_kinds import FRONT
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.registry import OPTIONS
-from gpubp.operations.schedules import SCHEDULES
+from gpubp.operations.schedules import PURE_SCHEDULES, SCHEDULES
 from gpubp.storage.datasets import SEEDS
 
 
@@ -42,6 +42,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": tuple(OPTIMIZERS),
     "optimizer_option": _settings_of("optimizer"),
     "schedule": tuple(SCHEDULES),
+    **dict.fromkeys(("dropout_schedule", "decay_schedule", "smoothing_schedule"), PURE_SCHEDULES),
     "schedule_option": _settings_of("schedule"),
     "backend": ("auto", "numpy", "cupy"),
     "engine": ("auto", "lane", "block", "array"),

@@ -20,13 +20,20 @@ from gpubp.operations.layers import Layer
 from gpubp.operations.losses import LOSSES, Loss
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.registry import OPTIONS, described, owners
-from gpubp.operations.schedules import SCHEDULES, Schedule
+from gpubp.operations.schedules import PURE_SCHEDULES, SCHEDULES, Schedule
 
 if TYPE_CHECKING:
     from gpubp.fitting.recipe import Recipe
 
 OWN_OPTIONS = ("momentum", "weight_decay")
 """Options of optimizers that the command line has options of their own for."""
+
+GOES_WITH = {
+    "dropout_schedule": "--dropout",
+    "decay_schedule": f"--l2, or --optimizer {' or '.join(owners('optimizer', 'weight_decay'))}",
+    "smoothing_schedule": "--label-smoothing",
+}
+"""What a schedule is of."""
 
 
 def _loss_in_words(loss: Loss) -> str:
@@ -35,6 +42,10 @@ def _loss_in_words(loss: Loss) -> str:
 
 def _layer_in_words(kind: type[Layer]) -> str:
     return f"{kind.name} ({kind.help})"
+
+
+def _schedule_of(what: str) -> str:
+    return f"Of {what}: {', '.join(PURE_SCHEDULES)}."
 
 
 def _schedule_in_words(schedule: Schedule) -> str:
@@ -247,6 +258,15 @@ class RecipeOptions:
     label_smoothing: Annotated[
         float, typer.Option(metavar="SHARE", rich_help_panel=TRAINING, help="For cross_entropy, from 0 to below 1.")
     ] = 0.0
+    dropout_schedule: Annotated[
+        str, typer.Option(metavar="NAME", rich_help_panel=TRAINING, help=_schedule_of("--dropout, by the epoch"))
+    ] = "constant"
+    decay_schedule: Annotated[
+        str, typer.Option(metavar="NAME", rich_help_panel=TRAINING, help=_schedule_of("--l2 and --weight-decay"))
+    ] = "constant"
+    smoothing_schedule: Annotated[
+        str, typer.Option(metavar="NAME", rich_help_panel=TRAINING, help=_schedule_of("--label-smoothing"))
+    ] = "constant"
     batch_size: Annotated[
         str, typer.Option(metavar="ROWS", rich_help_panel=TRAINING, help="Rows of one update, or all.")
     ] = "32"
@@ -316,7 +336,7 @@ class RecipeOptions:
         from gpubp.fitting.recipe import Recipe
         from gpubp.operations.architecture import front_kinds
 
-        return Recipe(
+        recipe = Recipe(
             hidden=_sizes(self.hidden),
             front=front_kinds(self.front),
             layer_options=_numbers("--layer-option", self.layer_option),
@@ -334,6 +354,9 @@ class RecipeOptions:
             schedule_options=_numbers("--schedule-option", self.schedule_option),
             dropout=_shares(self.dropout),
             label_smoothing=self.label_smoothing,
+            dropout_schedule=self.dropout_schedule,
+            decay_schedule=self.decay_schedule,
+            smoothing_schedule=self.smoothing_schedule,
             batch_size=_batch_size(self.batch_size),
             epochs=self.epochs,
             average=self.average,
@@ -349,6 +372,10 @@ class RecipeOptions:
             seed=self.seed,
             dtype=self.dtype,
         )
+        for name in recipe.idle_schedules:
+            option = f"--{name.replace('_', '-')}"
+            raise SettingsError(f"{option} goes with {GOES_WITH[name]}: add it, or leave {option} out.")
+        return recipe
 
     def _stopping(self) -> dict[str, Any]:
         """What is said of early stopping; SettingsError where there is none."""

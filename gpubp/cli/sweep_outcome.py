@@ -67,13 +67,16 @@ def _described(trial: Trial) -> dict[str, Any]:
 
 def command(found: SweepResult, trial: Trial, source: TableOptions, target: TargetOptions) -> str:
     """The `gpubp train` that trains the trial's network on all rows."""
+    from gpubp.search.space.parameters import recipe_of
+
     words = ["gpubp", "train", source.table, "--target", str(found.experiment.data.name)]  # type: ignore[union-attr]
     words += ["--task", found.task]
     words += [f"--categorical={column}" for column in target.categorical or ()]  # "=": positions may begin with "-"
     words += [f"--ignore={column}" for column in target.ignore or ()]
     words += source.words()
+    idle = recipe_of(trial.parameters).idle_schedules
     for name, value in trial.parameters.items():
-        words += _option(name, value)
+        words += [] if name in idle else _option(name, value)
     return shlex.join([*words, "--seed", str(trial.seed), "--engine", trial.engine])
 
 

@@ -137,6 +137,7 @@ ORDER = (
     number("n_epochs", "of this call"),
     array("factors", "real", "(U,)", "by which the rate is multiplied, for each epoch's updates; null: by 1",
           nullable=True),
+    array("decay_factors", "real", "(U,)", "the same of L2 and weight decay", nullable=True),
 )  # fmt: skip
 VALIDATION = (
     array("validation", "int", "(V, validation_stride) or (V,)", "as order: the validation rows", nullable=True),
@@ -146,8 +147,14 @@ VALIDATION = (
 SPREAD = array("spread", "real", "(P, O)", "see engines/array/validation.py; unused where the loss classifies",
                nullable=True)  # fmt: skip
 DROPOUT = (
-    array("drop_below", "unsigned", "(H, P)", "see dropout.h; null: nothing is dropped", nullable=True),
-    array("drop_scale", "real", "(H, P)", "see dropout.h", nullable=True),
+    array("drop_below", "unsigned", "(E, H, P)", "see dropout.h; null: nothing is dropped", nullable=True),
+    array("drop_scale", "real", "(E, H, P)", "see dropout.h", nullable=True),
+    number("drop_stride", "from an epoch's numbers to the next one's; 0: all epochs have the same"),
+)
+SMOOTHING = (
+    array("smooth_hit", "real", "(P,)", "see smoothing.h; null: targets are as they are", nullable=True),
+    array("smooth_miss", "real", "(P,)", "see smoothing.h", nullable=True),
+    array("smoothing_factors", "real", "(U,)", "as factors, of the labels' smoothing", nullable=True),
 )
 RESULTS = (
     array("losses", "real", "(n_epochs, P)", "sums over the rows", written=True),

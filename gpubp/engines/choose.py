@@ -86,6 +86,7 @@ def depends_on(plan: TrainingPlan) -> tuple[Any, ...]:
         (plan.architecture, plan.dtype.name, settings.loss, settings.optimizer, settings.average is None),
         (plan.batch_size, settings.epochs, int(plan.rows.count[0]), settings.shuffle, plan.rows.shared),
         (bool(plan.hyper["l2"].any()), settings.clip_norm is None, plan.dropout is None, plan.validation is None),
+        (plan.smoothing is None, plan.varies("decay")),
         None if plan.weights is None else plan.weights.ndim,
         has_own_rates(plan.hyper),
     )

@@ -22,6 +22,8 @@ from gpubp.networks.sampling import RowSets, runs
 from gpubp.operations.dropout import thresholds
 
 PIECE_BYTES = 16  # a row of the table has so many, or a multiple
+FACTORS = {"rate": "factors", "decay": "decay_factors", "smoothing": "smoothing_factors"}
+"""The kernels' arguments that hold a schedule's factors, by what they multiply."""
 PADDING = 16  # networks beside the last that a CPU lane group may read the rows of
 
 
@@ -88,10 +90,7 @@ class KernelEngine:
             n_validation = plan.validation.count
         weights = self._row_weights(plan)
         seed_low, seed_high = split_seeds(self.backend, plan.seeds)
-        drop_below = drop_scale = None
-        if plan.dropout is not None:  # (hidden layers, P)
-            shares = np.ascontiguousarray(plan.dropout.T)
-            drop_below, drop_scale = to_device(thresholds(shares)), to_device(1.0 / (1.0 - shares), plan.dtype)
+        smoothing = plan.smoothing
         self.spread = None if plan.spread is None else to_device(plan.spread, plan.dtype)
         self.denominator = to_device(plan.total_weight)
         sizes = {"P": plan.n_networks, "K": plan.architecture.n_parameters, "O": plan.architecture.n_outputs}
@@ -111,9 +110,11 @@ class KernelEngine:
             "validation": validation,
             "validation_stride": validation_stride,
             "spread": self.spread,
-            "drop_below": drop_below,
-            "drop_scale": drop_scale,
+            "smooth_hit": None if smoothing is None else to_device(smoothing.hit, plan.dtype),
+            "smooth_miss": None if smoothing is None else to_device(smoothing.miss, plan.dtype),
         })  # fmt: skip
+        if not plan.varies("dropout"):
+            self.arguments.keep(self._dropout(0, 1))
         alike = np.stack([plan.rows.count, n_validation, plan.updates])
         self.runs = [
             NetworkGroup(first, last, *(int(number) for number in (*alike[:, first], plan.steps[first])))
@@ -124,6 +125,18 @@ class KernelEngine:
             xp.empty((run.n_rows, self.program.columns(*piece)), dtype=np.int32) if plan.settings.shuffle else None
             for run, piece in self.calls
         ]
+
+    def _dropout(self, epoch: int, n_epochs: int) -> dict[str, Any]:
+        """The arguments of so many epochs."""
+        plan, to_device = self.plan, self.backend.to_device
+        if plan.dropout is None:
+            return {"drop_below": None, "drop_scale": None, "drop_stride": 0}
+        shares = np.ascontiguousarray(plan.dropout_shares(epoch, n_epochs).swapaxes(1, 2))  # (E, hidden layers, P)
+        return {
+            "drop_below": to_device(thresholds(shares)),
+            "drop_scale": to_device(1.0 / (1.0 - shares), plan.dtype),
+            "drop_stride": shares[0].size if plan.varies("dropout") else 0,
+        }
 
     def _row_weights(self, plan: TrainingPlan) -> Array | None:
         """Those that the kernel takes apart from its table: (P, N) where each network has its own."""
@@ -141,7 +154,11 @@ class KernelEngine:
     def run(self, epoch: int, n_epochs: int, interruption: Interruption) -> tuple[Array, int]:
         xp, plan = self.backend.xp, self.plan
         sums = xp.zeros((3, n_epochs, plan.n_networks), dtype=plan.dtype)
-        factors = {run: self._factors(run, epoch, n_epochs) for run in self.runs}
+        factors = {
+            run: {name: self._factors(what, run, epoch, n_epochs) for what, name in FACTORS.items()}
+            for run in self.runs
+        }
+        dropout = self._dropout(epoch, n_epochs) if plan.varies("dropout") else {}
         calls = []
         for (run, piece), shuffled in zip(self.calls, self.shuffled, strict=True):
             calls.append(
@@ -153,14 +170,13 @@ class KernelEngine:
                     "first_epoch": epoch,
                     "first_update": run.first_update(epoch - plan.first_epoch),
                     "n_epochs": n_epochs,
-                    "factors": factors[run],
                     "n_validation": run.n_validation,
                     "losses": sums[0],
                     "validation_losses": sums[1],
                     "validation_scores": sums[2],
                     "first": piece[0],
                     "last": piece[1],
-                } | self._own_arguments(piece))
+                } | factors[run] | dropout | self._own_arguments(piece))
             )  # fmt: skip
         self._launch(calls)
         metrics = sums.astype(np.float64)
@@ -176,16 +192,14 @@ class KernelEngine:
     def _launch(self, calls: list[list[Any]]) -> None:
         self.program.launch(self.entry.name, calls)
 
-    def _factors(self, run: NetworkGroup, epoch: int, n_epochs: int) -> Array | None:
-        """(n_epochs · steps,): what the schedule multiplies the rate by at every update; None where that is 1."""
-        settings = self.plan.settings
-        if not settings.varies_rate:
+    def _factors(self, what: str, run: NetworkGroup, epoch: int, n_epochs: int) -> Array | None:
+        """(n_epochs · steps,): what a schedule multiplies by at every update; None where that is 1."""
+        if not self.plan.varies(what):
             return None
         step = np.arange(run.steps) / run.steps
         moment = (epoch + np.arange(n_epochs)[:, None] + step).reshape(-1, 1)
-        factor = settings.schedule_rule.factor(
-            np, moment, np.array([float(run.n_rows)]), self.plan.n_epochs, settings.all_schedule_options()
-        )
+        n_rows = np.array([float(run.n_rows)])
+        factor = self.plan.settings.factor(what, np, moment, n_rows, self.plan.n_epochs)
         return self.backend.to_device(factor[:, 0], self.plan.dtype)
 
     def _own_arguments(self, piece: tuple[int, int]) -> dict[str, Any]:

@@ -69,6 +69,11 @@ SYNONYMS: dict[str, dict[str, str | tuple[str, ...]]] = {
         "cosine annealing lr": "cosine",
         "cosine decay": "cosine",
         "one cycle lr": "one_cycle",
+        "coslog": "coslog4",
+        "cosine restarts": "coslog4",
+        "cosine annealing warm restarts": "coslog4",
+        "flat cosine": "flat_cos",
+        "flat and anneal": "flat_cos",
     },
     "initializer": {
         "default": "auto",

@@ -48,9 +48,11 @@ class MLPClassifier(ClassifierMixin, MLP):
         Strength of the L2 term, ½ · alpha · Σ W² / rows of the batch.
     batch_size : int or "auto", default="auto"
         Rows of an update; "auto" is 200, or all rows if there are fewer.
-    learning_rate : {"constant", "invscaling", "adaptive", "cosine", "one_cycle"}, default="constant"
-        invscaling (by power_t) and adaptive (a fifth of the rate where training would stop) are for sgd; cosine
-        (down to 0 over max_iter epochs) and one_cycle (up to learning_rate_init, then down) for every stochastic one.
+    learning_rate : str, default="constant"
+        Also "invscaling", "adaptive", "cosine", "one_cycle", "flat_cos" or "coslog4". invscaling (by power_t) and
+        adaptive (a fifth of the rate where training would stop) are for sgd; cosine (down to 0 over max_iter epochs),
+        one_cycle (up to learning_rate_init, then down), flat_cos (constant, then down) and coslog4 (up and down four
+        times, ever longer) for every stochastic one.
     learning_rate_init : float, default=0.001
     power_t : float, default=0.5
     max_iter : int, default=200

@@ -33,7 +33,7 @@ def to_sklearn(estimator: Any) -> Any:
     Weights, classes, record and optimizer state are copied, so partial_fit goes on where the estimator stood (to
     rounding; with its own random order of the rows). Parameters that scikit-learn lacks are left out: backend, engine,
     dtype, callbacks and progress silently; those that only training needs (dropout, clip_norm, label_smoothing,
-    class_weight, the solver adamw, the schedules cosine and one_cycle) with a UserWarning where they are in use.
+    class_weight, the solver adamw, schedules of gpubp's own such as cosine) with a UserWarning where they are in use.
 
     Raises SettingsError for an activation that scikit-learn lacks, and for several members; scikit-learn's
     NotFittedError before fit.

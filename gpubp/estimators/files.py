@@ -34,6 +34,7 @@ FILE = Artifact(
 LATER = {
     *("monitor", "ties", "zero_last_layer", "average"),
     *("n_members", "bootstrap", "loss_options", "front", "layer_options"),
+    *("dropout_schedule", "decay_schedule", "smoothing_schedule"),
 }
 """Parameters that older files may lack: they have their defaults."""
 

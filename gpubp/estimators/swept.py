@@ -23,7 +23,7 @@ from gpubp.operations.averaging import AVERAGE
 from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.registry import OPTIONS
-from gpubp.operations.schedules import SCHEDULES
+from gpubp.operations.schedules import PURE_SCHEDULES, SCHEDULES
 from gpubp.preprocessing.scaling import LINEAR
 from gpubp.search._sklearn import Interval, StrOptions
 from gpubp.search.run.experiment import Experiment
@@ -42,6 +42,9 @@ OWN = {
     "ties": [StrOptions({*TIES})],
     "average": [interval(AVERAGE), None],
     "schedule_options": [dict, None],
+    "dropout_schedule": [StrOptions({*PURE_SCHEDULES})],
+    "decay_schedule": [StrOptions({*PURE_SCHEDULES})],
+    "smoothing_schedule": [StrOptions({*PURE_SCHEDULES})],
     **{OPTIMIZER_OPTIONS[name]: [interval(option)] for name, option in FURTHER.items()},
     "training_dtype": [StrOptions({"float32", "float64"})],
 }
@@ -57,10 +60,16 @@ DEFAULTS = {
     "ties": "first",
     "average": None,
     "schedule_options": None,
+    "dropout_schedule": "constant",
+    "decay_schedule": "constant",
+    "smoothing_schedule": "constant",
     **{OPTIMIZER_OPTIONS[name]: option.default for name, option in FURTHER.items()},
     "training_dtype": "float32",
 }
 """What the parameters of `OWN` are where nothing else is said."""
+
+OF_CLASSIFIERS = ("smoothing_schedule",)
+"""Those of `OWN` that regressors have not."""
 
 WIDER = {
     "solver": [StrOptions({"sgd", *(OPTIMIZERS.keys() - MOMENTUM.keys())})],
@@ -83,8 +92,9 @@ class _Swept(MLP):
     def __init_subclass__(cls) -> None:
         """Name every parameter in the signature of the kind's __init__, where repr, help and `clone` look for them."""
         cls._parent = next(kind for kind in (MLPClassifier, MLPRegressor) if issubclass(cls, kind))
-        cls._parameter_constraints = {**cls._parent._parameter_constraints, **WIDER, **OWN}
-        more = [Parameter(name, Parameter.KEYWORD_ONLY, default=value) for name, value in DEFAULTS.items()]
+        own = [name for name in OWN if cls._parent is MLPClassifier or name not in OF_CLASSIFIERS]
+        cls._parameter_constraints = cls._parent._parameter_constraints | WIDER | {name: OWN[name] for name in own}
+        more = [Parameter(name, Parameter.KEYWORD_ONLY, default=DEFAULTS[name]) for name in own]
         cls._signature = Signature([*signature(cls._parent.__init__).parameters.values(), *more])
 
         def __init__(self: Any, *given: Any, **named: Any) -> None:
@@ -154,6 +164,8 @@ class SweptClassifier(_Swept, MLPClassifier):
         rmsprop (with decay and epsilon) and step, too; every schedule goes with every solver.
     schedule_options : dict or None, default=None
         Options of learning_rate, by the names of `gpubp.Settings`.
+    dropout_schedule, decay_schedule, smoothing_schedule : str, default="constant"
+        Schedules of dropout, of alpha and weight_decay, and of label_smoothing.
     decay : float, default=0.99
         For rmsprop.
     training_dtype : {"float32", "float64"}, default="float32"

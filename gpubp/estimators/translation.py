@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -145,12 +145,10 @@ TRANSLATIONS = (
     _renamed("clip_norm", "clip_norm", _optional(float)),
     Translation(("schedule", "schedule_options"), _schedule, _schedule_of),
     _renamed("dropout", "dropout", _shares),
-    Translation(
-        ("label_smoothing",),
-        lambda recipe: {"label_smoothing": float(recipe.label_smoothing)},
-        lambda given: {"label_smoothing": float(given["label_smoothing"])},
-        task="classification",
-    ),
+    _renamed("dropout_schedule", "dropout_schedule"),
+    _renamed("decay_schedule", "decay_schedule"),
+    replace(_renamed("label_smoothing", "label_smoothing", float), task="classification"),
+    replace(_renamed("smoothing_schedule", "smoothing_schedule"), task="classification"),
     _renamed("batch_size", "batch_size", _optional(_whole)),
     _renamed("epochs", "max_iter", _whole),
     _renamed("average", "average", _optional(float)),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpubp.networks.settings import PerNetwork, Settings
+from gpubp.networks.settings import SCHEDULED, PerNetwork, Settings
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.initializers import Draw
 
@@ -90,7 +90,7 @@ def population_key(job: Job) -> Hashable:
         tuple(sorted(settings.all_schedule_options().items())),
         settings.batch_size,
         settings.shuffle,
-        settings.label_smoothing,
+        tuple(getattr(settings, setting) for what, setting in SCHEDULED.items() if what != "rate"),
         settings.early_stopping,
         settings.clip_norm is None,
         settings.average is None,
@@ -99,7 +99,7 @@ def population_key(job: Job) -> Hashable:
         job.validation is None,
         job.sheet.weights is None,
         job.sheet.T.shape[1],
-        None if settings.schedule_rule.endless else settings.epochs,
+        None if all(settings.schedule_of(what).endless for what in SCHEDULED) else settings.epochs,
     )
 
 
@@ -108,6 +108,7 @@ def population_settings(jobs: Sequence[Job], epochs: int) -> Settings:
     first, each = jobs[0].settings, [job.settings for job in jobs]
     if all(settings is first for settings in each):  # the very same where nothing differs: engines keep buffers for it
         return first if first.epochs == epochs else replace(first, epochs=epochs)
+    smoothing = [settings.label_smoothing for settings in each]
     shares = [settings.dropout_shares(1, len(jobs[0].architecture.hidden)) for settings in each]
 
     def side_by_side(options: Sequence[Mapping[str, PerNetwork]]) -> dict[str, np.ndarray]:
@@ -123,5 +124,6 @@ def population_settings(jobs: Sequence[Job], epochs: int) -> Settings:
         optimizer_options=side_by_side([settings.all_optimizer_options() for settings in each]),
         loss_options=side_by_side([settings.all_loss_options() for settings in each]),
         layer_options=side_by_side([settings.all_layer_options(jobs[0].architecture) for settings in each]),
+        label_smoothing=smoothing[0] if len({*smoothing}) == 1 else np.array(smoothing, dtype=np.float64),
         dropout=0.0 if shares[0] is None else np.concatenate([share for share in shares if share is not None]),
     )

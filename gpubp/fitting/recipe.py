@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from gpubp.backends import float_dtype
 from gpubp.errors import SettingsError, quoted
 from gpubp.errors.suggestions import check_choice, choose
@@ -15,10 +17,15 @@ from gpubp.networks.population import check_seed
 from gpubp.networks.settings import EarlyStopping, PerNetwork, Settings, checked_patience
 from gpubp.operations.architecture import Architecture, front_kinds
 from gpubp.operations.losses import LOSSES, usual_loss
+from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.options import defaults
 from gpubp.preprocessing import InputRules
 from gpubp.preprocessing.target import TARGET_SCALES
 
-SELDOM = ("loss_options", "front", "layer_options")  # fields that are empty in most recipes
+SELDOM: dict[str, Any] = {"loss_options": {}, "front": [], "layer_options": {}} | dict.fromkeys(
+    ("dropout_schedule", "decay_schedule", "smoothing_schedule"), "constant"
+)
+"""Fields that most recipes have at these values."""
 
 
 def is_number(value: Any) -> bool:
@@ -76,6 +83,9 @@ class Recipe:
     average: float | None = None
     category_encoding: str = "one_hot"
     missing_numbers: str = "median"
+    dropout_schedule: str = "constant"
+    decay_schedule: str = "constant"
+    smoothing_schedule: str = "constant"
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before a table is read."""
@@ -122,6 +132,18 @@ class Recipe:
         return 0.2 if self.validation is None and self.early_stopping else self.validation
 
     @property
+    def idle_schedules(self) -> tuple[str, ...]:
+        """The fields that give a schedule to what the recipe has none of: they change nothing."""
+        rule = OPTIMIZERS[self.optimizer]
+        weight_decay = (defaults(rule.options) | dict(self.optimizer_options)).get("weight_decay", 0.0)
+        there = {
+            "dropout_schedule": np.any(self.dropout),
+            "decay_schedule": np.any(self.l2) or (rule.decoupled_decay and np.any(weight_decay)),
+            "smoothing_schedule": self.label_smoothing,
+        }
+        return tuple(name for name, some in there.items() if getattr(self, name) != "constant" and not some)
+
+    @property
     def likely_task(self) -> str:
         """The task that the loss is first of all for; of a recipe that names none, by its target scale."""
         if self.loss is None:
@@ -164,6 +186,9 @@ class Recipe:
             shuffle=self.shuffle,
             dropout=self.dropout,
             label_smoothing=self.label_smoothing,
+            dropout_schedule=self.dropout_schedule,
+            decay_schedule=self.decay_schedule,
+            smoothing_schedule=self.smoothing_schedule,
             early_stopping=self._stopping() if self.early_stopping else None,
         )
 
@@ -171,6 +196,8 @@ class Recipe:
         return EarlyStopping(self.patience, monitor=self.monitor, ties=self.ties)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values. Layers in front, and options of losses and layers, only where there are some."""
+        """Plain JSON values. Layers in front, options of losses and layers, and schedules of other things than the
+        learning rate, only where there are some.
+        """
         plain = asdict(self) | {"hidden": list(self.hidden), "front": list(self.front)}
-        return {name: value for name, value in plain.items() if value or name not in SELDOM}
+        return {name: value for name, value in plain.items() if name not in SELDOM or value != SELDOM[name]}

@@ -13,6 +13,7 @@ from gpubp.networks.sampling import RowSets
 from gpubp.networks.settings import PerNetwork, Settings, per_network
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.registry import PER_NETWORK
+from gpubp.operations.smoothing import Smoothing
 
 MOST_UPDATES = 2**30  # that kernels count: Adam's corrections have long been 1 by then
 
@@ -21,7 +22,8 @@ MOST_UPDATES = 2**30  # that kernels count: Adam's corrections have long been 1 
 class TrainingPlan:
     """P networks, sorted so that those with equally many training and validation rows are neighbours. On the host.
 
-    T is what is trained on (labels smoothed), T_validation what is validated on. hyper: (P,) float64 for each name.
+    T is what is trained on, with labels smoothed, unless `smoothing` says that engines smooth them; T_validation what
+    is validated on. hyper: (P,) float64 for each name.
     total_weight (P,): the number of each network's training rows, or the sum of their weights. spread (P, O): the
     denominator of R², where the loss is no classification.
     """
@@ -41,6 +43,7 @@ class TrainingPlan:
     spread: np.ndarray | None
     hyper: dict[str, np.ndarray]
     dropout: np.ndarray | None  # (P, hidden layers) float64
+    smoothing: Smoothing | None  # each (P,)
     first_epoch: int  # epochs done before this training
     updates: np.ndarray  # (P,) updates done before
     slots: Mapping[str, np.ndarray]  # (P, K) by name, from before; missing ones are zeros
@@ -63,6 +66,28 @@ class TrainingPlan:
         """(P,) updates of an epoch."""
         return -(-self.rows.count // self.batch_size)
 
+    def varies(self, what: str) -> bool:
+        """Whether the "rate", "dropout", "decay" (of L2 and weights) or "smoothing" of a network changes by a schedule:
+        not where there is none of it.
+        """
+        if not self.settings.varies(what):
+            return False
+        # By the settings, which stay when networks leave: a kernel is compiled for factors, or for none.
+        decays = self.settings.optimizer_rule.decoupled_decay or bool(np.any(self.settings.l2))
+        there = {"decay": decays, "dropout": self.dropout is not None, "smoothing": self.smoothing is not None}
+        return there.get(what, True)
+
+    def dropout_shares(self, epoch: int, n_epochs: int) -> np.ndarray:
+        """(E, P, hidden layers) float64: the shares of each epoch from `epoch` on, times the schedule's factor in the
+        epoch's middle; E = 1 where all epochs have the same.
+        """
+        assert self.dropout is not None
+        if not self.varies("dropout"):
+            return self.dropout[None]
+        middle = epoch + np.arange(n_epochs)[:, None] + 0.5
+        factor = self.settings.factor("dropout", np, middle, self.rows.count.astype(np.float64), self.n_epochs)
+        return self.dropout * factor[:, :, None]
+
     def networks(self, keep: np.ndarray) -> TrainingPlan:
         """The plan of the networks at the places `keep` alone."""
         return replace(
@@ -75,6 +100,7 @@ class TrainingPlan:
             spread=None if self.spread is None else self.spread[keep],
             hyper={name: values[keep] for name, values in self.hyper.items()},
             dropout=None if self.dropout is None else self.dropout[keep],
+            smoothing=None if self.smoothing is None else self.smoothing.networks(keep),
             updates=self.updates[keep],
             slots={name: values[keep] for name, values in self.slots.items()},
         )

@@ -15,6 +15,7 @@ from gpubp.networks.sampling import Rows, RowSets
 from gpubp.networks.settings import Settings
 from gpubp.networks.state import TrainingState
 from gpubp.operations.losses import Loss, smooth_labels
+from gpubp.operations.smoothing import Smoothing
 
 
 def prepare(
@@ -45,13 +46,15 @@ def prepare(
     spread = None
     if validation is not None and not settings.loss_function.is_classification:
         spread = target_spread(data.T, data.weights, validation)
+    amounts = settings.smoothing_amounts(n_networks)
+    smoothing = None if amounts is None else Smoothing.of(amounts, data.T.shape[1], (data.T[:1] * 1.0).dtype)
     return TrainingPlan(
         backend=population.backend,
         architecture=population.architecture,
         settings=settings,
         dtype=population.dtype,
         X=data.X,
-        T=smooth_labels(data.T, settings.label_smoothing) if settings.label_smoothing else data.T,
+        T=_trained_on(data.T, settings, smoothing),
         T_validation=data.T,
         weights=data.weights,
         seeds=population.seeds,
@@ -61,10 +64,19 @@ def prepare(
         spread=spread,
         hyper=hyper,
         dropout=settings.dropout_shares(n_networks, len(population.architecture.hidden)),
+        smoothing=smoothing,
         first_epoch=state.epoch,
         updates=np.zeros(n_networks, dtype=np.int64) if state.updates is None else state.updates,
         slots=state.slots,
     )
+
+
+def _trained_on(T: np.ndarray, settings: Settings, smoothing: Smoothing | None) -> np.ndarray:
+    """The targets, smoothed where that is not the engines' part."""
+    amount: Any = settings.label_smoothing
+    if smoothing is not None or (not isinstance(amount, float) and np.ndim(amount)):
+        return T
+    return smooth_labels(T, amount) if amount else T
 
 
 @dataclass(frozen=True)

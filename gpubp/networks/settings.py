@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,13 +18,24 @@ from gpubp.operations.layer_kinds import LAYERS
 from gpubp.operations.losses import LOSSES, Loss
 from gpubp.operations.optimizers import OPTIMIZERS, Optimizer
 from gpubp.operations.options import Option, by_name, defaults
-from gpubp.operations.schedules import SCHEDULES, Schedule
+from gpubp.operations.schedules import PURE_SCHEDULES, SCHEDULES, Schedule
+
+if TYPE_CHECKING:
+    from gpubp.backends import Array
 
 PerNetwork = float | Sequence[float] | np.ndarray
 """A number for all networks, or one for each."""
 
 MOST = 2**53
 """Of whatever is counted: what is computed from it stays within 64 bits."""
+
+SCHEDULED = {
+    "rate": "schedule",
+    "dropout": "dropout_schedule",
+    "decay": "decay_schedule",
+    "smoothing": "smoothing_schedule",
+}
+"""What a schedule multiplies, and the setting that names the schedule."""
 
 MONITORS = ("validation_loss", "validation_score", "training_loss")
 TIES = ("first", "last")
@@ -68,6 +80,8 @@ class Settings:
     gpubp.operations.layer_kinds.LAYERS) by name.
     average: None, or d from 0 to below 1: what is validated, kept and given is a running average of the weights, which
     begins with the first ones and becomes d · average + (1 − d) · weights after each update.
+    dropout_schedule, decay_schedule, smoothing_schedule: what dropout (epoch by epoch, by its middle), L2 and weight
+    decay, and label smoothing (update by update) are multiplied by: any schedule but adaptive, with its usual options.
     """
 
     loss: str = "cross_entropy"
@@ -82,11 +96,14 @@ class Settings:
     epochs: int = 100
     shuffle: bool = True
     dropout: float | Sequence[float] | np.ndarray = 0.0
-    label_smoothing: float = 0.0
+    label_smoothing: PerNetwork = 0.0
     early_stopping: EarlyStopping | None = None
     loss_options: Mapping[str, PerNetwork] = field(default_factory=dict)
     layer_options: Mapping[str, PerNetwork] = field(default_factory=dict)
     average: PerNetwork | None = None
+    dropout_schedule: str = "constant"
+    decay_schedule: str = "constant"
+    smoothing_schedule: str = "constant"
 
     def __post_init__(self) -> None:
         loss = choose("loss", self.loss, LOSSES)
@@ -107,7 +124,9 @@ class Settings:
             check_range("average", self.average, **AVERAGE.range)  # type: ignore[arg-type]
         check_range("dropout", self.dropout, least=0.0, below=1.0)
         check_range("label smoothing", self.label_smoothing, least=0.0, below=1.0)
-        if self.label_smoothing and not loss.takes_smooth_labels:
+        self._check_schedules()
+        smooths = self.varies("smoothing") or np.any(self.label_smoothing)
+        if smooths and not loss.takes_smooth_labels:
             taking = " or ".join(each.name for each in LOSSES.values() if each.takes_smooth_labels)
             raise SettingsError(f"Label smoothing needs the loss {taking}, not {self.loss}.")
         check_whole("batch size", self.batch_size, optional=True)
@@ -116,6 +135,19 @@ class Settings:
             raise SettingsError(
                 f"The schedule {self.schedule} lowers the rate where early stopping would stop: it needs one."
             )
+
+    def _check_schedules(self) -> None:
+        """Of everything but the learning rate."""
+        for what, setting in SCHEDULED.items():
+            name = getattr(self, setting)
+            if what == "rate":
+                continue
+            if isinstance(name, str) and name in SCHEDULES and name not in PURE_SCHEDULES:
+                raise SettingsError(
+                    f"The schedule {name} lowers the learning rate where early stopping would stop, and cannot be of "
+                    f"{what}: choose one of {', '.join(PURE_SCHEDULES)}."
+                )
+            check_choice("schedule", name, PURE_SCHEDULES, f" of {what}")
 
     @property
     def loss_function(self) -> Loss:
@@ -139,7 +171,21 @@ class Settings:
     @property
     def varies_rate(self) -> bool:
         """Whether the schedule gives updates factors of their own."""
-        return self.schedule_rule.varies
+        return self.varies("rate")
+
+    def schedule_of(self, what: str) -> Schedule:
+        """Of "rate", "dropout", "decay" or "smoothing"."""
+        return SCHEDULES[getattr(self, SCHEDULED[what])]
+
+    def varies(self, what: str) -> bool:
+        """Whether its schedule gives factors of their own to moments of the training."""
+        return self.schedule_of(what).varies
+
+    def factor(self, what: str, xp: ModuleType, moment: Array, n_rows: Array, n_epochs: int) -> Array:
+        """What it is multiplied by: see `schedules`."""
+        schedule = self.schedule_of(what)
+        options = self.all_schedule_options() if what == "rate" else defaults(schedule.options)
+        return schedule.factor(xp, moment, n_rows, n_epochs, options)
 
     def all_optimizer_options(self) -> dict[str, PerNetwork]:
         """The optimizer's hyperparameters with defaults filled in."""
@@ -198,6 +244,16 @@ class Settings:
                 f"number, one for each hidden layer, or an array ({n_networks}, {n_hidden})."
             )
         return np.broadcast_to(shares, (n_networks, n_hidden)).copy()
+
+    def smoothing_amounts(self, n_networks: int) -> np.ndarray | None:
+        """(P,) float64: label smoothing that the engines do, since networks differ in it, or since it has a schedule;
+        None where it is one number all the time, or none.
+        """
+        one = isinstance(self.label_smoothing, float) or np.ndim(self.label_smoothing) == 0
+        if one and not self.varies("smoothing"):
+            return None
+        amounts = per_network("label smoothing", self.label_smoothing, n_networks)
+        return amounts if amounts.any() else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for model files and reports. Options of losses and layers only where there are some: few

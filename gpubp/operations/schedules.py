@@ -1,4 +1,5 @@
-"""Learning-rate schedules: the factor by which the base rate is multiplied at a moment of the training.
+"""Schedules: the factor by which a quantity is multiplied at a moment of the training. First of all the learning rate;
+dropout, decay and label smoothing may have one each.
 
 factor(xp, epoch, n_rows, n_epochs, options): `epoch` counts epochs from 0 with its fraction within the epoch, as a
 float64 array (…, P); n_rows (P,) training rows of each network; n_epochs: the length that the training was given.
@@ -79,6 +80,26 @@ def one_cycle(xp: ModuleType, epoch: Array, n_rows: Array, n_epochs: int, option
     return xp.where(progress < warmup, rising, falling)
 
 
+def flat_cos(xp: ModuleType, epoch: Array, n_rows: Array, n_epochs: int, options: Mapping[str, float]) -> Array:
+    """1 for the first `flat` share of the training, then down to 0 along half a cosine.
+
+    (Holzmüller, Grinsztajn and Steinwart 2024, arXiv 2407.04491, for dropout and weight decay.)
+    """
+    flat = options["flat"]
+    falling_share = xp.maximum(xp.minimum(epoch / n_epochs, 1.0) - flat, 0.0) / (1.0 - flat)
+    return 0.5 * (1.0 + xp.cos(math.pi * falling_share))
+
+
+def coslog4(xp: ModuleType, epoch: Array, n_rows: Array, n_epochs: int, options: Mapping[str, float]) -> Array:
+    """½ (1 − cos(2π log2(1 + (2^cycles − 1) t))), t the share of the training that is done: from 0 up to 1 and down
+    to 0 again, so many times, each twice as long as the one before.
+
+    (Holzmüller, Grinsztajn and Steinwart 2024, arXiv 2407.04491; four cycles end after 1/15, 3/15, 7/15 and all of it.)
+    """
+    progress = xp.minimum(epoch / n_epochs, 1.0)
+    return 0.5 * (1.0 - xp.cos(2.0 * math.pi * xp.log2(1.0 + (2.0 ** options["cycles"] - 1.0) * progress)))
+
+
 # The same names may have other defaults, and another sense, from schedule to schedule.
 SCHEDULES: dict[str, Schedule] = {
     schedule.name: schedule
@@ -118,5 +139,18 @@ SCHEDULES: dict[str, Schedule] = {
                 Option("floor", 1e-4, "the last factor", least=0.0, most=1.0),
             ),
         ),
+        Schedule(
+            "flat_cos",
+            flat_cos,
+            (Option("flat", 0.5, "the share of the training that has the whole of it", least=0.0, below=1.0),),
+        ),
+        Schedule(
+            "coslog4",
+            coslog4,
+            (Option("cycles", 4.0, "from 0 to 1 and back; whole numbers end at 0", least=1.0, most=50.0),),
+        ),
     )
 }
+
+PURE_SCHEDULES = tuple(schedule.name for schedule in SCHEDULES.values() if not schedule.steers)
+"""Functions of the moment alone: those that dropout, decay and label smoothing may have, too."""

@@ -10,7 +10,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bit_cases import AVERAGE_CASES, BLOCK_CASES, FRONT_CASES, Case, assert_same_bits, trained_in_calls
+from bit_cases import (
+    AVERAGE_CASES,
+    BLOCK_CASES,
+    FRONT_CASES,
+    SCHEDULED_BLOCKS,
+    Case,
+    assert_same_bits,
+    trained_in_calls,
+)
 from proof import nvrtc
 from proof.backend import PtxBackend
 
@@ -33,6 +41,7 @@ pytestmark = [
         (BLOCK_CASES[5], [3]),  # a regression: R²; RMSprop, each network its own weights
         (replace(BLOCK_CASES[11], weights="rows"), [0]),  # all rows at once, shuffled, L2
         (BLOCK_CASES[4], [0, 1]),  # softmax, float64, left-over rows, networks of different lengths, L2 with clipping
+        (SCHEDULED_BLOCKS[0], [36]),  # dropout, L2 and smoothed labels by schedules
         (FRONT_CASES[2], [0]),  # waves, then factors of the inputs, groups with rates and decays of their own
         (FRONT_CASES[5], [0]),  # sines and cosines
         (AVERAGE_CASES[0], [0]),

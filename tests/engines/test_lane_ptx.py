@@ -72,6 +72,15 @@ CASES: dict[str, dict[str, Any]] = {
         "hidden": ("tanh",), "loss": "cross_entropy", "optimizer": "adam", "batch_size": 1, "shuffle": True,
         "validation_rows": HELD, "average": np.array([0.0, 0.5, 0.9]),
     },
+    "batches, more schedules": {
+        "hidden": ("tanh", "elu"), "loss": "cross_entropy", "optimizer": "adamw", "batch_size": 3, "shuffle": True,
+        "rows": RAGGED[1], "l2": 0.1, "dropout": 0.4, "label_smoothing": [0.0, 0.2, 0.4],
+        "dropout_schedule": "flat_cos", "decay_schedule": "cosine", "smoothing_schedule": "one_cycle",
+    },
+    "online, labels smoothed": {
+        "hidden": (), "loss": "cross_entropy", "optimizer": "sgd", "batch_size": 1, "shuffle": False,
+        "rows": RAGGED[0], "validation_rows": HELD, "label_smoothing": [0.0, 0.2, 0.4],
+    },
     "one shared order": {
         "hidden": ("relu",), "loss": "squared_error", "output": "softplus", "optimizer": "sgd", "batch_size": 2,
         "shuffle": False, "rows": RAGGED[2], "validation_rows": np.arange(4), "clip_norm": 1.0,

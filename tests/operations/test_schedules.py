@@ -40,6 +40,30 @@ def test_one_cycle(backend: Backend) -> None:
     np.testing.assert_allclose(found, [options["start"], middle, 1, options["floor"]], rtol=1e-12)
 
 
+def test_flat_cos_is_the_papers(backend: Backend) -> None:
+    """1 until half of the training, then ½ (1 + cos(π (2t − 1))): arXiv 2407.04491."""
+    found = factors(backend, "flat_cos", [0, 3.9, 4, 5, 6, 7, 8, 9])
+    expected = [1, 1, 1, 0.5 + 0.5 * np.sqrt(0.5), 0.5, 0.5 - 0.5 * np.sqrt(0.5), 0, 0]
+    np.testing.assert_allclose(found, expected, atol=1e-15)
+
+
+def test_coslog4_is_the_papers(backend: Backend) -> None:
+    """Four cycles of ½ (1 − cos(2π log2(1 + 15 t))): arXiv 2407.04491. They end at 1/15, 3/15, 7/15 and 1."""
+    ends = [0, 1, 3, 7, 15, 20]
+    np.testing.assert_allclose(factors(backend, "coslog4", ends, n_epochs=15), np.zeros(6), atol=1e-12)
+    peaks = [2**0.5 - 1, 2**1.5 - 1, 2**2.5 - 1, 2**3.5 - 1]
+    np.testing.assert_allclose(factors(backend, "coslog4", peaks, n_epochs=15), np.ones(4), rtol=1e-12)
+    quarters = [2**0.25 - 1, 2**3.75 - 1]
+    np.testing.assert_allclose(factors(backend, "coslog4", quarters, n_epochs=15), [0.5, 0.5], rtol=1e-12)
+
+
+def test_coslog_of_other_cycles(backend: Backend) -> None:
+    """Two: they end after a third and at the end."""
+    moment, rows = backend.to_device(np.array([[1.0], [3.0], [2**0.5 - 1]])), backend.to_device(np.array([5.0]))
+    found = SCHEDULES["coslog4"].factor(backend.xp, moment, rows, 3, {"cycles": 2.0})
+    np.testing.assert_allclose(backend.to_host(found)[:, 0], [0, 0, 1], atol=1e-12)
+
+
 @pytest.mark.parametrize("name", sorted(SCHEDULES))
 def test_never_negative_and_never_above_one(backend: Backend, name: str) -> None:
     found = factors(backend, name, np.linspace(0, 8, 81).tolist())

@@ -29,8 +29,11 @@ def lane_kernel(
     online: bool = True,
     everything: bool = False,
     dropout: bool = False,
+    scheduled: bool = False,
 ) -> LaneKernel:
-    """hidden: activations, repeated over the hidden layers. everything: L2, clipping, each network its own weights."""
+    """hidden: activations, repeated over the hidden layers. everything: L2, clipping, each network its own weights.
+    scheduled: factors of decay, and smoothed labels.
+    """
     n_inputs, *widths, n_outputs = sizes
     activations = [hidden[i % len(hidden)] for i in range(len(widths))]
     return LaneKernel(
@@ -46,6 +49,8 @@ def lane_kernel(
         shuffle=True,
         dropout=dropout,
         shared_order=False,
+        smoothing=scheduled,
+        decay_varies=scheduled,
     )
 
 
@@ -110,6 +115,12 @@ def _largest_of(optimizer: str, dtype: str) -> Iterator[tuple[str, LaneKernel]]:
     def averaged(n_inputs: int) -> LaneKernel:
         return replace(linear(n_inputs), averages=True)
 
-    for make in (linear, shallow, wide, deep, loaded, thinned, averaged):
+    def scheduled(width: int) -> LaneKernel:
+        return lane_kernel(
+            (3, width, 3), ("tanh",), optimizer=optimizer, dtype=dtype, online=False, everything=True, dropout=True,
+            scheduled=True,
+        )  # fmt: skip
+
+    for make in (linear, shallow, wide, deep, loaded, thinned, averaged, scheduled):
         if make(1).refusal(in_registers=True) is None:
             yield f"the largest {make.__name__}", largest(make)

@@ -52,6 +52,9 @@ VARIED: dict[str, list[Any]] = {
     "schedule": list(SCHEDULES),
     "dropout": [0.3, (0.1, 0.5)],
     "label_smoothing": [0.3],
+    "dropout_schedule": ["flat_cos", "coslog4"],
+    "decay_schedule": ["cosine"],
+    "smoothing_schedule": ["coslog4"],
     "batch_size": [None, 7, 1000],
     "epochs": [9],
     "shuffle": [False],
@@ -79,6 +82,8 @@ VARIED: dict[str, list[Any]] = {
     "warmup": [0.7],
     "start": [0.5],
     "least": [0.01],
+    "flat": [0.2],
+    "cycles": [2.0],
     "delta": [0.3],
     "front": ["scale"],
     "scale_rate": [2.0],
@@ -106,6 +111,8 @@ def configuration(name: str, value: Any) -> dict[str, Any]:
         owner = owners(kind, name)[0]
         if owner != "dense":  # layers that every network has
             chosen["front" if kind == "layer" else kind] = owner
+    if name.endswith("_schedule"):
+        chosen |= {"dropout": 0.3, "l2": 0.1} | ({"label_smoothing": 0.2} if name == "smoothing_schedule" else {})
     if name in ("patience", "validation", "monitor", "ties") or chosen.get("schedule") == "adaptive":
         chosen["early_stopping"] = True
     return chosen
@@ -133,7 +140,7 @@ def test_no_option_is_lost_on_the_way_to_parameters_and_back(name: str, task: st
 
     kind = SweptClassifier if task == "classification" else SweptRegressor
     for value in VARIED[name]:
-        if name in (("label_smoothing", "loss") if task == "regression" else LOSS_OPTIONS):
+        if name in (("label_smoothing", "smoothing_schedule", "loss") if task == "regression" else LOSS_OPTIONS):
             continue
         recipe = recipe_of(configuration(name, value), seed=2**60 + 3, **DEFAULTS)
         estimator = clone(kind(**parameters_of(recipe, task)))

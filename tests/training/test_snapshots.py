@@ -32,12 +32,17 @@ CASES: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer": "sgd", "clip_norm": 0.5},
     "dropout": {"optimizer": "rmsprop", "dropout": 0.3},
     "cosine": {"optimizer": "adamw", "schedule": "cosine"},
+    "schedules": {
+        "optimizer": "adamw", "l2": 0.1, "dropout": 0.3, "label_smoothing": [0.0, 0.1, 0.1, 0.3],
+        "dropout_schedule": "flat_cos", "decay_schedule": "cosine", "smoothing_schedule": "coslog4",
+        "early_stopping": STOPPING,
+    },
     "one cycle": {"optimizer": "nesterov", "schedule": "one_cycle", "batch_size": None},
     "stopping": {"early_stopping": STOPPING},
     "stopping, last weights": {"early_stopping": EarlyStopping(patience=2, tolerance=0.01, restore_best=False)},
     "adaptive": {"optimizer": "sgd", "schedule": "adaptive", "early_stopping": STOPPING},
     "lost": {"optimizer": "sgd", "learning_rate": [0.05, 1e30, 0.05, 0.05], "early_stopping": STOPPING},
-}
+}  # fmt: skip
 EPOCHS = 12
 
 
@@ -72,7 +77,7 @@ def test_pauses_change_no_bit(case: str, engine: str) -> None:
         np.testing.assert_array_equal(snapshot.result, paused.params)
     np.testing.assert_array_equal(paused.params, whole.params)
     same(history, expected)
-    if case in ("stopping", "adaptive", "lost"):
+    if case in ("schedules", "stopping", "adaptive", "lost"):
         assert len(set(expected.epochs)) > 1, "nobody left early: the case shows nothing"
 
 

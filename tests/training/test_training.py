@@ -254,6 +254,33 @@ def test_label_smoothing_is_for_training_only(numpy_backend: Backend) -> None:
     assert one.validation_loss[0, 0] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("amounts", [[0.1, 0.2], np.zeros(2), np.full((3, 1), 0.1)])
+def test_label_smoothing_is_one_number_or_one_for_each(numpy_backend: Backend, amounts: Any) -> None:
+    with pytest.raises(
+        SettingsError, match=r"label smoothing: \d values for 3 networks: give one number, or one for each"
+    ):
+        train(population(numpy_backend, [3, 4, 5]), X, T, Settings(label_smoothing=amounts))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_schedules_on_every_backend(backend: Backend, numpy_backend: Backend, shuffle: bool) -> None:
+    """With rows that all networks share, and with slices of networks whose rows are of different lengths."""
+
+    def run(by: Backend) -> tuple[np.ndarray, np.ndarray]:
+        networks = population(by, [3, 4, 5], "float64")
+        settings = Settings(
+            optimizer="adamw", l2=0.1, dropout=0.3, label_smoothing=[0.0, 0.1, 0.3], batch_size=16, epochs=3,
+            schedule="coslog4", dropout_schedule="flat_cos", decay_schedule="cosine", smoothing_schedule="one_cycle",
+            shuffle=shuffle,
+        )  # fmt: skip
+        rows = [np.arange(40), np.arange(50), np.arange(45)] if shuffle else None
+        history = train(networks, X, T, settings, rows=rows, engine="array")
+        return by.to_host(networks.params), history.training_loss
+
+    for found, expected in zip(run(backend), run(numpy_backend), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
 def test_training_loss_is_the_mean_over_the_epoch(numpy_backend: Backend) -> None:
     """With a rate that changes nothing, the epoch's loss is the loss of the weights, L2 term and weights included."""
     one = population(numpy_backend, 1, "float64")
@@ -334,11 +361,11 @@ def test_ctrl_c_ends_between_two_updates(numpy_backend: Backend, monkeypatch: py
     """In the ninth update: six make an epoch, so one epoch is complete, and the ninth update is finished, and kept."""
     updates = Learner.update
 
-    def interrupt(self: Learner, batch: Any, rate: Any) -> None:
+    def interrupt(self: Learner, batch: Any, *numbers: Any) -> None:
         taken.append(batch)
         if len(taken) == 9:
             signal.raise_signal(signal.SIGINT)
-        updates(self, batch, rate)
+        updates(self, batch, *numbers)
 
     taken: list[Any] = []
     monkeypatch.setattr(Learner, "update", interrupt)
@@ -468,6 +495,16 @@ def test_a_progress_bar_is_drawn_on_a_terminals_standard_error(
         ({"epochs": True}, "epochs True"),
         ({"label_smoothing": 1.0}, "label smoothing 1"),
         ({"loss": "squared_error", "label_smoothing": 0.1}, "needs the loss cross_entropy"),
+        ({"label_smoothing": [0.1, 1.0]}, "label smoothing 1"),
+        ({"label_smoothing": [0.1, -0.1]}, "label smoothing -0.1"),
+        ({"label_smoothing": "much"}, "label smoothing 'much': expected a number"),
+        ({"loss": "poisson", "label_smoothing": [0.0, 0.1]}, "needs the loss cross_entropy"),
+        ({"loss": "poisson", "smoothing_schedule": "cosine"}, "needs the loss cross_entropy"),
+        ({"dropout_schedule": "flat"}, "Unknown schedule 'flat' of dropout.*Choose one of constant, inverse_scaling"),
+        ({"decay_schedule": None}, "Unknown schedule None of decay"),
+        ({"smoothing_schedule": "adaptive"}, "adaptive lowers the learning rate .* and cannot be of smoothing"),
+        ({"schedule": "coslog4", "schedule_options": {"cycles": 0}}, "schedule option cycles 0"),
+        ({"schedule": "flat_cos", "schedule_options": {"flat": 1.0}}, "schedule option flat 1"),
     ],
 )
 def test_impossible_settings(options: dict[str, Any], words: str) -> None:

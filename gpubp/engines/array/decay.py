@@ -56,16 +56,17 @@ class Decay:
         for layer, parameter, W in decaying(self.architecture, views):
             self._of(layer, parameter, W.ndim).parameters.append(W)
 
-    def add_l2(self, rows: Array | float, penalty: Array) -> None:
+    def add_l2(self, rows: Array | float, penalty: Array, times: Array | None = None) -> None:
         """To the gradients, and to penalty (P,). rows: the batch's size, or the sum of its row weights, (P, 1, 1), or
-        (1, 1, 1) where the networks share them.
+        (1, 1, 1) where the networks share them. times (P, 1): what the strength is multiplied by.
         """
         for alike in self.alike.values():
             divisor = rows if isinstance(rows, float) else rows.reshape(-1, *alike.l2.shape[1:])
-            l2_penalty(alike.parameters, alike.gradients, alike.l2, divisor, penalty)
+            l2 = alike.l2 if times is None else alike.l2 * times.reshape(alike.l2.shape)
+            l2_penalty(alike.parameters, alike.gradients, l2, divisor, penalty)
 
     def shrink(self, rate: Array) -> None:
-        """By decoupled weight decay; rate (P, 1)."""
+        """By decoupled weight decay; rate (P, 1): the learning rate, times what decay is multiplied by."""
         for alike in self.alike.values():
             if alike.weight_decay is not None:
                 decay_weights(alike.parameters, rate.reshape(alike.l2.shape) * alike.weight_decay)

@@ -21,7 +21,10 @@ from gpubp.engines.array.update import Learner
 from gpubp.engines.array.validation import Validation
 from gpubp.errors import BackendError
 from gpubp.networks.plan import TrainingPlan
+from gpubp.networks.settings import SCHEDULED
 from gpubp.operations.dense import has_own_rates
+from gpubp.operations.dropout import thresholds
+from gpubp.operations.smoothing import Smoothing
 
 # Parameters from which on a network is large: below, an update's calls of kernels take as long as what they save.
 FUSED_PARAMETERS = 200_000
@@ -97,8 +100,12 @@ class ArrayEngine:
             self.validation = Validation(
                 backend, plan.architecture, loss, self.validation_table, plan.validation, plan.spread, options
             )
-        self.scheduled = plan.settings.varies_rate
-        if self.scheduled:
+        self.smoothing: Smoothing | None = None
+        if plan.smoothing is not None:
+            ends = (plan.smoothing.hit, plan.smoothing.miss)
+            self.smoothing = Smoothing(*(backend.to_device(each, plan.dtype)[:, None] for each in ends))
+        self.varying = [what for what in SCHEDULED if plan.varies(what)]
+        if self.varying:
             self.steps = backend.to_device(plan.steps.astype(np.float64))
             self.count = backend.to_device(plan.rows.count.astype(np.float64))
 
@@ -108,8 +115,9 @@ class ArrayEngine:
 
     def run(self, epoch: int, n_epochs: int, interruption: Interruption) -> tuple[Array, int]:
         done: list[Array] = []
+        dropout = self._dropout(epoch, n_epochs)
         for e in range(epoch, epoch + n_epochs):
-            updates = self._epoch(e, interruption)
+            updates = self._epoch(e, interruption, None if dropout is None else dropout[e - epoch])
             if updates:
                 return self._stacked(done), updates
             done.append(self._metrics())
@@ -120,26 +128,55 @@ class ArrayEngine:
             return self.backend.xp.empty((3, 0, self.plan.n_networks), dtype=np.float64)
         return metrics[0][:, None] if len(metrics) == 1 else self.backend.xp.stack(metrics, axis=1)
 
-    def _epoch(self, epoch: int, interruption: Interruption) -> int:
+    def _dropout(self, epoch: int, n_epochs: int) -> list[tuple[Array, Array]] | None:
+        """Thresholds and scales (P, hidden layers) for each epoch; None where all have the same."""
+        if "dropout" not in self.varying:
+            return None
+        shares = self.plan.dropout_shares(epoch, n_epochs)
+        below = self.backend.to_device(thresholds(shares))
+        scale = self.backend.to_device(1.0 / (1.0 - shares), self.plan.dtype)
+        return [(below[e], scale[e]) for e in range(len(below))]
+
+    def _epoch(self, epoch: int, interruption: Interruption, dropout: tuple[Array, Array] | None) -> int:
         """One epoch; the number of its updates if it was cut short by Ctrl-C, else 0."""
         learner, constant_rate, rates = self.learner, self.learner.hyper.rate, self._rates(epoch)
-        learner.begin_epoch(epoch)
+        decays, smoothing = self._factors("decay", epoch), self.smoothing
+        amounts = self._factors("smoothing", epoch)
+        if smoothing is not None and amounts is not None:
+            smoothing = smoothing.times(amounts)
+        learner.begin_epoch(epoch, dropout)
         for batch in self.batches.epoch(epoch):
-            learner.update(batch, constant_rate if rates is None else rates[batch.step.number])
+            at = batch.step.number
+            learner.update(
+                batch,
+                constant_rate if rates is None else rates[at],
+                None if decays is None else decays[at],
+                smoothing if smoothing is None or amounts is None else smoothing.networks(at),
+            )
             if interruption.requested:
                 return batch.step.number + 1
         return 0
 
     def _rates(self, epoch: int) -> Array | None:
         """(steps, P, 1): the learning rate of every update of this epoch, on the device; None where it is constant."""
-        if not self.scheduled:
+        factor = self._moments("rate", epoch)
+        if factor is None:
             return None
-        xp, settings = self.backend.xp, self.plan.settings
+        return (factor[:, :, None] * self.learner.hyper.exact["rate"]).astype(self.params.dtype)
+
+    def _factors(self, what: str, epoch: int) -> Array | None:
+        """(steps, P, 1), as `_rates`: by what L2 and weight decay, or the labels' smoothing, are multiplied."""
+        factor = self._moments(what, epoch)
+        return None if factor is None else factor[:, :, None].astype(self.params.dtype)
+
+    def _moments(self, what: str, epoch: int) -> Array | None:
+        """(steps, P) float64: a schedule's factors for the updates of this epoch."""
+        if what not in self.varying:
+            return None
+        xp = self.backend.xp
         step = xp.arange(self.batches.steps_per_epoch, dtype=np.float64)[:, None]
         moment = epoch + xp.minimum(step / self.steps, 1.0)
-        options, n_epochs = settings.all_schedule_options(), self.plan.n_epochs
-        factor = settings.schedule_rule.factor(xp, moment, self.count, n_epochs, options)
-        return (factor[:, :, None] * self.learner.hyper.exact["rate"]).astype(self.params.dtype)
+        return self.plan.settings.factor(what, xp, moment, self.count, self.plan.n_epochs)
 
     def _metrics(self) -> Array:
         """(3, P) float64 on the device: training loss, validation loss, validation score."""

@@ -9,6 +9,7 @@
 // `stride` = K, `offset` = where the part at hand begins.
 #include "block_network.h"
 #include "dropout.h"
+#include "smoothing.h"
 
 #if !TARGET_CUDA
 #define __global__
@@ -151,21 +152,28 @@ struct Networks {
 // A lane is a row of the batch. d (P, B, O), which may be z itself, gets the gradient, times the row's share; row_loss
 // (P, B) the loss without it. A loss without a link takes the outputs as z, the others the last matrix product, to
 // which they add the biases. The targets of a network are target_stride numbers after those of the one before, 0 where
-// networks share them. shares: null for 1 / B. Cells: (P, B).
+// networks share them. hit, miss (P,): the labels' smoothing, or null. shares: null for 1 / B. Cells: (P, B).
 extern "C" __global__ void __launch_bounds__(THREADS)
 fused_loss(NETWORKS, const real_t* z, real_t* d, const real_t* params, int stride, int offset, const real_t* targets,
-           int target_stride, const real_t* shares, real_t* row_loss, int columns, int batch, int first, int last) {
+           int target_stride, const real_t* hit, const real_t* miss, const real_t* shares, real_t* row_loss,
+           int columns, int batch, int first, int last) {
   Networks networks{hyper, steps, all, base};
   cells(first, last, batch, [=](int network) {
     LossOptions options = networks.options_of(network);
     const real_t* bias = params + (long long)network * stride + offset;
+    Smoothing smoothing = Smoothing();
+    if (hit) smoothing = {lane_set(hit[network]), lane_set(miss[network])};
     return [=](int r, int count) {
       long long row = (long long)network * batch + r;
       const real_t* z_at = z + row * columns;
       real_t* d_at = d + row * columns;
       const real_t* t_at = targets + (long long)network * target_stride + (long long)r * columns;
       auto load_z = [=](int o) { return load_some(z_at + o, columns, count); };
-      auto load_t = [=](int o) { return load_some(t_at + o, columns, count); };
+      auto load_t = [=](int o) {
+        lane_t t = load_some(t_at + o, columns, count);
+        if constexpr (takes_smooth_labels) return hit ? smoothing.of(t) : t;
+        else return t;
+      };
       auto store_d = [=](int o, lane_t value) { store_some(d_at + o, columns, count, lane_flush(value)); };
       lane_t share = shares ? load(shares + row, count) : lane_div(one(), lane_set((real_t)batch)), loss = lane_set(0);
       if constexpr (LOSS == CROSS_ENTROPY) {
@@ -196,17 +204,24 @@ fused_loss(NETWORKS, const real_t* z, real_t* d, const real_t* params, int strid
 }
 
 // ------------------------------------------------------------------------------------------ update
-// Counts the updates (P,) of the networks, and fills their steps. rates (P,); totals (P,): the batch's weight, null: B.
+// Counts the updates (P,) of the networks, and fills their steps. rates (P,); decays (P,): what L2 and weight decay are
+// multiplied by, null: 1; totals (P,): the batch's weight, null: B.
 extern "C" __global__ void __launch_bounds__(THREADS)
-fused_begin(NETWORKS, const real_t* rates, const real_t* totals, int* updates, int batch, int first, int last) {
+fused_begin(NETWORKS, const real_t* rates, const real_t* decays, const real_t* totals, int* updates, int batch,
+            int first, int last) {
   Networks networks{hyper, steps, all, base};
   cells(first, last, 1, [=](int network) {
     return [=](int, int) {
       int number = updates[network] + 1;
       updates[network] = number < 1 << 30 ? number : 1 << 30;  // Adam's corrections have long been 1
       lane_t total = lane_set(totals ? totals[network] : (real_t)batch);
-      networks.step(S_L2_SHARE, network) = first_element(lane_div(networks.value(H_L2, network), total));
+      lane_t l2 = networks.value(H_L2, network);
       Rule rule = networks.rule_of(network);
+      if (decays) {
+        l2 = l2 * lane_set(decays[network]);
+        if constexpr (decouples_decay) rule.weight_decay = rule.weight_decay * lane_set(decays[network]);
+      }
+      networks.step(S_L2_SHARE, network) = first_element(lane_div(l2, total));
       rule.begin(lane_set(rates[network]), number);
       rule.for_numbers([&](int i, const lane_t& value) {
         networks.step(S_OF_OPTIMIZER + i, network) = first_element(value);

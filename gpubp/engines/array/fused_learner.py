@@ -11,6 +11,7 @@ from gpubp.engines.array.batches import Batch
 from gpubp.engines.array.fused_kernel import MOST_CELLS
 from gpubp.engines.array.fused_slice import FusedSlice
 from gpubp.engines.array.fused_state import FusedState
+from gpubp.operations.smoothing import Smoothing
 
 
 class FusedLearner(FusedState):
@@ -22,15 +23,21 @@ class FusedLearner(FusedState):
         super()._lay_out()
         self._slices = {}
 
-    def update(self, batch: Batch, rate: Array) -> None:
-        """rate (P, 1), of all networks in the learner."""
+    def update(self, batch: Batch, rate: Array, decay: Array | None = None, smoothing: Smoothing | None = None) -> None:
+        """As `update.Learner.update`."""
         step = batch.step
         key = (step.first, step.last, step.size)
         slices = self._slices.get(key)
         if slices is None:
             slices = self._slices[key] = self._cut(*key)
         for part in slices:
-            part.update(batch, rate[part.first : part.last])
+            own = slice(part.first, part.last)
+            part.update(
+                batch,
+                rate[own],
+                None if decay is None else decay[own],
+                None if smoothing is None else smoothing.networks(own),
+            )
 
     def _cut(self, first: int, last: int, size: int) -> list[FusedSlice]:
         """Slices of networks first … last−1, not too many at a time."""

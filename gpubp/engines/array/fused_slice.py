@@ -17,6 +17,7 @@ from gpubp.engines.array.fused_kernel import PARTS, Part, activation_code
 from gpubp.engines.array.fused_state import FusedState
 from gpubp.networks.sampling import Step
 from gpubp.operations.dropout import PLACES_OF_A_CALL
+from gpubp.operations.smoothing import Smoothing
 
 
 class FusedSlice:
@@ -81,16 +82,18 @@ class FusedSlice:
             for r in range(0, part.rows, rows)
         ]
 
-    def update(self, batch: Batch, rate: Array) -> None:
-        """rate (P, 1), of this slice's networks."""
+    def update(self, batch: Batch, rate: Array, decay: Array | None, smoothing: Smoothing | None) -> None:
+        """rate (P, 1), and so on, of this slice's networks: see `update.Learner.update`."""
         X, T, weights = self._own(batch.X), self._own(batch.T), batch.weights
         totals = shares = None
         if weights is not None:
             weights = weights[self.in_batch] if len(weights) > 1 else weights
             totals, shares = self._weighted(weights)
-        self.launch("fused_begin", self.n_networks, *self._networks(), rate, totals, self.updates, self.size)
+        strengths = (rate, decay, totals)
+        self.launch("fused_begin", self.n_networks, *self._networks(), *strengths, self.updates, self.size)
         self._forward(X, batch.step)
-        self._loss(T, shares, weights)
+        self._loss(T, smoothing, shares)
+        self._add_losses(weights, decay)
         if self.clips:
             self._clipped_update(X)
         else:
@@ -129,23 +132,28 @@ class FusedSlice:
                 place = (step.start, epoch, self.architecture.neurons(i).start)
                 self.launch("fused_drop", cells, H, self.D[i], *draw, columns, self.size, *place)
 
-    def _loss(self, T: Array, shares: Array | None, weights: Array | None) -> None:
-        """The gradient at the last pre-activations, and the loss sums."""
+    def _loss(self, T: Array, smoothing: Smoothing | None, shares: Array | None) -> None:
+        """The gradient at the last pre-activations, and the losses of the rows."""
         last, bias = self.architecture.n_layers - 1, self.biases[-1]
         d = self.H[last] if self.has_link else self.d[last]
         biases = (self.params, self.params.shape[1], bias.offset)
-        targets = (T, 0 if T.ndim == 2 else self.size * bias.columns)
+        ends = (None, None) if smoothing is None else (smoothing.hit, smoothing.miss)
+        targets = (T, 0 if T.ndim == 2 else self.size * bias.columns, *ends)
         into = (self.row_loss, bias.columns, self.size)
         matrices = (self.H[last], d)
         self.launch("fused_loss", self.row_loss.size, *self._networks(), *matrices, *biases, *targets, shares, *into)
         if not self.has_link:
             self._through_activation(last)
+
+    def _add_losses(self, weights: Array | None, decay: Array | None) -> None:
+        """To the networks' sums, with the L2 term."""
         if weights is not None:
             self.row_loss *= weights
         self.loss_sum += self.row_loss.sum(axis=1)
         if self.learner.has_l2:
             penalty = self._sum_of_squares(self.params, self.weights, decaying=False)
-            self.loss_sum += 0.5 * self.learner.hyper.exact["l2"][self.first : self.last, 0] * penalty
+            l2 = self.learner.hyper.exact["l2"][self.first : self.last, 0]
+            self.loss_sum += 0.5 * (l2 if decay is None else l2 * decay[:, 0]) * penalty
 
     def _through_activation(self, i: int) -> None:
         """From d[i], at what a layer gives, the gradient at its pre-activations, into H[i]."""

@@ -79,6 +79,11 @@ class FusedState:
         """The state arrays (P, K) by name: see `Settings.state_arrays`."""
         return named_state(self.settings, self.slots)
 
-    def begin_epoch(self, epoch: int) -> None:
+    def begin_epoch(self, epoch: int, dropout: tuple[Array, Array] | None = None) -> None:
+        """dropout: thresholds and scales (P, hidden layers) of this epoch, where epochs differ in them."""
         self.epoch = epoch
+        if dropout is not None:
+            for layer in range(len(self.drop_below)):  # slices have views of them
+                self.drop_below[layer][...] = dropout[0][:, layer]
+                self.drop_scale[layer][...] = dropout[1][:, layer]
         self.loss_sum[...] = 0.0

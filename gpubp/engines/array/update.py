@@ -16,6 +16,7 @@ from gpubp.operations.dropout import Dropout
 from gpubp.operations.hyperparameters import Hyperparameters, cast
 from gpubp.operations.network import Tape, loss_and_gradient
 from gpubp.operations.regularization import clip_by_global_norm
+from gpubp.operations.smoothing import Smoothing
 
 
 class Learner:
@@ -123,18 +124,27 @@ class Learner:
         named = dict(zip(self.settings.optimizer_rule.slots, self.slots, strict=True)) | {UNAVERAGED: self.trained}
         return {name: named[name] for name in self.settings.state_arrays}
 
-    def begin_epoch(self, epoch: int) -> None:
+    def begin_epoch(self, epoch: int, dropout: tuple[Array, Array] | None = None) -> None:
+        """dropout: thresholds and scales (P, hidden layers) of this epoch, where epochs differ in them."""
         self.epoch = epoch
+        if self.dropout is not None and dropout is not None:
+            self.dropout.below[...], self.dropout.scale[...] = dropout  # slices have views of them
         self.loss_sum[...] = 0.0
 
-    def update(self, batch: Batch, rate: Array) -> None:
-        """rate (P, 1), of all networks in the learner."""
+    def update(self, batch: Batch, rate: Array, decay: Array | None = None, smoothing: Smoothing | None = None) -> None:
+        """Of all networks in the learner: rate (P, 1); decay (P, 1), by which L2 and weight decay are multiplied;
+        smoothing of the batch's targets, (P, 1).
+        """
         step = batch.step
         key = (step.first, step.last, step.size)
         part = self._slices.get(key)
         if part is None:
             part = self._slices[key] = Slice(self, *key)
-        part.update(batch, rate if part.whole else rate[step.first : step.last])
+        if not part.whole:
+            own = slice(step.first, step.last)
+            rate, decay = rate[own], None if decay is None else decay[own]
+            smoothing = None if smoothing is None else smoothing.networks(own)
+        part.update(batch, rate, decay, smoothing)
 
 
 class Slice:
@@ -173,7 +183,7 @@ class Slice:
         if self.decay is not None:
             self.decay.bind(self.views)
 
-    def update(self, batch: Batch, rate: Array) -> None:
+    def update(self, batch: Batch, rate: Array, decay: Array | None, smoothing: Smoothing | None) -> None:
         row_losses = self.tape.loss
         scale: Any = self.mean
         rows: Any = self.n_rows
@@ -187,7 +197,7 @@ class Slice:
             self.loss,
             self.views,
             batch.X,
-            batch.T,
+            batch.T if smoothing is None else smoothing.smooth(self.backend.xp, batch.T),
             scale,
             self.tape,
             self.d_views,
@@ -201,11 +211,11 @@ class Slice:
         else:
             self.loss_sum += row_losses.sum(axis=1)
         if self.learner.has_l2 and self.decay is not None:
-            self.decay.add_l2(rows, self.loss_sum)
+            self.decay.add_l2(rows, self.loss_sum, decay)
         if self.clips:
             clip_by_global_norm(self.backend, self.grads, self.hyper.clip_norm)
         if self.optimizer.decoupled_decay and self.decay is not None:
-            self.decay.shrink(rate)
+            self.decay.shrink(rate if decay is None else rate * decay)
         if self.rate_factors is not None:
             rate = rate * self.rate_factors
         self.optimizer.update(self.backend, self.params, self.grads, self.slots, self.hyper, rate, self.scratch)

@@ -114,6 +114,18 @@ struct Trainer {
     return sum;
   }
 
+  // What schedules make of decay and smoothing for update number `which` of this call.
+  METHOD void scale_decay(Update& update, long long which) const {
+    lane_t factor = lane_set(task.decay_factors[which]);
+    update.l2 = hyper(H_L2) * factor;
+    if constexpr (decouples_decay) update.rule.weight_decay = hyper(H_WEIGHT_DECAY) * factor;
+  }
+  METHOD Smoothing smoothing(long long which) const {
+    if (!task.smooth_hit) return Smoothing();
+    Smoothing its = {lane_set(task.smooth_hit[network]), lane_set(task.smooth_miss[network])};
+    return task.smoothing_factors ? its.times(lane_set(task.smoothing_factors[which])) : its;
+  }
+
   METHOD void train() {
     clear();
     copy(true);
@@ -129,7 +141,8 @@ struct Trainer {
       Kahan loss;
       for (int step = 0; step < steps; step++) {
         int start = step * task.batch, size = task.n_rows - start < task.batch ? task.n_rows - start : task.batch;
-        real_t factor = task.factors ? task.factors[(long long)epoch * steps + step] : 1;
+        long long which = (long long)epoch * steps + step;
+        real_t factor = task.factors ? task.factors[which] : 1;
         read(start, size, false);
         real_t total = (real_t)size;
         if (task.weights) {
@@ -137,11 +150,13 @@ struct Trainer {
           for (int r = 0; r < size; r++) total = total + net.row_weight[r];
           total = total > 0 ? total : 1;
         }
-        if (task.drop_below) block_draw(task, net, network, task.first_epoch + epoch, start, size);
+        if (task.drop_below) block_draw(task, net, network, epoch, start, size);
         block_forward(net, size, true);
-        Losses{net, loss_options, task.targets, size, lane_div(one(), lane_set(total))}.evaluate();
+        lane_t share = lane_div(one(), lane_set(total));
+        Losses{net, loss_options, task.targets, size, share, task.smooth_hit != nullptr, smoothing(which)}.evaluate();
         real_t batch_loss = weighted_sum(net.row_loss, size);
-        long long number = task.first_update + (long long)epoch * steps + step + 1;
+        if (task.decay_factors) scale_decay(update, which);
+        long long number = task.first_update + which + 1;
         loss.add(batch_loss + update.begin(lane_set(factor), number, lane_set(total)));
         block_backward(net, size, update);
         if (task.has_clip) update.clipped();

@@ -2,6 +2,7 @@
 // lie.
 #pragma once
 #include "block_network.h"
+#include "smoothing.h"
 
 struct Losses {
   const Network& net;
@@ -9,8 +10,14 @@ struct Losses {
   const real_t* targets;
   int size;
   lane_t share;  // what a row's gradient is multiplied by, besides its weight
+  bool smooths = false;
+  Smoothing smoothing = Smoothing();
 
-  METHOD lane_t target(lane_index_t row, int o) const { return lane_gather(targets + o, net.outputs(), row); }
+  METHOD lane_t target(lane_index_t row, int o) const {
+    lane_t t = lane_gather(targets + o, net.outputs(), row);
+    if constexpr (takes_smooth_labels) return smooths ? smoothing.of(t) : t;
+    else return t;
+  }
   METHOD real_t* z(int r, int o) const { return net.layer[net.layers - 1].z + r * net.layer[net.layers - 1].ldz + o; }
   METHOD real_t* y(int r, int o) const { return net.layer[net.layers - 1].h + r * net.layer[net.layers - 1].ldh + o; }
   METHOD real_t* d(int r, int o) const { return net.layer[net.layers - 1].d + r * net.layer[net.layers - 1].ldd + o; }

@@ -40,16 +40,18 @@ struct ActivationBackward {  // from the gradient at this layer's values that at
   }
 };
 
-// The factors of all hidden values of a batch that begins at place `start` of the epoch.
-CALLED_FN void block_draw(const Task& task, const Network& net, int network, int epoch, int start, int size) {
+// The factors of all hidden values of a batch that begins at place `start` of the epoch, which the call numbers from 0.
+CALLED_FN void block_draw(const Task& task, const Network& net, int network, int epoch_of_call, int start, int size) {
+  int epoch = task.first_epoch + epoch_of_call;
+  long long from = (long long)epoch_of_call * task.drop_stride + network;
   lane_uint_t seed_low = lane_set_uint(task.seed_low[network]), seed_high = lane_set_uint(task.seed_high[network]);
   int first = start / 4, neuron = 0;
   int hidden = 0;
   for (int l = 0; l < net.layers - 1; l++) {
     const Layer& at = net.layer[l];
     if (!at.is_dense()) continue;
-    lane_uint_t below = lane_set_uint(task.drop_below[(long long)hidden * task.n_networks + network]);
-    lane_t scale = lane_set(task.drop_scale[(long long)hidden * task.n_networks + network]);
+    lane_uint_t below = lane_set_uint(task.drop_below[from + (long long)hidden * task.n_networks]);
+    lane_t scale = lane_set(task.drop_scale[from + (long long)hidden * task.n_networks]);
     hidden++;
     block_elements((start + size - 1) / 4 - first + 1, at.O, [&](int q, int j) {
       Words words = dropout_words(seed_low, seed_high, first + q, epoch, lane_places(neuron + j, neuron + at.O - 1));

@@ -27,14 +27,19 @@ struct Task {
   int first_update;               // how many were done before
   int n_epochs;                   // of this call
   const real_t* factors;          // (U,): by which the rate is multiplied, for each epoch's updates; null: by 1
+  const real_t* decay_factors;    // (U,): the same of L2 and weight decay
   const int* validation;          // (V, validation_stride) or (V,): as order: the validation rows
   int validation_stride;          // as order_stride
   int n_validation;               // validation rows
   const real_t* validation_targets;// (N, O): as targets, but for smoothed labels, which are of training
   const real_t* spread;           // (P, O): see engines/array/validation.py; unused where the loss classifies
-  const unsigned* drop_below;     // (H, P): see dropout.h; null: nothing is dropped
-  const real_t* drop_scale;       // (H, P): see dropout.h
+  const unsigned* drop_below;     // (E, H, P): see dropout.h; null: nothing is dropped
+  const real_t* drop_scale;       // (E, H, P): see dropout.h
+  int drop_stride;                // from an epoch's numbers to the next one's; 0: all epochs have the same
   const real_t* groups;           // (G, P): factors of each layer: see block_update.h; null: all are 1
+  const real_t* smooth_hit;       // (P,): see smoothing.h; null: targets are as they are
+  const real_t* smooth_miss;      // (P,): see smoothing.h
+  const real_t* smoothing_factors;// (U,): as factors, of the labels' smoothing
   int has_l2;                     // some network has L2
   int has_clip;                   // gradients are clipped
   real_t* losses;                 // (n_epochs, P): sums over the rows
@@ -46,13 +51,15 @@ struct Task {
   const int *shape, real_t *params, real_t *slots_spk, const real_t *hyper, int n_networks, const real_t *inputs, \
   const real_t *targets, const real_t *weights, int weights_stride, const int *order, int order_stride, \
   const unsigned *seed_low, const unsigned *seed_high, int *shuffled, int shuffled_stride, int n_rows, int batch, \
-  int first_epoch, int first_update, int n_epochs, const real_t *factors, const int *validation, \
-  int validation_stride, int n_validation, const real_t *validation_targets, const real_t *spread, \
-  const unsigned *drop_below, const real_t *drop_scale, const real_t *groups, int has_l2, int has_clip, \
+  int first_epoch, int first_update, int n_epochs, const real_t *factors, const real_t *decay_factors, \
+  const int *validation, int validation_stride, int n_validation, const real_t *validation_targets, \
+  const real_t *spread, const unsigned *drop_below, const real_t *drop_scale, int drop_stride, const real_t *groups, \
+  const real_t *smooth_hit, const real_t *smooth_miss, const real_t *smoothing_factors, int has_l2, int has_clip, \
   real_t *losses, real_t *validation_losses, real_t *validation_scores, real_t *memory, int memory_stride, \
   const int *layout, int *meeting, int member, int members, int first, int last
 #define TRAIN_TASK \
   { shape, params, slots_spk, hyper, n_networks, inputs, targets, weights, weights_stride, order, order_stride, \
   seed_low, seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, \
-  validation, validation_stride, n_validation, validation_targets, spread, drop_below, drop_scale, groups, has_l2, \
-  has_clip, losses, validation_losses, validation_scores }
+  decay_factors, validation, validation_stride, n_validation, validation_targets, spread, drop_below, drop_scale, \
+  drop_stride, groups, smooth_hit, smooth_miss, smoothing_factors, has_l2, has_clip, losses, validation_losses, \
+  validation_scores }

@@ -55,6 +55,7 @@ FN lane_t load_hyperparameter(const real_t* table, int row, int n_networks, int 
 #ifdef LOSS
 static_assert(LOSS >= SQUARED_ERROR && LOSS <= HUBER, "a loss that there is not");
 constexpr bool classifies = LOSS == CROSS_ENTROPY || LOSS == BINARY_CROSS_ENTROPY;
+constexpr bool takes_smooth_labels = LOSS == CROSS_ENTROPY;
 #define NO_LINK -1
 // The output activation that belongs to the loss; NO_LINK: it takes the outputs as they are.
 constexpr int loss_link =

@@ -26,6 +26,8 @@ def lane_kernel(plan: TrainingPlan) -> LaneKernel:
         shuffle=settings.shuffle,
         dropout=plan.dropout is not None,
         shared_order=plan.rows.shared,
+        smoothing=plan.smoothing is not None,
+        decay_varies=plan.varies("decay"),
         narrow=not plan.backend.lanes_in_registers and plan.n_networks * plan.dtype.itemsize <= NARROW_BYTES,
     )
 

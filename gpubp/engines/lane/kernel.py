@@ -56,6 +56,8 @@ class LaneKernel:
     shuffle: bool
     dropout: bool
     shared_order: bool  # all networks take the same rows, in the same order if nothing is shuffled
+    smoothing: bool = False  # labels are smoothed by the kernel
+    decay_varies: bool = False  # L2 and weight decay have factors
     narrow: bool = False  # on a CPU: all networks fit into a vector of NARROW_BYTES, which is quicker than a wide one
     averages: bool = False  # the parameters are a running average of the weights
 
@@ -76,6 +78,8 @@ class LaneKernel:
             "WEIGHTS": self.weights,
             "SHUFFLE": self.shuffle,
             "HAS_DROPOUT": self.dropout,
+            "HAS_SMOOTHING": self.smoothing,
+            "DECAY_VARIES": self.decay_varies,
             "SHARED_ORDER": self.shared_order,
             "THREADS": CUDA_THREADS,
             "BLOCKS": self.blocks,
@@ -108,7 +112,7 @@ class LaneKernel:
             if self.dtype == "float32" and ACTIVATIONS[name].divides:  # side by side: see divisions.h
                 row += width // 2
         row += KEPT_WHERE_TIGHT * self._tight
-        hyper = self._kept_of_options + 3 * self.l2 + self.clip + (self.weights > 0)
+        hyper = self._kept_of_options + 3 * self.l2 + self.clip + (self.weights > 0) + 2 * self.smoothing
         return (self.numbers + row + hyper) * np.dtype(self.dtype).itemsize // 4
 
     @property

@@ -6,6 +6,8 @@
 //   WEIGHTS       row weights: 0 none, 1 a last column of the table, 2 a row of them for each network
 //   SHUFFLE       a new order in every epoch
 //   HAS_DROPOUT   some values of hidden layers are dropped
+//   HAS_SMOOTHING labels are smoothed on their way from the table
+//   DECAY_VARIES  each update has a factor of its own for L2 and weight decay
 //   SHARED_ORDER  all networks take the same rows in the same order
 // All networks of one call have the same number of training rows, and of validation rows.
 #pragma once
@@ -15,6 +17,7 @@
 #include "optimizers.h"
 #include "passes.h"
 #include "random.h"
+#include "smoothing.h"
 
 #define K net::parameters
 #define I net::inputs
@@ -53,12 +56,14 @@ struct Masks {  // of the lanes' networks
   Words words[net::neurons];  // those of four places, which the rows take one after the other
 #endif
 
-  METHOD void load(const Task& task, int first, int count) {
+  // epoch: of this call, from 0 on.
+  METHOD void load(const Task& task, int first, int count, int epoch) {
+    long long from = (long long)epoch * task.drop_stride + first;
     seed_low = lane_load_uint_networks(task.seed_low + first, count);
     seed_high = lane_load_uint_networks(task.seed_high + first, count);
     UNROLL for (int l = 0; l < net::layers - 1; l++) {
-      below[l] = lane_load_uint_networks(task.drop_below + (long long)l * task.n_networks + first, count);
-      scale[l] = lane_load_networks(task.drop_scale + (long long)l * task.n_networks + first, 1, count);
+      below[l] = lane_load_uint_networks(task.drop_below + (long long)l * task.n_networks + from, count);
+      scale[l] = lane_load_networks(task.drop_scale + (long long)l * task.n_networks + from, 1, count);
     }
   }
   // The factors of one row's hidden values. Places come in order, from 0 on.
@@ -86,6 +91,9 @@ struct Learner {
 #if HAS_DROPOUT
   Masks masks;
 #endif
+#if HAS_SMOOTHING
+  Smoothing smoothing;
+#endif
   int this_epoch;  // counted from the training's begin
 #if FEW_REGISTERS
   const int* next;  // where the row of the next place stands, and what stands there
@@ -95,7 +103,7 @@ struct Learner {
   METHOD lane_t operator()(int k) const { return w[k]; }
 
   // ------------------------------------------------------------------ memory
-  LARGE_METHOD void load(const Task& task, int first, int count) {
+  LARGE_METHOD void load(const Task& task, int first, int count, int epoch) {
     const real_t* p = weights_of(task) + (long long)first * K;
     UNROLL for (int k = 0; k < K; k++) w[k] = lane_load_networks(p + k, K, count);
     UNROLL for (int s = 0; s < slots; s++) {
@@ -109,8 +117,33 @@ struct Learner {
     rule.load(task.hyper, task.n_networks, first, count);
     loss_options.load(task.hyper, task.n_networks, first, count);
 #if HAS_DROPOUT
-    masks.load(task, first, count);
+    masks.load(task, first, count, epoch);
 #endif
+#if HAS_SMOOTHING
+    load_smoothing(task, first, count);
+#endif
+    (void)epoch;
+  }
+#if HAS_SMOOTHING
+  METHOD void load_smoothing(const Task& task, int first, int count) {
+    smoothing.hit = lane_load_networks(task.smooth_hit + first, 1, count);
+    smoothing.miss = lane_load_networks(task.smooth_miss + first, 1, count);
+  }
+#endif
+  // What schedules make of decay and smoothing for update number `which` of this call.
+  METHOD void take_factors(const Task& task, int first, int count, long long which) {
+#if DECAY_VARIES
+    lane_t factor = lane_set(task.decay_factors[which]);
+    if constexpr (HAS_L2) l2 = LOAD_HYPER(H_L2) * factor;
+    if constexpr (decouples_decay) rule.weight_decay = LOAD_HYPER(H_WEIGHT_DECAY) * factor;
+#endif
+#if HAS_SMOOTHING
+    if (task.smoothing_factors) {
+      load_smoothing(task, first, count);
+      smoothing = smoothing.times(lane_set(task.smoothing_factors[which]));
+    }
+#endif
+    (void)task, (void)first, (void)count, (void)which;
   }
   LARGE_METHOD void store(const Task& task, int first, int count) {
     real_t* p = weights_of(task) + (long long)first * K;
@@ -185,6 +218,9 @@ struct Learner {
       lane_shared_row(values, task.table, task.stride, task.order[place]);
     else lane_gather_row(values, task.table, task.stride, row);
     take_row(task, first, count, values, row, pass, r);
+#if HAS_SMOOTHING
+    UNROLL for (int o = 0; o < O; o++) pass.t[r][o] = smoothing.of(pass.t[r][o]);
+#endif
   }
   LARGE_METHOD void shuffle(const Task& task, int first, int count, int epoch) {
     Shuffle order;
@@ -385,20 +421,24 @@ struct Learner {
 
   // ------------------------------------------------------------------ epochs
   METHOD void train(const Task& task, int first, int count) {
-    if constexpr (!makes_room) load(task, first, count);
+    if constexpr (!makes_room) load(task, first, count, 0);
     int steps = (task.n_rows + task.batch - 1) / task.batch;
     for (int epoch = 0; epoch < task.n_epochs; epoch++) {
       this_epoch = task.first_epoch + epoch;
       if constexpr (SHUFFLE) shuffle(task, first, count, this_epoch);
-      if constexpr (makes_room) load(task, first, count);
+      if constexpr (makes_room) load(task, first, count, epoch);
+#if HAS_DROPOUT
+      else if (epoch && task.drop_stride) masks.load(task, first, count, epoch);
+#endif
       first_row(task, first);
       Sum loss;
       loss.clear();
       for (int step = 0; step < steps; step++) {
         int start = step * task.batch, size = task.n_rows - start < task.batch ? task.n_rows - start : task.batch;
         if constexpr (ONLINE) size = 1;
-        long long number = task.first_update + (long long)epoch * steps + step + 1;
-        real_t factor = task.factors ? task.factors[(long long)epoch * steps + step] : 1;
+        long long which = (long long)epoch * steps + step, number = task.first_update + which + 1;
+        real_t factor = task.factors ? task.factors[which] : 1;
+        take_factors(task, first, count, which);
         loss.add(update(task, first, count, start, size, factor, number));
       }
       long long at = (long long)epoch * task.n_networks + first;

@@ -26,13 +26,18 @@ struct Task {
   int first_update;               // how many were done before
   int n_epochs;                   // of this call
   const real_t* factors;          // (U,): by which the rate is multiplied, for each epoch's updates; null: by 1
+  const real_t* decay_factors;    // (U,): the same of L2 and weight decay
   const int* validation;          // (V, validation_stride) or (V,): as order: the validation rows
   int validation_stride;          // as order_stride
   int n_validation;               // validation rows
   const real_t* validation_table; // (N, stride): as table, but for smoothed labels, which are of training
   const real_t* spread;           // (P, O): see engines/array/validation.py; unused where the loss classifies
-  const unsigned* drop_below;     // (H, P): see dropout.h; null: nothing is dropped
-  const real_t* drop_scale;       // (H, P): see dropout.h
+  const unsigned* drop_below;     // (E, H, P): see dropout.h; null: nothing is dropped
+  const real_t* drop_scale;       // (E, H, P): see dropout.h
+  int drop_stride;                // from an epoch's numbers to the next one's; 0: all epochs have the same
+  const real_t* smooth_hit;       // (P,): see smoothing.h; null: targets are as they are
+  const real_t* smooth_miss;      // (P,): see smoothing.h
+  const real_t* smoothing_factors;// (U,): as factors, of the labels' smoothing
   real_t* losses;                 // (n_epochs, P): sums over the rows
   real_t* validation_losses;      // (n_epochs, P): the same of validation
   real_t* validation_scores;      // (n_epochs, P): how many rows are right; of a regression R²
@@ -43,12 +48,13 @@ struct Task {
   const real_t *RESTRICT table, int stride, const real_t *RESTRICT weights, int weights_stride, \
   const int *RESTRICT order, int order_stride, const unsigned *RESTRICT seed_low, const unsigned *RESTRICT seed_high, \
   int *shuffled, int shuffled_stride, int n_rows, int batch, int first_epoch, int first_update, int n_epochs, \
-  const real_t *RESTRICT factors, const int *RESTRICT validation, int validation_stride, int n_validation, \
-  const real_t *RESTRICT validation_table, const real_t *RESTRICT spread, const unsigned *RESTRICT drop_below, \
-  const real_t *RESTRICT drop_scale, real_t *RESTRICT losses, real_t *RESTRICT validation_losses, \
-  real_t *RESTRICT validation_scores, int first, int last
+  const real_t *RESTRICT factors, const real_t *RESTRICT decay_factors, const int *RESTRICT validation, \
+  int validation_stride, int n_validation, const real_t *RESTRICT validation_table, const real_t *RESTRICT spread, \
+  const unsigned *RESTRICT drop_below, const real_t *RESTRICT drop_scale, int drop_stride, \
+  const real_t *RESTRICT smooth_hit, const real_t *RESTRICT smooth_miss, const real_t *RESTRICT smoothing_factors, \
+  real_t *RESTRICT losses, real_t *RESTRICT validation_losses, real_t *RESTRICT validation_scores, int first, int last
 #define TRAIN_TASK \
   { params, slots_spk, hyper, n_networks, table, stride, weights, weights_stride, order, order_stride, seed_low, \
-  seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, validation, \
-  validation_stride, n_validation, validation_table, spread, drop_below, drop_scale, losses, validation_losses, \
-  validation_scores }
+  seed_high, shuffled, shuffled_stride, n_rows, batch, first_epoch, first_update, n_epochs, factors, decay_factors, \
+  validation, validation_stride, n_validation, validation_table, spread, drop_below, drop_scale, drop_stride, \
+  smooth_hit, smooth_miss, smoothing_factors, losses, validation_losses, validation_scores }

@@ -17,6 +17,7 @@ from gpubp.errors.suggestions import check_choice
 from gpubp.fitting.job import Job, population_settings
 from gpubp.networks.plan import TrainingPlan, hyperparameters
 from gpubp.networks.sampling import RowSets
+from gpubp.operations.smoothing import Smoothing
 
 
 def check_engine(wanted: str) -> None:
@@ -101,6 +102,7 @@ def sketch(jobs: Sequence[Job], backend: Backend) -> TrainingPlan:
         spread=None,
         hyper=hyperparameters(settings, first.architecture, n),
         dropout=settings.dropout_shares(n, len(first.architecture.hidden)),
+        smoothing=None if (amounts := settings.smoothing_amounts(n)) is None else Smoothing(amounts, amounts),
         first_epoch=0,
         updates=np.zeros(n, dtype=np.int64),
         slots={},

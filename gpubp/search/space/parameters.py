@@ -89,7 +89,7 @@ def check_value(name: str, value: Any) -> None:
     chosen = {name: value} | ({owned[0]: owned[1][0]} if owned else {})
     if chosen.get("schedule") in [schedule.name for schedule in SCHEDULES.values() if schedule.steers]:
         chosen["early_stopping"] = True
-    if name == "label_smoothing":
+    if name in ("label_smoothing", "smoothing_schedule"):
         chosen["loss"] = next(loss.name for loss in LOSSES.values() if loss.takes_smooth_labels)
     if name in ("dropout", "activation") and isinstance(value, tuple):
         chosen["hidden"] = (1,) * len(value)
