@@ -38,7 +38,7 @@ SOME = [*one_of_each_kind()]
 
 
 def test_every_kind_dtype_and_architecture_has_its_turn() -> None:
-    assert len(SOME) == len(KINDS) == 9
+    assert len(SOME) == len(KINDS) == 10
     assert {capability for _, capability in SOME} == {*CAPABILITIES}
     assert {kernel.dtype for kernel, _ in SOME} == {*DTYPES}
     assert len({kernel.optimizer for kernel, _ in SOME}) >= 5
