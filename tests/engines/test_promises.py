@@ -42,6 +42,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "clipped": {"optimizer": "momentum", "clip_norm": 0.5},
     "one table": {"optimizer": "momentum"},
     "stopping": {"optimizer": "adamw", "early_stopping": EarlyStopping(patience=1, tolerance=0.01), "epochs": 12},
+    "averaged": {"optimizer": "momentum", "average": 0.8, "early_stopping": EarlyStopping(patience=1, ties="last")},
 }
 
 
