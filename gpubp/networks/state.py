@@ -20,7 +20,8 @@ class TrainingState:
     does not depend on the length of the training). Everything is on the host.
 
     epoch: epochs done, which key shuffles and dropout masks. updates (P,) int64: updates done, Adam's t.
-    slots: the optimizer's state arrays (P, K) by name ("velocity"; "mean" and "square"; "square").
+    slots: the optimizer's state arrays (P, K) by name ("velocity"; "mean" and "square"; "square"), and "unaveraged",
+    the weights themselves, where the parameters are their running average.
     rate_factor (P,) float64: what the schedule "adaptive" has made of the learning rate.
     buffers: what the last call of one epoch of one network has worked in, with its engine, for a next call alike;
     copies and pickles go without.

@@ -51,6 +51,7 @@ WAYS: dict[str, dict[str, Any]] = {
         "decay_schedule": "cosine",
         "smoothing_schedule": "coslog4",
     },
+    "averaged": {"optimizer": "momentum", "average": 0.8, "early_stopping": EarlyStopping(patience=1, ties="last")},
 }
 SCHEDULES = [
     ("flat_cos", "cosine", "coslog4"), ("inverse_scaling", "inverse_scaling", "inverse_scaling"),
