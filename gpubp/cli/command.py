@@ -10,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from gpubp.cli import config
 from gpubp.cli.completion import attach
+from gpubp.cli.given import remember
 from gpubp.cli.panels import COMMANDS
 from gpubp.errors import quoted
 from gpubp.errors.suggestions import did_you_mean, nearest
@@ -56,6 +57,7 @@ class Command(TyperCommand):
         if config.is_asked_for(ctx):
             config.print_options(self, ctx)
             return None
+        remember(self, ctx)
         return super().invoke(ctx)
 
     def _meant(self, ctx: Any, unknown: str, args: list[str]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpubp.fitting.named_recipes import NAMED_RECIPES
 from gpubp.operations.activations import HIDDEN
 from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.layer_kinds import FRONT
@@ -27,6 +28,7 @@ def _settings_of(kind: str) -> tuple[str, ...]:
 
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "recipe_name": tuple(NAMED_RECIPES),
     "activation": HIDDEN,
     "front": ("none", *FRONT),
     "layer_option": _settings_of("layer"),

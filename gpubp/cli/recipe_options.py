@@ -5,14 +5,16 @@ Defaults are repeated from `gpubp.Recipe`, which is not imported here to keep `-
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gpubp.cli.given import given_options
 from gpubp.cli.panels import DATA, NETWORK, TRAINING
+from gpubp.cli.recipe_values import batch_size, numbers, patience, shares, sizes
 from gpubp.errors import SettingsError
+from gpubp.fitting.named_recipes import NAMED_RECIPES, NamedRecipe
 from gpubp.operations.activations import HIDDEN
 from gpubp.operations.initializers import INITIALIZERS, Initializer
 from gpubp.operations.layer_kinds import FRONT
@@ -56,13 +58,36 @@ def _initializer_in_words(initializer: Initializer) -> str:
     return f"{initializer.name} ({initializer.help})" if initializer.help else initializer.name
 
 
+def _recipe_in_words(recipe: NamedRecipe) -> str:
+    return f"{recipe.name} ({recipe.help})"
+
+
 def _option_in_words(name: str) -> str:
     """Of an option of optimizers."""
     return f"Of {' and '.join(owners('optimizer', name))}; {OPTIONS['optimizer'][name].default:g} if not given."
 
 
+SOURCES = {
+    "optimizer_options": ("optimizer_option", *OWN_OPTIONS),
+    "layer_options": ("layer_option",),
+    "loss_options": ("loss_option",),
+    "schedule_options": ("schedule_option",),
+    "clip_predictions": ("no_clip",),
+}
+"""Fields of a recipe that the command line has other names for."""
+
+
 @dataclass(frozen=True)
 class RecipeOptions:
+    recipe_name: Annotated[
+        str,
+        typer.Option(
+            "--recipe",
+            metavar="NAME",
+            rich_help_panel=NETWORK,
+            help=f"Where options begin that are not given: {', '.join(map(_recipe_in_words, NAMED_RECIPES.values()))}.",
+        ),
+    ] = "plain"
     hidden: Annotated[
         str,
         typer.Option(
@@ -336,13 +361,13 @@ class RecipeOptions:
         from gpubp.fitting.recipe import Recipe
         from gpubp.operations.architecture import front_kinds
 
-        recipe = Recipe(
-            hidden=_sizes(self.hidden),
+        fields: dict[str, Any] = dict(
+            hidden=sizes(self.hidden),
             front=front_kinds(self.front),
-            layer_options=_numbers("--layer-option", self.layer_option),
+            layer_options=numbers("--layer-option", self.layer_option),
             activation=self.activation,
             loss=self.loss,
-            loss_options=_numbers("--loss-option", self.loss_option),
+            loss_options=numbers("--loss-option", self.loss_option),
             initializer=self.initializer,
             zero_last_layer=self.zero_last_layer,
             optimizer=self.optimizer,
@@ -351,13 +376,13 @@ class RecipeOptions:
             l2=self.l2,
             clip_norm=self.clip_norm,
             schedule=self.schedule,
-            schedule_options=_numbers("--schedule-option", self.schedule_option),
-            dropout=_shares(self.dropout),
+            schedule_options=numbers("--schedule-option", self.schedule_option),
+            dropout=shares(self.dropout),
             label_smoothing=self.label_smoothing,
             dropout_schedule=self.dropout_schedule,
             decay_schedule=self.decay_schedule,
             smoothing_schedule=self.smoothing_schedule,
-            batch_size=_batch_size(self.batch_size),
+            batch_size=batch_size(self.batch_size),
             epochs=self.epochs,
             average=self.average,
             shuffle=self.shuffle,
@@ -372,6 +397,12 @@ class RecipeOptions:
             seed=self.seed,
             dtype=self.dtype,
         )
+        if self.recipe_name == "plain":
+            recipe = Recipe(**fields)
+        else:
+            given = given_options()
+            kept = {name: value for name, value in fields.items() if not given.isdisjoint(SOURCES.get(name, (name,)))}
+            recipe = Recipe.named(self.recipe_name, **kept)
         for name in recipe.idle_schedules:
             option = f"--{name.replace('_', '-')}"
             raise SettingsError(f"{option} goes with {GOES_WITH[name]}: add it, or leave {option} out.")
@@ -381,13 +412,13 @@ class RecipeOptions:
         """What is said of early stopping; SettingsError where there is none."""
         said = {name: getattr(self, name) for name in ("patience", "monitor", "ties")}
         said = {name: value for name, value in said.items() if value is not None}
-        if said and not self.early_stopping:
+        if said and not self.early_stopping and self.recipe_name == "plain":
             name = next(iter(said))
             raise SettingsError(f"--{name} goes with --early-stopping: add it, or leave --{name} out.")
-        return said if self.patience is None else said | {"patience": _patience(self.patience)}
+        return said if self.patience is None else said | {"patience": patience(self.patience)}
 
     def _optimizer_options(self) -> dict[str, float]:
-        options = _numbers("--optimizer-option", self.optimizer_option)
+        options = numbers("--optimizer-option", self.optimizer_option)
         for name in OWN_OPTIONS:
             value = getattr(self, name)
             if value is not None:
@@ -399,55 +430,3 @@ class RecipeOptions:
             having = " or ".join(owners("optimizer", "momentum"))
             raise SettingsError(f"The optimizer {self.optimizer} has no momentum: choose --optimizer {having}.")
         return options
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    if text.strip().lower() == "none":
-        return ()
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise SettingsError(f"--hidden {text!r}: give whole numbers such as 64 or 128,64, or none.") from None
-
-
-def _shares(text: str) -> float | tuple[float, ...]:
-    try:
-        shares = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise SettingsError(f"--dropout {text!r}: give shares such as 0.2, or 0.3,0.1 for two hidden layers.") from None
-    return shares if len(shares) > 1 else shares[0]
-
-
-def _patience(text: str) -> int | None:
-    """None for infinity."""
-    if text.strip().lower() == "inf":
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise SettingsError(f"--patience {text!r}: give a whole number such as 10, or inf.") from None
-
-
-def _batch_size(text: str) -> int | None:
-    if text.strip().lower() == "all":
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise SettingsError(f"--batch-size {text!r}: give a whole number such as 32, or all.") from None
-
-
-def _numbers(option: str, given: Sequence[str] | None) -> dict[str, float]:
-    """["a=1", "b=2"] as a mapping."""
-    numbers: dict[str, float] = {}
-    for item in given or ():
-        name, _, value = (part.strip() for part in item.partition("="))
-        name = name.replace("-", "_")
-        try:
-            number = float(value)
-        except ValueError:
-            raise SettingsError(f"{option} {item!r}: expected NAME=NUMBER, such as beta1=0.9.") from None
-        if name in numbers:
-            raise SettingsError(f"{option} {name} is given twice.")
-        numbers[name] = number
-    return numbers

@@ -96,6 +96,7 @@ def cross_validate(
     data = Dataset.of(
         table, target, task, categorical=categorical, ignore=ignore, strict=strict, purpose="cross-validation"
     )
+    recipe = recipe.for_task(data.task)
     table, whole, labels = data.table, data.target, data.class_index()
     test_rows = cross_validation_folds(labels, table.rows, folds, repeats, recipe.seed)
     notes: tuple[str, ...] = ()

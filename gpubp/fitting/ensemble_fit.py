@@ -111,7 +111,7 @@ def train_ensemble(
         description={
             "source": made.dataset.table.source,
             "rows": len(made.training),
-            "recipe": recipe.to_dict(),
+            "recipe": made.recipe.to_dict(),
             "members": members,
             "bootstrap": bootstrap,
         },

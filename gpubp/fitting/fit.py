@@ -164,6 +164,7 @@ def set_up(
     backend: Backend,
 ) -> SetUp:
     data = Dataset.of(table, target, task, categorical=categorical, ignore=ignore, strict=strict)
+    recipe = recipe.for_task(data.task)
     training, validation, notes = _split(data, recipe)
     fold = Fold.of(data, recipe, training)
     architecture = recipe.architecture(fold.sheet.X.shape[1], fold.target.outputs, data.task, fold.indicators)

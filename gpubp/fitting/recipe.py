@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from numbers import Real
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from gpubp.backends import float_dtype
 from gpubp.errors import SettingsError, quoted
 from gpubp.errors.suggestions import check_choice, choose
+from gpubp.fitting.named_recipes import NAMED_RECIPES
 from gpubp.networks.population import check_seed
 from gpubp.networks.settings import EarlyStopping, PerNetwork, Settings, checked_patience
 from gpubp.operations.architecture import Architecture, front_kinds
@@ -22,7 +23,7 @@ from gpubp.operations.options import defaults
 from gpubp.preprocessing import InputRules
 from gpubp.preprocessing.target import TARGET_SCALES
 
-SELDOM: dict[str, Any] = {"loss_options": {}, "front": [], "layer_options": {}} | dict.fromkeys(
+SELDOM: dict[str, Any] = {"loss_options": {}, "front": [], "layer_options": {}, "by_task": {}} | dict.fromkeys(
     ("dropout_schedule", "decay_schedule", "smoothing_schedule"), "constant"
 )
 """Fields that most recipes have at these values."""
@@ -47,7 +48,8 @@ class Recipe:
     starts at 0 instead. The other names are those of `Settings`. category_encoding: "one_hot", or "signed", with −1 and
     +1 for two of them, or "scaled", which is signed and then scaled as numbers are (see
     gpubp.preprocessing.columns.ENCODINGS). missing_numbers: they become the median of the column; with "indicate", one
-    more input says where they are.
+    more input says where they are. by_task: fields that are different for a task, as in {"regression": {"activation":
+    "mish"}}.
     """
 
     hidden: tuple[int, ...] = (64,)
@@ -86,6 +88,34 @@ class Recipe:
     dropout_schedule: str = "constant"
     decay_schedule: str = "constant"
     smoothing_schedule: str = "constant"
+    by_task: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def realmlp(cls, **changes: Any) -> Recipe:
+        """RealMLP's recipe (see named_recipes.py), for either task, with these fields changed."""
+        return cls.named("realmlp", **changes)
+
+    @classmethod
+    def named(cls, name: str, **changes: Any) -> Recipe:
+        """One of NAMED_RECIPES, with these fields changed, for whatever task. Options are changed one by one:
+        layer_options={"sigma": 1.0} leaves the others as they are.
+        """
+        base = choose("recipe", name, NAMED_RECIPES)
+        chosen: dict[str, Any] = {
+            name: dict(value) if isinstance(value, Mapping) else value for name, value in base.fields.items()
+        }
+        for field_name, value in changes.items():
+            options = field_name.endswith("_options") and field_name in chosen
+            chosen[field_name] = {**chosen[field_name], **value} if options else value
+        by_task = {
+            task: {name: value for name, value in fields.items() if name not in changes}
+            for task, fields in base.by_task.items()
+        }
+        return cls(**chosen, by_task={task: fields for task, fields in by_task.items() if fields})
+
+    def for_task(self, task: str) -> Recipe:
+        """The recipe for "classification" or "regression": with what `by_task` says of it."""
+        return replace(self, **self.by_task.get(task, {}), by_task={}) if self.by_task else self
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before a table is read."""
