@@ -295,6 +295,14 @@ class RecipeOptions:
     batch_size: Annotated[
         str, typer.Option(metavar="ROWS", rich_help_panel=TRAINING, help="Rows of one update, or all.")
     ] = "32"
+    even_batches: Annotated[
+        bool,
+        typer.Option(
+            "--even-batches",
+            rich_help_panel=TRAINING,
+            help="Batches of the same size, and none of a few rows at an epoch's end.",
+        ),
+    ] = False
     epochs: Annotated[
         int, typer.Option(metavar="N", rich_help_panel=TRAINING, help="How often to go over all rows.")
     ] = 100
@@ -383,6 +391,7 @@ class RecipeOptions:
             decay_schedule=self.decay_schedule,
             smoothing_schedule=self.smoothing_schedule,
             batch_size=batch_size(self.batch_size),
+            even_batches=self.even_batches,
             epochs=self.epochs,
             average=self.average,
             shuffle=self.shuffle,

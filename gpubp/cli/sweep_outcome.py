@@ -89,7 +89,7 @@ def _option(name: str, value: Any) -> list[str]:
         return ["--shuffle" if value else "--no-shuffle"]
     if name == "clip_predictions":
         return [] if value else ["--no-clip"]
-    if name in ("early_stopping", "zero_last_layer"):
+    if name in ("early_stopping", "zero_last_layer", "even_batches"):
         return [option] if value else []
     if isinstance(value, tuple):
         return [option, ",".join(map(str, value)) or "none"]

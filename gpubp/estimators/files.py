@@ -32,7 +32,7 @@ FILE = Artifact(
     },
 )
 LATER = {
-    *("monitor", "ties", "zero_last_layer", "average"),
+    *("monitor", "ties", "zero_last_layer", "average", "even_batches"),
     *("n_members", "bootstrap", "loss_options", "front", "layer_options"),
     *("dropout_schedule", "decay_schedule", "smoothing_schedule"),
 }

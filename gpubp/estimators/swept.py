@@ -38,6 +38,7 @@ OWN = {
     "layer_options": [dict, None],
     "initializer": [StrOptions({"auto", *INITIALIZERS})],
     "zero_last_layer": ["boolean"],
+    "even_batches": ["boolean"],
     "monitor": [StrOptions({*MONITORS})],
     "ties": [StrOptions({*TIES})],
     "average": [interval(AVERAGE), None],
@@ -56,6 +57,7 @@ DEFAULTS = {
     "layer_options": None,
     "initializer": "auto",
     "zero_last_layer": False,
+    "even_batches": False,
     "monitor": "validation_loss",
     "ties": "first",
     "average": None,
@@ -156,6 +158,8 @@ class SweptClassifier(_Swept, MLPClassifier):
         Their options, such as {"scale_rate": 6.0}.
     initializer : str, default="auto"
         Of the weights, by the names of sweeps.
+    even_batches : bool, default=False
+        Whether an epoch's batches are equally large.
     zero_last_layer : bool, default=False
         Whether the output layer starts at 0 instead.
     average : float or None, default=None

@@ -139,6 +139,7 @@ TRANSLATIONS = (
     ),
     _renamed("initializer", "initializer"),
     _renamed("zero_last_layer", "zero_last_layer", bool),
+    _renamed("even_batches", "even_batches", bool),
     Translation(("optimizer", "optimizer_options"), _optimizer, _optimizer_of),
     _renamed("learning_rate", "learning_rate_init", float),
     _renamed("l2", "alpha", float),

@@ -13,7 +13,7 @@ from gpubp.fitting.cohort import Cohort
 from gpubp.fitting.dataset import Dataset, Names
 from gpubp.fitting.fit import refuse_divergence, say_all, target_offer
 from gpubp.fitting.fold import Fold
-from gpubp.fitting.job import Job
+from gpubp.fitting.job import Job, with_batches_of_the_largest
 from gpubp.fitting.recipe import Recipe
 from gpubp.fitting.splits import (
     cross_validation_folds,
@@ -125,7 +125,9 @@ def cross_validate(
     offer = target_offer(table, whole, recipe)
     notes = (*data.preprocessing(recipe.inputs).notes, *notes, *([] if offer is None else [offer]))
     say_all(notes, note)
-    cohort = Cohort.start(jobs, chosen).train(engine=engine, callbacks=callbacks, progress=progress)
+    cohort = Cohort.start(with_batches_of_the_largest(jobs), chosen).train(
+        engine=engine, callbacks=callbacks, progress=progress
+    )
     history = cohort.history
     assert history is not None
     refuse_divergence(history, [f"fold {f % folds + 1} of repeat {f // folds + 1}" for f in range(len(parts))])

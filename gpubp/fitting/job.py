@@ -88,7 +88,7 @@ def population_key(job: Job) -> Hashable:
         settings.optimizer,
         settings.schedule,
         tuple(sorted(settings.all_schedule_options().items())),
-        settings.batch_size,
+        settings.batch_rows(job.n_rows) if settings.even_batches else settings.batch_size,
         settings.shuffle,
         tuple(getattr(settings, setting) for what, setting in SCHEDULED.items() if what != "rate"),
         settings.early_stopping,
@@ -101,6 +101,19 @@ def population_key(job: Job) -> Hashable:
         job.sheet.T.shape[1],
         None if all(settings.schedule_of(what).endless for what in SCHEDULED) else settings.epochs,
     )
+
+
+def with_batches_of_the_largest(jobs: Sequence[Job]) -> list[Job]:
+    """Jobs of nearly equally many rows with the even batches of the one with the most: so they train side by side."""
+    if not any(job.settings.even_batches for job in jobs):
+        return [*jobs]
+    rows = max(job.n_rows for job in jobs)
+    one = {id(job.settings): job.settings for job in jobs}
+    even = {
+        place: replace(settings, batch_size=settings.batch_rows(rows), even_batches=False)
+        for place, settings in one.items()
+    }
+    return [replace(job, settings=even[id(job.settings)]) for job in jobs]
 
 
 def population_settings(jobs: Sequence[Job], epochs: int) -> Settings:

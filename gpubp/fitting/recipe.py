@@ -23,9 +23,16 @@ from gpubp.operations.options import defaults
 from gpubp.preprocessing import InputRules
 from gpubp.preprocessing.target import TARGET_SCALES
 
-SELDOM: dict[str, Any] = {"loss_options": {}, "front": [], "layer_options": {}, "by_task": {}} | dict.fromkeys(
-    ("dropout_schedule", "decay_schedule", "smoothing_schedule"), "constant"
-)
+SELDOM: dict[str, Any] = {
+    "loss_options": {},
+    "front": [],
+    "layer_options": {},
+    "dropout_schedule": "constant",
+    "decay_schedule": "constant",
+    "smoothing_schedule": "constant",
+    "even_batches": False,
+    "by_task": {},
+}
 """Fields that most recipes have at these values."""
 
 
@@ -88,6 +95,7 @@ class Recipe:
     dropout_schedule: str = "constant"
     decay_schedule: str = "constant"
     smoothing_schedule: str = "constant"
+    even_batches: bool = False
     by_task: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
@@ -125,7 +133,7 @@ class Recipe:
         if self.loss is not None:
             choose("loss", self.loss, LOSSES)
         check_choice("target scale", self.target_scale, TARGET_SCALES)
-        for name in ("clip_predictions", "zero_last_layer"):
+        for name in ("clip_predictions", "zero_last_layer", "even_batches"):
             if not isinstance(getattr(self, name), bool):
                 raise SettingsError(f"{name} {quoted(getattr(self, name))}: give True or False.")
         if self.target_scale == "log" and self.loss is not None and not LOSSES[self.loss].takes_logarithms:
@@ -211,6 +219,7 @@ class Recipe:
             schedule=self.schedule,
             schedule_options=self.schedule_options,
             batch_size=self.batch_size,
+            even_batches=self.even_batches,
             epochs=self.epochs,
             average=self.average,
             shuffle=self.shuffle,

@@ -59,7 +59,7 @@ class TrainingPlan:
 
     @property
     def batch_size(self) -> int:
-        return self.settings.batch_size or int(self.rows.count[0])
+        return self.settings.batch_rows(int(self.rows.count[0]))
 
     @property
     def steps(self) -> np.ndarray:

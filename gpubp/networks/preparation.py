@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpubp.backends import Array
-from gpubp.errors import DataError
+from gpubp.errors import DataError, SettingsError
 from gpubp.networks.plan import TrainingPlan, hyperparameters, target_spread, total_weights
 from gpubp.networks.population import Population
 from gpubp.networks.sampling import Rows, RowSets
@@ -38,6 +38,11 @@ def prepare(
         hyper["rate"] *= state.rate_factor
     data = check_data(population, X, T, settings.loss_function, row_weights)
     training = RowSets.of(rows, n_networks, len(data.X))
+    if settings.even_batches and len({settings.batch_rows(int(count)) for count in np.unique(training.count)}) > 1:
+        raise SettingsError(
+            f"Networks that train on {training.count.min()} to {training.count.max()} rows have even batches of "
+            "different sizes: train those with equally many rows together."
+        )
     validation = None if validation_rows is None else RowSets.of(validation_rows, n_networks, len(data.X), "validation")
     total = total_weights(data.weights, training)
     _require_weight(data.weights, training, population.dtype, "training")

@@ -73,7 +73,9 @@ class Settings:
     l2: scikit-learn's alpha, ½ · alpha · Σ W² / batch rows, biases free.
     clip_norm: longest gradient (Euclidean norm over all parameters, L2 term included); None: no clipping.
     schedule: one of gpubp.operations.schedules.SCHEDULES (adaptive needs early_stopping); schedule_options by name.
-    batch_size: rows of an update; None: all. shuffle: a new order every epoch; else the given order.
+    batch_size: rows of an update; None: all. even_batches: an epoch has as many updates as there are whole batches of
+    that size, and they are equally large, but for a row or two: no last one of a few rows is left over, whose gradient
+    Adam would follow as far as that of many. shuffle: a new order every epoch; else the given order.
     dropout: the share of a hidden layer's outputs that each row of an update goes without; one number, one for each
     hidden layer, or an array (P, hidden layers).
     label_smoothing: for cross_entropy, from 0 to below 1. layer_options: of kinds of layers (see
@@ -104,6 +106,7 @@ class Settings:
     dropout_schedule: str = "constant"
     decay_schedule: str = "constant"
     smoothing_schedule: str = "constant"
+    even_batches: bool = False
 
     def __post_init__(self) -> None:
         loss = choose("loss", self.loss, LOSSES)
@@ -152,6 +155,12 @@ class Settings:
     @property
     def loss_function(self) -> Loss:
         return LOSSES[self.loss]
+
+    def batch_rows(self, n_rows: int) -> int:
+        """Of an update, for a network that trains on so many rows."""
+        if self.batch_size is None:
+            return n_rows
+        return -(-n_rows // max(1, n_rows // self.batch_size)) if self.even_batches else self.batch_size
 
     @property
     def optimizer_rule(self) -> Optimizer:

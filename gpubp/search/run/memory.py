@@ -33,7 +33,7 @@ def network_bytes(job: Job) -> int:
 
 def workspace_bytes(job: Job) -> int:
     """That does not grow with the number of networks."""
-    batch = min(job.settings.batch_size or job.n_rows, job.n_rows)
+    batch = min(job.settings.batch_rows(job.n_rows), job.n_rows)
     slots = len(job.settings.state_arrays)
     return WORKSPACES * job.dtype.itemsize * training_layout(job.architecture, batch, slots, dropout=True).numbers
 

@@ -21,10 +21,11 @@ from gpubp.operations.schedules import SCHEDULES
 OPTION_FIELDS = {kind: f"{kind}_options" for kind in OPTIONS}
 """The fields of Recipe that hold an operation's options by name; a search space names the options themselves."""
 OWNERS = {"layer": "front"}  # the parameter that says who has a kind's options, where its name is another
-NOT_SEARCHED = ("seed", *OPTION_FIELDS.values())
+NOT_SEARCHED = ("seed", "by_task", *OPTION_FIELDS.values())
 RECIPE_NAMES = tuple(field.name for field in dataclasses.fields(Recipe) if field.name not in NOT_SEARCHED)
 NAMES = (*RECIPE_NAMES, *(name for kind in ("optimizer", "schedule", "loss", "layer") for name in OPTIONS[kind]))
 STOPPING_OPTIONS = ("patience", "validation", "monitor", "ties")
+FLAGS = ("early_stopping", "shuffle", "clip_predictions", "zero_last_layer", "even_batches")
 TUPLES = ("hidden", "dropout", "activation", "front")  # whose values may be tuples, of as many as there are layers
 
 
@@ -96,7 +97,7 @@ def check_value(name: str, value: Any) -> None:
     try:
         if isinstance(value, tuple) and name not in TUPLES:
             raise SettingsError(f"{value!r:.60} is a tuple: give one value, or a list of choices.")
-        if name in ("early_stopping", "shuffle", "clip_predictions", "zero_last_layer") and not isinstance(value, bool):
+        if name in FLAGS and not isinstance(value, bool):
             raise SettingsError(f"{value!r:.60}: give True or False.")
         recipe_of(chosen)
     except SettingsError as error:
