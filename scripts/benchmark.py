@@ -20,6 +20,7 @@ from typing import Annotated
 import typer
 from benchmarks.case_study import case_study_row
 from benchmarks.contest import OURS, Outcome, Row, WrongAnswer, measure
+from benchmarks.front import FRONT_ROWS
 from benchmarks.machine import describe
 from benchmarks.many import MANY_ROWS
 from benchmarks.memory import MEMORY_ROWS
@@ -46,6 +47,7 @@ ROWS: dict[str, Callable[[Backend, bool], Row]] = {
     **ONLINE_ROWS,
     **MANY_ROWS,
     **MINIBATCH_ROWS,
+    **FRONT_ROWS,
     **SGEMM_ROWS,
     **MEMORY_ROWS,
     **PREDICTION_ROWS,
