@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """Files are handed to the processes in their order, not those with the most tests first."""
     if hasattr(config.option, "loadscopereorder"):  # xdist from 3.7 on
         config.option.loadscopereorder = False
+    share_bytecode(config)
+
+
+def share_bytecode(config: pytest.Config) -> None:
+    """Where Python is told to write no bytecode beside its sources, it writes it into a folder of this run.
+
+    Else each of the hundreds of processes that tests start would compile gpubp again: half of the time that they take.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        folder = tempfile.TemporaryDirectory(prefix="gpubp-bytecode-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = folder.name
+        sys.dont_write_bytecode = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
