@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,13 @@ def _optimisation(request: pytest.FixtureRequest) -> Iterator[None]:
     "-O0" is for modules with many kernels that train little; "shipped" has the flags that users get, as every process
     has that a test starts. All give the same bits: test_compiled_bits.py and test_fused_bits.py compare them.
     """
-    level = getattr(request.module, "OPTIMISATION", OPTIMISATION)
+    with optimised(getattr(request.module, "OPTIMISATION", OPTIMISATION)):
+        yield
+
+
+@contextmanager
+def optimised(level: str) -> Iterator[None]:
+    """Kernels are compiled with `level` inside; those that the run has already, in whichever file, are not again."""
     with pytest.MonkeyPatch.context() as patch:
         if level != "shipped":
             for flags in ("GNU", "OTHERS"):

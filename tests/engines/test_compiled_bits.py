@@ -17,6 +17,7 @@ import shutil
 import numpy as np
 import pytest
 from bit_cases import BLOCK_CASES, EPOCHS, LANE_CASES, TARGETS, Case, X, assert_same_bits, kernel, trained_in_calls
+from conftest import optimised
 
 from gpubp.backends import NumpyBackend
 from gpubp.backends.host_compiler import Isa, find_compiler, runnable_isas
@@ -64,12 +65,13 @@ def assert_same_bits_as_by_O0(case: Case, compiled: HostProgram) -> None:
 @functools.cache
 def plainly(case: Case) -> tuple[np.ndarray, np.ndarray]:
     """Parameters and metrics of a training by a kernel in which nothing is optimised."""
-    return trained_in_calls(BACKEND, case, (EPOCHS,), program(case, extra=("-O0",)))
+    return trained_in_calls(BACKEND, case, (EPOCHS,), program(case, level="-O0"))
 
 
-def program(case: Case, isa: Isa = "native", extra: tuple[str, ...] = ()) -> HostProgram:
+def program(case: Case, isa: Isa = "native", level: str = "shipped") -> HostProgram:
     ours = kernel(case)
-    return HostProgram(ours.source, ours.definitions(), isa=isa, extra=extra)
+    with optimised(level):
+        return HostProgram(ours.source, ours.definitions(), isa=isa)
 
 
 def runnable() -> tuple[Isa, ...]:
@@ -96,7 +98,7 @@ def test_shipped_kernels_give_the_same_bits_on_every_vector_width(case: Case, is
 @pytest.mark.parametrize("case", [LANE_CASES[0], LANE_CASES[11], BLOCK_CASES[1]], ids=str)
 def test_a_little_optimisation_gives_them_too(case: Case) -> None:
     """-O1 is what most other tests compile with."""
-    assert_same_bits_as_by_O0(case, program(case, extra=("-O1",)))
+    assert_same_bits_as_by_O0(case, program(case, level="-O1"))
 
 
 def test_the_cases_have_every_optimizer_and_dtype() -> None:
