@@ -97,7 +97,7 @@ def test_shipped_kernels_give_the_same_bits_on_every_vector_width(case: Case, is
 
 @pytest.mark.parametrize("case", [LANE_CASES[0], LANE_CASES[11], BLOCK_CASES[1]], ids=str)
 def test_a_little_optimisation_gives_them_too(case: Case) -> None:
-    """-O1 is what most other tests compile with."""
+    """-O1 is what tests that train much compile with."""
     assert_same_bits_as_by_O0(case, program(case, level="-O1"))
 
 

@@ -37,7 +37,6 @@ from gpubp.networks.settings import Settings
 from gpubp.operations.architecture import Architecture
 from gpubp.training.loop import train
 
-OPTIMISATION = "-O0"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 BACKEND = NumpyBackend()

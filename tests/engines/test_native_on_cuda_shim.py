@@ -46,7 +46,6 @@ from gpubp.operations.schedules import SCHEDULES
 from gpubp.training.loop import train
 from gpubp.tutorial import case_study
 
-OPTIMISATION = "-O0"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 ONLINE, BATCHES = LANE_CASES[0], LANE_CASES[1]

@@ -23,8 +23,6 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from gpubp import MLPClassifier, MLPRegressor, PopulationSearchCV, Range
 
-OPTIMISATION = "-O0"
-
 RNG = np.random.default_rng(8)
 X = RNG.normal(size=(66, 4)) * [1.0, 10.0, 0.1, 3.0]
 Y = np.array(["low", "middle", "high"])[(X[:, 0] > 0).astype(int) + (X[:, 1] > 0)]

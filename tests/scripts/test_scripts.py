@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from script_run import run_here
 
-OPTIMISATION = "-O0"
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "pytorch_training.json"
 
