@@ -56,7 +56,7 @@ def test_a_grid_over_a_pipeline_is_gridsearchcvs_to_the_bit(engine: str) -> None
     pipeline = make_pipeline(StandardScaler(), network)
     grid = {
         "mlpclassifier__alpha": [1e-4, 10.0],
-        "mlpclassifier__learning_rate_init": [1e-3, 0.3] if engine == "array" else [0.3],
+        "mlpclassifier__learning_rate_init": [1e-3, 0.3] if engine == "block" else [0.3],
         "mlpclassifier__max_iter": [4, 15],
         "mlpclassifier__early_stopping": [True, False],
     }
