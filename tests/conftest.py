@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -35,25 +36,30 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ci")
 
 
-# Half a minute and more each: so that none of them is begun when the other cores have nothing left to do.
+# So that none of them is begun when the other cores have nothing left to do.
 LONGEST = (
-    "test_block_ptx.py",
     "test_native_compiles.py",
+    "test_native_engines.py",
+    "test_fused_bits.py",
     "test_native_on_cuda_shim.py",
     "test_compiled_bits.py",
     "test_scripts.py",
-    "test_fused_bits.py",
-    "test_native_engines.py",
-    "test_native_bits.py",
-    "test_lane_ptx.py",
     "test_block_on_cuda_shim.py",
-    "test_estimator_members.py",
+    "test_native_bits.py",
+    "test_block_ptx.py",
     "test_forks_and_endings.py",
+    "test_lane_ptx.py",
+    "test_cli_process.py",
     "test_population_search.py",
     "test_cli_resume.py",
-    "test_cli_process.py",
     "test_sweep_trials.py",
     "test_fused_training.py",
+    "test_estimator_members.py",
+    "test_search_interrupted.py",
+    "test_estimator_contract.py",
+    "test_fuzz.py",
+    "test_report.py",
+    "test_native_math.py",
 )
 
 
@@ -62,6 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config.option, "loadscopereorder"):  # xdist from 3.7 on
         config.option.loadscopereorder = False
     share_bytecode(config)
+    gc.set_threshold(20_000, 20, 20)  # instead of 700: most of what tests make are no cycles
 
 
 def share_bytecode(config: pytest.Config) -> None:
@@ -80,6 +87,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that take longest first; the others stay in alphabetical order."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are there to stay: garbage is not looked for among them."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
