@@ -19,8 +19,6 @@ from gpubp.training.checkpoint import Checkpoint
 from gpubp.training.history import EpochReport, History
 from gpubp.training.snapshot import Snapshot
 
-OPTIMISATION = "-O0"
-
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(41, 3))
 T = np.eye(3)[RNG.integers(0, 3, 41)]
