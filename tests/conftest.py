@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +36,30 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ci")
 
 
-# Half a minute and more each: so that none of them is begun when the other cores have nothing left to do.
+# So that none of them is begun when the other cores have nothing left to do.
 LONGEST = (
-    "test_block_ptx.py",
     "test_native_compiles.py",
+    "test_native_engines.py",
+    "test_fused_bits.py",
     "test_native_on_cuda_shim.py",
     "test_compiled_bits.py",
     "test_scripts.py",
-    "test_fused_bits.py",
-    "test_native_engines.py",
-    "test_native_bits.py",
-    "test_lane_ptx.py",
     "test_block_on_cuda_shim.py",
-    "test_estimator_members.py",
+    "test_native_bits.py",
+    "test_block_ptx.py",
     "test_forks_and_endings.py",
+    "test_lane_ptx.py",
+    "test_cli_process.py",
     "test_population_search.py",
     "test_cli_resume.py",
-    "test_cli_process.py",
     "test_sweep_trials.py",
     "test_fused_training.py",
+    "test_estimator_members.py",
+    "test_search_interrupted.py",
+    "test_estimator_contract.py",
+    "test_fuzz.py",
+    "test_report.py",
+    "test_native_math.py",
 )
 
 
@@ -58,12 +67,31 @@ def pytest_configure(config: pytest.Config) -> None:
     """Files are handed to the processes in their order, not those with the most tests first."""
     if hasattr(config.option, "loadscopereorder"):  # xdist from 3.7 on
         config.option.loadscopereorder = False
+    share_bytecode(config)
+    gc.set_threshold(20_000, 20, 20)  # instead of 700: most of what tests make are no cycles
+
+
+def share_bytecode(config: pytest.Config) -> None:
+    """Where Python is told to write no bytecode beside its sources, it writes it into a folder of this run.
+
+    Else each of the hundreds of processes that tests start would compile gpubp again: half of the time that they take.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        folder = tempfile.TemporaryDirectory(prefix="gpubp-bytecode-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = folder.name
+        sys.dont_write_bytecode = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that take longest first; the others stay in alphabetical order."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are there to stay: garbage is not looked for among them."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -93,18 +121,24 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
         yield real_cupy()
 
 
-OPTIMISATION = "-O1"  # compiles in a third of the time that the shipped flags take, and trains nearly as fast
+OPTIMISATION = "-O0"  # compiles in a fifth of the time that the shipped flags take
 _PROGRAMS: dict[str, dict[Any, host_program.HostProgram]] = {}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _optimisation(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Compiles the kernels of a module's tests with -O1, or with what the module names in OPTIMISATION.
+    """Compiles the kernels of a module's tests with -O0, or with what the module names in OPTIMISATION.
 
-    "-O0" is for modules with many kernels that train little; "shipped" has the flags that users get, as every process
-    has that a test starts. All give the same bits: test_compiled_bits.py and test_fused_bits.py compare them.
+    "-O1" is for modules that train much, nearly as fast as users do; "shipped" has the flags that users get, as every
+    process has that a test starts. All give the same bits: test_compiled_bits.py and test_fused_bits.py compare them.
     """
-    level = getattr(request.module, "OPTIMISATION", OPTIMISATION)
+    with optimised(getattr(request.module, "OPTIMISATION", OPTIMISATION)):
+        yield
+
+
+@contextmanager
+def optimised(level: str) -> Iterator[None]:
+    """Kernels are compiled with `level` inside; those that the run has already, in whichever file, are not again."""
     with pytest.MonkeyPatch.context() as patch:
         if level != "shipped":
             for flags in ("GNU", "OTHERS"):

@@ -39,12 +39,13 @@ STYLE: Any = {
 def write_plots(results: Results, folder: Path) -> list[Path]:
     """NAME.png and NAME.svg of each figure, into a folder that is made where it is not there; their paths.
 
-    DataError without matplotlib, before anything is written, and where it cannot be.
+    DataError without matplotlib, before anything is written, and before anything is drawn where there can be no folder.
     """
     try:
         import matplotlib
     except ImportError as error:
         raise DataError(f"Pictures need matplotlib: pip install 'gpubp[plot]' ({error}).") from None
+    make_folder(folder)
     drawn: dict[Path, bytes] = {}
     with matplotlib.rc_context(STYLE):
         for figure in Figures.of(results).all():
@@ -53,7 +54,6 @@ def write_plots(results: Results, folder: Path) -> list[Path]:
                 content = io.BytesIO()
                 picture.savefig(content, format=kind, dpi=DPI, metadata=metadata)
                 drawn[folder / f"{figure.name}.{kind}"] = content.getvalue()
-    make_folder(folder)
     for path, written in drawn.items():
         remove_planted(path)
         write_whole(path, written)

@@ -98,7 +98,7 @@ class Crowd:
 def many_row(name: str, backend: Backend, quick: bool) -> Row:
     size = SIZES[name]
     if quick:
-        size = replace(size, batches=8, n_networks=8, jax_tuned=(1, 1))
+        size = replace(size, batches=2, n_networks=2, jax_tuned=(1, 1))
     crowd = Crowd(Problem.of(size.sizes, size.batch_size, size.batches), size.n_networks)
     runs: dict[str, Callable[[int], Result]] = {}
     missing: dict[str, str] = {}

@@ -23,7 +23,7 @@ from gpubp.networks.population import Population, network_seeds
 from gpubp.operations.architecture import Architecture
 
 FLOOR = f"as many operations of sgemm {SIDE}"
-CHECKED_ROWS = 1000
+CHECKED_ROWS, QUICK_ROWS = 1000, 100
 TOLERANCE = 1e-5  # of the probabilities
 
 
@@ -45,7 +45,7 @@ def prediction_row(name: str, backend: Backend, quick: bool) -> Row:
     size = SIZES[name]
     architecture = Architecture(size.sizes[0], size.sizes[1:-1], size.sizes[-1], "relu", "softmax")
     networks = Population.initialize(architecture, network_seeds(1, size.n_networks), backend)
-    n_rows = CHECKED_ROWS if quick else size.n_rows
+    n_rows = QUICK_ROWS if quick else size.n_rows
     X = np.random.default_rng(0).normal(size=(n_rows, architecture.n_inputs)).astype(np.float32)
     runs: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
     missing: dict[str, str] = {}

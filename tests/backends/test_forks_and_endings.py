@@ -238,7 +238,7 @@ atexit.register(late)
 
 
 def test_a_daemon_that_trains_does_not_keep_the_process() -> None:
-    code = "threading.Thread(target=lambda: job(40, 10**9), daemon=True).start()\ntime.sleep(0.5)\nprint('ends')"
+    code = "threading.Thread(target=lambda: job(40, 10**9), daemon=True).start()\ntime.sleep(0.1)\nprint('ends')"
     assert run("", code) == "ends"
 
 

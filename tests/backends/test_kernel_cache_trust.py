@@ -85,18 +85,21 @@ def by_a_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A library of a program of its own: this process may have loaded the same one already."""
+    other = tmp_path_factory.mktemp("other") / "cache"
+    subprocess.run([sys.executable, "-c", CHILD, "13"], env=os.environ | {"GPUBP_CACHE_DIR": str(other)}, check=True)
+    return next(other.glob("*.so")).read_bytes()
+
+
 @pytest.mark.parametrize("which", ["library", "record"])
 @pytest.mark.parametrize("doubtful", [by_another_user, by_all, by_the_group, by_a_link, by_a_pipe])
 def test_a_file_that_may_be_anothers_is_not_loaded(
-    doubtful: Callable[[Path], None], which: str, folder: Path, tmp_path: Path
+    doubtful: Callable[[Path], None], which: str, folder: Path, evil: bytes
 ) -> None:
-    evil = tmp_path / "evil.so"
-    subprocess.run(  # a program of its own: in this process the same library may be loaded already
-        [sys.executable, "-c", CHILD, "13"], env=os.environ | {"GPUBP_CACHE_DIR": str(tmp_path / "other")}, check=True
-    )
-    shutil.copy(next((tmp_path / "other").glob("*.so")), evil)
     good = build()
-    planted = plant(good.path, evil.read_bytes())
+    planted = plant(good.path, evil)
     doubtful(planted if which == "library" else record_of(planted))
     again = build()
     assert (answer(again), again.cached) == (42, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import select
@@ -40,9 +41,9 @@ def test_exit_codes(model: Path, tmp_path: Path) -> None:
     bad = process("train", tmp_path / "nothing.csv", "--output", tmp_path / "m")
     assert (bad.returncode, bad.stdout) == (2, "")
     only_error(bad.stderr, ("nothing.csv", "no such file"))
-    usage = process("train", "--epochs", "many", "t.csv")
-    assert (usage.returncode, usage.stdout) == (2, "")
-    only_error(usage.stderr, "--epochs")
+    usage = gpubp("train", "--epochs", "many", "t.csv")
+    assert (usage.code, usage.out) == (2, "")
+    only_error(usage.err, "--epochs")
     assert not list(tmp_path.iterdir())
 
 
@@ -67,9 +68,13 @@ def test_tables_come_through_pipes(model: Path) -> None:
     piped = process("predict", model, "-", "--quiet", input=table.read_text())
     assert piped.returncode == 0, piped.stderr
     assert piped.stdout == succeeds("predict", model, table).out
-    empty = process("evaluate", model, "-", input="")
-    assert empty.returncode == 2
-    only_error(empty.stderr, ("standard input", "empty"))
+
+
+def test_an_empty_pipe(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    empty = gpubp("evaluate", model, "-")
+    assert empty.code == 2
+    only_error(empty.err, ("standard input", "empty"))
 
 
 def test_a_closed_pipe_ends_quietly(model: Path) -> None:
@@ -116,12 +121,17 @@ def test_closed_standard_streams(model: Path) -> None:
     only_error(closed.stderr, "standard output: it is closed")
 
 
-@pytest.mark.parametrize("command", [["predict", "MODEL"], ["train"], ["explain"]])
-def test_a_closed_standard_input(model: Path, command: list[str]) -> None:
-    line = shlex.join([*GPUBP, *command, "-"]).replace("MODEL", shlex.quote(str(model)))
+def test_a_closed_standard_input(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("standard input: it is closed", "name a file")
+    line = shlex.join([*GPUBP, "predict", str(model), "-"])
     closed = subprocess.run(["sh", "-c", f"{line} <&-"], capture_output=True, text=True, check=False)
     assert (closed.returncode, closed.stdout) == (2, "")
-    only_error(closed.stderr, ("standard input: it is closed", "name a file"))
+    only_error(closed.stderr, words)
+    monkeypatch.setattr(sys, "stdin", None)  # as it is in such a process
+    for command in ("train", "explain"):
+        outcome = gpubp(command, "-")
+        assert (outcome.code, outcome.out) == (2, "")
+        only_error(outcome.err, words)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

@@ -17,8 +17,6 @@ from bit_records import ENGINE_CASES, Outcome, data, differences, recorded
 
 from gpubp.backends.host_compiler import find_compiler
 
-OPTIMISATION = "-O0"
-
 FIXTURE = json.loads((Path(__file__).parents[1] / "fixtures" / "bits.json").read_text(encoding="utf-8"))
 CASES = {**ENGINE_CASES, **FACE_CASES}
 WHAT_TO_DO = (

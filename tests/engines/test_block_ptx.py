@@ -28,7 +28,6 @@ from gpubp.backends.host_compiler import find_compiler
 from gpubp.networks.population import Population, network_seeds
 from gpubp.operations.architecture import Architecture
 
-OPTIMISATION = "-O0"  # of the CPU's build; test_compiled_bits.py compares it with what users get
 pytestmark = [
     pytest.mark.skipif(nvrtc.missing() is not None, reason=str(nvrtc.missing())),
     pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine"),

@@ -35,7 +35,6 @@ from gpubp.operations.schedules import SCHEDULES
 from gpubp.training.history import EpochReport, History
 from gpubp.training.loop import train
 
-OPTIMISATION = "-O0"
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
 
 N, I, P = 23, 3, 5  # noqa: E741

@@ -1,8 +1,12 @@
-"""A network's bits depend on nothing but itself: not on threads, calls, or who is trained beside it."""
+"""A network's bits depend on nothing but itself: not on threads, calls, or who is trained beside it.
+
+Kernels are compiled with -O0, as those of the same cases in other files are; large matrices, and the layers that are
+laid out along the rows in float32, with -O1, which knows vectors.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,7 @@ from bit_cases import (
     trained_in_calls,
 )
 from bit_cases import TARGETS as T
+from conftest import optimised
 
 from gpubp.backends import NumpyBackend
 from gpubp.backends.host_compiler import Isa, find_compiler, runnable_isas
@@ -36,6 +41,12 @@ pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler
 
 BACKEND = NumpyBackend()
 SEVERAL = [LANE_CASES[0], LANE_CASES[1], LANE_CASES[8], BLOCK_CASES[0], BLOCK_CASES[4]]  # online, batches, ragged
+
+
+@pytest.fixture
+def _a_little_optimised() -> Iterator[None]:
+    with optimised("-O1"):
+        yield
 
 
 def program(case: Case, isa: Isa = "native", threads: int | None = None) -> HostProgram:
@@ -104,6 +115,7 @@ def test_a_team_that_dissolves_and_meets_again(monkeypatch: pytest.MonkeyPatch, 
     assert_same_bits(metrics, its_metrics)
 
 
+@pytest.mark.usefixtures("_a_little_optimised")
 @pytest.mark.parametrize(("clip_norm", "teams"), [(None, (1, 2, 3)), (0.5, (3, 1, 2))])
 def test_large_matrices_on_every_vector_width_and_by_teams(
     monkeypatch: pytest.MonkeyPatch, clip_norm: float | None, teams: tuple[int, ...]
@@ -162,13 +174,13 @@ def test_layers_of_a_few_outputs_on_every_vector_width(
             train(networks, inputs, targets, settings, rows=rows, validation_rows=held, engine=engine)
         return networks.params
 
-    expected = trained("block")
-    np.testing.assert_allclose(expected, trained("array"), rtol=0, atol=2e-4 if dtype == "float32" else 1e-10)
-    for isa in runnable_isas(compiler):
-        for threads in (1, 2):
-            extra = ("-O0",) if dtype == "float64" else ()  # compiles in a third of the time
-            program = HostProgram(kernel.source, kernel.definitions(), isa=isa, threads=threads, extra=extra)
-            assert_same_bits(trained("block", program), expected)
+    with optimised("-O0" if dtype == "float64" else "-O1"):  # -O0 compiles in a third of the time
+        expected = trained("block")
+        np.testing.assert_allclose(expected, trained("array"), rtol=0, atol=2e-4 if dtype == "float32" else 1e-10)
+        for isa in runnable_isas(compiler):
+            for threads in (1, 2):
+                program = HostProgram(kernel.source, kernel.definitions(), isa=isa, threads=threads)
+                assert_same_bits(trained("block", program), expected)
 
 
 @pytest.mark.parametrize("case", SEVERAL, ids=str)

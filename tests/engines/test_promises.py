@@ -19,8 +19,6 @@ from gpubp.operations.architecture import Architecture
 from gpubp.training.history import History
 from gpubp.training.loop import train
 
-OPTIMISATION = "-O0"
-
 BACKEND = NumpyBackend()
 RANDOM = np.random.default_rng(8)
 N, P = 30, 19  # more networks than a vector has lanes

@@ -26,6 +26,7 @@ import gpubp.estimators.regressor
 from gpubp import MLPClassifier, MLPRegressor
 from gpubp.training.history import EpochReport
 
+OPTIMISATION = "-O1"  # trains much
 ESTIMATORS = [MLPClassifier, MLPRegressor]
 BEYOND = {"backend", "engine", "dtype", "dropout", "weight_decay", "clip_norm", "callbacks", "progress"}
 X_IRIS, Y_IRIS = load_iris(return_X_y=True)

@@ -36,7 +36,6 @@ TABLE, NUMBERS = load_diabetes(return_X_y=True)
 TABLE, NUMBERS = TABLE[:120] * 20, NUMBERS[:120] / 100
 WEIGHTS = np.arange(len(X)) % 4 * 0.5  # a quarter are 0
 
-OPTIMISATION = "-O0"
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -23,8 +23,6 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from gpubp import MLPClassifier, MLPRegressor, PopulationSearchCV, Range
 
-OPTIMISATION = "-O0"
-
 RNG = np.random.default_rng(8)
 X = RNG.normal(size=(66, 4)) * [1.0, 10.0, 0.1, 3.0]
 Y = np.array(["low", "middle", "high"])[(X[:, 0] > 0).astype(int) + (X[:, 1] > 0)]
@@ -58,7 +56,7 @@ def test_a_grid_over_a_pipeline_is_gridsearchcvs_to_the_bit(engine: str) -> None
     pipeline = make_pipeline(StandardScaler(), network)
     grid = {
         "mlpclassifier__alpha": [1e-4, 10.0],
-        "mlpclassifier__learning_rate_init": [1e-3, 0.3] if engine == "array" else [0.3],
+        "mlpclassifier__learning_rate_init": [1e-3, 0.3] if engine == "block" else [0.3],
         "mlpclassifier__max_iter": [4, 15],
         "mlpclassifier__early_stopping": [True, False],
     }

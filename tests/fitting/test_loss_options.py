@@ -20,8 +20,6 @@ from gpubp.operations.architecture import Architecture
 from gpubp.search.space.parameters import recipe_of
 from gpubp.training.loop import train
 
-OPTIMISATION = "-O0"
-
 RANDOM = np.random.default_rng(4)
 X = RANDOM.normal(size=(40, 3))
 T = X[:, :1] * 2 + RANDOM.standard_t(1, size=(40, 1))

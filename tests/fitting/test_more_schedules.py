@@ -18,8 +18,6 @@ from gpubp.operations.architecture import Architecture
 from gpubp.operations.schedules import PURE_SCHEDULES
 from gpubp.search.space.parameters import recipe_of
 
-OPTIMISATION = "-O0"
-
 FIELDS = ("dropout_schedule", "decay_schedule", "smoothing_schedule")
 RANDOM = np.random.default_rng(6)
 X = RANDOM.normal(size=(60, 3))

@@ -15,17 +15,22 @@ from packaging.version import Version
 EXTRAS = [extra for extra in dependencies.extras() if extra not in FOR_DEVELOPERS]
 OURS = requirements() + requirements(*EXTRAS)
 EVERYTHING = OURS + requirements(*FOR_DEVELOPERS)
-IMPORTS = [each for path in SOURCES for each in imports(path)]
+
+
+@cache
+def imported() -> list[Import]:
+    """By a test, not where every process collects them: hundreds of files are parsed."""
+    return [each for path in SOURCES for each in imports(path)]
 
 
 def test_every_import_is_of_a_declared_dependency() -> None:
     declared = set().union(*map(modules_of, OURS))
-    strangers = [each for each in IMPORTS if each.top not in declared]
+    strangers = [each for each in imported() if each.top not in declared]
     assert [f"{each.place}: {each.top} is no dependency in pyproject.toml" for each in strangers] == []
 
 
 def test_every_declared_dependency_is_used() -> None:
-    used = {each.top for each in IMPORTS} | (COMMANDS & strings())
+    used = {each.top for each in imported()} | (COMMANDS & strings())
     assert [str(requirement) for requirement in OURS if not modules_of(requirement) & used] == []
 
 

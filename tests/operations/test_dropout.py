@@ -16,8 +16,6 @@ from gpubp.operations.losses import LOSSES
 from gpubp.operations.network import Tape, loss_and_gradient
 from gpubp.training.loop import train
 
-OPTIMISATION = "-O0"
-
 BACKEND = NumpyBackend()
 RNG = np.random.default_rng(3)
 X, T = RNG.normal(size=(50, 4)), np.eye(3)[RNG.integers(0, 3, 50)]

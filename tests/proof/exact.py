@@ -14,7 +14,8 @@ SPLITTER = 2.0**27 + 1
 
 def fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     """a · b + c with one rounding, to nearest; all float32 or all float64."""
-    a, b, c = np.broadcast_arrays(a, b, c)
+    if not a.shape == b.shape == c.shape:
+        a, b, c = np.broadcast_arrays(a, b, c)
     return _fma32(a, b, c) if a.dtype == np.float32 else _fma64(a, b, c)
 
 

@@ -59,6 +59,7 @@ class Machine:
             self.special[name] = np.full(self.n, address, np.uint32)
         self.returns: dict[str, np.ndarray] = {}
         self.registers: dict[str, np.ndarray] = {}
+        self.types: dict[str, np.dtype] = {}  # of the registers that were written
         self.constants: dict[tuple[str, str], np.ndarray] = {}
 
     def run(self) -> None:
@@ -72,6 +73,7 @@ class Machine:
                     waiting, at_barrier = at_barrier, {}
                 at = min(waiting)
                 active = waiting.pop(at)
+                whole = bool(active.all())
                 while True:
                     instruction = code[at]
                     at += 1
@@ -97,9 +99,10 @@ class Machine:
                         _add(at_barrier, at, mask)
                         _add(waiting, at, active & ~mask)
                         break
-                    self._execute(instruction, mask)
+                    self._execute(instruction, mask, whole and instruction.guard is None)
                     if at in waiting:
                         active = active | waiting.pop(at)
+                        whole = bool(active.all())
 
     def _check_barriers(self, at_barrier: dict[int, np.ndarray]) -> None:
         for at, mask in at_barrier.items():
@@ -112,18 +115,19 @@ class Machine:
         predicate = self._read(str(instruction.guard), "pred")
         return ~predicate if instruction.unless else predicate
 
-    def _execute(self, instruction: Instruction, mask: np.ndarray) -> None:
+    def _execute(self, instruction: Instruction, mask: np.ndarray, whole: bool) -> None:
+        """whole: in all threads, as far as that is known."""
         opcode, operands = instruction.opcode, instruction.operands
         try:
             if meaning := MEANINGS.get(opcode):
                 pairs = zip(operands[1:], meaning.operands, strict=True)
                 sources = [self._read(operand, type_) for operand, type_ in pairs]
-                self._write(operands[0], meaning.compute(*sources), mask)
+                self._write(operands[0], meaning.compute(*sources), mask, whole)
             elif opcode in LOADS:
                 for register, addresses in self._numbers(opcode, operands[0], operands[1], mask):
                     values = np.zeros(self.n, LOADS[opcode])
                     values[mask] = self._load(opcode, addresses, mask)
-                    self._write(register, values, mask)
+                    self._write(register, values, mask, whole)
             elif opcode in STORES:
                 for source, addresses in self._numbers(opcode, operands[1], operands[0], mask):
                     values = np.broadcast_to(self._read(source, opcode.rsplit(".")[-1]), self.n)
@@ -132,7 +136,7 @@ class Machine:
                 name, type_ = operands[1].strip("[]"), opcode.rsplit(".")[-1]
                 of_function = name.startswith("%")
                 value = self._read(name, type_) if of_function else self.parameters[name].view(DTYPES[type_])
-                self._write(operands[0], value, mask)
+                self._write(operands[0], value, mask, whole)
         except (IndexError, ValueError, KeyError) as error:
             raise RuntimeError(f"{error!r} at: {instruction.text}") from error
 
@@ -184,8 +188,11 @@ class Machine:
 
     def _read(self, operand: str, type_: str) -> np.ndarray:
         """(threads,) or (1,)"""
-        if operand in self.registers:
-            register, dtype = self.registers[operand], DTYPES[type_]
+        register = self.registers.get(operand)
+        if register is not None:
+            dtype = DTYPES[type_]
+            if register.dtype is dtype:
+                return register
             if register.itemsize > dtype.itemsize:  # its lower bits
                 register = register.astype(f"u{dtype.itemsize}")
             return register.view(dtype)
@@ -210,12 +217,15 @@ class Machine:
         pairs = zip(halves, written, strict=True)
         return np.stack(np.broadcast_arrays(*(self._read(h, "b32") if it else poison for h, it in pairs)), axis=-1)
 
-    def _write(self, register: str, values: np.ndarray, mask: np.ndarray) -> None:
+    def _write(self, register: str, values: np.ndarray, mask: np.ndarray, whole: bool) -> None:
         """A register is replaced, never changed: another may be the same array."""
-        dtype = self.kernel.registers[register.rstrip("0123456789")]
+        dtype = self.types.get(register)
+        if dtype is None:
+            dtype = self.types[register] = self.kernel.registers[register.rstrip("0123456789")]
         # a load of 32 bits into a register of 64 extends the sign, or zeros
-        values = values.view(dtype) if values.dtype.itemsize == dtype.itemsize else values.astype(dtype)
-        if not mask.all():
+        if values.dtype is not dtype:
+            values = values.view(dtype) if values.dtype.itemsize == dtype.itemsize else values.astype(dtype)
+        if not (whole or mask.all()):
             values = np.where(mask, values, self.registers.get(register, np.zeros(1, dtype)))
         self.registers[register] = values
 

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from script_run import run_here
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "compare_members.py"
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
 
 
 @pytest.fixture
@@ -31,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_both_tasks_in_short(folder: Path) -> None:
-    done = run(folder, "--quick", "--members", 3, "--json", folder / "found.json")
+    done = run_here("compare_members.py", folder, "--quick", "--members", 3, "--json", folder / "found.json")
     assert done.returncode == 0, done.stderr
     for text in ("CPU:", "sides, accuracy", "sums, R²", "× as fast", "3 members."):
         assert text in done.stdout

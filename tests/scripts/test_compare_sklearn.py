@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,11 +12,6 @@ import pytest
 from script_run import run_here
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPTS / "compare_sklearn.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
 
 
 @pytest.fixture
@@ -37,7 +30,9 @@ def test_help() -> None:
 
 def test_a_row_in_short(tmp_path: Path) -> None:
     saved = tmp_path / "comparison.json"
-    done = run("--quick", "--rows", "iris:lbfgs", "--rows", "diabetes:adam", "--json", str(saved))
+    done = run_here(
+        "compare_sklearn.py", "--quick", "--rows", "iris:lbfgs", "--rows", "diabetes:adam", "--json", str(saved)
+    )
     assert done.returncode == 0, done.stderr
     for text in ("CPU:", "iris:lbfgs", "diabetes:adam", "× as fast", "Median of the ratios"):
         assert text in done.stdout

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -13,11 +11,6 @@ import pytest
 from script_run import run_here
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPTS / "compare_small_calls.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
 
 
 @pytest.fixture
@@ -30,7 +23,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_rows_in_short(tmp_path: Path) -> None:
     saved = tmp_path / "small_calls.json"
-    done = run("--quick", "--only", "of 1:", "--only", "(100,)", "--json", str(saved))
+    done = run_here("compare_small_calls.py", "--quick", "--only", "of 1:", "--only", "(100,)", "--json", str(saved))
     assert done.returncode == 0, done.stderr
     names = [row["row"] for row in json.loads(saved.read_text(encoding="utf-8"))["rows"]]
     assert "partial_fit of 1: classifier (100,), adam" in names

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from script_run import run_here
 
-OPTIMISATION = "-O0"
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 

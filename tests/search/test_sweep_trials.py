@@ -23,6 +23,7 @@ from gpubp.operations.architecture import Architecture
 from gpubp.search.run.memory import widest
 from gpubp.training.loop import train
 
+OPTIMISATION = "-O1"  # trains much
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(60, 4)) * [1.0, 10.0, 0.1, 3.0] + [0.0, 5.0, 0.0, -2.0]
 Y = (X[:, 0] + X[:, 1] / 10 + RNG.normal(size=60) * 0.3 > 0.5).astype(int) + (X[:, 3] > 0)

@@ -19,8 +19,6 @@ from gpubp.operations.network import Tape, decaying, loss_and_gradient
 from gpubp.operations.regularization import l2_penalty
 from gpubp.training.loop import train
 
-OPTIMISATION = "-O0"
-
 FIXTURE = json.loads((Path(__file__).parents[1] / "fixtures" / "pytorch_training.json").read_text(encoding="utf-8"))
 DATA = {name: np.array(values) for name, values in FIXTURE["data"].items()}
 CASES = {case["name"]: case for case in FIXTURE["cases"]}

@@ -12,8 +12,6 @@ from gpubp.operations.architecture import Architecture
 from gpubp.operations.philox import philox
 from gpubp.training.loop import train
 
-OPTIMISATION = "-O0"
-
 RANDOM = np.random.default_rng(2)
 N, EPOCHS, BATCH, SEED = 6, 5, 3, 9
 X = RANDOM.normal(size=(N, 2))

@@ -17,8 +17,6 @@ from gpubp.training.history import History
 from gpubp.training.loop import train
 from gpubp.training.snapshot import Snapshot
 
-OPTIMISATION = "-O0"
-
 RNG = np.random.default_rng(17)
 X = RNG.normal(size=(70, 5))
 T = np.eye(3)[(X[:, 0] + RNG.normal(size=70) > 0).astype(int) + (X[:, 1] > 0.5)]

@@ -21,8 +21,6 @@ from gpubp.operations.schedules import SCHEDULES
 from gpubp.training.history import EpochReport, History
 from gpubp.training.loop import train
 
-OPTIMISATION = "-O0"
-
 RANDOM = np.random.default_rng(0)
 N, I, O = 60, 4, 3  # noqa: E741
 X = RANDOM.normal(size=(N, I))

@@ -13,8 +13,6 @@ from gpubp.networks.state import TrainingState
 from gpubp.operations.architecture import Architecture
 from gpubp.training.loop import train
 
-OPTIMISATION = "-O0"
-
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(61, 5))
 T = np.eye(3)[RNG.integers(0, 3, size=61)]
