@@ -227,13 +227,17 @@ PERIODIC = [name for name, kind in FRONT.items() if kind.takes_indicators]
 @pytest.mark.parametrize("kind", PERIODIC)
 def test_waves_come_first_on_the_block_engine(kind: str) -> None:
     """Behind a layer that learns, the array engine alone trains them; so it does where no input is a number."""
-    for front, indicators in ((f"scale,{kind}:2x3", ()), (f"{kind}:2x3", range(I))):
+    behind, none = "the first layer, or as the second behind embed", "numbers alone"
+    for front, indicators, words in (
+        (f"scale,{kind}:2x3", (), f"as {behind}"),
+        (f"{kind}:2x3", range(I), f"of {none}"),
+    ):
         shape = Architecture(I, (4,), O, "tanh", "softmax", front, indicators)
         population = Population.initialize(shape, [1, 2], BACKEND, dtype=np.float64)
         before = population.params.copy()
         train(population, X, T, Settings(epochs=1, learning_rate=0.01))
         assert (population.params != before).mean() > 0.5
-        with pytest.raises(SettingsError, match=f"knows {kind} as the first layer alone, and of numbers"):
+        with pytest.raises(SettingsError, match=f"knows {kind} {words}"):
             choose_engine(prepare(population, X, T, Settings()), "block")
 
 
