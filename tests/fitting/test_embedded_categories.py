@@ -138,3 +138,17 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert "embed:4 + pbld + 17-4-2" in shown
     assert "embed of 17" in shown
     refused(tmp_path, "train", tmp_path / "t.csv", "--front", "embed:x", words=("sizes are whole numbers",))
+
+
+def test_a_table_without_such_columns(tmp_path: Path) -> None:
+    """Everything passes, and there is nothing to learn in front."""
+    runtime = pytest.importorskip("onnxruntime")
+    table = Table.from_frame(FRAME.select("a", "colour", "y"))
+    model = train_model(table, "y", replace(QUICK, front=("embed",)), **ARRAYS).model
+    plain = train_model(table, "y", replace(QUICK, front=()), **ARRAYS).model
+    np.testing.assert_array_equal(model.params, plain.params)
+    model.save(tmp_path / "m")
+    expected = np.asarray(Model.load(tmp_path / "m").predict(FRAME, NumpyBackend()).probabilities)
+    session = runtime.InferenceSession(model.to_onnx().SerializeToString(), providers=["CPUExecutionProvider"])
+    given = {"numbers": FRAME["a"].to_numpy()[:, None], "colour": FRAME["colour"].to_numpy()[:, None].astype(object)}
+    np.testing.assert_allclose(session.run(["probabilities"], given)[0], expected, rtol=1e-4, atol=1e-6)
