@@ -51,8 +51,8 @@ FN void front_forward(const Layer& at, const real_t* x, long long ldx, int size)
 }
 // below: of the gradient at the values of the layer before it the distance from row to row; 0: there is none. whole: to
 // the gradient itself, which is to be clipped; else to new parameters.
-FN void front_backward(const Layer& at, const real_t* x, long long ldx, real_t* d, int size, long long below, bool whole,
-                       const Change& change) {
+FN void front_backward(const Layer& at, const real_t* x, long long ldx, real_t* d, int size, long long below,
+                       bool whole, const Change& change) {
   switch (at.kind) {
     case PBLD: periodic_backward<PBLD>(at, d, size, whole, change); break;
     case PL: periodic_backward<PL>(at, d, size, whole, change); break;
