@@ -79,6 +79,7 @@ class Case:
     own_rates: bool = False
     schedules: tuple[str, ...] = ()  # of dropout, decay and label smoothing
     smoothing: str = "one"  # amount for all networks, or "each" its own
+    categories: tuple[tuple[int, ...], ...] = ((1, 2),)  # of layers that care
 
     def __str__(self) -> str:
         behind = "".join(f"{kind.replace(':', '')}-" for kind in self.front) + "own-rates-" * self.own_rates
@@ -155,6 +156,12 @@ FRONT_CASES = [
         (BLOCK_CASES[3], (), True),
     )
 ]
+# Vectors of categories before waves, behind them, and of every input.
+FRONT_CASES += [
+    replace(FRONT_CASES[2], front=("embed:3x1", "pbld:3x3", "scale")),
+    replace(FRONT_CASES[3], front=("pl:2x2", "embed:5x1")),
+    replace(FRONT_CASES[0], front=("embed:2x0",), categories=((0,), (1, 2))),
+]
 # A running average of the weights: rows of several lengths, dropout, validation in batches; one state array, and none.
 AVERAGE_CASES = [
     replace(BLOCK_CASES[3], averages=True, held="ragged"),
@@ -229,7 +236,8 @@ def setting(case: Case, **more: Any) -> Settings:
 def population(backend: Backend, case: Case) -> Population:
     n_outputs = TARGETS[case.loss].shape[1]
     output = LOSSES[case.loss].link or "tanh"
-    shape = Architecture(I, case.hidden, n_outputs, case.activation, output, case.front, indicators=(1,))
+    places = {"indicators": (1,), "categories": case.categories}
+    shape = Architecture(I, case.hidden, n_outputs, case.activation, output, case.front, **places)
     return Population.initialize(
         shape, network_seeds(7, P), backend, dtype=case.dtype, layer_options=layer_options(case)
     )

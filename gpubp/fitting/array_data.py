@@ -15,6 +15,8 @@ from gpubp.errors import DataError, SettingsError, quoted
 from gpubp.errors.suggestions import check_choice
 from gpubp.fitting.job import Sheet
 from gpubp.fitting.recipe import Recipe
+from gpubp.operations.architecture import kind_of
+from gpubp.operations.layer_kinds import FRONT
 from gpubp.operations.losses import LOSSES
 from gpubp.preprocessing import InputRules
 from gpubp.preprocessing.labels import as_labels
@@ -113,6 +115,9 @@ class ArrayData:
     def indicators(self, rules: InputRules) -> tuple[int, ...]:
         return ()
 
+    def categories(self, rules: InputRules) -> tuple[tuple[int, ...], ...]:
+        return ()
+
     def features(self, rows: np.ndarray | None = None) -> Any:
         given = self.X if self.given is None else self.given
         return given if rows is None else given[rows]
@@ -138,7 +143,9 @@ class ArrayData:
                 f"layer can take over standard and minmax, but no {bend}. Give a data frame, or scale X beforehand "
                 f"(sklearn.preprocessing.{peer})."
             )
+        embeds = any(FRONT[kind_of(layer)].takes_categories for layer in recipe.front)
         for what, wanted, remedy in (
+            ("The layer embed, of columns of categories,", embeds, "leave it out of front"),
             ("The target scale log", recipe.target_scale == "log", "give the logarithms as y"),
             ("The category encoding", recipe.category_encoding != "one_hot", "encode what is categories beforehand"),
             ("missing_numbers", recipe.missing_numbers != "median", "add columns that say where numbers were missing"),

@@ -105,7 +105,9 @@ def cross_validate(
     one_hot = None if labels is None else whole.encode(table).astype(recipe.dtype)  # the same in all folds
     training_rows = [np.setdiff1d(np.arange(table.rows), test) for test in test_rows]
     parts = [Fold.of(data, recipe, rows, one_hot) for rows in training_rows]
-    architecture = recipe.architecture(parts[0].sheet.X.shape[1], whole.outputs, whole.task, parts[0].indicators)
+    first = parts[0]
+    n_inputs = first.sheet.X.shape[1]
+    architecture = recipe.architecture(n_inputs, whole.outputs, whole.task, first.indicators, first.categories)
     settings, dtype, seeds = recipe.settings(whole.task), np.dtype(recipe.dtype), network_seeds(recipe.seed, len(parts))
     jobs, unseen = [], set[str]()
     for part, training, test, seed in zip(parts, training_rows, test_rows, seeds.tolist(), strict=True):

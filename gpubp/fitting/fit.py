@@ -167,7 +167,9 @@ def set_up(
     recipe = recipe.for_task(data.task)
     training, validation, notes = _split(data, recipe)
     fold = Fold.of(data, recipe, training)
-    architecture = recipe.architecture(fold.sheet.X.shape[1], fold.target.outputs, data.task, fold.indicators)
+    architecture = recipe.architecture(
+        fold.sheet.X.shape[1], fold.target.outputs, data.task, fold.indicators, fold.categories
+    )
     settings = recipe.settings(data.task)
     offer = target_offer(data.table, data.target, recipe)
     notes = (*fold.preprocessing.notes, *notes, *([] if offer is None else [offer]))

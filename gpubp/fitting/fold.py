@@ -13,7 +13,7 @@ from gpubp.fitting.recipe import Recipe
 from gpubp.models.model import score, to_prediction
 from gpubp.operations.losses import LOSSES
 from gpubp.preprocessing import Preprocessing, Target
-from gpubp.preprocessing.columns import indicators
+from gpubp.preprocessing.columns import categories, indicators
 from gpubp.preprocessing.scaling import LINEAR
 from gpubp.tables import Table
 
@@ -49,6 +49,11 @@ class Fold:
     def indicators(self) -> tuple[int, ...]:
         """The places of inputs that are no numbers."""
         return indicators(self.preprocessing.columns)
+
+    @property
+    def categories(self) -> tuple[tuple[int, ...], ...]:
+        """Of each column of categories the places of its inputs."""
+        return categories(self.preprocessing.columns)
 
     def score(self, outputs: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
         """The metrics (models.metrics) of a network's outputs (R, O) for these rows."""

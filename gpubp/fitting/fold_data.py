@@ -59,6 +59,10 @@ class Data(Protocol):
         """The places of such a network's inputs that are no numbers."""
         ...
 
+    def categories(self, rules: InputRules) -> tuple[tuple[int, ...], ...]:
+        """Of each column of categories the places of its inputs."""
+        ...
+
     def features(self, rows: np.ndarray | None = None) -> Any:
         """The features of these rows (None: of all), in the form that they were given in: a copy, or what was given."""
         ...

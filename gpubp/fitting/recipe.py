@@ -198,13 +198,21 @@ class Recipe:
             raise SettingsError("The target scale log is for numbers to be predicted, and this is classification.")
         return name
 
-    def architecture(self, n_inputs: int, n_outputs: int, task: str, indicators: Sequence[int] = ()) -> Architecture:
+    def architecture(
+        self,
+        n_inputs: int,
+        n_outputs: int,
+        task: str,
+        indicators: Sequence[int] = (),
+        categories: Sequence[Sequence[int]] = (),
+    ) -> Architecture:
         """The output activation follows from the loss; squared error on classes takes logistic outputs. indicators:
-        places of inputs that are no numbers.
+        places of inputs that are no numbers; categories: of each column of categories those of its inputs.
         """
         loss = LOSSES[self.loss_for(task)]
         output = loss.link or ("logistic" if task == "classification" else "identity")
-        return Architecture(n_inputs, self.hidden, n_outputs, self.activation, output, self.front, indicators)
+        hidden, activation, front = self.hidden, self.activation, self.front
+        return Architecture(n_inputs, hidden, n_outputs, activation, output, front, indicators, categories)
 
     def settings(self, task: str) -> Settings:
         return Settings(

@@ -13,7 +13,7 @@ from gpubp.fitting.fold import Fold
 from gpubp.fitting.job import Sheet
 from gpubp.fitting.recipe import Recipe
 from gpubp.preprocessing import Column, InputRules, Preprocessing, Target
-from gpubp.preprocessing.columns import indicators
+from gpubp.preprocessing.columns import categories, indicators
 from gpubp.preprocessing.labels import as_labels
 from gpubp.tables import Table
 from gpubp.tables.frames import is_frame
@@ -97,6 +97,9 @@ class TableData:
 
     def indicators(self, rules: InputRules) -> tuple[int, ...]:
         return indicators(rules.columns(self.table, self.columns))
+
+    def categories(self, rules: InputRules) -> tuple[tuple[int, ...], ...]:
+        return categories(rules.columns(self.table, self.columns))
 
     def features(self, rows: np.ndarray | None = None) -> Any:
         if rows is None:

@@ -15,8 +15,9 @@ from gpubp.errors import DataError, SettingsError, quoted
 from gpubp.errors.suggestions import check_choice
 from gpubp.operations.activations import ACTIVATIONS, Activation
 from gpubp.operations.dense import Dense
+from gpubp.operations.embedding import regrouped
 from gpubp.operations.layer_kinds import FRONT
-from gpubp.operations.layers import Layer, Parameter
+from gpubp.operations.layers import Inputs, Layer, Parameter
 from gpubp.storage.schema import Given
 
 MOST_NEURONS, MOST_PARAMETERS = 2**53, 2**53  # far beyond any memory; what is computed from them stays within int64
@@ -35,6 +36,7 @@ class Architecture:
     activations: tuple[str, ...]  # one for each dense layer; the last is the output activation
     front: tuple[str, ...] = ()  # layers before the dense ones, from the inputs on, such as "scale" or "pbld:16x4"
     indicators: tuple[int, ...] = ()  # inputs that are no numbers, where a layer in front cares
+    categories: tuple[tuple[int, ...], ...] = ()  # of each column of categories its inputs, where one cares
 
     def __init__(
         self,
@@ -45,10 +47,12 @@ class Architecture:
         output_activation: str = "identity",
         front: str | Sequence[str] = (),
         indicators: Sequence[int] = (),
+        categories: Sequence[Sequence[int]] = (),
     ) -> None:
         """hidden: neurons of each hidden layer; activation: one name for all hidden layers, or one for each; front:
         kinds of layers before the dense ones (see operations/layer_kinds.py), each with its sizes if it has any;
-        indicators: places of inputs that are no numbers, but ones and zeros of categories.
+        indicators: places of inputs that are no numbers, but ones and zeros of categories; categories: of each column
+        of categories the places of its inputs, which are indicators, too.
 
         Raises SettingsError for a size below 1, an unknown activation or kind, an input that there is not.
         """
@@ -70,8 +74,12 @@ class Architecture:
         object.__setattr__(self, "sizes", tuple(int(size) for size in sizes))
         object.__setattr__(self, "activations", (*hidden_activations, output_activation))
         object.__setattr__(self, "front", front_kinds(front))
-        cares = any(FRONT[kind_of(layer)].takes_indicators for layer in self.front)
-        object.__setattr__(self, "indicators", _checked_indicators(indicators, self.n_inputs) if cares else ())
+        kinds = [FRONT[kind_of(layer)] for layer in self.front]
+        groups = _checked_categories(categories, self.n_inputs) if any(k.takes_categories for k in kinds) else ()
+        places = [*indicators, *(place for group in groups for place in group)]
+        cares = any(kind.takes_indicators for kind in kinds)
+        object.__setattr__(self, "indicators", _checked_indicators(places, self.n_inputs) if cares else ())
+        object.__setattr__(self, "categories", groups)
         if self.n_parameters > MOST_PARAMETERS:
             raise SettingsError(
                 f"A network {self} has {self.n_parameters:,} parameters, and no memory holds them: give hidden layers "
@@ -82,11 +90,11 @@ class Architecture:
     def layers(self) -> tuple[Layer, ...]:
         """From the inputs on; the last one is dense."""
         found: list[Layer] = []
-        width, indicators = self.n_inputs, self.indicators
+        inputs = Inputs(self.n_inputs, self.indicators, self.categories)
         for spec in self.front:
-            found.append(FRONT[kind_of(spec)].of(width, indicators, sizes_of(spec)))
-            width = found[-1].n_outputs
-            indicators = indicators if found[-1].only_factors else ()
+            found.append(FRONT[kind_of(spec)].of(inputs, sizes_of(spec)))
+            inputs = found[-1].passed(inputs)
+        width = inputs.n
         for i, (size, activation) in enumerate(zip(self.sizes[1:], self.activations, strict=True)):
             found.append(Dense(width, size, activation, first=i == 0))
             width = size
@@ -193,15 +201,17 @@ class Architecture:
             self.output_activation,
             self.front,
             found,
+            regrouped(self.categories, order),
         )
 
     def __str__(self) -> str:
         return " + ".join([*self.front, "-".join(map(str, self.sizes))])
 
     def to_dict(self) -> dict[str, Any]:
-        """front and indicators only where there are some."""
+        """front, indicators and categories only where there are some."""
         plain = {"sizes": list(self.sizes), "activations": list(self.activations)}
         more = {"front": list(self.front), "indicators": list(self.indicators)}
+        more["categories"] = [list(group) for group in self.categories]
         return plain | {name: value for name, value in more.items() if value}
 
     @classmethod
@@ -213,8 +223,11 @@ class Architecture:
             raise given["activations"].wrong(f"a list of {len(sizes) - 1}, one for each dense layer")
         front = given.get("front").maybe(lambda kinds: kinds.each(Given.text)) or ()
         places = given.get("indicators").maybe(lambda each: [one.whole(0, MOST_NEURONS) for one in each.items()]) or ()
+        groups = given.get("categories").maybe(
+            lambda all_of: [[one.whole(0, MOST_NEURONS) for one in group.items(least=1)] for group in all_of.items()]
+        )
         try:
-            return cls(sizes[0], sizes[1:-1], sizes[-1], activations[:-1], activations[-1], front, places)
+            return cls(sizes[0], sizes[1:-1], sizes[-1], activations[:-1], activations[-1], front, places, groups or ())
         except SettingsError as error:
             raise DataError(f"{given.place}: {error}") from error
 
@@ -280,3 +293,12 @@ def _checked_indicators(given: Sequence[int], n_inputs: int) -> tuple[int, ...]:
     if found and not 0 <= found[0] <= found[-1] < n_inputs:
         raise SettingsError(f"Indicators {', '.join(map(str, found))}: a network has the inputs 0 to {n_inputs - 1}.")
     return found
+
+
+def _checked_categories(given: Sequence[Sequence[int]], n_inputs: int) -> tuple[tuple[int, ...], ...]:
+    """Ascending, groups and what is in them."""
+    groups = tuple(sorted(_checked_indicators(group, n_inputs) for group in given if len(group)))
+    places = [place for group in groups for place in group]
+    if len({*places}) < len(places):
+        raise SettingsError("Categories: an input belongs to one column alone, and here it is named for two.")
+    return groups

@@ -69,6 +69,22 @@ class Parameter:
         return math.prod(self.shape)
 
 
+class Inputs(NamedTuple):
+    """What the n inputs of a layer are. indicators: the places of those that are no numbers, but ones and zeros of
+    categories, or what else a layer before it made; categories: of each column of categories those of its inputs.
+    """
+
+    n: int
+    indicators: tuple[int, ...] = ()
+    categories: tuple[tuple[int, ...], ...] = ()
+
+    def among(self, passing: Sequence[int], first: int, n: int) -> Inputs:
+        """What n outputs are of which those from `first` on are the inputs `passing`, and the others numbers."""
+        at = {old: first + i for i, old in enumerate(passing)}
+        indicators = tuple(at[old] for old in self.indicators if old in at)
+        return Inputs(n, indicators, tuple(tuple(at[old] for old in one) for one in self.categories if one[0] in at))
+
+
 class Values:
     """What a layer's forward pass leaves for its backward pass, in buffers that every batch uses again.
 
@@ -96,6 +112,7 @@ class Layer(ABC):
     in_front: ClassVar[bool] = False  # whether it can stand before the dense layers: it is made from its inputs alone
     only_factors: ClassVar[bool] = False  # whether all it does is to multiply its inputs, by the parameter "factors"
     takes_indicators: ClassVar[bool] = False  # whether it treats inputs that are no numbers apart
+    takes_categories: ClassVar[bool] = False  # whether it needs to know which inputs are one column's categories
     takes_sizes: ClassVar[str] = ""  # what the numbers after its name are, as in pbld:16x4; "": it has none
     n_inputs: int
     n_outputs: int
@@ -110,16 +127,18 @@ class Layer(ABC):
         return sum(parameter.size for parameter in self.parameters)
 
     @classmethod
-    def of(cls, n_inputs: int, indicators: tuple[int, ...], sizes: Sequence[int] = ()) -> Layer:
-        """A layer in front. indicators: the places of inputs that are no numbers, but ones and zeros of categories;
-        sizes: those that were asked for, if any.
-        """
-        return cls(n_inputs)  # type: ignore[call-arg]
+    def of(cls, inputs: Inputs, sizes: Sequence[int] = ()) -> Layer:
+        """A layer in front. sizes: those that were asked for, if any."""
+        return cls(inputs.n)  # type: ignore[call-arg]
 
     @classmethod
     def check_sizes(cls, sizes: Sequence[int]) -> None:
         """SettingsError for sizes that it cannot have."""
         raise SettingsError(f"Layer in front {cls.name}: it has no sizes; found {'x'.join(map(str, sizes))}.")
+
+    def passed(self, inputs: Inputs) -> Inputs:
+        """What its outputs are, for a layer in front that comes next."""
+        return inputs if self.only_factors else Inputs(self.n_outputs)
 
     @property
     def columns(self) -> int:

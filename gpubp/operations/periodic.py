@@ -23,7 +23,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gpubp.errors import SettingsError
-from gpubp.operations.layers import Group, Layer, Parameter, TakenOver, Values
+from gpubp.operations.layers import Group, Inputs, Layer, Parameter, TakenOver, Values
 from gpubp.operations.options import Option
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ class Periodic(Layer):
     outputs: int = 4
 
     @classmethod
-    def of(cls, n_inputs: int, indicators: tuple[int, ...], sizes: Sequence[int] = ()) -> Periodic:
-        return cls(n_inputs, indicators, *sizes)
+    def of(cls, inputs: Inputs, sizes: Sequence[int] = ()) -> Periodic:
+        return cls(inputs.n, inputs.indicators, *sizes)
 
     @classmethod
     def check_sizes(cls, sizes: Sequence[int]) -> None:
@@ -103,6 +103,9 @@ class Periodic(Layer):
                 f"Layer in front {cls.name}: its sizes are {cls.takes_sizes}, such as {cls.name}:16x4, from 1 and "
                 f"{least} to {MOST_SIZE:,}; found {'x'.join(map(str, sizes))}."
             )
+
+    def passed(self, inputs: Inputs) -> Inputs:
+        return inputs.among(self.passing, self.learned * len(self.numbers), self.n_outputs)
 
     @cached_property
     def numbers(self) -> tuple[int, ...]:

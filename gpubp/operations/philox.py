@@ -31,6 +31,7 @@ class Stream(IntEnum):
     INITIAL_ROWS = 6
     INITIAL_BIASES = 7
     WAVES = 8
+    EMBEDDINGS = 9
 
 
 def philox(

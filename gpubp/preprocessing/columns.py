@@ -136,6 +136,17 @@ def indicators(columns: Iterable[Column]) -> tuple[int, ...]:
     return tuple(place for place, is_number in enumerate(numbers) if not is_number)
 
 
+def categories(columns: Iterable[Column]) -> tuple[tuple[int, ...], ...]:
+    """Of each column of categories the places of its inputs."""
+    found, place = [], 0
+    for column in columns:
+        after = place + len(column.input_names)
+        if column.kind == "categorical" and after > place:
+            found.append(tuple(range(place, after)))
+        place = after
+    return tuple(found)
+
+
 def numeric_values(table: Table, name: str) -> np.ndarray:
     """A numeric column as float64 (N,), missing values NaN; DataError where it holds text or dates."""
     import polars as pl

@@ -43,6 +43,7 @@ pytestmark = [
         (SCHEDULED_BLOCKS[0], [36]),  # dropout, L2 and smoothed labels by schedules
         (FRONT_CASES[2], [0]),  # waves, then factors of the inputs, groups with rates and decays of their own
         (FRONT_CASES[5], [0]),  # sines and cosines
+        (FRONT_CASES[-3], [0]),  # vectors of categories, before waves
         (AVERAGE_CASES[0], [0]),
         (replace(BLOCK_CASES[10], held="shared"), [36]),  # a layer wider than a warp, validation in two batches
     ],

@@ -18,7 +18,7 @@ from gpubp.errors import SettingsError
 from gpubp.models.onnx.graph import Graph
 from gpubp.models.onnx.network import add_mean_of_networks
 from gpubp.networks.population import Population
-from gpubp.operations.architecture import Architecture
+from gpubp.operations.architecture import Architecture, kind_of
 from gpubp.operations.layer_kinds import FRONT
 from gpubp.preprocessing.columns import numeric_values
 from gpubp.preprocessing.dates import calendar, input_parts, time_values
@@ -35,7 +35,8 @@ TABLE = Table.from_frame(FRAME)
 QUICK = Recipe(hidden=(4,), epochs=5, learning_rate=0.02)
 ARRAYS = {"backend": "numpy", "engine": "array"}
 compiled = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler on this machine")
-every_kind = pytest.mark.parametrize("kind", FRONT)
+every_kind = pytest.mark.parametrize("kind", ["embed:3x0" if name == "embed" else name for name in FRONT])
+"""Categories of any number are embedded, so that there is something to learn."""
 
 
 def probabilities(trained: Model | Ensemble) -> np.ndarray:
@@ -123,7 +124,7 @@ def _numbers_of(model: Model, table: Table, width: int) -> np.ndarray:
 @every_kind
 def test_a_graph_of_several_networks(kind: str) -> None:
     runtime = pytest.importorskip("onnxruntime")
-    networks = Population.initialize(Architecture(3, (4,), 2, front=kind), [1, 2], NumpyBackend())
+    networks = Population.initialize(Architecture(3, (4,), 2, front=kind, categories=[(1, 2)]), [1, 2], NumpyBackend())
     networks.params += RANDOM.normal(size=networks.params.shape).astype(np.float32)
     graph, X = Graph(), RANDOM.normal(size=(7, 3)).astype(np.float32)
     given = graph.input("x", np.float32, 3)
@@ -146,17 +147,18 @@ def test_an_ensemble_file_has_them(kind: str, tmp_path: Path) -> None:
 def test_a_pause_changes_no_bit(kind: str, engine: str) -> None:
     """By way of the snapshot's arrays and metadata, as a file has them."""
     X, T = RANDOM.normal(size=(20, 3)), np.eye(2)[RANDOM.integers(2, size=20)]
-    rates = [FRONT[kind].options[0].default, 2.0]
+    rate = FRONT[kind_of(kind)].options[0]
     settings = Settings(
         optimizer="adamw",
         epochs=6,
         batch_size=8,
         learning_rate=0.05,
-        layer_options={FRONT[kind].options[0].name: rates},
+        layer_options={rate.name: [rate.default, 2.0]},
     )
 
     def fresh() -> Population:
-        return Population.initialize(Architecture(3, (4,), 2, "tanh", "softmax", kind), [1, 2], NumpyBackend())
+        shape = Architecture(3, (4,), 2, "tanh", "softmax", kind, categories=[(0, 1)])
+        return Population.initialize(shape, [1, 2], NumpyBackend())
 
     whole, paused = fresh(), fresh()
     train(whole, X, T, settings, engine=engine)

@@ -23,6 +23,7 @@ from gpubp.networks.preparation import prepare
 from gpubp.operations.activations import ACTIVATIONS, HIDDEN
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.layer_kinds import FRONT, LAYERS
+from gpubp.operations.layers import Inputs
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.network import Tape, decaying, loss_and_gradient, predict
 from gpubp.operations.regularization import l2_penalty
@@ -41,15 +42,19 @@ OPTIONS = {
     "periodic_rate": np.array([0.1, 0.5]),
     "periodic_decay": np.array([0.0, 2.0]),
     "sigma": np.array([0.1, 1.0]),
+    "embedding_rate": np.array([1.0, 0.3]),
+    "embedding_decay": np.array([1.0, 0.0]),
+    "embedding_sigma": np.array([1.0, 0.2]),
 }
-SMALL = {name: f"{name}:2x3" for name, kind in FRONT.items() if kind.takes_sizes}
+SMALL = {name: f"{name}:2x3" for name, kind in FRONT.items() if kind.takes_sizes} | {"embed": "embed:2x1"}
 """Layers of few parameters, for finite differences."""
 
 
 def network(
     kind: str, hidden: tuple[int, ...] = (4,), activation: str = "tanh", output: str = "softmax"
 ) -> Architecture:
-    return Architecture(I, hidden, O, activation, output, front=SMALL.get(kind, kind), indicators=(1,))
+    front = SMALL.get(kind, kind)
+    return Architecture(I, hidden, O, activation, output, front=front, indicators=(1,), categories=((0,), (1, 3)))
 
 
 def options_of(kind: str) -> dict[str, Any]:
@@ -111,7 +116,7 @@ class _Asked(dict[str, Any]):
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_kind_names_the_options_of_its_groups(kind: str) -> None:
-    layer = LAYERS[kind].of(3, ()) if kind in FRONT else LAYERS[kind](3, 2, "relu", True)  # type: ignore[call-arg]
+    layer = LAYERS[kind].of(Inputs(3)) if kind in FRONT else LAYERS[kind](3, 2, "relu", True)  # type: ignore[call-arg]
     asked_for = _Asked({option.name: 1.0 for option in LAYERS[kind].options})
     for parameter in layer.parameters:
         layer.factors(parameter, asked_for)
@@ -216,19 +221,23 @@ def test_only_block_and_array_know_rates_of_dense_layers() -> None:
         choose_engine(plan, "lane")
 
 
-PERIODIC = [name for name, kind in FRONT.items() if kind.takes_sizes]
+PERIODIC = [name for name, kind in FRONT.items() if kind.takes_indicators]
 
 
 @pytest.mark.parametrize("kind", PERIODIC)
 def test_waves_come_first_on_the_block_engine(kind: str) -> None:
     """Behind a layer that learns, the array engine alone trains them; so it does where no input is a number."""
-    for front, indicators in ((f"scale,{kind}:2x3", ()), (f"{kind}:2x3", range(I))):
+    behind, none = "the first layer, or as the second behind embed", "numbers alone"
+    for front, indicators, words in (
+        (f"scale,{kind}:2x3", (), f"as {behind}"),
+        (f"{kind}:2x3", range(I), f"of {none}"),
+    ):
         shape = Architecture(I, (4,), O, "tanh", "softmax", front, indicators)
         population = Population.initialize(shape, [1, 2], BACKEND, dtype=np.float64)
         before = population.params.copy()
         train(population, X, T, Settings(epochs=1, learning_rate=0.01))
         assert (population.params != before).mean() > 0.5
-        with pytest.raises(SettingsError, match=f"knows {kind} as the first layer alone, and of numbers"):
+        with pytest.raises(SettingsError, match=f"knows {kind} {words}"):
             choose_engine(prepare(population, X, T, Settings()), "block")
 
 

@@ -1,6 +1,7 @@
 // Layers before the dense ones, in the block engine: forward and backward, for all kinds in turn. Kernels of networks
 // that have none do without this file.
 #pragma once
+#include "block_embedding.h"
 #include "block_periodic.h"
 #include "block_update.h"
 
@@ -30,25 +31,38 @@ FN void scale_backward(const Layer& at, const real_t* x, long long ldx, real_t* 
   }
 }
 
+// Of the gradient d at its values, that at the inputs that pass, `from` on, for the layer before, which needs no other;
+// in rows of ld. By way of the layer's values, which nobody needs any more.
+CALLED_FN void pass_down(const Layer& at, real_t* d, int from, long long ld, int size) {
+  if (!at.n_passing) return;
+  block_numbers(size, at.n_passing, [&](int r, int j) { at.h[r * at.ldh + j] = d[r * at.ldu + from + j]; });
+  block_sync();
+  block_numbers(size, at.n_passing, [&](int r, int j) { d[r * ld + at.passing[j]] = at.h[r * at.ldh + j]; });
+}
+
 FN void front_forward(const Layer& at, const real_t* x, long long ldx, int size) {
   switch (at.kind) {
     case PBLD: return periodic_forward<PBLD>(at, x, ldx, size);
     case PL: return periodic_forward<PL>(at, x, ldx, size);
     case PLR: return periodic_forward<PLR>(at, x, ldx, size);
+    case EMBED: return embedding_forward(at, x, ldx, size);
     default: scale_forward(at, x, ldx, size);
   }
 }
-// goes_on: a layer before it learns. whole: to the gradient itself, which is to be clipped; else to new parameters.
-FN void front_backward(const Layer& at, const real_t* x, long long ldx, real_t* d, int size, bool goes_on, bool whole,
-                       const Change& change) {
+// below: of the gradient at the values of the layer before it the distance from row to row; 0: there is none. whole: to
+// the gradient itself, which is to be clipped; else to new parameters.
+FN void front_backward(const Layer& at, const real_t* x, long long ldx, real_t* d, int size, long long below,
+                       bool whole, const Change& change) {
   switch (at.kind) {
-    case PBLD: return periodic_backward<PBLD>(at, d, size, whole, change);
-    case PL: return periodic_backward<PL>(at, d, size, whole, change);
-    case PLR: return periodic_backward<PLR>(at, d, size, whole, change);
-    default: scale_backward(at, x, ldx, d, size, goes_on, whole, change);
+    case PBLD: periodic_backward<PBLD>(at, d, size, whole, change); break;
+    case PL: periodic_backward<PL>(at, d, size, whole, change); break;
+    case PLR: periodic_backward<PLR>(at, d, size, whole, change); break;
+    case EMBED: embedding_backward(at, x, ldx, d, size, whole, change); break;
+    default: return scale_backward(at, x, ldx, d, size, below != 0, whole, change);
   }
+  if (below) pass_down(at, d, at.kind == EMBED ? 0 : at.sums * at.columns(), below, size);
 }
 #else
 FN void front_forward(const Layer&, const real_t*, long long, int) {}
-FN void front_backward(const Layer&, const real_t*, long long, real_t*, int, bool, bool, const Change&) {}
+FN void front_backward(const Layer&, const real_t*, long long, real_t*, int, long long, bool, const Change&) {}
 #endif

@@ -25,7 +25,7 @@ struct Kahan {  // a compensated sum (Kahan 1965): the loss of a long epoch keep
 #ifndef FRONT
 #define FRONT 0
 #endif
-#define LAYER_DETAILS 6  // numbers of a layer's, after the kinds: see engines/block/kernel.py
+#define LAYER_DETAILS 9  // numbers of a layer's, after the kinds: see engines/block/kernel.py
 CONSTANT_FN bool is_periodic(int kind) { return kind == PBLD || kind == PL || kind == PLR; }
 
 // One layer of a network's working memory: weights and what belongs to them with rows of ldw (biases as row I), values
@@ -38,8 +38,9 @@ struct Layer {
 #if FRONT
   int kind, place;                          // among the layers
   int columns_of, rows_of, decaying_rows_of;  // of its parameters
-  int frequencies, sums, n_passing;         // of a periodic layer: for each number; inputs that are outputs
-  const int *numbers, *passing;             // the places of its numbers, and of those
+  int frequencies, sums;                      // of a periodic layer, for each number
+  int n_passing, groups;                      // inputs that are outputs, too; of vectors, of which one is taken each
+  const int *numbers, *passing, *group_ends;  // places of inputs: those that it changes, and the others
 #endif
   int I, O, activation, copied;  // weights and optimizer state are copies of the caller's
   long long ldw, ldh, ldd, ldz, ldr;
@@ -110,14 +111,16 @@ struct Network {
       at.kind = kinds[l], at.place = l;
       const int* its = details + l * LAYER_DETAILS;
       at.columns_of = its[0], at.rows_of = its[1], at.decaying_rows_of = its[2];
-      at.frequencies = its[3], at.sums = its[4], at.n_passing = its[5];
-      at.numbers = details + layers * LAYER_DETAILS, at.passing = at.numbers + (is_periodic(at.kind) ? its[0] : 0);
+      at.frequencies = its[3], at.sums = its[4], at.n_passing = its[6], at.groups = its[7];
+      at.numbers = details + layers * LAYER_DETAILS + its[8];
+      at.passing = at.numbers + its[5], at.group_ends = at.passing + at.n_passing;
 #endif
       at.I = sizes[l], at.O = sizes[l + 1], at.activation = activations[l];
       at.ldw = of_layer[L_LDW], at.ldd = of_layer[L_LDD], at.ldu = of_layer[L_LDU];
       at.ldh = at.ldz = at.ldr = of_layer[L_LDH];
 #if FRONT
       if (is_periodic(at.kind)) at.ldz = at.ldw, at.ldr = at.sums * at.ldw;
+      if (at.kind == EMBED) at.ldr = at.groups * at.ldw;
 #endif
       at.h = arena.at(of_layer[L_H]);
       at.d = arena.at(of_layer[L_D]);

@@ -119,8 +119,8 @@ CALLED_FN void block_backward(const Network& net, int size, const Update& update
     if (!below.is_dense()) {
       for (int f = l - 1; f >= 0; f--) {
         const Layer& front = net.layer[f];
-        front_backward(front, net.input(f), net.input_ld(f), net.d, size, f > 0, update.task.has_clip,
-                       update.change(front));
+        front_backward(front, net.input(f), net.input_ld(f), net.d, size, f ? net.layer[f - 1].ldu : 0,
+                       update.task.has_clip, update.change(front));
         block_sync();
       }
       return;

@@ -1,4 +1,4 @@
-// Periodic embeddings of numbers (operations/periodic.py) in the block engine, as the first layer.
+// Periodic embeddings of numbers (operations/periodic.py) in the block engine, before everything that changes numbers.
 //
 // Its parameters are rows of M numbers, one for each embedded input, so that lanes are inputs: frequencies (F rows),
 // weights (C D rows), then phases (F), where it has them, and biases (D). z holds the M numbers of each row, and raw
@@ -67,6 +67,7 @@ template <int KIND> CALLED_FN void periodic_forward(const Layer& at, const real_
   block_sync();
   for (int d = 0; d < at.sums; d++)
     block_numbers(size, M, [&](int r, int m) { at.h[r * at.ldh + d * M + m] = *its.sum(r, d, m); });
+  if (!at.n_passing) return;
   block_numbers(size, at.n_passing, [&](int r, int j) {
     at.h[r * at.ldh + at.sums * M + j] = x[r * ldx + at.passing[j]];
   });
@@ -97,7 +98,7 @@ FN void some_weights(const Waves<KIND>& its, int f, int d, int m, int size, bool
   }
 }
 
-// From the gradient d at its values to its parameters. Nothing before it learns.
+// From the gradient d at its values to its parameters. Nothing before it changes its numbers.
 template <int KIND>
 CALLED_FN void periodic_backward(const Layer& at, const real_t* d, int size, int whole, const Change& change) {
   Waves<KIND> its{at};

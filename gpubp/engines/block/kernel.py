@@ -20,7 +20,9 @@ from gpubp.engines.dialect import read_source
 from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.dense import Dense
+from gpubp.operations.embedding import Embedding
 from gpubp.operations.layer_kinds import LAYERS
+from gpubp.operations.layers import Layer
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.periodic import Periodic
 
@@ -71,9 +73,16 @@ def refusal(architecture: Architecture, batch_size: int, slots: int, dropout: bo
     """Why the kernel cannot serve such networks; None if it can."""
     if len(architecture.layers) > MOST_LAYERS:
         return f"{len(architecture.layers)} layers of weights are more than its {MOST_LAYERS}"
+    before: list[Layer] = []
     for layer in architecture.layers:
-        if isinstance(layer, Periodic) and (layer is not architecture.layers[0] or not layer.numbers):
-            return f"its kernel knows {layer.name} as the first layer alone, and of numbers"
+        if isinstance(layer, Periodic) and not layer.numbers:
+            return f"its kernel knows {layer.name} of numbers alone"
+        if isinstance(layer, (Periodic, Embedding)):
+            other = Embedding if isinstance(layer, Periodic) else Periodic
+            if len(before) > 1 or not all(isinstance(each, other) for each in before):
+                behind = "embed" if other is Embedding else "pbld, pl or plr"
+                return f"its kernel knows {layer.name} as the first layer, or as the second behind {behind}"
+        before.append(layer)
     numbers = max(
         training_layout(architecture, batch_size, slots, dropout=dropout, clips=True, vectors=vectors).numbers
         for vectors in (WIDEST, None)
@@ -90,8 +99,9 @@ def prediction_refusal(architecture: Architecture) -> str | None:
 
 def shape_numbers(architecture: Architecture) -> np.ndarray:
     """int32: layers, sizes, codes of activations and of kinds (places in the reference's tables). Of each layer then
-    columns, rows and decaying rows of its parameters, and of a periodic one frequencies, sums of a number, and inputs
-    that pass (kernels of dense layers alone do not look at these); the places of its numbers, and of those inputs.
+    columns, rows and decaying rows of its parameters; frequencies and sums of a number, of a periodic one; how many
+    inputs it changes, inputs that pass, and groups of vectors, and where their places begin. Then these: places of such
+    inputs, and where each group ends among the vectors. Kernels of dense layers alone look at none of it.
     """
     layers = architecture.layers
     sizes = [architecture.n_inputs, *(layer.n_outputs for layer in layers)]
@@ -103,10 +113,13 @@ def shape_numbers(architecture: Architecture) -> np.ndarray:
         decaying = sum(each.size for each in layer.parameters if each.group.decay != 0.0)
         numbers += [layer.columns, layer.n_parameters // layer.columns, decaying // layer.columns]
         if isinstance(layer, Periodic):
-            numbers += [layer.frequencies, layer.learned, len(layer.passing)]
+            numbers += [layer.frequencies, layer.learned, len(layer.numbers), len(layer.passing), 0, len(places)]
             places += [*layer.numbers, *layer.passing]
+        elif isinstance(layer, Embedding):
+            numbers += [0, 0, len(layer.embedded), len(layer.passing), len(layer.groups), len(places)]
+            places += [*layer.embedded, *layer.passing, *layer.starts[1:]]
         else:
-            numbers += [0, 0, 0]
+            numbers += [0, 0, 0, 0, 0, 0]
     return np.array(numbers + places, dtype=np.int32)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from gpubp.backends import Program
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.dense import Dense
+from gpubp.operations.embedding import Embedding
 from gpubp.operations.layers import Layer
 from gpubp.operations.periodic import Periodic
 
@@ -130,7 +131,7 @@ def training_layout(
         drops = dropout and f is not None and i < last
         at["raw"] = arena.take(rows * ldh) if drops else at["h"]
         at["keep"] = arena.take(rows * ldh) if drops else NOWHERE
-        at |= _of_waves(layer, rows * at["ldw"], arena)
+        at |= _of_front(layer, rows, at["ldw"], arena)
         at["copied"] = n * at["ldw"] if own else 0
         upstream = max(upstream, rows * ldu if i < last else 0)
         layers.append(at)
@@ -161,7 +162,7 @@ def forward_layout(
     for layer, (_, columns) in zip(architecture.layers, shapes, strict=True):
         at = {"ldw": padded(columns, vectors), "ldh": padded(layer.n_outputs + 1, vectors)}
         at["h"] = at["z"] = at["raw"] = arena.take(rows * at["ldh"])
-        layers.append(at | _of_waves(layer, rows * at["ldw"], arena))
+        layers.append(at | _of_front(layer, rows, at["ldw"], arena))
     for at, (n, _) in zip(layers, shapes, strict=True):
         at["w"] = arena.take(n * at["ldw"])
     net |= _scratch(architecture, vectors, 1, arena)
@@ -173,13 +174,16 @@ def _rows_and_columns(layer: Layer) -> tuple[int, int]:
     return layer.n_parameters // layer.columns, layer.columns
 
 
-def _of_waves(layer: Layer, numbers: int, arena: Arena) -> dict[str, int]:
-    """Of a periodic layer its numbers and their sums, both in rows as long as those of its parameters; see
-    block_periodic.h. numbers: of as many such rows as a batch has.
+def _of_front(layer: Layer, rows: int, ldw: int, arena: Arena) -> dict[str, int]:
+    """Of a periodic layer its numbers and their sums, both in rows as long as those of its parameters (ldw); see
+    block_periodic.h. Of one of vectors which of them each row has, and sums as long as they are: block_embedding.h.
     """
-    if not isinstance(layer, Periodic):
-        return {}
-    return {"z": arena.take(numbers), "raw": arena.take(layer.learned * numbers)}
+    if isinstance(layer, Embedding):
+        groups = len(layer.groups)
+        return {"z": arena.take(groups * rows), "raw": arena.take(groups * rows * ldw)}
+    if isinstance(layer, Periodic):
+        return {"z": arena.take(rows * ldw), "raw": arena.take(layer.learned * rows * ldw)}
+    return {}
 
 
 def _scratch(architecture: Architecture, vectors: Vectors | None, members: int, arena: Arena) -> dict[str, int]:

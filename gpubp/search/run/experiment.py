@@ -90,8 +90,9 @@ class Experiment(Guide):
             recipe = recipe_of(parameters, seed, **self.data.defaults)
             self.data.check(recipe)
             rules, task = recipe.inputs, self.data.task
-            places = self.data.indicators(rules)
-            architecture = recipe.architecture(self.data.n_inputs(rules), self.data.n_outputs, task, places)
+            n_inputs, n_outputs = self.data.n_inputs(rules), self.data.n_outputs
+            places, groups = self.data.indicators(rules), self.data.categories(rules)
+            architecture = recipe.architecture(n_inputs, n_outputs, task, places, groups)
             settings = recipe.settings(self.data.task)
             settings.check_architecture(architecture)
         except SettingsError as error:
