@@ -52,11 +52,16 @@ THREADS = ("-fsanitize=thread", "-g1", "-O0")
 CASES = [  # ragged; shuffled with Adam; four layers; row weights and clipping
     *(bit_cases.LANE_CASES[i] for i in (0, 1, 3, 8)),
     bit_cases.FRONT_CASES[-3],  # vectors, waves, factors
+    bit_cases.PARAMETRIC_CASES[0],
     *(bit_cases.BLOCK_CASES[i] for i in (1, 7, 8)),  # Adam, one batch and single rows; left-over rows, own weights
 ]
 NETWORKS = (17, 5, 1)
-# Everything; squared errors; batches of validation rows; layers before the dense ones.
-SHARED_WORK = [*(bit_cases.BLOCK_CASES[i] for i in (4, 5, 8)), *bit_cases.FRONT_CASES[-3:-1]]
+# Everything; squared errors; batches of validation rows; layers before the dense ones; slopes.
+SHARED_WORK = [
+    *(bit_cases.BLOCK_CASES[i] for i in (4, 5, 8)),
+    *bit_cases.FRONT_CASES[-3:-1],
+    bit_cases.PARAMETRIC_CASES[1],
+]
 FEW_THREADS = bit_cases.BLOCK_CASES[8]
 TO_THE_END_OF_A_STACK = r".*?(?=\n\s*\n|\Z)"
 REPORT = re.compile(rf"(ERROR: Address|WARNING: Thread)Sanitizer: {TO_THE_END_OF_A_STACK}", re.DOTALL)

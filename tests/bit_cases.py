@@ -31,6 +31,7 @@ from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.architecture import Architecture, kind_of
 from gpubp.operations.layer_kinds import FRONT
 from gpubp.operations.losses import LOSSES
+from gpubp.operations.parametric import PARAMETRIC, ParametricDense
 from gpubp.training.history import History
 from gpubp.training.lbfgs import fit_lbfgs as fit_lbfgs
 from gpubp.training.loop import train
@@ -168,7 +169,14 @@ AVERAGE_CASES = [
     replace(BLOCK_CASES[4], averages=True, optimizer="sgd"),
     replace(FRONT_CASES[0], averages=True, held="shared"),
 ]
-BLOCK_CASES += [*FRONT_CASES, *AVERAGE_CASES]
+# Parametric activations: dropout and weight decay in float32; L2, clipping and rates of dense layers in float64; behind
+# factors of the inputs, nothing dropped, and a running average.
+PARAMETRIC_CASES = [
+    replace(BLOCK_CASES[3], activation="parametric_mish", dropout=0.3),
+    replace(BLOCK_CASES[4], activation="parametric_selu", dropout=0.3, own_rates=True),
+    replace(FRONT_CASES[0], activation="parametric_tanh", dropout=0.0, averages=True),
+]
+BLOCK_CASES += [*FRONT_CASES, *AVERAGE_CASES, *PARAMETRIC_CASES]
 # Schedules of dropout, L2, weight decay and label smoothing; and label smoothing alone, of which each network has its
 # own amount.
 BY_SCHEDULE: dict[str, Any] = {"schedules": ("flat_cos", "cosine", "coslog4"), "smoothing": "each", "dropout": 0.4}
@@ -207,7 +215,12 @@ def front_options(front: tuple[str, ...], networks: int) -> dict[str, np.ndarray
 def layer_options(case: Case) -> dict[str, np.ndarray]:
     bounds = {"bias_rate": (0.1, 1), "first_rate": (2, 1), "fan_in_power": (0, 1)}
     own = {name: np.linspace(*ends, P) for name, ends in bounds.items()}
-    return front_options(case.front, P) | (own if case.own_rates else {})
+    slopes = {option.name: np.linspace(0.5, 2.0, P) for option in ParametricDense.options}
+    return front_options(case.front, P) | (own if case.own_rates else {}) | (slopes if is_parametric(case) else {})
+
+
+def is_parametric(case: Case) -> bool:
+    return case.activation in PARAMETRIC
 
 
 def setting(case: Case, **more: Any) -> Settings:
@@ -252,7 +265,7 @@ def arguments(case: Case) -> dict[str, Any]:
 def kernel(case: Case) -> LaneKernel | BlockKernel:
     """What the case's engine compiles."""
     if case.engine == "block":
-        front = bool(case.front) or case.own_rates
+        front = bool(case.front) or case.own_rates or is_parametric(case)
         return BlockKernel(case.dtype, case.loss, case.optimizer, front=front, averages=case.averages)
     backend = NumpyBackend()
     return lane_kernel(prepare(population(backend, case), X, TARGETS[case.loss], setting(case), **arguments(case)))

@@ -18,6 +18,7 @@ from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.layer_kinds import FRONT
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.parametric import PARAMETRIC
 from gpubp.operations.registry import OPTIONS
 from gpubp.operations.schedules import PURE_SCHEDULES, SCHEDULES
 from gpubp.storage.datasets import SEEDS
@@ -29,7 +30,7 @@ def _settings_of(kind: str) -> tuple[str, ...]:
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "recipe_name": tuple(NAMED_RECIPES),
-    "activation": HIDDEN,
+    "activation": (*HIDDEN, *PARAMETRIC),
     "front": ("none", *FRONT),
     "layer_option": _settings_of("layer"),
     "initializer": ("auto", *INITIALIZERS),

@@ -101,7 +101,8 @@ class RecipeOptions:
         typer.Option(
             metavar="NAME",
             rich_help_panel=NETWORK,
-            help=f"Of the hidden layers: {', '.join(HIDDEN)}.",
+            help=f"Of the hidden layers: {', '.join(HIDDEN)}; with parametric_ before it, such as parametric_mish, "
+            "each neuron learns how much of it to take.",
         ),
     ] = "relu"
     front: Annotated[

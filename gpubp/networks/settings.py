@@ -226,10 +226,13 @@ class Settings:
         have = {option.name for layer in architecture.layers for option in layer.options}
         for name in self.layer_options:
             if name not in have:
-                kinds = [kind.name for kind in LAYERS.values() if name in defaults(kind.options)]
+                kinds = [kind for kind in LAYERS.values() if name in defaults(kind.options)]
+                remedy = f"put it in front (--front {kinds[0].name})"
+                if not kinds[0].in_front:
+                    remedy = "choose such an activation (--activation parametric_mish)"
                 raise SettingsError(
-                    f"{name} is an option of the layer {' or '.join(kinds)}, and this network has none: put "
-                    f"it in front (--front {kinds[0]}), or leave the option out."
+                    f"{name} is an option of the layer {' or '.join(kind.name for kind in kinds)}, and this network "
+                    f"has none: {remedy}, or leave the option out."
                 )
 
     def check_dropout(self, n_hidden: int) -> None:

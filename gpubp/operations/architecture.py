@@ -18,6 +18,7 @@ from gpubp.operations.dense import Dense
 from gpubp.operations.embedding import regrouped
 from gpubp.operations.layer_kinds import FRONT
 from gpubp.operations.layers import Inputs, Layer, Parameter
+from gpubp.operations.parametric import PARAMETRIC, PREFIX, ParametricDense
 from gpubp.storage.schema import Given
 
 MOST_NEURONS, MOST_PARAMETERS = 2**53, 2**53  # far beyond any memory; what is computed from them stays within int64
@@ -28,8 +29,8 @@ class Architecture:
     """A multilayer perceptron: inputs, any number of hidden layers (none is a linear model), outputs.
 
     It is a list of layers: those in front, if there are any, and then the dense ones, each with its activation. The
-    flat row of parameters holds layer after layer, from the inputs on; of a dense layer W (I, O) row by row and then
-    b (O).
+    flat row of parameters holds layer after layer, from the inputs on; of a dense layer W (I, O) row by row, then
+    b (O), and where its activation is parametric the slopes a (O).
     """
 
     sizes: tuple[int, ...]  # (inputs, hidden …, outputs)
@@ -49,8 +50,9 @@ class Architecture:
         indicators: Sequence[int] = (),
         categories: Sequence[Sequence[int]] = (),
     ) -> None:
-        """hidden: neurons of each hidden layer; activation: one name for all hidden layers, or one for each; front:
-        kinds of layers before the dense ones (see operations/layer_kinds.py), each with its sizes if it has any;
+        """hidden: neurons of each hidden layer; activation: one name for all hidden layers, or one for each, such as
+        "mish", or "parametric_mish", of which each neuron learns how much it takes (see operations/parametric.py);
+        front: kinds of layers before the dense ones (see operations/layer_kinds.py), each with its sizes if it has any;
         indicators: places of inputs that are no numbers, but ones and zeros of categories; categories: of each column
         of categories the places of its inputs, which are indicators, too.
 
@@ -96,9 +98,15 @@ class Architecture:
             inputs = found[-1].passed(inputs)
         width = inputs.n
         for i, (size, activation) in enumerate(zip(self.sizes[1:], self.activations, strict=True)):
-            found.append(Dense(width, size, activation, first=i == 0))
+            kind: type[Dense] = ParametricDense if activation in PARAMETRIC else Dense
+            found.append(kind(width, size, activation, first=i == 0))
             width = size
         return tuple(found)
+
+    @cached_property
+    def special(self) -> tuple[str, ...]:
+        """The kinds of layers beside plain dense ones, from the inputs on; each once."""
+        return tuple(dict.fromkeys(layer.name for layer in self.layers if layer.name != Dense.name))
 
     @cached_property
     def dense(self) -> tuple[Dense, ...]:
@@ -251,6 +259,8 @@ def is_whole(size: Any) -> bool:
 
 def _check_activation(name: str, hidden: bool) -> None:
     usable = [entry.name for entry in ACTIVATIONS.values() if not (hidden and entry.only_output)]
+    if hidden and isinstance(name, str) and name.startswith(PREFIX[:5]):
+        usable = [*PARAMETRIC]
     check_choice("activation", name, usable, " for a hidden layer" if hidden else " for the output layer")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gpubp.operations.activations import ACTIVATIONS, Activation, Nodes
 from gpubp.operations.initializers import INITIALIZERS
@@ -99,7 +99,7 @@ class Dense(Layer):
     """
 
     name = "dense"
-    options = (BIAS_RATE, FIRST_RATE, FAN_IN_POWER)
+    options: ClassVar[tuple[Option, ...]] = (BIAS_RATE, FIRST_RATE, FAN_IN_POWER)
     n_inputs: int
     n_outputs: int
     activation: str
@@ -123,7 +123,7 @@ class Dense(Layer):
             rate = rate * options["first_rate"]
         if parameter.group is BIASES:
             return Factors(rate * options.get("bias_rate", 1.0), l2, decay)
-        if "fan_in_power" in options:
+        if parameter.group is WEIGHTS and "fan_in_power" in options:
             shrunk = float(self.n_inputs) ** -options["fan_in_power"]
             rate, decay = rate * shrunk, decay / shrunk
         return Factors(rate, l2, decay)
@@ -174,10 +174,15 @@ class Dense(Layer):
         dense_backward(backend, dZ, X, its["weights"], dX, d_its["weights"], d_its["biases"])
 
     def nodes(self, op: Nodes, X: str, its: Mapping[str, np.ndarray]) -> str:
+        return self.f.nodes(op, self.sum_nodes(op, X, its))
+
+    @staticmethod
+    def sum_nodes(op: Nodes, X: str, its: Mapping[str, np.ndarray]) -> str:
+        """X W + b."""
         W, b = its["weights"], its["biases"]
         if W.ndim == 2:
-            return self.f.nodes(op, op("Gemm", X, W, b))
-        return self.f.nodes(op, op("Add", op("MatMul", X, W), b[:, None, :]))
+            return op("Gemm", X, W, b)
+        return op("Add", op("MatMul", X, W), b[:, None, :])
 
     def take_over(self, its: Mapping[str, np.ndarray], offset: np.ndarray, scale: np.ndarray) -> None:
         """x W + b with x = (v − offset) / scale is v (W / scale) + (b − (offset / scale) W)."""

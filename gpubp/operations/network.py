@@ -13,7 +13,7 @@ from gpubp.errors import SettingsError
 from gpubp.errors.suggestions import check_choice
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.data_dependent import fit_to_rows
-from gpubp.operations.dense import DenseValues, dense_forward
+from gpubp.operations.dense import Dense, DenseValues, dense_forward
 from gpubp.operations.initializers import INITIALIZERS, Draw
 from gpubp.operations.layers import Layer, Parameter, Values
 from gpubp.operations.losses import Loss, Options
@@ -41,8 +41,9 @@ def initial_parameters(
         check_choice("initializer", initializer, ("auto", *INITIALIZERS))
     drawn, places = [], Counter[str]()
     for layer in architecture.layers:
-        drawn.append(layer.initial(seeds, places[layer.name], initializer))
-        places[layer.name] += 1
+        kind = Dense.name if isinstance(layer, Dense) else layer.name  # parametric ones are counted with the others
+        drawn.append(layer.initial(seeds, places[kind], initializer))
+        places[kind] += 1
     params = np.concatenate(drawn, axis=1)
     for layer, its in zip(architecture.layers, architecture.views(params), strict=True):
         starting = {each.name: each.default for each in layer.options if each.of_first_values}

@@ -25,6 +25,7 @@ from gpubp.operations.activations import ACTIVATIONS
 from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.parametric import PARAMETRIC
 from gpubp.operations.schedules import SCHEDULES
 from gpubp.preprocessing.columns import ENCODINGS
 from gpubp.preprocessing.rules import MISSING_NUMBERS
@@ -57,7 +58,7 @@ def offered(monkeypatch: pytest.MonkeyPatch, *words: object) -> list[str]:
 def test_the_choices_are_those_that_there_are() -> None:
     hidden = [name for name, entry in ACTIVATIONS.items() if not entry.only_output]
     known = {
-        "activation": hidden,
+        "activation": [*hidden, *PARAMETRIC],
         "initializer": ("auto", *INITIALIZERS),
         "scale": SCALES,
         "category_encoding": ENCODINGS,

@@ -7,6 +7,7 @@ import pytest
 from bit_cases import (
     BLOCK_CASES,
     FRONT_CASES,
+    PARAMETRIC_CASES,
     SCHEDULED_BLOCKS,
     Case,
     assert_same_bits,
@@ -79,7 +80,11 @@ def test_a_block_may_have_fewer_threads(standin: CupyBackend, monkeypatch: pytes
     assert_same_bits(metrics, its_metrics)
 
 
-@pytest.mark.parametrize("case", [ADAM, VALIDATED, *FRONT_CASES[1:3], *FRONT_CASES[-3:], *SCHEDULED_BLOCKS], ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [ADAM, VALIDATED, *FRONT_CASES[1:3], *FRONT_CASES[-3:], *SCHEDULED_BLOCKS, *PARAMETRIC_CASES],
+    ids=str,
+)
 def test_what_its_memory_held_before_does_not_matter(standin: CupyBackend, case: Case) -> None:
     expected, its_metrics = trained_in_calls(NumpyBackend(), case, (2,), keep=SOME)
     one = engine(standin, case, epochs=2, keep=SOME)

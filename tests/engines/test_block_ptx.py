@@ -14,6 +14,7 @@ from bit_cases import (
     AVERAGE_CASES,
     BLOCK_CASES,
     FRONT_CASES,
+    PARAMETRIC_CASES,
     SCHEDULED_BLOCKS,
     Case,
     assert_same_bits,
@@ -44,6 +45,8 @@ pytestmark = [
         (FRONT_CASES[2], [0]),  # waves, then factors of the inputs, groups with rates and decays of their own
         (FRONT_CASES[5], [0]),  # sines and cosines
         (FRONT_CASES[-3], [0]),  # vectors of categories, before waves
+        (PARAMETRIC_CASES[0], [0]),  # slopes: dropout and weight decay
+        (PARAMETRIC_CASES[1], [1]),  # clipping, float64
         (AVERAGE_CASES[0], [0]),
         (replace(BLOCK_CASES[10], held="shared"), [36]),  # a layer wider than a warp, validation in two batches
     ],

@@ -41,10 +41,11 @@ from gpubp.engines.lane.kernel import LARGEST_ON_CUDA
 from gpubp.errors import SettingsError
 from gpubp.networks.population import Population
 from gpubp.networks.settings import EarlyStopping, Settings
-from gpubp.operations.activations import ACTIVATIONS
+from gpubp.operations.activations import HIDDEN
 from gpubp.operations.architecture import Architecture
 from gpubp.operations.losses import LOSSES
 from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.parametric import PARAMETRIC
 from gpubp.operations.schedules import SCHEDULES
 from gpubp.training.loop import train
 from gpubp.tutorial import case_study
@@ -87,7 +88,7 @@ def test_the_cases_have_every_value_of_every_option(cases: list[Case], activatio
         return {getattr(case, name) for case in cases if case.hidden or name != "activation"}
 
     if activations:
-        assert values("activation") == {name for name, entry in ACTIVATIONS.items() if not entry.only_output}
+        assert values("activation") - {*PARAMETRIC} == {*HIDDEN}
     tables = {"loss": LOSSES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES.keys() - {"adaptive"}, "rows": ROWS,
               "held": HELD, "weights": WEIGHTS, "dtype": ("float32", "float64"), "shuffle": (False, True)}  # fmt: skip
     for name, table in tables.items():

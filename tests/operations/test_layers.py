@@ -22,6 +22,7 @@ from gpubp.networks.population import Population
 from gpubp.networks.preparation import prepare
 from gpubp.operations.activations import ACTIVATIONS, HIDDEN
 from gpubp.operations.architecture import Architecture
+from gpubp.operations.dense import Dense
 from gpubp.operations.layer_kinds import FRONT, LAYERS
 from gpubp.operations.layers import Inputs
 from gpubp.operations.losses import LOSSES
@@ -117,10 +118,13 @@ class _Asked(dict[str, Any]):
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_kind_names_the_options_of_its_groups(kind: str) -> None:
     layer = LAYERS[kind].of(Inputs(3)) if kind in FRONT else LAYERS[kind](3, 2, "relu", True)  # type: ignore[call-arg]
-    asked_for = _Asked({option.name: 1.0 for option in LAYERS[kind].options})
+    options = LAYERS[kind].options
+    if isinstance(layer, Dense):  # kinds of them have the options of dense layers, and their own
+        options = tuple(dict.fromkeys([*Dense.options, *options]))
+    asked_for = _Asked({option.name: 1.0 for option in options})
     for parameter in layer.parameters:
         layer.factors(parameter, asked_for)
-    assert asked_for.names == {option.name for option in LAYERS[kind].options if not option.of_first_values}
+    assert asked_for.names == {option.name for option in options if not option.of_first_values}
     assert layer.initial(np.array([1, 2], np.uint64), 0, "auto").shape == (2, layer.n_parameters)
 
 

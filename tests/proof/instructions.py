@@ -146,6 +146,7 @@ def _table() -> dict[str, Meaning]:
         add(f"cvt.u32.{wide}", _converted(DTYPES["u32"]), wide)
 
     add("setp.eq.s16", np.equal, "s16", "s16")
+    add("setp.ne.s16", np.not_equal, "s16", "s16")
     for b in ("b32", "b64"):
         add(f"setp.eq.{b}", np.equal, b, b)
         add(f"setp.ne.{b}", np.not_equal, b, b)

@@ -25,6 +25,7 @@ from gpubp.networks.settings import Settings
 from gpubp.operations.initializers import INITIALIZERS
 from gpubp.operations.layer_kinds import FRONT
 from gpubp.operations.optimizers import OPTIMIZERS
+from gpubp.operations.parametric import PARAMETRIC
 from gpubp.operations.registry import OPTIONS, kind_of_option, owners
 from gpubp.operations.schedules import SCHEDULES
 from gpubp.search.space.parameters import NAMES
@@ -98,6 +99,8 @@ VARIED: dict[str, list[Any]] = {
     "embedding_rate": [2.0],
     "embedding_decay": [0.5],
     "embedding_sigma": [0.3],
+    "slope_rate": [0.5],
+    "slope_decay": [2.0],
 }
 """For each option that a space may name, values other than its default, as far as arrays take them."""
 LOSS_OPTIONS = [name for name in VARIED if kind_of_option(name) == "loss"]
@@ -113,7 +116,9 @@ def configuration(name: str, value: Any) -> dict[str, Any]:
     kind = kind_of_option(name)
     if kind is not None:
         owner = owners(kind, name)[0]
-        if owner != "dense":  # layers that every network has
+        if owner == "parametric":
+            chosen["activation"] = "parametric_mish"
+        elif owner != "dense":  # layers that every network has
             chosen["front" if kind == "layer" else kind] = owner
     if name.endswith("_schedule"):
         chosen |= {"dropout": 0.3, "l2": 0.1} | ({"label_smoothing": 0.2} if name == "smoothing_schedule" else {})
@@ -148,7 +153,11 @@ def test_no_option_is_lost_on_the_way_to_parameters_and_back(name: str, task: st
             continue
         recipe = recipe_of(configuration(name, value), seed=2**60 + 3, **DEFAULTS)
         estimator = clone(kind(**parameters_of(recipe, task)))
-        estimator._validate_params()
+        if recipe.activation in PARAMETRIC:  # which no estimator can hold: it is said as soon as it is to be trained
+            with pytest.raises(ValueError, match="activation"):
+                estimator._validate_params()
+        else:
+            estimator._validate_params()
         again = recipe_of_parameters(estimator.get_params(), task)
         assert again.settings(task) == dataclasses.replace(
             recipe.settings(task),
@@ -171,7 +180,8 @@ def test_a_refit_trains_the_same_network_again(name: str) -> None:
                 sweep(X, y, chosen, n_trials=1, cv=2, engine="array", seed=3)
             continue
         result = sweep(X, y, chosen, n_trials=1, cv=2, engine="array", seed=3)
-        if "front" in chosen and not FRONT[chosen["front"]].only_factors:
+        more = "front" in chosen and not FRONT[chosen["front"]].only_factors
+        if more or chosen.get("activation") in PARAMETRIC:
             with pytest.raises(SettingsError, match="is no MLPClassifier"):
                 result.refit()
             continue

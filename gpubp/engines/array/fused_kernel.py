@@ -106,8 +106,8 @@ def activation_code(name: str) -> int:
 
 def refusal(architecture: Architecture, loss: str, batch_size: int) -> str | None:
     """Why the kernels cannot serve such networks; None if they can."""
-    if architecture.front:
-        return f"the kernels know no layer {' or '.join(architecture.front)}"
+    if architecture.special:
+        return f"the kernels know no layer {' or '.join(architecture.special)}"
     if architecture.output_activation == "softmax" and LOSSES[loss].link is None:
         return f"softmax outputs are not elementwise, and the loss {loss} needs their derivative"
     largest = max(architecture.n_parameters, batch_size * max(architecture.sizes))

@@ -21,7 +21,8 @@ struct Kahan {  // a compensated sum (Kahan 1965): the loss of a long epoch keep
   }
 };
 
-// Whether networks have layers before the dense ones; kernels of those that have none know dense layers alone.
+// Whether networks have layers beside plain dense ones, or groups of parameters with rates of their own; kernels of
+// those that have none know plain dense layers alone.
 #ifndef FRONT
 #define FRONT 0
 #endif
@@ -31,9 +32,9 @@ CONSTANT_FN bool is_periodic(int kind) { return kind == PBLD || kind == PL || ki
 // One layer of a network's working memory: weights and what belongs to them with rows of ldw (biases as row I), values
 // of a batch with rows of their own. h has a column of ones at O, which makes the bias gradient a row of the product.
 // With dropout, h = raw times keep; without, raw is h and there is no keep. d, the gradient at the pre-activations,
-// takes the place of h, but for the last layer's, whose values validation needs. g: the layer's gradient, where
-// clipping needs all of them at a time; else room for a panel of it, that layers take turns with. The gradient at the
-// values has rows of ldu.
+// takes the place of h, but for the last layer's, whose values validation needs. Of a parametric layer z, raw and h are
+// three arrays: see block_parametric.h. g: the layer's gradient, where clipping needs all of them at a time; else room
+// for a panel of it, that layers take turns with. The gradient at the values has rows of ldu.
 struct Layer {
 #if FRONT
   int kind, place;                          // among the layers
@@ -48,9 +49,11 @@ struct Layer {
   long long ldu;
 
   METHOD bool in_place() const { return trains_in_place && !copied; }
-  // Its parameters are rows of numbers; those that do not decay, biases, come last.
+  // Its parameters are rows of numbers; those that do not decay, biases, come last, but for slopes behind them.
 #if FRONT
-  METHOD bool is_dense() const { return kind == DENSE; }
+  METHOD bool is_dense() const { return kind == DENSE || kind == PARAMETRIC; }
+  METHOD bool is_parametric() const { return kind == PARAMETRIC; }
+  METHOD real_t* slopes() const { return w + (I + 1) * ldw; }  // the last row of a parametric layer's parameters
   METHOD int columns() const { return columns_of; }
   METHOD int rows() const { return rows_of; }
   METHOD int decaying_rows() const { return decaying_rows_of; }

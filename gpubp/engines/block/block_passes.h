@@ -1,6 +1,7 @@
 // The block engine's forward and backward pass over a batch.
 #pragma once
 #include "block_layers.h"
+#include "block_parametric.h"
 #include "block_update.h"
 #if TARGET_CUDA
 #include "block_tiles.h"
@@ -88,6 +89,10 @@ CALLED_FN void block_forward(const Network& net, int size, bool drops) {
       block_sync();
       if (l == net.layers - 1 && has_link) return;
       with_activation(at.activation, ActivationForward{at, size});
+#if FRONT
+      if (at.is_parametric()) parametric_forward(at, size, drops);
+      else
+#endif
       if (at.keep) block_drop(at, size, drops);
     } else {
       front_forward(at, net.input(l), net.input_ld(l), size);
@@ -127,5 +132,11 @@ CALLED_FN void block_backward(const Network& net, int size, const Update& update
     }
     with_activation(below.activation, ActivationBackward{below, size, net.d, below.ldu});
     block_sync();
+#if FRONT
+    if (below.is_parametric()) {
+      parametric_backward(below, net.d, size, update.task.has_clip, update.slopes_change(below));
+      block_sync();
+    }
+#endif
   }
 }

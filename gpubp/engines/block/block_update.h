@@ -62,6 +62,15 @@ struct Change {
     if (has_l2) UNROLL for (int i = 0; i < n; i++) g[i] = lane_fma(l2_share, its[i].w, g[i]);
     update<true>(rule, its, g);
   }
+#if FRONT
+  // LANES of a parametric layer's slopes, whose rule this one is.
+  METHOD void give_slopes(int j, lane_t g) const {
+    Weights its[1] = {take(at.I + 1, j)};
+    lane_t gradient[1] = {g};
+    change(its, gradient);
+    store(at.I + 1, j, its[0]);
+  }
+#endif
   template <bool decays, int n> METHOD void update(const Rule& rule, Weights (&its)[n], lane_t (&g)[n]) const {
     lane_t w[n], state[slot_arrays][n];
     UNROLL for (int i = 0; i < n; i++) {
@@ -82,9 +91,9 @@ struct Change {
 };
 
 #if FRONT
-// Of each layer's rows of the table of factors: of the rate, L2 and weight decay, and of the rate of biases.
-#define GROUP_FACTORS 4
-enum { OF_RATE, OF_L2, OF_DECAY, OF_BIAS_RATE };
+// Of each layer's rows of the table of factors: of the rate, L2 and weight decay, of the rate of biases, and the first
+// three of slopes.
+enum { OF_RATE, OF_L2, OF_DECAY, OF_BIAS_RATE, OF_SLOPE_RATE, OF_SLOPE_L2, OF_SLOPE_DECAY, GROUP_FACTORS };
 #endif
 
 struct Update {  // of one network, over its batches
@@ -122,6 +131,14 @@ struct Update {  // of one network, over its batches
       penalty = penalty + first_element(l2 * group_factor(at, OF_L2)) * (real_t)0.5 * sum_of_parts(parts);
       block_sync();
     }
+    for (int l = 0; l < net.layers; l++) {
+      const Layer& at = net.layer[l];
+      if (!at.is_parametric()) continue;
+      clear_parts();
+      add_squares(1, at.O, at.slopes(), at.ldw, parts);
+      penalty = penalty + first_element(l2 * group_factor(at, OF_SLOPE_L2)) * (real_t)0.5 * sum_of_parts(parts);
+      block_sync();
+    }
 #endif
     return penalty;
   }
@@ -134,12 +151,16 @@ struct Update {  // of one network, over its batches
   METHOD Change change(const Layer& at) const {
     return {at, rule_of(at, OF_RATE), rule_of(at, OF_BIAS_RATE), share_of(at), task.has_l2 && !task.has_clip};
   }
+  METHOD Change slopes_change(const Layer& at) const {
+    Rule own = rule_of(at, OF_SLOPE_RATE, OF_SLOPE_DECAY);
+    return {at, own, own, l2_share * group_factor(at, OF_SLOPE_L2), task.has_l2 && !task.has_clip};
+  }
   METHOD lane_t group_factor(const Layer& at, int which) const {
     return lane_set(task.groups[(long long)(at.place * GROUP_FACTORS + which) * task.n_networks + network]);
   }
-  METHOD Rule rule_of(const Layer& at, int which) const {
+  METHOD Rule rule_of(const Layer& at, int of_rate, int of_decay = OF_DECAY) const {
     Rule own = rule;
-    lane_t rate = group_factor(at, which), decay = group_factor(at, OF_DECAY);
+    lane_t rate = group_factor(at, of_rate), decay = group_factor(at, of_decay);
     if (first_element(rate) == 1 && first_element(decay) == 1) return own;
     if constexpr (decouples_decay) own.weight_decay = own.weight_decay * decay;
     own.begin(this_rate * rate, number);
@@ -164,6 +185,13 @@ struct Update {  // of one network, over its batches
           real_t* g = at.g + i * at.ldw + j;
           lane_store(g, lane_fma(share, lane_load(at.w + i * at.ldw + j), lane_load(g)));
         });
+#if FRONT
+        if (at.is_parametric()) {
+          lane_t of_slopes = l2_share * group_factor(at, OF_SLOPE_L2);
+          real_t* g = at.g + (at.I + 1) * at.ldw;
+          FOR_LANES(j, at.O) lane_store(g + j, lane_fma(of_slopes, lane_load(at.slopes() + j), lane_load(g + j)));
+        }
+#endif
         block_sync();
       }
       add_squares(at.rows(), at.columns(), at.g, at.ldw, parts);
@@ -173,8 +201,17 @@ struct Update {  // of one network, over its batches
     for (int l = 0; l < net.layers; l++) {
       const Layer& at = net.layer[l];
       Change its = change(at);
+#if FRONT
+      int rows = at.rows() - at.is_parametric();
+      if (at.is_parametric()) {
+        Change of_slopes = slopes_change(at);
+        FOR_LANES(j, at.O) of_slopes.give_slopes(j, lane_load(at.g + rows * at.ldw + j) * factor);
+      }
+#else
+      int rows = at.rows();
+#endif
       block_map(
-          at.rows(), at.columns(), [&](int i, int j) { return its.take(i, j); },
+          rows, at.columns(), [&](int i, int j) { return its.take(i, j); },
           [&](int i, int j, Change::Weights taken) {
             its.give(i, j, taken, lane_load(at.g + i * at.ldw + j) * factor);
           });

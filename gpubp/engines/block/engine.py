@@ -20,6 +20,8 @@ from gpubp.engines.block.thread_tuner import ThreadTuner
 from gpubp.engines.kernel_engine import KernelEngine
 from gpubp.networks.plan import TrainingPlan
 from gpubp.operations.dense import has_own_rates
+from gpubp.operations.layers import Factors
+from gpubp.operations.parametric import SLOPES
 
 MEETING = 32  # numbers for a team to meet at (block_cpu.h)
 # Of a network's update, for each thread of a team: of fewer, about 50 microseconds, threads would mostly wait for each
@@ -64,7 +66,7 @@ class BlockEngine(KernelEngine):
         """params (P, K), C-contiguous, is trained in place. program: a compiled kernel to use instead of the usual."""
         settings = plan.settings
         self.layout = cuda_layout(plan)
-        self.has_groups = bool(plan.architecture.front) or has_own_rates(plan.hyper)
+        self.has_groups = bool(plan.architecture.special) or has_own_rates(plan.hyper)
         kernel = BlockKernel(
             plan.dtype.name,
             settings.loss,
@@ -118,13 +120,21 @@ class BlockEngine(KernelEngine):
         })  # fmt: skip
 
     def _groups(self, plan: TrainingPlan) -> Array:
-        """(4 · layers, P): of each layer the factors of its parameters' rate, L2 and weight decay, and of the rate of
-        its biases; 1 where it has none.
+        """(7 · layers, P): of each layer the factors of its parameters' rate, L2 and weight decay, of the rate of its
+        biases, and of its slopes as of the others; 1 where it has none.
         """
         rows: list[Any] = []
         for layer in plan.architecture.layers:
-            factors = {each.group.decay != 0.0: layer.factors(each, plan.hyper) for each in layer.parameters}
-            rows += [*factors[True], factors[False].rate if False in factors else 1.0]
+            slopes, biases = Factors(1.0, 1.0, 1.0), Factors(1.0, 1.0, 1.0)
+            for each in layer.parameters:
+                factors = layer.factors(each, plan.hyper)
+                if each.group is SLOPES:
+                    slopes = factors
+                elif each.group.decay == 0.0:
+                    biases = factors
+                else:
+                    others = factors
+            rows += [*others, biases.rate, *slopes]
         table = np.stack([np.broadcast_to(np.asarray(row, np.float64), (plan.n_networks,)) for row in rows])
         return self.backend.to_device(table, plan.dtype)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import takewhile
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class BlockKernel:
     loss: str
     optimizer: str
     layout: BlockLayout = field(default_factory=BlockLayout)
-    front: bool = False  # whether the networks have layers before the dense ones, or groups with rates of their own
+    front: bool = False  # whether the networks have layers beside plain dense ones, or groups with rates of their own
     averages: bool = False  # whether the parameters are a running average of the weights
 
     def definitions(self) -> dict[str, object]:
@@ -99,18 +100,18 @@ def prediction_refusal(architecture: Architecture) -> str | None:
 
 def shape_numbers(architecture: Architecture) -> np.ndarray:
     """int32: layers, sizes, codes of activations and of kinds (places in the reference's tables). Of each layer then
-    columns, rows and decaying rows of its parameters; frequencies and sums of a number, of a periodic one; how many
-    inputs it changes, inputs that pass, and groups of vectors, and where their places begin. Then these: places of such
-    inputs, and where each group ends among the vectors. Kernels of dense layers alone look at none of it.
+    columns, rows and first, decaying rows of its parameters; frequencies and sums of a number, of a periodic one; how
+    many inputs it changes, inputs that pass, and groups of vectors, and where their places begin. Then these: places of
+    such inputs, and where each group ends among the vectors. Kernels of plain dense layers alone look at none of it.
     """
     layers = architecture.layers
     sizes = [architecture.n_inputs, *(layer.n_outputs for layer in layers)]
     codes, kinds = list(ACTIVATIONS), list(LAYERS)
-    activations = [codes.index(layer.activation) if isinstance(layer, Dense) else 0 for layer in layers]
+    activations = [codes.index(layer.f.name) if isinstance(layer, Dense) else 0 for layer in layers]
     numbers = [len(layers), *sizes, *activations, *(kinds.index(layer.name) for layer in layers)]
     places: list[int] = []
     for layer in layers:
-        decaying = sum(each.size for each in layer.parameters if each.group.decay != 0.0)
+        decaying = sum(each.size for each in takewhile(lambda each: each.group.decay != 0.0, layer.parameters))
         numbers += [layer.columns, layer.n_parameters // layer.columns, decaying // layer.columns]
         if isinstance(layer, Periodic):
             numbers += [layer.frequencies, layer.learned, len(layer.numbers), len(layer.passing), 0, len(places)]
@@ -139,7 +140,7 @@ def predict(backend: Backend, architecture: Architecture, flat: Array, X: Array)
     of the rows on each core, or in each CUDA block.
     """
     dtype, xp = flat.dtype, backend.xp
-    definitions = BlockKernel(dtype.name, "squared_error", "sgd", front=bool(architecture.front)).definitions()
+    definitions = BlockKernel(dtype.name, "squared_error", "sgd", front=bool(architecture.special)).definitions()
     program = backend.compile(read_source("block_predict.h"), definitions)
     (n_networks, _), n_rows = flat.shape, X.shape[0]
     out = xp.empty((n_networks, n_rows, architecture.n_outputs), dtype=dtype)

@@ -25,7 +25,7 @@ class BlockKind(EngineKind[BlockCosts]):
     help = "small and middle ones"
     costs = COSTS
     every_architecture = True
-    layers = ("dense", "scale", "pbld", "pl", "plr", "embed")
+    layers = ("dense", "scale", "pbld", "pl", "plr", "embed", "parametric")
 
     def refuses(self, plan: TrainingPlan) -> str | None:
         slots = len(plan.settings.state_arrays)

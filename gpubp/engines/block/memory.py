@@ -18,6 +18,7 @@ from gpubp.operations.architecture import Architecture
 from gpubp.operations.dense import Dense
 from gpubp.operations.embedding import Embedding
 from gpubp.operations.layers import Layer
+from gpubp.operations.parametric import ParametricDense
 from gpubp.operations.periodic import Periodic
 
 # What the table holds, in its order; the kernel's enums are generated from these (scripts/generate_arguments.py). First
@@ -127,9 +128,10 @@ def training_layout(
         at = {"ldw": padded(columns, vectors) if own else columns, "ldh": ldh, "ldu": ldu, "h": arena.take(rows * ldh)}
         at["ldd"], at["d"] = (ldu, arena.take(rows * ldu)) if i == last else (ldh, at["h"])
         f = layer.f if isinstance(layer, Dense) else None
-        at["z"] = arena.take(rows * ldh) if f is not None and f.needs_input else at["h"]
+        mixes = isinstance(layer, ParametricDense)
+        at["z"] = arena.take(rows * ldh) if mixes or (f is not None and f.needs_input) else at["h"]
         drops = dropout and f is not None and i < last
-        at["raw"] = arena.take(rows * ldh) if drops else at["h"]
+        at["raw"] = arena.take(rows * ldh) if drops or mixes else at["h"]
         at["keep"] = arena.take(rows * ldh) if drops else NOWHERE
         at |= _of_front(layer, rows, at["ldw"], arena)
         at["copied"] = n * at["ldw"] if own else 0
@@ -162,6 +164,8 @@ def forward_layout(
     for layer, (_, columns) in zip(architecture.layers, shapes, strict=True):
         at = {"ldw": padded(columns, vectors), "ldh": padded(layer.n_outputs + 1, vectors)}
         at["h"] = at["z"] = at["raw"] = arena.take(rows * at["ldh"])
+        if isinstance(layer, ParametricDense):
+            at["z"] = arena.take(rows * at["ldh"])
         layers.append(at | _of_front(layer, rows, at["ldw"], arena))
     for at, (n, _) in zip(layers, shapes, strict=True):
         at["w"] = arena.take(n * at["ldw"])
@@ -170,7 +174,9 @@ def forward_layout(
 
 
 def _rows_and_columns(layer: Layer) -> tuple[int, int]:
-    """Of the matrix that a layer's parameters are, one under the other; a dense layer's biases are its last row."""
+    """Of the matrix that a layer's parameters are, one under the other; a dense layer's biases are its last row, before
+    a parametric one's slopes.
+    """
     return layer.n_parameters // layer.columns, layer.columns
 
 

@@ -14,7 +14,7 @@ from gpubp.fitting.cohort import Cohort
 from gpubp.fitting.fit import train_model
 from gpubp.fitting.job import Job
 from gpubp.fitting.table_data import TableData
-from gpubp.operations.layer_kinds import FRONT
+from gpubp.operations.dense import Dense
 from gpubp.search.run.experiment import Experiment
 from gpubp.search.run.pool import Pool
 from gpubp.search.run.trial import Configuration, Trial
@@ -89,7 +89,8 @@ def _pool_on_all(experiment: Experiment, chosen: list[Configuration]) -> Pool:
 def refuse_what_no_estimator_is(chosen: Configuration, data: ArrayData) -> None:
     """SettingsError for networks that MLPClassifier and MLPRegressor cannot describe."""
     output, hidden = chosen.architecture.output_activation, set(chosen.architecture.activations[:-1])
-    layers = [layer.name for layer in chosen.architecture.layers if layer.name in FRONT and not layer.only_factors]
+    special = [layer for layer in chosen.architecture.layers if layer.name != Dense.name and not layer.only_factors]
+    layers = dict.fromkeys(layer.name for layer in special)
     if (data.classes is not None and output != "softmax") or len(hidden) > 1 or layers:
         what = f"the loss {chosen.settings.loss}" if len(hidden) <= 1 else "different activations in its layers"
         what = f"the layer {' and '.join(layers)}" if layers else what

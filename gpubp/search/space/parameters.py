@@ -14,6 +14,7 @@ from gpubp.fitting.recipe import Recipe
 from gpubp.operations.architecture import front_kinds, kind_of
 from gpubp.operations.dense import Dense
 from gpubp.operations.losses import LOSSES
+from gpubp.operations.parametric import PARAMETRIC, ParametricDense
 from gpubp.operations.registry import OPTIONS, kind_of_option
 from gpubp.operations.registry import owners as owners_of_option
 from gpubp.operations.schedules import SCHEDULES
@@ -38,12 +39,14 @@ def check_name(name: Any) -> None:
 
 
 def owners(name: str) -> tuple[str, tuple[Any, ...]] | None:
-    """For an option the parameter that says who has it ("optimizer", "front", "early_stopping", …), and the values
-    that have it; None for all others.
+    """For an option the parameter that says who has it ("optimizer", "front", "activation", …), and the values that
+    have it; None for all others.
     """
     kind = kind_of_option(name)
     if kind is not None:
         having = owners_of_option(kind, name)
+        if ParametricDense.name in having:
+            return "activation", PARAMETRIC
         return None if Dense.name in having else (OWNERS.get(kind, kind), having)
     return ("early_stopping", (True,)) if name in STOPPING_OPTIONS else None
 
@@ -55,7 +58,7 @@ def applies(name: str, chosen: Mapping[str, Any]) -> bool:
 
 
 def has_option(value: Any, owned: tuple[Any, ...]) -> bool:
-    """Whether the value is one of the owners of an option; of layers in front, whether one of them is."""
+    """Whether the value is one of the owners of an option; of several layers or activations, whether one of them is."""
     return any(kind_of(each) in owned for each in value) if isinstance(value, tuple) else value in owned
 
 
