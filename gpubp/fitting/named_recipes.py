@@ -25,7 +25,7 @@ REALMLP = NamedRecipe(
     {
         "hidden": (256, 256, 256),
         "front": ("pbld", "scale"),
-        "activation": "selu",
+        "activation": "parametric_selu",
         "initializer": "data_dependent",
         "optimizer": "adamw",
         "learning_rate": 0.04,
@@ -46,7 +46,7 @@ REALMLP = NamedRecipe(
         "scale": "robust",
         "category_encoding": "scaled",
     },
-    {"regression": {"activation": "mish", "learning_rate": 0.2, "label_smoothing": 0.0}},
+    {"regression": {"activation": "parametric_mish", "learning_rate": 0.2, "label_smoothing": 0.0}},
 )
 """Holzmüller, Grinsztajn and Steinwart 2024, "Better by default", arXiv 2407.04491, table A.1 (RealMLP-TD)."""
 

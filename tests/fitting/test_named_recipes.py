@@ -49,8 +49,8 @@ def test_every_recipe_is_one_for_either_task(name: str, task: str) -> None:
 def test_realmlp_is_what_its_authors_have() -> None:
     """Table A.1 of arXiv 2407.04491, as far as the fields go."""
     classes, numbers = (Recipe.realmlp().for_task(task) for task in ("classification", "regression"))
-    assert (classes.activation, classes.learning_rate, classes.label_smoothing) == ("selu", 0.04, 0.1)
-    assert (numbers.activation, numbers.learning_rate, numbers.label_smoothing) == ("mish", 0.2, 0.0)
+    assert (classes.activation, classes.learning_rate, classes.label_smoothing) == ("parametric_selu", 0.04, 0.1)
+    assert (numbers.activation, numbers.learning_rate, numbers.label_smoothing) == ("parametric_mish", 0.2, 0.0)
     for recipe in (classes, numbers):
         assert (recipe.hidden, recipe.batch_size, recipe.epochs) == ((256, 256, 256), 256, 256)
         assert (recipe.schedule, recipe.dropout, recipe.optimizer_options["beta2"]) == ("coslog4", 0.15, 0.95)
@@ -78,7 +78,7 @@ def test_a_model_is_trained_by_it_saved_and_exported(target: str, tmp_path: Path
     runtime = pytest.importorskip("onnxruntime")
     model = train_model(table(target), target, Recipe.realmlp(**SMALL), **ARRAYS).model
     described = model.training["recipe"]
-    assert described["activation"] == ("selu" if target == "kind" else "mish")
+    assert described["activation"] == ("parametric_selu" if target == "kind" else "parametric_mish")
     assert "by_task" not in described
     model.save(tmp_path / "m")
     loaded = Model.load(tmp_path / "m")
@@ -105,7 +105,7 @@ def test_the_command_line_begins_with_it(tmp_path: Path) -> None:
     quick = ("--hidden", "6", "--epochs", "3", "--engine", "array", "-o", tmp_path / "m", "--json")
     command = ("train", tmp_path / "t.csv", "--target", "price", "--recipe", "realmlp", *quick)
     recipe = succeeds(*command).json["recipe"]
-    assert (recipe["hidden"], recipe["epochs"], recipe["activation"]) == ([6], 3, "mish")
+    assert (recipe["hidden"], recipe["epochs"], recipe["activation"]) == ([6], 3, "parametric_mish")
     given = (
         "--activation",
         "relu",
