@@ -121,9 +121,9 @@ class Dense(Layer):
         rate, l2, decay = super().factors(parameter, options)
         if self.first and "first_rate" in options:
             rate = rate * options["first_rate"]
-        if parameter.group is BIASES:
+        if parameter.group == BIASES:
             return Factors(rate * options.get("bias_rate", 1.0), l2, decay)
-        if parameter.group is WEIGHTS and "fan_in_power" in options:
+        if parameter.group == WEIGHTS and "fan_in_power" in options:
             shrunk = float(self.n_inputs) ** -options["fan_in_power"]
             rate, decay = rate * shrunk, decay / shrunk
         return Factors(rate, l2, decay)

@@ -109,25 +109,33 @@ def test_where_its_arrays_lie_does_not_matter(standin: CupyBackend, monkeypatch:
     assert_same_bits(metrics, its_metrics)
 
 
-@pytest.mark.parametrize("room", [0, 600, 40_000])
-def test_predictions_by_blocks(standin: CupyBackend, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+@pytest.mark.parametrize(
+    ("room", "activation"), [(0, "mish"), (600, "mish"), (40_000, "mish"), (600, "parametric_elu")]
+)
+def test_predictions_by_blocks(
+    standin: CupyBackend, monkeypatch: pytest.MonkeyPatch, room: int, activation: str
+) -> None:
     """300 rows of 300 neurons: longer than the block has threads, in several pieces."""
     monkeypatch.setitem(PROPERTIES, "sharedMemPerBlockOptin", STATIC_SHARED + room)
     monkeypatch.setattr("gpubp.engines.block.kernel.WORKING_BYTES", 3 << 20)  # two of the six pieces at a time, or so
     rows = np.random.default_rng(2).normal(size=(301, 5)).astype(np.float32)
 
     def predicted(backend: NumpyBackend | CupyBackend) -> np.ndarray:
-        networks = Population.initialize(Architecture(5, (300, 9), 3, "mish", "softmax"), np.arange(3), backend)
+        shape = Architecture(5, (300, 9), 3, ("mish", activation), "softmax")
+        networks = Population.initialize(shape, np.arange(3), backend)
+        networks.params *= np.float32(0.9)  # slopes other than 1
         return backend.to_host(networks.predict(rows, engine="block"))
 
     assert_same_bits(predicted(standin), predicted(NumpyBackend()))
 
 
-LAYOUTS = [BlockLayout(64, team=3), BlockLayout(32, team=2)]
+LAYOUTS = [BlockLayout(64, team=3), BlockLayout(32, team=2), BlockLayout(64, team=2)]
 
 
 @pytest.mark.parametrize("order", ["0", "77"])
-@pytest.mark.parametrize(("case", "layout"), list(zip([ADAM, VALIDATED], LAYOUTS, strict=True)), ids=str)
+@pytest.mark.parametrize(
+    ("case", "layout"), list(zip([ADAM, VALIDATED, PARAMETRIC_CASES[1]], LAYOUTS, strict=True)), ids=str
+)
 def test_a_team_of_blocks(
     standin: CupyBackend, monkeypatch: pytest.MonkeyPatch, case: Case, layout: BlockLayout, order: str
 ) -> None:

@@ -16,6 +16,7 @@ from bit_cases import (
     BLOCK_CASES,
     EPOCHS,
     LANE_CASES,
+    PARAMETRIC_CASES,
     Case,
     P,
     X,
@@ -63,7 +64,9 @@ def test_one_thread_or_several(case: Case) -> None:
         assert_same_bits(metrics, its_metrics)
 
 
-@pytest.mark.parametrize("case", [*(BLOCK_CASES[i] for i in (0, 4, 8)), AVERAGE_CASES[0]], ids=str)
+@pytest.mark.parametrize(
+    "case", [*(BLOCK_CASES[i] for i in (0, 4, 8)), AVERAGE_CASES[0], *PARAMETRIC_CASES[:2]], ids=str
+)
 @pytest.mark.parametrize("threads", [2, 3])
 def test_a_team_of_threads_for_one_network(monkeypatch: pytest.MonkeyPatch, case: Case, threads: int) -> None:
     keep = np.array([1])

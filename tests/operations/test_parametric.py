@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -330,3 +331,15 @@ def test_options_of_a_network_without_slopes(activation: str, hidden: tuple[int,
 
 def test_every_hidden_activation_but_the_identity_has_one() -> None:
     assert {*PARAMETRIC} == {PREFIX + name for name in HIDDEN} - {"parametric_identity"}
+
+
+@every_engine
+def test_a_copied_network_has_the_same_groups(engine: str) -> None:
+    """As processes exchange them: a group is known by what it is, not by where it lies."""
+    options = {"slope_rate": 0.5, "bias_rate": 0.3, "fan_in_power": 0.5}
+    one, shape = fresh(), pickle.loads(pickle.dumps(fresh().architecture))
+    assert all(layer.parameters for layer in shape.layers)
+    other = fresh(shape=pickle.loads(pickle.dumps(shape)))
+    for each in (one, other):
+        train(each, X, T, Settings(layer_options=options, epochs=2), engine=engine)
+    np.testing.assert_array_equal(other.params, one.params)

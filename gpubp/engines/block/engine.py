@@ -128,7 +128,7 @@ class BlockEngine(KernelEngine):
             slopes, biases = Factors(1.0, 1.0, 1.0), Factors(1.0, 1.0, 1.0)
             for each in layer.parameters:
                 factors = layer.factors(each, plan.hyper)
-                if each.group is SLOPES:
+                if each.group == SLOPES:
                     slopes = factors
                 elif each.group.decay == 0.0:
                     biases = factors
