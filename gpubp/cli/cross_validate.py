@@ -54,7 +54,7 @@ def cross_validate(
     from gpubp.fitting import cross_validation
 
     chosen_recipe = recipe.recipe()
-    if recipe.validation is not None and not recipe.early_stopping:
+    if recipe.validation is not None and not chosen_recipe.early_stopping:
         raise SettingsError(
             "--validation goes with --early-stopping here: each fold is tested on rows of its own. Leave one out, or "
             "add the other."

@@ -413,7 +413,7 @@ class RecipeOptions:
             given = given_options()
             kept = {name: value for name, value in fields.items() if not given.isdisjoint(SOURCES.get(name, (name,)))}
             recipe = Recipe.named(self.recipe_name, **kept)
-        for name in recipe.idle_schedules:
+        for name in recipe.idle_schedules:  # of a recipe with a name, those that somebody gave
             option = f"--{name.replace('_', '-')}"
             raise SettingsError(f"{option} goes with {GOES_WITH[name]}: add it, or leave {option} out.")
         return recipe

@@ -73,7 +73,7 @@ def train(
         gpubp train wheat-seeds
         gpubp train data.csv --target price --hidden 64,64 --epochs 200
         gpubp train data.csv -t class --early-stopping -o best.model
-    gpubp train data.csv --recipe realmlp
+        gpubp train data.csv --recipe realmlp
         gpubp train data.csv --optimizer nesterov --momentum 0.95 --lr 0.05
         gpubp train data.csv --members 10 --bootstrap
         gpubp train data.csv --epochs 100000 --checkpoint 5m --resume

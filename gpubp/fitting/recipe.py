@@ -16,10 +16,11 @@ from gpubp.errors.suggestions import check_choice, choose
 from gpubp.fitting.named_recipes import NAMED_RECIPES
 from gpubp.networks.population import check_seed
 from gpubp.networks.settings import EarlyStopping, PerNetwork, Settings, checked_patience
-from gpubp.operations.architecture import Architecture, front_kinds
+from gpubp.operations.architecture import Architecture, front_kinds, kind_of
 from gpubp.operations.losses import LOSSES, usual_loss
 from gpubp.operations.optimizers import OPTIMIZERS
 from gpubp.operations.options import defaults
+from gpubp.operations.registry import owners
 from gpubp.preprocessing import InputRules
 from gpubp.preprocessing.target import TARGET_SCALES
 
@@ -106,23 +107,23 @@ class Recipe:
     @classmethod
     def named(cls, name: str, **changes: Any) -> Recipe:
         """One of NAMED_RECIPES, with these fields changed, for whatever task. Options are changed one by one:
-        layer_options={"sigma": 1.0} leaves the others as they are.
+        layer_options={"sigma": 1.0} leaves the others as they are. Where another optimizer or other layers in front are
+        chosen, the recipe's options that these do not have are left out, and so are its schedules of what is no longer
+        there.
         """
         base = choose("recipe", name, NAMED_RECIPES)
-        chosen: dict[str, Any] = {
-            name: dict(value) if isinstance(value, Mapping) else value for name, value in base.fields.items()
-        }
-        for field_name, value in changes.items():
-            options = field_name.endswith("_options") and field_name in chosen
-            chosen[field_name] = {**chosen[field_name], **value} if options else value
         by_task = {
             task: {name: value for name, value in fields.items() if name not in changes}
             for task, fields in base.by_task.items()
         }
-        return cls(**chosen, by_task={task: fields for task, fields in by_task.items() if fields})
+        chosen = _changed(base.fields, changes)
+        recipe = cls(**chosen, by_task={task: fields for task, fields in by_task.items() if fields})
+        idle: dict[str, Any] = {name: "constant" for name in recipe.idle_schedules if name not in changes}
+        return replace(recipe, **idle) if idle else recipe
 
     def for_task(self, task: str) -> Recipe:
         """The recipe for "classification" or "regression": with what `by_task` says of it."""
+        self.loss_for(task)
         return replace(self, **self.by_task.get(task, {}), by_task={}) if self.by_task else self
 
     def __post_init__(self) -> None:
@@ -144,13 +145,17 @@ class Recipe:
             )
         task = self.likely_task
         object.__setattr__(self, "front", front_kinds(self.front))
+        object.__setattr__(self, "patience", checked_patience(self.patience))
+        if self.by_task:  # what is right for one task alone need not be for the other
+            for each in ("classification", "regression") if self.loss is None else LOSSES[self.loss].tasks:
+                self.for_task(each)
+            return
         architecture = Architecture(1, self.hidden, 1, self.activation, front=self.front)
         if not hasattr(self.hidden, "__len__"):  # the neurons of one hidden layer
             object.__setattr__(self, "hidden", (self.hidden,))
         settings = self.settings(task)
         settings.check_dropout(len(self.hidden))
         settings.check_layer_options(architecture)
-        object.__setattr__(self, "patience", checked_patience(self.patience))
         EarlyStopping(monitor=self.monitor, ties=self.ties)
         if is_number(self.clip_norm) and self.clip_norm == math.inf:  # what clips nothing
             object.__setattr__(self, "clip_norm", None)
@@ -248,3 +253,20 @@ class Recipe:
         """
         plain = asdict(self) | {"hidden": list(self.hidden), "front": list(self.front)}
         return {name: value for name, value in plain.items() if name not in SELDOM or value != SELDOM[name]}
+
+
+def _changed(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's fields with changes: options one by one, and without those that what is changed does not have."""
+    found = {name: dict(value) if isinstance(value, Mapping) else value for name, value in fields.items()}
+    if "optimizer" in changes:
+        known = defaults(choose("optimizer", changes["optimizer"], OPTIMIZERS).options)
+        found["optimizer_options"] = {k: v for k, v in found.get("optimizer_options", {}).items() if k in known}
+    if "front" in changes:
+        kinds = {"dense", *map(kind_of, front_kinds(changes["front"]))}
+        options = found.get("layer_options", {})
+        found["layer_options"] = {k: v for k, v in options.items() if kinds & {*owners("layer", k)}}
+    if changes.get("loss") is not None and not choose("loss", changes["loss"], LOSSES).takes_smooth_labels:
+        found["label_smoothing"] = 0.0
+    for name, value in changes.items():
+        found[name] = {**found.get(name, {}), **value} if name.endswith("_options") else value
+    return found

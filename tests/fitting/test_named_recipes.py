@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -66,6 +67,41 @@ def test_changes_are_for_every_task_and_options_one_by_one() -> None:
     assert "sigma" not in Recipe.realmlp().layer_options  # which nobody else sees
 
 
+@pytest.mark.parametrize(
+    ("changes", "gone"),
+    [
+        ({"front": "none"}, {"layer_options": ("scale_rate", "scale_decay")}),
+        ({"front": ("pbld",)}, {"layer_options": ("scale_rate", "scale_decay")}),
+        ({"optimizer": "adam"}, {"optimizer_options": ("weight_decay",)}),
+        ({"optimizer": "sgd"}, {"optimizer_options": ("weight_decay", "beta2")}),
+    ],
+)
+def test_options_of_what_is_changed_go_with_it(changes: dict[str, Any], gone: dict[str, tuple[str, ...]]) -> None:
+    recipe = Recipe.realmlp(**changes)
+    for field, names in gone.items():
+        assert {*names}.isdisjoint(getattr(recipe, field))
+    assert recipe.layer_options["fan_in_power"] == 0.5
+    assert not recipe.for_task("regression").idle_schedules
+    fit = train_model(table("price"), "price", Recipe.realmlp(**SMALL, **changes), **ARRAYS)
+    assert np.isfinite(fit.history.training_loss).all()
+
+
+def test_schedules_of_nothing_go_too() -> None:
+    assert Recipe.realmlp(dropout=0.0).dropout_schedule == "constant"
+    assert Recipe.realmlp(optimizer_options={"weight_decay": 0.0}).decay_schedule == "constant"
+    assert Recipe.realmlp().dropout_schedule == "flat_cos"
+
+
+def test_a_loss_of_one_task() -> None:
+    """Label smoothing is of classes alone, and so are losses of numbers of the other task."""
+    huber = Recipe.realmlp(loss="huber")
+    assert huber.for_task("regression").label_smoothing == 0.0
+    with pytest.raises(SettingsError, match="The loss huber is for regression"):
+        huber.for_task("classification").settings("classification")
+    with pytest.raises(SettingsError, match="Dropout for 3 hidden layers, but this network has 1"):
+        Recipe.realmlp(hidden=(4,), dropout=(0.1, 0.2, 0.3))
+
+
 def test_names_that_are_none() -> None:
     with pytest.raises(SettingsError, match=r"Unknown recipe 'realmpl'\. Did you mean 'realmlp'"):
         Recipe.named("realmpl")
@@ -124,6 +160,8 @@ def test_the_command_line_begins_with_it(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("[train]\nrecipe = 'realmlp'\ndropout = '0.3'\n", encoding="utf-8")
     from_file = succeeds(*command[:4], "--config", tmp_path / "c.toml", *quick).json["recipe"]
     assert (from_file["dropout"], from_file["schedule"]) == (0.3, "coslog4")
+    none = succeeds(*command, "--dropout", "0", "--front", "none").json["recipe"]
+    assert (none["dropout"], none.get("dropout_schedule"), none.get("front")) == (0.0, None, None)
     refused(tmp_path, *command[:4], "--recipe", "realmpl", words=("Unknown recipe 'realmpl'", "'realmlp'"))
 
 
