@@ -95,7 +95,7 @@ def population_key(job: Job) -> Hashable:
         settings.clip_norm is None,
         settings.average is None,
         settings.dropout_shares(1, len(job.architecture.hidden)) is None,
-        tuple(settings.all_layer_options(job.architecture)),
+        tuple(sorted(settings.all_layer_options(job.architecture))),
         job.validation is None,
         job.sheet.weights is None,
         job.sheet.T.shape[1],
