@@ -62,21 +62,21 @@ def train(
 ) -> None:
     """Train a network on a table, and write it to a model file.
 
-      Numbers are scaled, text becomes one input per category, missing values are
-      replaced; whatever was done is said, and the model file remembers it. Ctrl-C
-      ends the training and keeps the best weights so far. One that was killed goes
-      on with --resume, to the same bits: what it had done lies beside the model,
-      in a file ending with .checkpoint.
+    Numbers are scaled, text becomes one input per category, missing values are
+    replaced; whatever was done is said, and the model file remembers it. Ctrl-C
+    ends the training and keeps the best weights so far. One that was killed goes
+    on with --resume, to the same bits: what it had done lies beside the model,
+    in a file ending with .checkpoint.
 
-      \b
-      Examples:
-        gpubp train wheat-seeds
-        gpubp train data.csv --target price --hidden 64,64 --epochs 200
-        gpubp train data.csv -t class --early-stopping -o best.model
-        gpubp train data.csv --recipe realmlp
-        gpubp train data.csv --optimizer nesterov --momentum 0.95 --lr 0.05
-        gpubp train data.csv --members 10 --bootstrap
-        gpubp train data.csv --epochs 100000 --checkpoint 5m --resume
+    \b
+    Examples:
+      gpubp train wheat-seeds
+      gpubp train data.csv --target price --hidden 64,64 --epochs 200
+      gpubp train data.csv -t class --early-stopping -o best.model
+      gpubp train data.csv --recipe realmlp
+      gpubp train data.csv --optimizer nesterov --momentum 0.95 --lr 0.05
+      gpubp train data.csv --members 10 --bootstrap
+      gpubp train data.csv --epochs 100000 --checkpoint 5m --resume
     """
     if bootstrap and members == 1:
         raise SettingsError("--bootstrap is for several networks: add --members 10, for example, or leave it out.")
