@@ -91,11 +91,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
-def pytest_collection_finish() -> None:
-    """Thousands of tests are there to stay: garbage is not looked for among them."""
-    gc.freeze()
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The user's choice of a backend does not steer the tests; compiled kernels get a folder of their own, which all
