@@ -18,10 +18,10 @@ def sizes(text: str) -> tuple[int, ...]:
 
 def shares(text: str) -> float | tuple[float, ...]:
     try:
-        shares = tuple(float(part) for part in text.split(","))
+        found = tuple(float(part) for part in text.split(","))
     except ValueError:
         raise SettingsError(f"--dropout {text!r}: give shares such as 0.2, or 0.3,0.1 for two hidden layers.") from None
-    return shares if len(shares) > 1 else shares[0]
+    return found if len(found) > 1 else found[0]
 
 
 def patience(text: str) -> int | None:

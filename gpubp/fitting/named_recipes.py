@@ -37,7 +37,7 @@ REALMLP = NamedRecipe(
         "dropout_schedule": "flat_cos",
         "label_smoothing": 0.1,
         "batch_size": 256,
-        "even_batches": True,  # it leaves the rows of an incomplete batch out
+        "even_batches": True,  # RealMLP leaves the rows of an incomplete batch out
         "epochs": 256,
         "early_stopping": True,
         "patience": None,

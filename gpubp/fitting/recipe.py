@@ -149,16 +149,20 @@ class Recipe:
         if self.by_task:  # what is right for one task alone need not be for the other
             for each in ("classification", "regression") if self.loss is None else LOSSES[self.loss].tasks:
                 self.for_task(each)
-            return
-        architecture = Architecture(1, self.hidden, 1, self.activation, front=self.front)
+        else:
+            self._check_training(task)
         if not hasattr(self.hidden, "__len__"):  # the neurons of one hidden layer
             object.__setattr__(self, "hidden", (self.hidden,))
-        settings = self.settings(task)
-        settings.check_dropout(len(self.hidden))
-        settings.check_layer_options(architecture)
-        EarlyStopping(monitor=self.monitor, ties=self.ties)
         if is_number(self.clip_norm) and self.clip_norm == math.inf:  # what clips nothing
             object.__setattr__(self, "clip_norm", None)
+
+    def _check_training(self, task: str) -> None:
+        """Refuse a network and settings that do not go together."""
+        architecture = Architecture(1, self.hidden, 1, self.activation, front=self.front)
+        settings = self.settings(task)
+        settings.check_dropout(len(architecture.hidden))
+        settings.check_layer_options(architecture)
+        EarlyStopping(monitor=self.monitor, ties=self.ties)
         if self.validation is not None and not (is_number(self.validation) and 0.0 < self.validation < 1.0):
             raise SettingsError(
                 f"Validation share {quoted(self.validation)}: give a number between 0 and 1, such as 0.2."

@@ -18,7 +18,7 @@ from gpubp.operations.dense import Dense
 from gpubp.operations.embedding import regrouped
 from gpubp.operations.layer_kinds import FRONT
 from gpubp.operations.layers import Inputs, Layer, Parameter
-from gpubp.operations.parametric import PARAMETRIC, PREFIX, ParametricDense
+from gpubp.operations.parametric import PARAMETRIC, ParametricDense
 from gpubp.storage.schema import Given
 
 MOST_NEURONS, MOST_PARAMETERS = 2**53, 2**53  # far beyond any memory; what is computed from them stays within int64
@@ -259,7 +259,7 @@ def is_whole(size: Any) -> bool:
 
 def _check_activation(name: str, hidden: bool) -> None:
     usable = [entry.name for entry in ACTIVATIONS.values() if not (hidden and entry.only_output)]
-    if hidden and isinstance(name, str) and name.startswith(PREFIX[:5]):
+    if hidden and isinstance(name, str) and name.startswith("param"):  # a slip in "parametric_tanh" is told of these
         usable = [*PARAMETRIC]
     check_choice("activation", name, usable, " for a hidden layer" if hidden else " for the output layer")
 

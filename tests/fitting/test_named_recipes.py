@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,17 @@ def test_every_recipe_is_one_for_either_task(name: str, task: str) -> None:
     for field, value in {**NAMED_RECIPES[name].fields, **changed}.items():
         assert getattr(recipe, field) == value
     assert recipe.for_task(task) is recipe
+
+
+def test_a_recipe_for_either_task_reads_its_fields_as_one_for_a_single_task_does() -> None:
+    recipe = Recipe.realmlp(hidden=64, clip_norm=math.inf)
+    assert recipe.hidden == (64,)
+    assert recipe.clip_norm is None
+    assert recipe.to_dict()["hidden"] == [64]
+    assert recipe.for_task("regression").hidden == (64,)
+    for wrong in ({"validation": 2.0}, {"ties": "middle"}, {"monitor": "luck"}, {"hidden": 0}, {"clip_norm": -1.0}):
+        with pytest.raises(SettingsError):
+            Recipe.realmlp(**wrong)
 
 
 def test_realmlp_is_what_its_authors_have() -> None:
