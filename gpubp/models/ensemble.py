@@ -23,6 +23,7 @@ from gpubp.storage.artifact import Artifact
 from gpubp.storage.schema import Given
 
 MOST_COUNTED = 2**31  # how often a member may have been chosen
+HOTTEST = 100.0  # temperature; and 1 / HOTTEST the coldest
 LABELS: dict[str, Callable[[Given], Any]] = {  # of classes of numbers, by the kind of their NumPy type
     "b": Given.flag,
     "i": lambda given: given.whole(-(2**63), 2**63 - 1),
@@ -44,11 +45,13 @@ FILE = Artifact(
     format="gpubp ensemble",
     what="an ensemble",
     remedy="Copy it again, or save it again.",
-    version=2,
-    upgrades={1: _upgraded},
+    version=3,
+    upgrades={1: _upgraded, 2: lambda found: found},
     unread="Use the gpubp that wrote it, or make the ensemble again.",
 )
-"""Version 1 knew no limits of predictions, no logarithm of the target, and no members on unscaled inputs."""
+"""Version 1 knew no limits of predictions, no logarithm of the target, and no members on unscaled inputs; version 2 no
+temperature.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +106,8 @@ class Ensemble:
 
     preprocessing, target: for tables; None where X is arrays. classes (C,): the labels; None for regression. single:
     one number is predicted, not several. description: how it came about, as JSON values. others: further
-    preprocessings of the same columns, of members whose inputs are encoded or scaled in other ways.
+    preprocessings of the same columns, of members whose inputs are encoded or scaled in other ways. temperature:
+    probabilities p become p^(1 / temperature), divided by their sum (Guo et al. 2017); above 1 they are less sure.
     """
 
     members: tuple[Members, ...]
@@ -114,6 +118,7 @@ class Ensemble:
     target: Target | None
     description: Mapping[str, Any]
     others: tuple[Preprocessing, ...] = ()
+    temperature: float = 1.0
 
     @property
     def n_members(self) -> int:
@@ -171,6 +176,7 @@ class Ensemble:
             values, apart = (mean[:, 0], spread[:, 0]) if self.single else (mean, spread)
             return Answer(values, None, apart, notes)
         place = mean.argmax(axis=1)
+        mean = tempered(mean, self.temperature)
         return Answer(self.classes[place], mean, np.take_along_axis(spread, place[:, None], axis=1)[:, 0], notes)
 
     def predict(self, X: Any, backend: Backend | str | None = None) -> np.ndarray:
@@ -229,6 +235,8 @@ class Ensemble:
             "target": None,
             "description": dict(self.description),
         }
+        if self.temperature != 1.0:
+            metadata["temperature"] = self.temperature
         if self.preprocessing is not None and self.target is not None:
             fitted = [each.to_metadata() for each in (self.preprocessing, *self.others)]
             metadata |= {"preprocessing": fitted if self.others else fitted[0], "target": self.target.to_metadata()}
@@ -246,6 +254,12 @@ class Ensemble:
         tensors, described = FILE.read(Path(path))
         with FILE.assembling(path):
             return _assemble(tensors, Given(described))
+
+    def to_onnx(self) -> Any:
+        """The ensemble with its preprocessing as one onnx.ModelProto (see onnx.ensembles.ensemble_to_onnx)."""
+        from gpubp.models.onnx.ensembles import ensemble_to_onnx
+
+        return ensemble_to_onnx(self)
 
     def _views(self, X: Any) -> tuple[list[_View], tuple[str, ...]]:
         """What members read, and what had to be replaced or was not recognised in a table."""
@@ -270,6 +284,16 @@ class Ensemble:
         """(N, …) over the members, of values (M, N, …)."""
         found: np.ndarray = np.average(values, axis=0, weights=self.counts)
         return found
+
+
+def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """(…, C) for probabilities (…, C) that sum to 1: p^(1 / temperature), divided by their sum."""
+    if temperature == 1.0:
+        return probabilities
+    largest = probabilities.max(axis=-1, keepdims=True)  # of which the power is 1, so that the sum is not 0
+    powers = (probabilities / largest) ** (1.0 / temperature)
+    found: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
+    return found
 
 
 def _described_classes(classes: np.ndarray | None) -> dict[str, Any] | None:
@@ -339,8 +363,11 @@ def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Ensemble:
     single = given["single"].flag()
     if single and task == "regression" and n_outputs != 1:
         raise given["single"].wrong(f"false for a regression with {n_outputs} outputs")
-    first = fitted[0] if fitted else None
-    return Ensemble(groups, task, classes, single, first, target, given["description"].notes(), tuple(fitted[1:]))
+    temperature = given.get("temperature").maybe(Given.real) or 1.0
+    if not HOTTEST >= temperature >= 1.0 / HOTTEST or (task == "regression" and temperature != 1.0):
+        raise given["temperature"].wrong(f"a number from {1 / HOTTEST:g} to {HOTTEST:g}, of an ensemble for classes")
+    first, notes = fitted[0] if fitted else None, given["description"].notes()
+    return Ensemble(groups, task, classes, single, first, target, notes, tuple(fitted[1:]), temperature)
 
 
 def _preprocessings(given: Given, tensors: Mapping[str, np.ndarray]) -> list[Preprocessing]:

@@ -30,12 +30,15 @@ class Graph:
         self.constants: list[Any] = []
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
+        self._given: dict[tuple[str, bool], Tensor] = {}
 
-    def input(self, name: str, dtype: Any, width: int) -> Tensor:
-        """(rows, width)."""
-        self.names.add(name)
-        self.inputs.append(_value(name, dtype, ("rows", width)))
-        return name
+    def input(self, name: str, dtype: Any, width: int, renamed: bool = False) -> Tensor:
+        """(rows, width); one that was asked for before is the same. renamed: a name that is taken gets a number."""
+        if (name, renamed) not in self._given:
+            self._given[name, renamed] = tensor = self.fresh(name) if renamed else name
+            self.names.add(tensor)
+            self.inputs.append(_value(tensor, dtype, ("rows", width)))
+        return self._given[name, renamed]
 
     def constant(self, values: Any, dtype: Any = None) -> Tensor:
         from onnx import numpy_helper

@@ -20,8 +20,12 @@ def add_network(graph: Graph, X: Tensor, architecture: Architecture, params: np.
 
 def add_mean_of_networks(graph: Graph, X: Tensor, architecture: Architecture, params: np.ndarray) -> Tensor:
     """The mean (rows, O) of the outputs of M networks with flat parameters (M, K), which are computed side by side."""
-    Y = _add_layers(graph, X, architecture, architecture.views(params))
-    return graph.add("ReduceMean", Y, axes=[0], keepdims=0)
+    return graph.add("ReduceMean", add_networks(graph, X, architecture, params), axes=[0], keepdims=0)
+
+
+def add_networks(graph: Graph, X: Tensor, architecture: Architecture, params: np.ndarray) -> Tensor:
+    """The outputs (M, rows, O) of M networks with flat parameters (M, K)."""
+    return _add_layers(graph, X, architecture, architecture.views(params))
 
 
 def _add_layers(graph: Graph, X: Tensor, architecture: Architecture, views: LayerViews) -> Tensor:

@@ -35,14 +35,24 @@ def model_to_onnx(architecture: Architecture, params: np.ndarray, preprocessing:
 
     Raises SettingsError where the package onnx is missing, or a column is of a kind that a graph cannot take.
     """
-    graph = Graph(reserved=[column.name for column in preprocessing.columns if column.kind == "categorical"])
-    X, order = _add_inputs(graph, preprocessing, params.dtype)
-    outputs = graph.cast(add_network(graph, X, *_reordered(architecture, params, order)), np.float64)
+    graph = table_graph(preprocessing)
+    X, order = add_inputs(graph, preprocessing, params.dtype)
+    outputs = graph.cast(add_network(graph, X, *reordered(architecture, params, order)), np.float64)
     if target.task == "classification":
-        _add_classes(graph, outputs, target)
+        add_label(graph, add_shares(graph, outputs, len(target.labels)), target)
     else:
-        graph.output("value", _squeezed(graph, _values(graph, outputs, target)), np.float64, None)
-    metadata = {
+        graph.output("value", squeezed(graph, _values(graph, outputs, target)), np.float64, None)
+    return graph.model(f"gpubp model {architecture} for {target.name}", described(preprocessing, target))
+
+
+def table_graph(preprocessing: Preprocessing) -> Graph:
+    """An empty one, in which nothing else takes the names of the table's columns of categories."""
+    return Graph(reserved=[column.name for column in preprocessing.columns if column.kind == "categorical"])
+
+
+def described(preprocessing: Preprocessing, target: Target) -> dict[str, Any]:
+    """The metadata: what a graph's inputs and outputs mean."""
+    return {
         "columns": [
             {"name": column.name, "kind": column.kind, "categories": list(column.categories)}
             | ({"parts": list(column.parts)} if column.kind == "date" else {})
@@ -51,11 +61,12 @@ def model_to_onnx(architecture: Architecture, params: np.ndarray, preprocessing:
         "target": target.name,
         "labels": list(target.labels),
     }
-    return graph.model(f"gpubp model {architecture} for {target.name}", metadata)
 
 
-def _add_inputs(graph: Graph, preprocessing: Preprocessing, dtype: Any) -> tuple[Tensor, np.ndarray]:
-    """What the network reads (rows, I), and which of its inputs stand where: numbers, waves, indicators, categories."""
+def add_inputs(graph: Graph, preprocessing: Preprocessing, dtype: Any) -> tuple[Tensor, np.ndarray]:
+    """What a network reads (rows, I), and which of its inputs stand where: numbers, waves, indicators, categories. The
+    graph's own inputs are there once, however often this is called with preprocessings of the same columns.
+    """
     numbers: list[int] = []
     waves: list[tuple[int, str, str]] = []  # which of the numbers has an angle, of which part, and sine or cosine
     of_waves: list[int] = []
@@ -91,7 +102,7 @@ def _add_inputs(graph: Graph, preprocessing: Preprocessing, dtype: Any) -> tuple
                     waves.append((len(numbers) - 1, part, wave))
                     of_waves.append(place)
     if numbers:
-        given = graph.input(graph.fresh(NUMBERS), np.float64, len(numbers))
+        given = graph.input(NUMBERS, np.float64, len(numbers), renamed=True)
         pieces.insert(0, graph.cast(_numbers(graph, given, preprocessing, numbers), dtype))
         if waves:
             pieces.insert(1, graph.cast(_waves(graph, given, waves), dtype))
@@ -141,7 +152,7 @@ def _categories(graph: Graph, column: Column) -> Tensor:
     """(rows, inputs of the column) float32, before they are scaled."""
     given = graph.input(column.name, str, 1)
     encoded = graph.add("OneHotEncoder", given, domain=ML_DOMAIN, cats_strings=list(column.categories), zeros=1)
-    known = _squeezed(graph, encoded)
+    known = squeezed(graph, encoded)
     if column.is_signed:
         return graph.add("MatMul", known, graph.constant([[-1.0], [1.0]], np.float32))
     if not column.tells_missing:
@@ -151,7 +162,7 @@ def _categories(graph: Graph, column: Column) -> Tensor:
     return graph.add("Concat", known, missing, axis=1)
 
 
-def _reordered(architecture: Architecture, params: np.ndarray, order: np.ndarray) -> tuple[Architecture, np.ndarray]:
+def reordered(architecture: Architecture, params: np.ndarray, order: np.ndarray) -> tuple[Architecture, np.ndarray]:
     """The network for inputs in the order that the graph has them in: its architecture, its parameters (K,)."""
     params = params.copy()
     next_order: np.ndarray | None = order
@@ -161,14 +172,18 @@ def _reordered(architecture: Architecture, params: np.ndarray, order: np.ndarray
     return architecture.reordered(order), params
 
 
-def _add_classes(graph: Graph, outputs: Tensor, target: Target) -> None:
-    """Probabilities that sum to 1 (even ones where all outputs are 0), and the label of the first largest."""
+def add_shares(graph: Graph, outputs: Tensor, n_classes: int) -> Tensor:
+    """Outputs (…, C) as probabilities that sum to 1; even ones where all outputs are 0."""
     zero, one = graph.constant(0.0, np.float64), graph.constant(1.0, np.float64)
-    total = graph.add("ReduceSum", outputs, graph.constant([1], np.int64), keepdims=1)
+    total = graph.add("ReduceSum", outputs, graph.constant([-1], np.int64), keepdims=1)
     positive = graph.add("Greater", total, zero)
     shares = graph.add("Div", outputs, graph.add("Where", positive, total, one))
-    even = graph.constant(1.0 / len(target.labels), np.float64)
-    probabilities = graph.add("Where", positive, shares, even)
+    even = graph.constant(1.0 / n_classes, np.float64)
+    return graph.add("Where", positive, shares, even)
+
+
+def add_label(graph: Graph, probabilities: Tensor, target: Target) -> None:
+    """The outputs: the label of the first largest of the probabilities (rows, C), and these."""
     best = graph.add("ArgMax", probabilities, axis=1, keepdims=0)
     labels = graph.constant(np.array(target.labels, dtype=object))
     graph.output("label", graph.add("Gather", labels, best), str, None)
@@ -186,6 +201,6 @@ def _values(graph: Graph, outputs: Tensor, target: Target) -> Tensor:
     return values
 
 
-def _squeezed(graph: Graph, tensor: Tensor) -> Tensor:
+def squeezed(graph: Graph, tensor: Tensor) -> Tensor:
     """Without the second of its dimensions, which is 1."""
     return graph.add("Squeeze", tensor, graph.constant([1], np.int64))

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 
 from gpubp.errors import SettingsError
-from gpubp.fitting.fold_scaling import unscaled
-from gpubp.fitting.table_data import TableData
-from gpubp.models.ensemble import Ensemble, Members
-from gpubp.operations.architecture import Architecture
-from gpubp.preprocessing import InputRules, Target
-from gpubp.preprocessing.scaling import LINEAR
+from gpubp.models.ensemble import Ensemble
 from gpubp.search import MOST_MEMBERS
+from gpubp.search.results.assembly import Trained, assembled
 from gpubp.search.results.refit import seconds_on_all, train_on_all
 from gpubp.search.run.experiment import Experiment
 from gpubp.search.run.scoring import AT_ONCE, Metric
@@ -66,54 +62,17 @@ def ensemble(experiment: Experiment, selection: Selection) -> Ensemble:
     """See SweepResult.ensemble."""
     counts = Counter(selection.chosen)
     configurations = selection.configurations(experiment)
-    groups: dict[tuple[Architecture, InputRules, bool, bool, bool], list[tuple[np.ndarray, int, int]]] = {}
-    for each, cohort in zip(configurations, train_on_all(experiment, configurations), strict=True):
-        sheet = cohort.jobs[0].sheet
-        params = unscaled(each.architecture, cohort.params_on_host(), sheet)[0]
-        rules = _before_the_scaling(each.recipe.inputs)
-        key = (each.architecture, rules, sheet.nonlinear, sheet.log, sheet.limits is not None)
-        groups.setdefault(key, []).append((params, counts[each.number], each.number))
-    data, rows = experiment.data, np.arange(experiment.data.n_rows)
-    bent = {rules for _, rules, nonlinear, _, _ in groups if nonlinear}
-    views = list(dict.fromkeys(rules for _, rules, _, _, _ in groups))
-    members = tuple(
-        Members(
-            architecture,
-            np.stack([params for params, _, _ in group]),
-            np.array([count for _, count, _ in group], dtype=np.int64),
-            tuple(f"trial {number}" for _, _, number in group),
-            unscaled=rules in bent and not nonlinear,
-            log=log,
-            limited=limited,
-            view=views.index(rules) if isinstance(data, TableData) else 0,
-        )
-        for (architecture, rules, nonlinear, log, limited), group in groups.items()
-    )
-    fitted, target = [], None
-    if isinstance(data, TableData):
-        fitted = [data.preprocessing(rules if rules in bent else replace(rules, scale="none"), rows) for rules in views]
-        target = Target.fit(data.table, data.name, data.task, rows, clip=any(limited for *_, limited in groups))
-    return Ensemble(
-        members=members,
-        task=data.task,
-        classes=data.classes,
-        single=data.truth.ndim == 1,
-        preprocessing=fitted[0] if fitted else None,
-        target=target,
-        description={
-            "metric": experiment.metric.name,
-            "out_of_fold_score": selection.scores[-1],
-            "best_single_score": selection.scores[0],
-            "selected": list(selection.chosen),
-        },
-        others=tuple(fitted[1:]),
-    )
-
-
-def _before_the_scaling(rules: InputRules) -> InputRules:
-    """Networks whose rules are the same by this can share a preprocessing: a linear scaling goes into the weights, and
-    such a network reads numbers as they are before the robust scale."""
-    return replace(rules, scale="robust") if rules.scale in LINEAR else rules
+    trained = [
+        Trained(each, cohort.params_on_host(), cohort.jobs[0].sheet, counts[each.number], (f"trial {each.number}",))
+        for each, cohort in zip(configurations, train_on_all(experiment, configurations), strict=True)
+    ]
+    description = {
+        "metric": experiment.metric.name,
+        "out_of_fold_score": selection.scores[-1],
+        "best_single_score": selection.scores[0],
+        "selected": list(selection.chosen),
+    }
+    return assembled(experiment.data, trained, np.arange(experiment.data.n_rows), description)
 
 
 def greedy(predictions: np.ndarray, metric: Metric, k: int) -> tuple[list[int], list[float]]:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,10 +20,11 @@ from gpubp.backends.turns import in_turn
 from gpubp.errors import DataError, SettingsError
 from gpubp.fitting.array_data import ArrayData
 from gpubp.fitting.cohort import Cohort
-from gpubp.fitting.job import Job, Sheet
+from gpubp.fitting.job import Job, Sheet, with_batches_of_the_largest
 from gpubp.fitting.splits import early_stopping_notes, missing_classes, validation_split
 from gpubp.fitting.table_data import TableData
 from gpubp.networks.population import network_seeds
+from gpubp.search.run.bag import Bag
 from gpubp.search.run.engines import Engines
 from gpubp.search.run.folds import Split
 from gpubp.search.run.guide import Guide
@@ -55,11 +57,13 @@ class Experiment(Guide):
         budget: float | None = None,
         watch: Sequence[Watch] = (),
         store: ResultStore | None = None,
+        bag: Bag | None = None,
     ) -> None:
         """n_trials: how many there will be, at most. memory: bytes for a population. budget: seconds, from now on.
-        store: where results are kept, and taken from.
+        store: where results are kept, and taken from. bag: where the folds' networks are to be used further.
         """
         self.data, self.splits, self.metric, self.backend, self.seed = data, splits, metric, backend, seed
+        self.bag = bag
         self.engines = Engines(backend, engine)
         self.rates = Rates(self.engines)
         self.memory = budget_of(backend, memory)
@@ -133,7 +137,7 @@ class Experiment(Guide):
                         zero_last_layer=chosen.recipe.zero_last_layer,
                     )
                 )
-        return found
+        return found if self.bag is None else with_batches_of_the_largest(found)
 
     def divided(self, chosen: Configuration, training: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """The rows to train on, and those that early stopping looks at."""
@@ -153,9 +157,14 @@ class Experiment(Guide):
     def sheet(self, chosen: Configuration, rows: np.ndarray, fold: int) -> Sheet:
         """fold: the number of the fold whose training rows these are; −1 for all rows."""
         recipe, counts = chosen.recipe, chosen.settings.loss_function.is_for_counts
+        if self.bag is not None:
+            rows, fold = self.bag.scaled_by, -1
         key = (recipe.inputs, recipe.target_scale, recipe.clip_predictions, counts, fold, recipe.dtype)
         if key not in self._sheets:
-            self._sheets[key] = self.data.sheet(recipe, rows)
+            sheet = self.data.sheet(recipe, rows)
+            if self.bag is not None and self.bag.weights is not None:
+                sheet = replace(sheet, weights=self.bag.weights)
+            self._sheets[key] = sheet
         return self._sheets[key]
 
     def pool(self, records: Sequence[TrialProgress], times: float = 1.0) -> Pool:
@@ -204,7 +213,9 @@ class Experiment(Guide):
         assert self.store is not None
         wanted = (len(job.test), self.data.n_outputs) if self.keeps_predictions else None
         found = None if result.predictions is None else result.predictions.shape
-        if found != wanted or max(result.epochs, result.diverged) > job.epochs:
+        networks = 0 if self.bag is None or result.diverged >= 0 else job.architecture.n_parameters
+        size = 0 if result.params is None else len(result.params)
+        if found != wanted or size != networks or max(result.epochs, result.diverged) > job.epochs:
             trial, fold = network_of(job)
             raise DataError(
                 f"The checkpoint {self.store.folder} holds a result of trial {trial}, fold {fold}, that cannot be: "
@@ -244,6 +255,7 @@ class Experiment(Guide):
         assert history is not None
         lost = history.lost
         predictions[lost] = np.nan
+        params = None if self.bag is None else cohort.params_on_host()
         responses = [partial(self._respond, cohort, p) for p in range(len(cohort))]
         with in_turn():
             scores = self.metric(predictions, tests, responses)
@@ -252,7 +264,8 @@ class Experiment(Guide):
             if np.isnan(scores[p]):  # lost on the test rows alone: after the last epoch
                 diverged = int(history.diverged_epoch[p]) if lost[p] else max(0, int(history.epochs[p]) - 1)
             own = predictions[p, : len(tests[p])].astype(np.float32) if self.keeps_predictions else None
-            result = Result(float(scores[p]), int(history.epochs[p]), diverged, float(cohort.seconds[p]), own)
+            network = None if params is None or diverged >= 0 else params[p]
+            result = Result(float(scores[p]), int(history.epochs[p]), diverged, float(cohort.seconds[p]), own, network)
             self._accept(job, result)
             if self.store is not None:
                 self.store.add(network_of(job), job.owner[0].rung, result)

@@ -190,7 +190,7 @@ def network_of(job: Job) -> Network:
 
 
 def _parts_of(results: Mapping[tuple[int, int, int], Result]) -> tuple[dict[str, np.ndarray], Any]:
-    """Predictions of all networks are one below the other."""
+    """Predictions of all networks are one below the other, and so are their parameters, where these are kept."""
     arrays = {"keys": np.array([*results], dtype=np.int64)}
     for name, dtype in _COLUMNS.items():
         arrays[name] = np.array([getattr(result, name) for result in results.values()], dtype=dtype)
@@ -198,6 +198,10 @@ def _parts_of(results: Mapping[tuple[int, int, int], Result]) -> tuple[dict[str,
     known = [table for table in predictions if table is not None]
     arrays["rows"] = np.array([-1 if table is None else len(table) for table in predictions], dtype=np.int64)
     arrays["predictions"] = np.concatenate(known) if known else np.zeros((0, 0), dtype=np.float32)
+    networks = [result.params for result in results.values() if result.params is not None]
+    if networks:
+        arrays["sizes"] = np.array([0 if r.params is None else r.params.size for r in results.values()], dtype=np.int64)
+        arrays["params"] = np.concatenate(networks)
     return arrays, {}
 
 
@@ -216,12 +220,23 @@ def _results(arrays: Mapping[str, np.ndarray]) -> list[tuple[tuple[int, int, int
     ends = np.cumsum(np.maximum(rows, 0))
     total = int(ends[-1]) if len(ends) else 0
     predictions = array(arrays, "predictions", (total, None), np.float32, finite=False)
+    networks = _networks(arrays, n)
     found = []
     for i, (trial, fold, rung) in enumerate(keys.tolist()):
         own = None if rows[i] < 0 else predictions[ends[i] - rows[i] : ends[i]]
-        result = Result(float(score[i]), int(epochs[i]), int(diverged[i]), float(seconds[i]), own)
+        result = Result(float(score[i]), int(epochs[i]), int(diverged[i]), float(seconds[i]), own, networks[i])
         found.append(((trial, fold, rung), result))
     return found
+
+
+def _networks(arrays: Mapping[str, np.ndarray], n: tuple[int, ...]) -> list[np.ndarray | None]:
+    """The flat parameters of each network; None for those that were not kept."""
+    if "params" not in arrays:
+        return [None] * n[0]
+    sizes = array(arrays, "sizes", n, np.int64, least=0, most=2**40)
+    params = array(arrays, "params", (int(sizes.sum()),), np.float32, np.float64, finite=False)
+    parts = np.split(params, np.cumsum(sizes)[:-1])
+    return [part if len(part) else None for part in parts]
 
 
 def _kept(arrays: Mapping[str, np.ndarray], given: Given) -> _Kept:

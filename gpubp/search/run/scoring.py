@@ -15,7 +15,8 @@ from gpubp.fitting.job import Sheet
 from gpubp.preprocessing.target import exponentials, within
 
 Scorer = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""(predictions (P, R, C or O), truth (P, R) classes or (P, R, O) values, mask (P, R) of the rows that count) → (P,)."""
+"""(predictions (P, R, C or O), truth (P, R) classes or (P, R, O) values, mask (P, R) of the rows that count, or how much
+each does) → (P,)."""
 
 DEFAULT = {"classification": "accuracy", "regression": "r2"}
 AT_ONCE = 1 << 26  # predicted numbers that are scored together: many classes on many rows take gigabytes
@@ -30,7 +31,9 @@ class Metric:
     a classifier, for these rows or any others.
     """
 
-    def __init__(self, metric: Any, data: Data) -> None:
+    def __init__(self, metric: Any, data: Data, weights: np.ndarray | None = None) -> None:
+        """weights (N,): how much each row counts; not for a callable, which is given none."""
+        self.weights = weights
         given = DEFAULT[data.task] if metric is None else LOSS[data.task] if metric == "loss" else metric
         self.name = given if isinstance(given, str) else _name_of(given)
         self.looks_at_rows = not isinstance(given, str) and not _is_scikit_learns(given)
@@ -72,9 +75,9 @@ class Metric:
     def _truth(self, tests: list[np.ndarray], n_rows: int) -> tuple[np.ndarray, np.ndarray]:
         known = self.data.index if self.data.index is not None else self.data.truth.reshape(self.data.n_rows, -1)
         rows = np.zeros((len(tests), n_rows), dtype=np.int64)
-        mask = np.zeros((len(tests), n_rows), dtype=bool)
+        mask = np.zeros((len(tests), n_rows), dtype=bool if self.weights is None else np.float64)
         for p, test in enumerate(tests):
-            rows[p, : len(test)], mask[p, : len(test)] = test, True
+            rows[p, : len(test)], mask[p, : len(test)] = test, True if self.weights is None else self.weights[test]
         return known[rows], mask
 
     def _by_scorer(self, predictions: np.ndarray, test: np.ndarray, respond: Respond | None) -> float:
@@ -85,7 +88,9 @@ class Metric:
         # scikit-learn's own scorers hand the estimator the very rows; others may have changed theirs in place.
         known = (lambda: self.data.features(test)) if self.looks_at_rows else None
         try:
-            given = self.scorer(answered(self.data, predictions, known, respond), features, self.data.truth[test])
+            weighted = {} if self.weights is None or self.looks_at_rows else {"sample_weight": self.weights[test]}
+            estimator = answered(self.data, predictions, known, respond)
+            given = self.scorer(estimator, features, self.data.truth[test], **weighted)
             found = float(given.item() if isinstance(given, np.ndarray) else given)
         except (TypeError, ValueError, AttributeError) as error:
             raise SettingsError(f"The metric {self.name} cannot score these predictions: {error}") from error
@@ -141,7 +146,7 @@ def _named(name: str) -> Callable[..., Any]:
 
 def _mean(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(P,) over the rows that count, of values (P, R)."""
-    return np.where(mask, values, 0.0).sum(axis=1) / mask.sum(axis=1)
+    return (np.where(mask > 0, values, 0.0) * mask).sum(axis=1) / mask.sum(axis=1)
 
 
 def _accuracy(P: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -156,14 +161,14 @@ def _log_loss(P: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _squared_errors(P: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(P, O) mean over the rows."""
-    errors = np.where(mask[:, :, None], (P - truth) ** 2, 0.0)
+    errors = np.where(mask[:, :, None] > 0, (P - truth) ** 2, 0.0) * mask[:, :, None]
     return errors.sum(axis=1) / mask.sum(axis=1)[:, None]
 
 
 def _r2(P: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The mean over the outputs of 1 − squared error / variance; an output that does not vary: 1 if hit, else 0."""
     counted = mask[:, :, None]
-    center = np.where(counted, truth, 0.0).sum(axis=1, keepdims=True) / mask.sum(axis=1)[:, None, None]
+    center = (np.where(counted > 0, truth, 0.0) * counted).sum(axis=1, keepdims=True) / mask.sum(axis=1)[:, None, None]
     variance = _squared_errors(np.broadcast_to(center, truth.shape), truth, mask)
     error = _squared_errors(P, truth, mask)
     flat = variance == 0

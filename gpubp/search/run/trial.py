@@ -77,7 +77,7 @@ class Trial:
 @dataclass(frozen=True, eq=False)
 class Result:
     """The outcome of one network's training. diverged: the epoch, −1 for none. predictions (R, C or O) float32: of its
-    test rows.
+    test rows. params (K,): the network itself, where it is to be used further.
     """
 
     score: float
@@ -85,6 +85,7 @@ class Result:
     diverged: int
     seconds: float
     predictions: np.ndarray | None
+    params: np.ndarray | None = None
 
 
 FOUND = ("rung", "scores", "epochs", "diverged", "seconds", "seen", "sums", "counts")
@@ -93,7 +94,7 @@ FOUND = ("rung", "scores", "epochs", "diverged", "seconds", "seen", "sums", "cou
 
 @dataclass(eq=False)
 class TrialProgress:
-    """The scores of a trial so far, fold by fold, and its predictions, added up."""
+    """The scores of a trial so far, fold by fold, its predictions, added up, and its networks, where they are kept."""
 
     configuration: Configuration
     n_folds: int
@@ -107,6 +108,7 @@ class TrialProgress:
     seen: np.ndarray = field(init=False)  # the folds that were scored, in this rung
     sums: np.ndarray | None = None  # (N, C or O) float32: predictions of the test rows, added up over the repeats
     counts: np.ndarray | None = None  # (N,)
+    networks: dict[int, np.ndarray] = field(default_factory=dict)  # by fold, flat parameters (K,)
     before: dict[str, Any] = field(default_factory=dict)  # what the rung before has found out
 
     def __post_init__(self) -> None:
@@ -140,6 +142,8 @@ class TrialProgress:
         self.scores[fold], self.epochs[fold], self.seconds[fold] = result.score, result.epochs, result.seconds
         self.diverged[fold] = result.diverged
         self.seen[fold] = True
+        if result.params is not None:
+            self.networks[fold] = result.params
         if result.predictions is not None:
             self.add_predictions(test, result.predictions, n_rows)
 
