@@ -30,6 +30,8 @@ _HOMES = {
     "Settings": "gpubp.networks.settings",
     "Space": "gpubp.search.space.space",
     "SweepResult": "gpubp.search.results.result",
+    "TabularClassifier": "gpubp.estimators.tabular",
+    "TabularRegressor": "gpubp.estimators.tabular",
     "TPE": "gpubp.search.strategies.tpe",
     "When": "gpubp.search.space.space",
     "TrainingState": "gpubp.networks.state",
@@ -42,6 +44,7 @@ _HOMES = {
     "Recipe": "gpubp.fitting.recipe",
     "train_ensemble": "gpubp.fitting.ensemble_fit",
     "train_model": "gpubp.fitting.fit",
+    "train_tabular": "gpubp.tabular.fit",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
     from gpubp.estimators.classifier import MLPClassifier as MLPClassifier
     from gpubp.estimators.regressor import MLPRegressor as MLPRegressor
     from gpubp.estimators.search.population_search import PopulationSearchCV as PopulationSearchCV
+    from gpubp.estimators.tabular import TabularClassifier as TabularClassifier
+    from gpubp.estimators.tabular import TabularRegressor as TabularRegressor
     from gpubp.fitting.cross_validation import cross_validate as cross_validate
     from gpubp.fitting.ensemble_fit import train_ensemble as train_ensemble
     from gpubp.fitting.fit import train_model as train_model
@@ -73,6 +78,7 @@ if TYPE_CHECKING:
     from gpubp.search.strategies.tpe import TPE as TPE
     from gpubp.sweeping import sweep as sweep
     from gpubp.tables import read_table as read_table
+    from gpubp.tabular.fit import train_tabular as train_tabular
     from gpubp.training.checkpoint import Checkpoint as Checkpoint
     from gpubp.training.history import History as History
     from gpubp.training.loop import train as train

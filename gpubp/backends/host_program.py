@@ -93,14 +93,17 @@ class HostProgram:
         return 1.0
 
 
-def loaded_program(source: str, definitions: Mapping[str, object]) -> HostProgram:
-    """The program, compiled and loaded when it is first asked for in this process: small trainings are many calls."""
-    surroundings = (find_compiler(), os.environ.get(CACHE_VARIABLE), available_cores())
+def loaded_program(source: str, definitions: Mapping[str, object], threads: int | None = None) -> HostProgram:
+    """The program, compiled and loaded when it is first asked for in this process: small trainings are many calls.
+
+    threads: that its calls run on; None for one on each core.
+    """
+    surroundings = (find_compiler(), os.environ.get(CACHE_VARIABLE), threads or available_cores())
     key = (source, tuple(sorted((name, str(value)) for name, value in definitions.items())), surroundings)
     if key not in _loaded:
         if len(_loaded) >= MOST_LOADED:
             _loaded.pop(next(iter([*_loaded])), None)  # a copy: other threads load programs, too
-        _loaded[key] = HostProgram(source, definitions)
+        _loaded[key] = HostProgram(source, definitions, threads=threads)
     return _loaded[key]
 
 

@@ -31,8 +31,10 @@ class NumpyBackend:
     xp: Any = np
     watchdog = False
 
-    def __init__(self, reason: str = "asked for") -> None:
+    def __init__(self, reason: str = "asked for", threads: int | None = None) -> None:
+        """threads: that kernels run on, side by side; None for one on each core. The bits are the same."""
         self.reason = reason
+        self.threads = threads
 
     def shares_arrays(self, other: Backend) -> bool:
         return other.name == self.name
@@ -94,7 +96,7 @@ class NumpyBackend:
     def compile(self, source: str, definitions: Mapping[str, object]) -> Program:
         from gpubp.backends.host_program import loaded_program
 
-        return loaded_program(source, definitions)
+        return loaded_program(source, definitions, self.threads)
 
     def erf(self, array: np.ndarray, out: np.ndarray) -> None:
         from scipy.special import erf

@@ -24,6 +24,7 @@ ROOMS = (
     "sweeping",
     "reporting",
     "estimators",
+    "tabular",
     "search",
     "fitting",
     "models",

@@ -75,26 +75,26 @@ def ensemble(experiment: Experiment, selection: Selection) -> Ensemble:
     return assembled(experiment.data, trained, np.arange(experiment.data.n_rows), description)
 
 
-def greedy(predictions: np.ndarray, metric: Metric, k: int) -> tuple[list[int], list[float]]:
+def greedy(predictions: Sequence[np.ndarray] | np.ndarray, metric: Metric, k: int) -> tuple[list[int], list[float]]:
     """The places of the chosen ones, in order, and the score of the mean of all so far.
 
     Caruana, Niculescu-Mizil, Crew and Ksikes (2004), with replacement: whichever makes the mean score highest is added,
-    the first of equals. predictions (M, N, C or O); rows that some candidate has not predicted do not count.
+    the first of equals. predictions: of M candidates, (N, C or O) each; rows that one has not predicted do not count.
     """
-    known = np.flatnonzero(np.isfinite(predictions).all(axis=(0, 2)))
+    finite = np.logical_and.reduce([np.isfinite(each).all(axis=1) for each in predictions])
+    known = np.flatnonzero(finite)
     if not len(known):
         raise SettingsError("No row has a prediction by every candidate: an ensemble cannot be selected.")
-    if len(known) < predictions.shape[1]:
-        predictions = predictions[:, known]
-    at_once = max(1, AT_ONCE // predictions[0].size)
-    parts = [predictions[first : first + at_once] for first in range(0, len(predictions), at_once)]
-    total = np.zeros(predictions.shape[1:])
+    looked_at = np.stack([metric.narrowed(each, known) for each in predictions])
+    at_once = max(1, AT_ONCE // looked_at[0].size)
+    parts = [looked_at[first : first + at_once] for first in range(0, len(looked_at), at_once)]
+    total = np.zeros(looked_at.shape[1:])
     chosen: list[int] = []
     scores: list[float] = []
     for size in range(1, k + 1):
-        found = np.concatenate([metric((total + part) / size, [known] * len(part)) for part in parts])
+        found = np.concatenate([metric.of_narrowed((total + part) / size, known) for part in parts])
         best = int(np.nanargmax(found))
         chosen.append(best)
         scores.append(float(found[best]))
-        total += predictions[best]
+        total += looked_at[best]
     return chosen, scores

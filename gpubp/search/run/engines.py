@@ -32,6 +32,7 @@ class Engines:
         self.backend, self.wanted = backend, wanted
         self.chosen: dict[Hashable, str] = {}
         self.compiled: set[Hashable] = set()  # kernels for every architecture that are paid for
+        self.all_paid = False  # whether they all are: by those who train the same kinds of networks again and again
 
     def choose(self, groups: Mapping[Hashable, Sequence[Job]], times: float = 1.0) -> dict[Hashable, str]:
         """An engine for each group. times: how much of this work there will be in all."""
@@ -60,7 +61,7 @@ class Engines:
             for name in reversed(estimate):  # of those that are as good, the one that needs no kernel comes first
                 if not _serves_all(name):
                     costs[name] = estimate[name] + self.compile_seconds(name)
-                elif (name, _options(groups[key][0])) in self.compiled:
+                elif self.all_paid or (name, _options(groups[key][0])) in self.compiled:
                     costs[name] = estimate[name]
             self.chosen[key] = min(costs, key=lambda engine: costs[engine])
 

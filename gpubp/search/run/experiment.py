@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -167,9 +167,14 @@ class Experiment(Guide):
             self._sheets[key] = sheet
         return self._sheets[key]
 
-    def pool(self, records: Sequence[TrialProgress], times: float = 1.0) -> Pool:
-        """times: see Engines.choose; the first pool tells how much work there is in all."""
-        pool = Pool(self.jobs(records), self.backend, self.engines, self.memory, times, self.store, self, self.rates)
+    def pool(
+        self, records: Sequence[TrialProgress], times: float = 1.0, folds: Container[int] | None = None
+    ) -> Pool:
+        """times: see Engines.choose; the first pool tells how much work there is in all. folds: those to train; None
+        for all.
+        """
+        jobs = [job for job in self.jobs(records) if folds is None or job.owner[1] in folds]
+        pool = Pool(jobs, self.backend, self.engines, self.memory, times, self.store, self, self.rates)
         for job in pool.jobs:
             job.owner[0].engine = pool.engine(job)
         self._expected = self._expected or times * sum(job.epochs for job in pool.jobs)
@@ -178,13 +183,17 @@ class Experiment(Guide):
     def run(self, configurations: Iterable[Configuration], times: float = 1.0) -> list[TrialProgress]:
         """Train these trials to the end, all networks of all of them side by side, and score them."""
         records = self.begin(configurations)
-        pool = self.pool(records, times)
+        self.train(records, times)
+        return records
+
+    def train(self, records: Sequence[TrialProgress], times: float = 1.0, folds: Container[int] | None = None) -> None:
+        """Train the networks of trials that have begun, on these folds (None: on all), and score them."""
+        pool = self.pool(records, times, folds)
         known = self.recall(pool.jobs)
         with closing(pool.finish(known)) as trained:
             self.follow(pool, trained, len(known), len(pool.jobs), last=True)
         for record in records:
             record.status = "complete" if record.seen.all() else "unfinished"
-        return records
 
     def conclude(self, n_trials: int) -> None:
         """n_trials: how many there were to be. A sweep of which everything was done in time has not ended early."""

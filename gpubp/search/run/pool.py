@@ -146,7 +146,8 @@ class Pool:
     def _workers(self) -> int:
         """How many populations are trained at a time: kernels on a CPU leave cores idle while Python prepares them."""
         kernels = all(ENGINE_KINDS[engine].compiled for engine in self.engine_of.values())
-        return SIDE_BY_SIDE if kernels and self.backend.on_host else 1
+        alone = getattr(self.backend, "threads", None) == 1
+        return SIDE_BY_SIDE if kernels and self.backend.on_host and not alone else 1
 
     def _whole(self, start: Callable[[], Cohort], ticks: bool) -> list[Cohort]:
         return [] if self.interrupted or self.guide.must_end() else list(self._finish(start(), ticks))

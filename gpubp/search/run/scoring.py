@@ -72,6 +72,20 @@ class Metric:
             scores[p] = self._by_scorer(predictions[p, : len(tests[p])], tests[p], own)
         return scores
 
+    def narrowed(self, predictions: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """(R, W) of predictions (N, C or O): what the metric looks at of these rows. Means of it are that of means."""
+        if self.quick is _log_loss and self.data.index is not None:  # the probability of the true class alone
+            return predictions[rows, self.data.index[rows]][:, None]
+        return predictions[rows]
+
+    def of_narrowed(self, narrowed: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """(P,) scores of P candidates, for what `narrowed` gives of each: (P, R, W)."""
+        if self.quick is not _log_loss:
+            return self(narrowed, [rows] * len(narrowed))
+        mask = np.ones((1, len(rows))) if self.weights is None else self.weights[None, rows]
+        first = np.zeros((len(narrowed), len(rows)), dtype=np.int64)
+        return _log_loss(narrowed, first, np.broadcast_to(mask, first.shape))
+
     def _truth(self, tests: list[np.ndarray], n_rows: int) -> tuple[np.ndarray, np.ndarray]:
         known = self.data.index if self.data.index is not None else self.data.truth.reshape(self.data.n_rows, -1)
         rows = np.zeros((len(tests), n_rows), dtype=np.int64)

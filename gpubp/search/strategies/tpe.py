@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -215,6 +215,66 @@ class _Suggested:
         if len(same_name) == 1:
             return name
         return f"{name} ({next(i for i, each in enumerate(same_name) if each is given) + 1})"
+
+
+class Sampler:
+    """Optuna's sampler by itself, in this process's memory: asked for configurations of a space, and told scores.
+
+    SettingsError where Optuna is not installed.
+    """
+
+    def __init__(self, space: Space, seed: int) -> None:
+        self.optuna, self.space = import_optuna(), space
+        with without_warnings_of(self.optuna.exceptions.ExperimentalWarning), quiet(self.optuna):
+            sampler = self.optuna.samplers.TPESampler(
+                seed=seed % 2**32, constant_liar=True, multivariate=True, group=True
+            )
+            self.study = self.optuna.create_study(direction="maximize", sampler=sampler)
+        self._asked: list[tuple[dict[str, Any], Any]] = []
+
+    def ask(self) -> dict[str, Any]:
+        with quiet(self.optuna):
+            trial = self.study.ask()
+            found = self.space.configure(_Suggested(trial, self.space))
+        self._asked.append((found, trial))
+        return found
+
+    def tell(self, parameters: Mapping[str, Any], score: float) -> None:
+        """score: more is better, −inf for one that was lost. parameters: what `ask` gave, or others of the space."""
+        states = self.optuna.trial.TrialState
+        with quiet(self.optuna):
+            for place, (found, trial) in enumerate(self._asked):
+                if found is parameters:
+                    del self._asked[place]
+                    lost = not np.isfinite(score)
+                    self.study.tell(trial, None if lost else score, state=states.PRUNED if lost else None)
+                    return
+            if np.isfinite(score):
+                self._add(parameters, score)
+
+    def _add(self, parameters: Mapping[str, Any], score: float) -> None:
+        """A configuration that nobody has asked for; those beyond the space are not told."""
+        labels: dict[str, Any] = {}
+        distributions: dict[str, Any] = {}
+        of = self.optuna.distributions
+        for name, given in self.space.entries.items():
+            if name not in parameters:
+                continue
+            value = parameters[name]
+            if isinstance(given, Choices):
+                if len(given.values) == 1:
+                    continue
+                if value not in given.values:
+                    return
+                labels[name] = str(value)
+                distributions[name] = of.CategoricalDistribution([str(each) for each in given.values])
+            else:
+                if not given.low <= value <= given.high:
+                    return
+                kind = of.IntDistribution if given.integer else of.FloatDistribution
+                labels[name] = value
+                distributions[name] = kind(given.low, given.high, log=given.log)
+        self.study.add_trial(self.optuna.trial.create_trial(params=labels, distributions=distributions, value=score))
 
 
 def _tell(optuna: Any, study: Any, number: int, record: TrialProgress) -> None:

@@ -1,0 +1,281 @@
+"""From a table to the best ensemble that a preset's time allows."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpubp.backends import Backend, get_backend
+from gpubp.backends.compiler_process import CompilersInterrupted
+from gpubp.backends.interruption import Interruption
+from gpubp.errors import DivergenceError, SettingsError
+from gpubp.fitting.dataset import Names
+from gpubp.fitting.fit import say_all
+from gpubp.fitting.fold_data import receive
+from gpubp.fitting.table_data import TableData
+from gpubp.models.ensemble import Ensemble
+from gpubp.networks.population import check_seed
+from gpubp.preprocessing.skew import log_offer
+from gpubp.search.run.bag import Bag
+from gpubp.search.run.engines import check_engine
+from gpubp.search.run.experiment import Experiment
+from gpubp.search.run.folds import fold_notes
+from gpubp.search.run.progress import Watch, progress_bar
+from gpubp.search.run.run_folder import Finished, RunFolder, meaning_of
+from gpubp.search.run.scoring import Metric
+from gpubp.search.space.parameters import recipe_of
+from gpubp.tabular.portfolio import fitted_to, portfolio
+from gpubp.tabular.presets import USUAL, Preset, preset_of
+from gpubp.tabular.rows import divided
+from gpubp.tabular.seeker import Seeker
+from gpubp.tabular.team import Standing, Team, choose_team, ensemble_of, standings
+
+KEPT_BYTES = 1 << 30
+"""Of the networks and their predictions that are kept: a table for which the portfolio takes more gets less of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class TabularFit:
+    """An ensemble and how it came about.
+
+    predictions: the ensemble's of each row, by those of its networks that had not seen it: (N, C) probabilities or
+    (N, 1) values; NaN for rows that no fold tests. score: of these, by the metric (more is better), and report, by the
+    measures of models.metrics; fold_scores (S,): of each fold; baseline: of answers that look at no input. leaderboard:
+    the configurations, the best first. ended_early: by the time limit, Ctrl-C or someone who watched; stopped: the
+    search found nothing better any more. offer: what speaks for the target scale log.
+    """
+
+    ensemble: Ensemble
+    preset: str
+    metric: str
+    predictions: np.ndarray
+    score: float
+    fold_scores: np.ndarray
+    baseline: float
+    report: dict[str, Any]
+    leaderboard: tuple[Standing, ...]
+    n_trials: int
+    n_networks: int
+    folds: int
+    seconds: float
+    backend: str
+    ended_early: bool
+    interrupted: bool
+    stopped: bool
+    notes: tuple[str, ...]
+    data: TableData
+    offer: str | None = None
+    folder: RunFolder | None = None
+
+    @property
+    def spread(self) -> float:
+        """The sample standard deviation of the folds' scores; NaN of one."""
+        return float(np.std(self.fold_scores, ddof=1)) if len(self.fold_scores) > 1 else float("nan")
+
+    def discard_checkpoints(self) -> None:
+        """Once the ensemble is saved: the folder says that it is finished, and keeps nothing else."""
+        if self.folder is not None:
+            self.folder.finish()
+
+
+def train_tabular(
+    table: Any,
+    target: Any = None,
+    preset: str | Preset = USUAL,
+    *,
+    time_limit: float | None = None,
+    metric: Any = None,
+    task: str | None = None,
+    categorical: Names = (),
+    ignore: Names = (),
+    strict: bool = False,
+    weights: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    cv: Any = None,
+    backend: Backend | str | None = None,
+    engine: str = "auto",
+    seed: int = 0,
+    memory: int | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    checkpoint: float = 60.0,
+    watch: Sequence[Watch] = (),
+    progress: bool = False,
+    tell: Callable[[str], None] = warnings.warn,
+    note: Callable[[str], None] | None = None,
+) -> TabularFit:
+    """Train a portfolio of networks on a table, and choose those that answer best together.
+
+    Every configuration of the preset has a network for each fold of a cross-validation; those of one architecture train
+    as one population. The ensemble is chosen greedily by the predictions of rows that a network had not seen, and its
+    probabilities get the temperature that suits these. Nothing is trained again: the folds' networks are the members.
+
+    table, target, task, categorical, ignore, strict, backend, note: see `train_model`; target may be a column of its
+    own as well. preset: "fast", "good" or "best" (see `presets`). time_limit: seconds, after which nothing new is
+    begun; None for the preset's own. metric: see `sweep`; None for the log-loss or the squared error. weights (N,): how
+    much each row counts. groups (N,): rows of one group are never on both sides of a fold. cv: see `sweep`; None for
+    the preset's number of folds, or fewer for small and for large tables. engine, memory, folder, resume, checkpoint,
+    watch, tell: see `sweep`.
+
+    Ctrl-C ends it with what is done; KeyboardInterrupt if that is nothing. Raises DataError or SettingsError for what
+    cannot be trained, or where the time was over before anything was; DivergenceError where all networks left the
+    finite numbers.
+    """
+    started = time.perf_counter()
+    chosen, plan = get_backend(backend), preset_of(preset)
+    check_seed(seed)
+    check_engine(engine)
+    limit = checked_limit(time_limit, plan)
+    data = receive(table, target, task, categorical, ignore, strict)
+    if not isinstance(data, TableData):
+        raise SettingsError("Give a data frame, a path or a gpubp.Table; of an array, Table.from_arrays makes one.")
+    weights, groups = (_of_kept_rows(each, data, what) for each, what in ((weights, "weights"), (groups, "groups")))
+    splits = divided(data, plan.folds, cv, groups, seed)
+    seen = np.unique(np.concatenate([training for training, _ in splits]))
+    scoring = Metric("loss" if metric is None else metric, data, weights)
+    configurations = portfolio(data.task)[: plan.configurations]
+    n_training = max(len(training) for training, _ in splits)
+    drawn = [fitted_to(each, data, n_training) for each in configurations]
+    first = recipe_of(drawn[0])
+    offer = log_offer(data.truth, data.name) if data.task == "regression" else None
+    folds = len(splits) if cv is None and groups is None else None
+    notes = (*data.notes(first.inputs), *fold_notes(data, folds), *([] if offer is None else [offer]))
+    say_all(notes, note)
+    run, store = None, None
+    if folder is not None:
+        run = RunFolder(Path(folder))
+        meaning = meaning_of(
+            data, splits, preset=repr(plan), portfolio=repr(drawn), metric=scoring.name, engine=engine,
+            backend=chosen.name, seed=int(seed), weights=None if weights is None else weights.tolist(),
+        )  # fmt: skip
+        try:
+            store = run.open(meaning, resume, checkpoint, tell)
+        except Finished:
+            store = run.open(meaning, False, checkpoint, tell)
+    seeker = Seeker(data, n_training, scoring, plan.picks) if plan.searches else None
+    with closing(run) if run is not None else nullcontext(), progress_bar(progress) as bar:
+        experiment = Experiment(
+            data,
+            splits,
+            scoring,
+            backend=chosen,
+            engine=engine,
+            seed=seed,
+            n_trials=len(drawn) + (0 if seeker is None else seeker.most),
+            memory=memory,
+            budget=max(1e-3, limit - (time.perf_counter() - started)),
+            watch=[*watch, *bar],
+            store=store,
+            bag=Bag(seen, weights),
+        )
+        experiment.engines.all_paid = True  # the kernel is compiled once on a machine, and then serves every table
+        drawn = _within_memory(experiment, drawn)
+        with Interruption(patience=0.0) as interruption:
+            experiment.interruption = interruption
+            try:
+                experiment.run([experiment.configure(number, each) for number, each in enumerate(drawn)])
+                if seeker is not None:
+                    seeker.run(experiment, len(drawn))
+            except CompilersInterrupted:
+                experiment.interrupted = experiment.ended = True
+            experiment.interrupted |= interruption.requested
+        if store is not None:
+            store.flush()
+    team = choose_team(experiment, plan.picks)
+    if team is None:
+        raise _nothing_done(experiment)
+    ensemble = ensemble_of(experiment, team, seen, {"preset": plan.name, "source": data.table.source})
+    more = _endings(experiment, limit, seeker)
+    say_all((*experiment.notes(), *more), note)
+    return TabularFit(
+        ensemble=ensemble,
+        preset=plan.name,
+        metric=scoring.name,
+        predictions=team.predictions,
+        score=team.score,
+        fold_scores=team.fold_scores,
+        baseline=team.baseline,
+        report=team.report,
+        leaderboard=standings(experiment, team),
+        n_trials=sum(record.seen.all() for record in experiment.records.values()),
+        n_networks=sum(int(record.seen.sum()) for record in experiment.records.values()),
+        folds=len(splits),
+        seconds=time.perf_counter() - started,
+        backend=chosen.name,
+        ended_early=experiment.ended,
+        interrupted=experiment.interrupted,
+        stopped=seeker is not None and seeker.stalled,
+        notes=(*notes, *experiment.notes(), *more),
+        data=data,
+        offer=offer,
+        folder=run,
+    )
+
+
+def checked_limit(given: Any, preset: Preset) -> float:
+    """Seconds. SettingsError for what is no time."""
+    if given is None:
+        return preset.seconds
+    if isinstance(given, bool) or not isinstance(given, (int, float, np.integer, np.floating)) or not given > 0:
+        raise SettingsError(f"time_limit {given!r:.40}: give a number of seconds above 0, or None.")
+    return float(given)
+
+
+def _of_kept_rows(given: Any, data: TableData, what: str) -> np.ndarray | None:
+    """Weights or groups of the rows that have a target."""
+    if given is None:
+        return None
+    values, kept = np.asarray(given), data.dataset.kept
+    n_given = data.n_rows if kept is None else None
+    if values.ndim != 1 or (n_given is not None and len(values) != n_given) or (kept is not None and len(values) <= kept.max()):
+        raise SettingsError(f"{what} of shape {values.shape}: give one for each row of the table.")
+    values = values if kept is None else values[kept]
+    if what == "weights":
+        values = values.astype(np.float64)
+        if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):
+            raise SettingsError("weights have to be finite numbers, not below 0, and not all 0.")
+    return values
+
+
+def _within_memory(experiment: Experiment, drawn: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many of the configurations as their networks and predictions leave room for; one at least."""
+    data, taken, found = experiment.data, 0, []
+    for number, each in enumerate(drawn):
+        shape = experiment.configure(number, each).architecture
+        taken += 4 * (shape.n_parameters * len(experiment.splits) + data.n_rows * data.n_outputs)
+        if found and taken > KEPT_BYTES:
+            break
+        found.append(each)
+    experiment.keeps_predictions = True
+    return found
+
+
+def _nothing_done(experiment: Experiment) -> Exception | KeyboardInterrupt:
+    if experiment.interrupted:
+        return KeyboardInterrupt()
+    if any(record.seen.all() for record in experiment.records.values()):
+        return DivergenceError(
+            "All networks left the finite numbers. Are there numbers out of all proportion in the table, or weights?"
+        )
+    needed = "" if experiment.needed == float("inf") else f" It takes about {experiment.needed:.0f} s."
+    return SettingsError(f"The time was over before the first configuration was trained.{needed} Give it more time.")
+
+
+def _endings(experiment: Experiment, limit: float, seeker: Seeker | None) -> tuple[str, ...]:
+    """What there is to say of how it ended."""
+    records = experiment.records.values()
+    done = sum(bool(record.seen.all()) for record in records)
+    lost = sum(bool(record.seen.all()) and not np.isfinite(record.score) for record in records)
+    found = []
+    if experiment.ended and not experiment.interrupted:
+        found.append(f"The time limit of {limit:g} s ended it after {done} of {len(experiment.records)} configurations.")
+    if lost:
+        found.append(f"{lost} of {done} configurations left the finite numbers, and do not count.")
+    return tuple(found)

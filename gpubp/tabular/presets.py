@@ -1,0 +1,40 @@
+"""Presets: how much is done for a table, in a word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpubp.errors.suggestions import choose
+
+
+@dataclass(frozen=True)
+class Preset:
+    """configurations: how many of the portfolio are trained, None for all of them. folds: of the cross-validation, each
+    of which gives every configuration a network. picks: how often the ensemble may choose one. seconds: after which
+    nothing new is begun, where nobody says; of tables as small as the portfolio was made with, these are never used up.
+    searches: whether a search goes on from the portfolio's results.
+    """
+
+    name: str
+    help: str
+    configurations: int | None
+    folds: int
+    picks: int
+    seconds: float
+    searches: bool = False
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset("fast", "one configuration, a network for each fold", 1, 5, 1, 60.0),
+        Preset("good", "a portfolio of configurations, and the best ensemble of them", None, 5, 25, 240.0),
+        Preset("best", "the same, and a search from there on", None, 5, 40, 300.0, searches=True),
+    )
+}
+USUAL = "good"
+
+
+def preset_of(name: str | Preset) -> Preset:
+    """SettingsError, with the nearest name, for an unknown one."""
+    return name if isinstance(name, Preset) else choose("preset", name, PRESETS)
