@@ -23,7 +23,7 @@ PANELS = (MODEL, SWEEP, DATA, SEARCH, NETWORK, TRAINING, TESTING, RESULT, LONG_R
 
 FIRST = (
     *("model", "folder", "table", "target", "task", "ignore", "categorical"),
-    *("trials", "budget", "strategy", "grid", "range_", "fixed", "space"),
+    *("preset", "trials", "budget", "strategy", "grid", "range_", "fixed", "space"),
     *("hidden", "activation", "members", "bootstrap"),
     *("epochs", "learning_rate", "batch_size", "optimizer", "validation", "early_stopping", "patience", "l2"),
     *("dropout", "loss", "schedule", "folds", "repeats", "metric"),

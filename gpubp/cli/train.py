@@ -6,16 +6,17 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gpubp.cli import shapes
+from gpubp.cli.given import given_options
 from gpubp.cli.options import BackendOptions, CheckpointOptions, EngineOptions, ReportOptions
 from gpubp.cli.output import Interrupted, say
-from gpubp.cli.panels import NETWORK, RESULT
+from gpubp.cli.panels import NETWORK, RESULT, SEARCH
 from gpubp.cli.recipe_options import RecipeOptions
 from gpubp.cli.table_options import TableOptions, TargetOptions
 from gpubp.cli.train_outcome import check_output, goes_on, saved, scaling, target_scale, unproven
@@ -59,18 +60,44 @@ def train(
             help="Each of the --members trains on rows drawn with replacement (bagging).",
         ),
     ] = False,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=SEARCH,
+            show_default=False,
+            help="How much is done for the table: fast (one configuration), good (a portfolio and its best ensemble; "
+            "if not given), best (the same, and a search until nothing better is found).",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            rich_help_panel=SEARCH,
+            show_default=False,
+            help="When to end with what is done, such as 90s or 10m. If not given: 60s (fast), 4m (good), 5m (best), "
+            "which small tables do not use up.",
+        ),
+    ] = None,
 ) -> None:
-    """Train a network on a table, and write it to a model file.
+    """Train the best ensemble for a table, or one network of your choice.
+
+    Without options of a network, a portfolio of configurations is trained on the
+    folds of a cross-validation, and those that answer best together become the
+    ensemble; how good it is on rows that it has not seen is said. As soon as you
+    name an option of the network or of its training, that network is trained.
 
     Numbers are scaled, text becomes one input per category, missing values are
     replaced; whatever was done is said, and the model file remembers it. Ctrl-C
-    ends the training and keeps the best weights so far. One that was killed goes
-    on with --resume, to the same bits: what it had done lies beside the model,
-    in a file ending with .checkpoint.
+    ends the training and keeps the best so far. One that was killed goes on with
+    --resume, to the same bits: what it had done lies beside the model, in a file
+    ending with .checkpoint, or a folder ending with .checkpoints.
 
     \b
     Examples:
       gpubp train wheat-seeds
+      gpubp train data.csv --target price --preset best --budget 10m
       gpubp train data.csv --target price --hidden 64,64 --epochs 200
       gpubp train data.csv -t class --early-stopping -o best.model
       gpubp train data.csv --recipe realmlp
@@ -81,8 +108,18 @@ def train(
     if bootstrap and members == 1:
         raise SettingsError("--bootstrap is for several networks: add --members 10, for example, or leave it out.")
     chosen_recipe, seconds = recipe.recipe(), checkpoints.seconds
+    named = network_options()
+    refuse_both(named, preset, budget)
     check_output(output)
     with for_itself(output):
+        if not named:
+            from gpubp.cli.train_preset import train_preset
+
+            train_preset(
+                source, target, chosen_recipe, preset, budget, backend, engine, report, checkpoints.resume, seconds,
+                output,
+            )  # fmt: skip
+            return
         checkpoint = None if seconds is None else checkpoint_beside(output, seconds, checkpoints.resume, report)
         if members > 1:
             from gpubp.cli.train_members import train_members
@@ -92,6 +129,26 @@ def train(
             )
         else:
             train_one(source, target, chosen_recipe, backend, engine, report, checkpoint, output)
+
+
+OF_EVERY_PRESET = ("seed", "target_scale", "no_clip")
+"""Options of a recipe that go with a preset as well."""
+
+
+def network_options() -> list[str]:
+    """The options that somebody gave and that name a network or its training, as they are spelled."""
+    of_networks = {field.name for field in fields(RecipeOptions)} - {*OF_EVERY_PRESET} | {"members", "bootstrap"}
+    spelled = {"recipe_name": "recipe", "learning_rate": "lr"}
+    return [f"--{spelled.get(name, name).replace('_', '-')}" for name in sorted(given_options() & of_networks)]
+
+
+def refuse_both(named: list[str], preset: str | None, budget: str | None) -> None:
+    """SettingsError for a preset, or its budget, beside the options of one network."""
+    for option, value in (("--preset", preset), ("--budget", budget)):
+        if named and value is not None:
+            raise SettingsError(
+                f"{option} is for a portfolio of networks, and {named[0]} names one network: leave one of them out."
+            )
 
 
 @contextmanager

@@ -256,10 +256,17 @@ class Ensemble:
             return _assemble(tensors, Given(described))
 
     def to_onnx(self) -> Any:
-        """The ensemble with its preprocessing as one onnx.ModelProto (see onnx.ensembles.ensemble_to_onnx)."""
+        """The ensemble with its preprocessing as one onnx.ModelProto (see onnx.ensembles.ensemble_to_onnx).
+        SettingsError for one that was made from arrays.
+        """
         from gpubp.models.onnx.ensembles import ensemble_to_onnx
 
-        return ensemble_to_onnx(self)
+        if self.preprocessing is None or self.target is None:
+            raise SettingsError(
+                "This ensemble was made from arrays, and a graph needs the names and kinds of a table's columns: give "
+                "the sweep a data frame."
+            )
+        return ensemble_to_onnx(self.members, (self.preprocessing, *self.others), self.target, self.temperature)
 
     def _views(self, X: Any) -> tuple[list[_View], tuple[str, ...]]:
         """What members read, and what had to be replaced or was not recognised in a table."""

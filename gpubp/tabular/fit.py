@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class TabularFit:
     (N, 1) values; NaN for rows that no fold tests. score: of these, by the metric (more is better), and report, by the
     measures of models.metrics; fold_scores (S,): of each fold; baseline: of answers that look at no input. leaderboard:
     the configurations, the best first. ended_early: by the time limit, Ctrl-C or someone who watched; stopped: the
-    search found nothing better any more. offer: what speaks for the target scale log.
+    search found nothing better any more. target_scale: of numbers, None for classes. offer: what speaks for the target scale log.
     """
 
     ensemble: Ensemble
@@ -69,6 +70,7 @@ class TabularFit:
     ended_early: bool
     interrupted: bool
     stopped: bool
+    target_scale: str | None
     notes: tuple[str, ...]
     data: TableData
     offer: str | None = None
@@ -99,6 +101,7 @@ def train_tabular(
     weights: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     cv: Any = None,
+    fixed: Mapping[str, Any] = MappingProxyType({}),
     backend: Backend | str | None = None,
     engine: str = "auto",
     seed: int = 0,
@@ -121,7 +124,8 @@ def train_tabular(
     own as well. preset: "fast", "good" or "best" (see `presets`). time_limit: seconds, after which nothing new is
     begun; None for the preset's own. metric: see `sweep`; None for the log-loss or the squared error. weights (N,): how
     much each row counts. groups (N,): rows of one group are never on both sides of a fold. cv: see `sweep`; None for
-    the preset's number of folds, or fewer for small and for large tables. engine, memory, folder, resume, checkpoint,
+    the preset's number of folds, or fewer for small and for large tables. fixed: parameters that all configurations
+    have in common, by the names of a search space, such as {"target_scale": "log"}. engine, memory, folder, resume, checkpoint,
     watch, tell: see `sweep`.
 
     Ctrl-C ends it with what is done; KeyboardInterrupt if that is nothing. Raises DataError or SettingsError for what
@@ -135,16 +139,17 @@ def train_tabular(
     limit = checked_limit(time_limit, plan)
     data = receive(table, target, task, categorical, ignore, strict)
     if not isinstance(data, TableData):
-        raise SettingsError("Give a data frame, a path or a gpubp.Table; of an array, Table.from_arrays makes one.")
+        raise SettingsError("Give a data frame, a path, or what gpubp.read_table gives; an array has no columns with kinds.")
     weights, groups = (_of_kept_rows(each, data, what) for each, what in ((weights, "weights"), (groups, "groups")))
     splits = divided(data, plan.folds, cv, groups, seed)
     seen = np.unique(np.concatenate([training for training, _ in splits]))
     scoring = Metric("loss" if metric is None else metric, data, weights)
     configurations = portfolio(data.task)[: plan.configurations]
     n_training = max(len(training) for training, _ in splits)
-    drawn = [fitted_to(each, data, n_training) for each in configurations]
+    drawn = [fitted_to({**each, **fixed}, data, n_training) for each in configurations]
     first = recipe_of(drawn[0])
-    offer = log_offer(data.truth, data.name) if data.task == "regression" else None
+    standard = data.task == "regression" and first.target_scale == "standard"
+    offer = log_offer(data.truth, data.name) if standard else None
     folds = len(splits) if cv is None and groups is None else None
     notes = (*data.notes(first.inputs), *fold_notes(data, folds), *([] if offer is None else [offer]))
     say_all(notes, note)
@@ -159,7 +164,7 @@ def train_tabular(
             store = run.open(meaning, resume, checkpoint, tell)
         except Finished:
             store = run.open(meaning, False, checkpoint, tell)
-    seeker = Seeker(data, n_training, scoring, plan.picks) if plan.searches else None
+    seeker = Seeker(data, n_training, scoring, plan.picks, fixed) if plan.searches else None
     with closing(run) if run is not None else nullcontext(), progress_bar(progress) as bar:
         experiment = Experiment(
             data,
@@ -186,7 +191,7 @@ def train_tabular(
             except CompilersInterrupted:
                 experiment.interrupted = experiment.ended = True
             experiment.interrupted |= interruption.requested
-        if store is not None:
+        if store is not None and experiment.ended:
             store.flush()
     team = choose_team(experiment, plan.picks)
     if team is None:
@@ -212,6 +217,7 @@ def train_tabular(
         ended_early=experiment.ended,
         interrupted=experiment.interrupted,
         stopped=seeker is not None and seeker.stalled,
+        target_scale=None if data.task == "classification" else first.target_scale,
         notes=(*notes, *experiment.notes(), *more),
         data=data,
         offer=offer,

@@ -33,10 +33,12 @@ KEPT = 60
 
 
 class Seeker:
-    """picks: of the team. stalled: whether the search ended since it found nothing better any more."""
+    """picks: of the team. fixed: see `train_tabular`. stalled: whether the search ended since it found nothing better any more."""
 
-    def __init__(self, data: TableData, n_training: int, metric: Metric, picks: int) -> None:
-        self.data, self.n_training, self.metric, self.picks = data, n_training, metric, picks
+    def __init__(
+        self, data: TableData, n_training: int, metric: Metric, picks: int, fixed: Mapping[str, Any]
+    ) -> None:
+        self.data, self.n_training, self.metric, self.picks, self.fixed = data, n_training, metric, picks, fixed
         self.stalled = False
 
     @property
@@ -51,7 +53,7 @@ class Seeker:
             if experiment.must_end():
                 return
             drawn = proposals.ask(ROUND)
-            fitted = [fitted_to(each, self.data, self.n_training) for each in drawn]
+            fitted = [fitted_to({**each, **self.fixed}, self.data, self.n_training) for each in drawn]
             records = experiment.begin(experiment.configure(number + i, each) for i, each in enumerate(fitted))
             self._race(experiment, records)
             proposals.tell(drawn, [value_of(record, experiment) for record in records])
