@@ -1,14 +1,14 @@
 """How gpubp/tabular/portfolio.json was made: many configurations on many tables, and the few that answer best together.
 
     python scripts/make_portfolio.py train TABLES RESULTS --trials 96 --splits 2      # hours: TABLES/tables.json
-    python scripts/make_portfolio.py choose RESULTS --most 24                           # prints, and writes the portfolio
+    python scripts/make_portfolio.py choose RESULTS --most 24                         # prints, and writes the portfolio
 
 `train` draws configurations at random from `gpubp.tabular.space`, the same for all tables of a task. On each split of a
 table (80 to 20) every configuration has a network for each of five folds of the training rows, as `train_tabular` has
 them; what they predict for rows that they had not seen, and for the test rows, goes to RESULTS, with the processor's
 time. `choose` is greedy: of all configurations, the one whose addition makes the ensembles best, again and again. An
-ensemble is chosen by the rows that its networks had not seen, as in use, and counts by the logarithm of its log-loss, or
-of its RMSE, on the test rows, plus what its training costs. The mean over tables decides, so no table by its name.
+ensemble is chosen by the rows that its networks had not seen, as in use, and counts by the logarithm of its log-loss,
+or of its RMSE, on the test rows, plus what its training costs. The mean over tables decides, so no table by its name.
 
 How good a portfolio is on a table that had no say in it is estimated by leaving tables out, one at a time: --leave-out.
 
@@ -175,7 +175,9 @@ def one_split(
             seeds = np.zeros(len(folds), dtype=np.uint64)
             networks = Population.from_host(configuration.architecture, params, seeds, experiment.backend)
             X = data.encoded(table.take(test), configuration.recipe.inputs, bag.scaled_by).astype(params.dtype)
-            predicted = decoded(data, experiment.backend.to_host(networks.predict(X)), [sheet] * len(folds)).mean(axis=0)
+            predicted = decoded(data, experiment.backend.to_host(networks.predict(X)), [sheet] * len(folds)).mean(
+                axis=0
+            )
         else:
             predicted = np.full((len(test), own.shape[1]), np.nan)
         record.networks.clear()
@@ -186,9 +188,7 @@ def one_split(
     if data.index is not None:
         place = {label: i for i, label in enumerate(data.classes.tolist())}  # type: ignore[union-attr]
         truth, test_truth = (np.array([place.get(label, 0) for label in part.tolist()]) for part in (truth, test_truth))
-    return Run(
-        entry["name"], entry["task"], np.stack(outputs), np.stack(tests), np.array(cpu), truth, test_truth
-    )
+    return Run(entry["name"], entry["task"], np.stack(outputs), np.stack(tests), np.array(cpu), truth, test_truth)
 
 
 @app.command()

@@ -68,6 +68,7 @@ def members(ensemble: Ensemble) -> dict[str, Any]:
         "task": ensemble.task,
         "target": None if target is None else target.to_metadata(),
         "labels": None if ensemble.classes is None else ensemble.classes,
+        "temperature": ensemble.temperature,
         "members": [
             {"name": name, "count": count, "architecture": group.architecture.to_dict()}
             for group in ensemble.members
@@ -86,19 +87,39 @@ def member_parts(ensemble: Ensemble) -> Iterable[Any]:
             ("task", f"{ensemble.task}{of}"),
             ("predictions", extent(ensemble)),
             ("classes", labels),
+            ("temperature", None if ensemble.temperature == 1.0 else f"{ensemble.temperature:.4g}"),
         ]
     )
-    yield shapes.table(
-        ["member", "network", "activations", "counts>"],
-        [
-            (name, str(group.architecture), ", ".join(group.architecture.activations), count)
-            for group in ensemble.members
-            for name, count in zip(group.names, group.counts.tolist(), strict=True)
-        ],
-    )
-    facts = list(training(ensemble.description))
+    if configurations := preset_configurations(ensemble.description):  # each has a network for every fold
+        yield shapes.table(["configuration", "score>", "share>"], configurations)
+    else:
+        yield shapes.table(
+            ["member", "network", "activations", "counts>"],
+            [
+                (name, str(group.architecture), ", ".join(group.architecture.activations), count)
+                for group in ensemble.members
+                for name, count in zip(group.names, group.counts.tolist(), strict=True)
+            ],
+        )
+    told = {name: each for name, each in ensemble.description.items() if name not in ("configurations", "estimator")}
+    facts = list(training(told))
     if facts:
         yield shapes.facts(facts)
+
+
+def preset_configurations(described: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Those that have a share of the answer, as a preset's file lists them; [] where it lists nothing of that kind."""
+    found = []
+    listed = described.get("configurations")
+    for each in listed if isinstance(listed, list) else []:
+        if not isinstance(each, dict):
+            return []
+        network, score, share = (each.get(name) for name in ("network", "score", "share"))
+        if not isinstance(network, str) or not all(isinstance(value, (int, float)) for value in (score, share)):
+            return []
+        if share:
+            found.append((network, shapes.number(score), shapes.percent(share, 0)))
+    return found
 
 
 def extent(ensemble: Ensemble) -> str | None:

@@ -145,7 +145,7 @@ def result(fit: TabularFit, output: Path) -> dict[str, Any]:
 
 def parts(fit: TabularFit, outcome: dict[str, Any]) -> Iterable[Any]:
     sign, name = (-1.0, NAMES[fit.metric]) if fit.metric in NAMES else (1.0, fit.metric)
-    shown = [each for each in fit.leaderboard[:SHOWN]]
+    shown = fit.leaderboard[:SHOWN]
     rows = [
         (
             each.words,
@@ -169,7 +169,10 @@ def parts(fit: TabularFit, outcome: dict[str, Any]) -> Iterable[Any]:
             ("classes", _classes(outcome["labels"])),
             ("target scale", scaling(outcome)),
             ("rows", f"{outcome['rows']:,}, in {shapes.counted(fit.folds, 'fold')}"),
-            ("trained", f"{shapes.counted(fit.n_trials, 'configuration')}, {shapes.counted(fit.n_networks, 'network')}"),
+            (
+                "trained",
+                f"{shapes.counted(fit.n_trials, 'configuration')}, {shapes.counted(fit.n_networks, 'network')}",
+            ),
             ("time", f"{shapes.seconds(fit.seconds)}, backend {fit.backend}, preset {fit.preset}"),
             ("ensemble", f"{outcome['ensemble']} ({shapes.counted(outcome['members'], 'network')}, {size:,} bytes)"),
         ]

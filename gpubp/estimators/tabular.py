@@ -21,9 +21,9 @@ from gpubp.backends.turns import in_turn
 from gpubp.errors import SettingsError
 from gpubp.estimators.inputs import receive_weights
 from gpubp.estimators.labels import weights_by_class
-from gpubp.models.ensemble import Ensemble
 from gpubp.preprocessing.labels import canonical
 from gpubp.preprocessing.missing import refuse_missing
+from gpubp.preprocessing.target import TARGET_SCALES
 from gpubp.search._sklearn import Interval, StrOptions, fit_context
 from gpubp.tables import Table
 from gpubp.tables.frames import is_frame, series_of
@@ -115,6 +115,7 @@ class _Tabular(BaseEstimator):
             weights=weights,
             groups=groups,
             cv=cv,
+            fixed=self._fixed(),
             backend=self._backend(),
             engine=self.engine,
             seed=self._seed(),
@@ -174,7 +175,9 @@ class _Tabular(BaseEstimator):
         more = self._features(X_val, reset=False)
         values = column_or_1d(to_host(y_val))
         if more.rows != len(values):
-            raise ValueError(f"Found input variables with inconsistent numbers of samples: [{more.rows}, {len(values)}]")
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: [{more.rows}, {len(values)}]"
+            )
         import polars as pl
 
         if more.frame.schema != features.frame.schema:
@@ -192,6 +195,10 @@ class _Tabular(BaseEstimator):
     def _target(self, y: np.ndarray) -> Any:
         """y as a column for a table."""
         raise NotImplementedError
+
+    def _fixed(self) -> dict[str, Any]:
+        """Parameters that all configurations have in common."""
+        return {}
 
     def _seed(self) -> int:
         if isinstance(self.random_state, Integral):
@@ -448,6 +455,8 @@ class TabularRegressor(RegressorMixin, _Tabular):
     preset : {"fast", "good", "best"}, default="good"
     time_limit : float, default=None
     metric : str or callable, default=None
+    target_scale : {"standard", "log"}, default="standard"
+        log: the logarithm of the values is learned, which have to be above 0.
     categorical : str, int or sequence of these, default=()
     ignore : str, int or sequence of these, default=()
     cv : int, splitter or iterable, default=None
@@ -482,6 +491,10 @@ class TabularRegressor(RegressorMixin, _Tabular):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **_Tabular._parameter_constraints,
+        "target_scale": [StrOptions({*TARGET_SCALES})],
+    }
     _task = "regression"
 
     def __init__(
@@ -490,6 +503,7 @@ class TabularRegressor(RegressorMixin, _Tabular):
         *,
         time_limit: float | None = None,
         metric: Any = None,
+        target_scale: str = "standard",
         categorical: str | int | Sequence[str | int] = (),
         ignore: str | int | Sequence[str | int] = (),
         cv: Any = None,
@@ -503,6 +517,7 @@ class TabularRegressor(RegressorMixin, _Tabular):
         self.preset = preset
         self.time_limit = time_limit
         self.metric = metric
+        self.target_scale = target_scale
         self.categorical = categorical
         self.ignore = ignore
         self.cv = cv
@@ -517,6 +532,9 @@ class TabularRegressor(RegressorMixin, _Tabular):
         """(n_samples,) the predicted values."""
         table = self._table(X)
         return self.ensemble_.predict(table, self._backend())
+
+    def _fixed(self) -> dict[str, Any]:
+        return {"target_scale": self.target_scale}
 
     def _target(self, y: np.ndarray) -> Any:
         try:

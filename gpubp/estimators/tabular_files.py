@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from gpubp.estimators.described import NUMBER_TYPES, TEXT_TYPES, decoded, encode
 from gpubp.estimators.tabular import TabularClassifier, TabularRegressor
 from gpubp.models.ensemble import Ensemble
 from gpubp.storage.schema import Given
+from gpubp.tabular.presets import Preset
 
 KINDS: dict[str, Any] = {"TabularClassifier": TabularClassifier, "TabularRegressor": TabularRegressor}
 SCORES = ("oof_score_", "oof_spread_", "baseline_score_", "fit_seconds_")
@@ -26,6 +27,8 @@ def save(estimator: Any, path: str | Path) -> None:
     parameters = estimator.get_params(deep=False)
     if isinstance(parameters["folder"], Path):
         parameters["folder"] = str(parameters["folder"])
+    preset = parameters["preset"]
+    parameters["preset"] = asdict(preset) if isinstance(preset, Preset) else preset
     try:
         described = {
             "name": name,
@@ -68,6 +71,8 @@ def _assembled(kind: type[Any], ensemble: Ensemble, given: Given) -> Any:
     parameters = {name: decoded(entry.value) for name, entry in given["parameters"].entries().items()}
     if odd := sorted({*parameters} ^ {*kind._get_param_names()}):
         raise DataError(f"its {kind.__name__} and this gpubp's differ in their parameters: {', '.join(odd)}.")
+    if isinstance(parameters["preset"], dict):  # one of one's own
+        parameters["preset"] = Preset(**parameters["preset"])
     found = kind(**parameters)
     found._validate_params()
     description = {name: each for name, each in ensemble.description.items() if name != ENTRY}

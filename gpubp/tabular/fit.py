@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +20,6 @@ from gpubp.fitting.dataset import Names
 from gpubp.fitting.fit import say_all
 from gpubp.fitting.fold_data import receive
 from gpubp.fitting.table_data import TableData
-from gpubp.models.ensemble import Ensemble
 from gpubp.networks.population import check_seed
 from gpubp.preprocessing.skew import log_offer
 from gpubp.search.run.bag import Bag
@@ -32,59 +30,16 @@ from gpubp.search.run.progress import Watch, progress_bar
 from gpubp.search.run.run_folder import Finished, RunFolder, meaning_of
 from gpubp.search.run.scoring import Metric
 from gpubp.search.space.parameters import recipe_of
+from gpubp.tabular.given import checked_limit, of_kept_rows
 from gpubp.tabular.portfolio import fitted_to, portfolio
 from gpubp.tabular.presets import USUAL, Preset, preset_of
+from gpubp.tabular.result import TabularFit
 from gpubp.tabular.rows import divided
 from gpubp.tabular.seeker import Seeker
-from gpubp.tabular.team import Standing, Team, choose_team, ensemble_of, standings
+from gpubp.tabular.team import choose_team, ensemble_of, standings
 
 KEPT_BYTES = 1 << 30
 """Of the networks and their predictions that are kept: a table for which the portfolio takes more gets less of it."""
-
-
-@dataclass(frozen=True, eq=False)
-class TabularFit:
-    """An ensemble and how it came about.
-
-    predictions: the ensemble's of each row, by those of its networks that had not seen it: (N, C) probabilities or
-    (N, 1) values; NaN for rows that no fold tests. score: of these, by the metric (more is better), and report, by the
-    measures of models.metrics; fold_scores (S,): of each fold; baseline: of answers that look at no input. leaderboard:
-    the configurations, the best first. ended_early: by the time limit, Ctrl-C or someone who watched; stopped: the
-    search found nothing better any more. target_scale: of numbers, None for classes. offer: what speaks for the target scale log.
-    """
-
-    ensemble: Ensemble
-    preset: str
-    metric: str
-    predictions: np.ndarray
-    score: float
-    fold_scores: np.ndarray
-    baseline: float
-    report: dict[str, Any]
-    leaderboard: tuple[Standing, ...]
-    n_trials: int
-    n_networks: int
-    folds: int
-    seconds: float
-    backend: str
-    ended_early: bool
-    interrupted: bool
-    stopped: bool
-    target_scale: str | None
-    notes: tuple[str, ...]
-    data: TableData
-    offer: str | None = None
-    folder: RunFolder | None = None
-
-    @property
-    def spread(self) -> float:
-        """The sample standard deviation of the folds' scores; NaN of one."""
-        return float(np.std(self.fold_scores, ddof=1)) if len(self.fold_scores) > 1 else float("nan")
-
-    def discard_checkpoints(self) -> None:
-        """Once the ensemble is saved: the folder says that it is finished, and keeps nothing else."""
-        if self.folder is not None:
-            self.folder.finish()
 
 
 def train_tabular(
@@ -125,8 +80,8 @@ def train_tabular(
     begun; None for the preset's own. metric: see `sweep`; None for the log-loss or the squared error. weights (N,): how
     much each row counts. groups (N,): rows of one group are never on both sides of a fold. cv: see `sweep`; None for
     the preset's number of folds, or fewer for small and for large tables. fixed: parameters that all configurations
-    have in common, by the names of a search space, such as {"target_scale": "log"}. engine, memory, folder, resume, checkpoint,
-    watch, tell: see `sweep`.
+    have in common, by the names of a search space, such as {"target_scale": "log"}. engine, memory, folder, resume,
+    checkpoint, watch, tell: see `sweep`.
 
     Ctrl-C ends it with what is done; KeyboardInterrupt if that is nothing. Raises DataError or SettingsError for what
     cannot be trained, or where the time was over before anything was; DivergenceError where all networks left the
@@ -139,8 +94,12 @@ def train_tabular(
     limit = checked_limit(time_limit, plan)
     data = receive(table, target, task, categorical, ignore, strict)
     if not isinstance(data, TableData):
-        raise SettingsError("Give a data frame, a path, or what gpubp.read_table gives; an array has no columns with kinds.")
-    weights, groups = (_of_kept_rows(each, data, what) for each, what in ((weights, "weights"), (groups, "groups")))
+        raise SettingsError(
+            "Give a data frame, a path, or what gpubp.read_table gives; an array has no columns with kinds."
+        )
+    if data.task == "classification" and fixed.get("target_scale", "standard") != "standard":
+        raise SettingsError(f"The target scale {fixed['target_scale']} is for numbers, and {data.name!r} has classes.")
+    weights, groups = (of_kept_rows(each, data, what) for each, what in ((weights, "weights"), (groups, "groups")))
     splits = divided(data, plan.folds, cv, groups, seed)
     seen = np.unique(np.concatenate([training for training, _ in splits]))
     scoring = Metric("loss" if metric is None else metric, data, weights)
@@ -209,7 +168,7 @@ def train_tabular(
         baseline=team.baseline,
         report=team.report,
         leaderboard=standings(experiment, team),
-        n_trials=sum(record.seen.all() for record in experiment.records.values()),
+        n_trials=sum(bool(record.seen.all()) for record in experiment.records.values()),
         n_networks=sum(int(record.seen.sum()) for record in experiment.records.values()),
         folds=len(splits),
         seconds=time.perf_counter() - started,
@@ -225,34 +184,10 @@ def train_tabular(
     )
 
 
-def checked_limit(given: Any, preset: Preset) -> float:
-    """Seconds. SettingsError for what is no time."""
-    if given is None:
-        return preset.seconds
-    if isinstance(given, bool) or not isinstance(given, (int, float, np.integer, np.floating)) or not given > 0:
-        raise SettingsError(f"time_limit {given!r:.40}: give a number of seconds above 0, or None.")
-    return float(given)
-
-
-def _of_kept_rows(given: Any, data: TableData, what: str) -> np.ndarray | None:
-    """Weights or groups of the rows that have a target."""
-    if given is None:
-        return None
-    values, kept = np.asarray(given), data.dataset.kept
-    n_given = data.n_rows if kept is None else None
-    if values.ndim != 1 or (n_given is not None and len(values) != n_given) or (kept is not None and len(values) <= kept.max()):
-        raise SettingsError(f"{what} of shape {values.shape}: give one for each row of the table.")
-    values = values if kept is None else values[kept]
-    if what == "weights":
-        values = values.astype(np.float64)
-        if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):
-            raise SettingsError("weights have to be finite numbers, not below 0, and not all 0.")
-    return values
-
-
 def _within_memory(experiment: Experiment, drawn: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """As many of the configurations as their networks and predictions leave room for; one at least."""
-    data, taken, found = experiment.data, 0, []
+    data, taken = experiment.data, 0
+    found: list[dict[str, Any]] = []
     for number, each in enumerate(drawn):
         shape = experiment.configure(number, each).architecture
         taken += 4 * (shape.n_parameters * len(experiment.splits) + data.n_rows * data.n_outputs)
@@ -281,7 +216,9 @@ def _endings(experiment: Experiment, limit: float, seeker: Seeker | None) -> tup
     lost = sum(bool(record.seen.all()) and not np.isfinite(record.score) for record in records)
     found = []
     if experiment.ended and not experiment.interrupted:
-        found.append(f"The time limit of {limit:g} s ended it after {done} of {len(experiment.records)} configurations.")
+        found.append(
+            f"The time limit of {limit:g} s ended it after {done} of {len(experiment.records)} configurations."
+        )
     if lost:
         found.append(f"{lost} of {done} configurations left the finite numbers, and do not count.")
     return tuple(found)

@@ -33,11 +33,9 @@ KEPT = 60
 
 
 class Seeker:
-    """picks: of the team. fixed: see `train_tabular`. stalled: whether the search ended since it found nothing better any more."""
+    """picks: of the team. fixed: see `train_tabular`. stalled: whether it ended since it found nothing better any more."""
 
-    def __init__(
-        self, data: TableData, n_training: int, metric: Metric, picks: int, fixed: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, data: TableData, n_training: int, metric: Metric, picks: int, fixed: Mapping[str, Any]) -> None:
         self.data, self.n_training, self.metric, self.picks, self.fixed = data, n_training, metric, picks, fixed
         self.stalled = False
 

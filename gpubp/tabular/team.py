@@ -72,7 +72,8 @@ def choose_team(experiment: Experiment, picks: int) -> Team | None:
     places, scores = greedy(outputs, metric, picks)
     places = places[: int(np.argmax(scores)) + 1]
     counts = Counter(places)
-    together = sum(outputs[place] * count for place, count in counts.items()) / len(places)
+    shares = np.array([*counts.values()]) / len(places)
+    together: np.ndarray = np.tensordot(shares, np.stack([outputs[place] for place in counts]), axes=1)
     known = np.flatnonzero(np.isfinite(together).all(axis=1))
     temperature = 1.0
     if data.index is not None:

@@ -60,9 +60,14 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     def json(*arguments: object) -> Any:
         return succeeds(*arguments, "--json", "--quiet").json
 
+    preset = ("--preset", "fast", "--engine", "array")
     sweep = ("--trials", 2, "--folds", 2, "--engine", "array", "--set", "epochs=2")
     return {
         "train": [
+            json("train", table, *preset, "-o", folder / "best"),
+            json("train", values, "--task", "regression", *preset, "-o", folder / "best"),
+        ],
+        "train --hidden N": [
             json("train", table, *QUICK, "--validation", 0.3, "-o", model),
             json("train", *regress, "--validation", 0.3, "-o", regression),
         ],

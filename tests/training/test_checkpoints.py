@@ -236,8 +236,21 @@ def test_the_command_line_says_what_it_does(tmp_path: Path) -> None:
     nothing = succeeds("train", SEEDS, "--epochs", 2, "--output", output, "--resume")
     assert f"There is no {output}.checkpoint: begun from the start." in nothing.err
     cut(output.with_name("m.checkpoint"))
-    refused(tmp_path, "train", SEEDS, "--epochs", 2, "--output", output, words=("m.checkpoint", "was cut short", "--resume"))
-    refused(tmp_path, "train", SEEDS, "--epochs", 2, "--output", output, "--resume", "--quiet", words=("another training", "network"))
+    refused(
+        tmp_path, "train", SEEDS, "--epochs", 2, "--output", output, words=("m.checkpoint", "was cut short", "--resume")
+    )
+    refused(
+        tmp_path,
+        "train",
+        SEEDS,
+        "--epochs",
+        2,
+        "--output",
+        output,
+        "--resume",
+        "--quiet",
+        words=("another training", "network"),
+    )
     for text in ("soon", "-3s", "0"):
         refused(tmp_path, "train", SEEDS, "--checkpoint", text, "-o", output, words=("--checkpoint", "90s, 10m or 2h"))
     refused(

@@ -167,9 +167,7 @@ class Experiment(Guide):
             self._sheets[key] = sheet
         return self._sheets[key]
 
-    def pool(
-        self, records: Sequence[TrialProgress], times: float = 1.0, folds: Container[int] | None = None
-    ) -> Pool:
+    def pool(self, records: Sequence[TrialProgress], times: float = 1.0, folds: Container[int] | None = None) -> Pool:
         """times: see Engines.choose; the first pool tells how much work there is in all. folds: those to train; None
         for all.
         """

@@ -15,8 +15,8 @@ from gpubp.fitting.job import Sheet
 from gpubp.preprocessing.target import exponentials, within
 
 Scorer = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""(predictions (P, R, C or O), truth (P, R) classes or (P, R, O) values, mask (P, R) of the rows that count, or how much
-each does) → (P,)."""
+"""(predictions (P, R, C or O), truth (P, R) classes or (P, R, O) values, mask (P, R) of the rows that count, or how
+much each does) → (P,)."""
 
 DEFAULT = {"classification": "accuracy", "regression": "r2"}
 AT_ONCE = 1 << 26  # predicted numbers that are scored together: many classes on many rows take gigabytes
