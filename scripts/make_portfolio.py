@@ -33,20 +33,19 @@ import typer
 from gpubp.backends import get_backend
 from gpubp.fitting.fold_data import receive
 from gpubp.fitting.table_data import TableData
-from gpubp.models.ensemble import tempered
 from gpubp.networks.population import Population
 from gpubp.search.run.bag import Bag
 from gpubp.search.run.experiment import Experiment
 from gpubp.search.run.folds import splits_of
 from gpubp.search.run.scoring import Metric, decoded
 from gpubp.tables import Table, read_table
-from gpubp.tabular.calibration import temperature_of
 from gpubp.tabular.portfolio import fitted_to
 from gpubp.tabular.space import space_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 FOLDS, PARTS, PICKS = 5, 5, 25
+WORST = 5.0  # of a team that is none
 PORTFOLIO = Path(__file__).parents[1] / "gpubp" / "tabular" / "portfolio.json"
 
 
@@ -103,20 +102,16 @@ class Run:
             total += mine[best]
         return picked[: int(np.argmin(losses)) + 1]
 
-    def measures(self, chosen: Sequence[int]) -> tuple[float, float]:
-        """(accuracy, log-loss) or (R², RMSE) of the ensemble on the test rows."""
+    def loss(self, chosen: Sequence[int]) -> float:
+        """The logarithm of the ensemble's log-loss, before any temperature, or RMSE, on the test rows."""
         team = self.team(chosen)
         if not team:
-            return 0.0, 10.0
+            return WORST
         together = self.tests[team].mean(axis=0).astype(np.float64)
         if self.task == "classification":
-            temperature = temperature_of(self.outputs[team].mean(axis=0).astype(np.float64), self.truth)
-            sure = tempered(together, temperature)[np.arange(len(self.test_truth)), self.test_truth]
-            right = together.argmax(axis=1) == self.test_truth
-            return float(right.mean()), float(-np.log(np.maximum(sure, 1e-7)).mean())
-        errors = together[:, 0] - self.test_truth
-        spread = ((self.test_truth - self.test_truth.mean()) ** 2).mean()
-        return float(1.0 - (errors**2).mean() / spread), float((errors**2).mean() ** 0.5)
+            of_truth = together[np.arange(len(self.test_truth)), self.test_truth]
+            return float(np.log(-np.log(np.maximum(of_truth, 1e-7)).mean()))
+        return float(0.5 * np.log(((together[:, 0] - self.test_truth) ** 2).mean()))
 
 
 STORED = ("outputs", "tests", "cpu", "truth", "test_truth")
@@ -195,7 +190,7 @@ def one_split(
 def choose(
     results: Annotated[Path, typer.Argument(help="What `train` wrote.")],
     most: Annotated[int, typer.Option(help="Configurations of the portfolio, at most.")] = 24,
-    cost: Annotated[float, typer.Option(help="Of a configuration of average time, in logarithms of the loss.")] = 0.002,
+    cost: Annotated[float, typer.Option(help="Of a configuration of average time, in logarithms of the loss.")] = 0.01,
     leave_out: Annotated[bool, typer.Option(help="Estimate how good it is on other tables.")] = False,
     output: Annotated[Path, typer.Option(help="The portfolio.")] = PORTFOLIO,
 ) -> None:
@@ -235,7 +230,7 @@ def value_of(runs: Sequence[Run], chosen: Sequence[int]) -> float:
     """The mean over tables of the logarithm of the ensemble's loss on the test rows."""
     by_table: dict[str, list[float]] = {}
     for run in runs:
-        by_table.setdefault(run.table, []).append(float(np.log(run.measures(chosen)[1])))
+        by_table.setdefault(run.table, []).append(run.loss(chosen))
     return float(np.mean([np.mean(values) for values in by_table.values()]))
 
 

@@ -19,7 +19,7 @@ from gpubp.cli.output import Interrupted, say
 from gpubp.cli.panels import NETWORK, RESULT, SEARCH
 from gpubp.cli.recipe_options import RecipeOptions
 from gpubp.cli.table_options import TableOptions, TargetOptions
-from gpubp.cli.train_outcome import check_output, goes_on, saved, scaling, target_scale, unproven
+from gpubp.cli.train_outcome import check_output, classes, goes_on, saved, scaling, target_scale, unproven
 from gpubp.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -294,10 +294,3 @@ def course(values: np.ndarray, higher_is_better: bool) -> tuple[str, str, str, i
 
     best = int(np.nanargmax(values if higher_is_better else -values))
     return shapes.number(values[0]), shapes.number(values[-1]), shapes.number(values[best]), best + 1
-
-
-def classes(labels: tuple[str, ...], limit: int = 10) -> str | None:
-    if not labels:
-        return None
-    shown = ", ".join(shapes.short(label) for label in labels[:limit]) + (", …" if len(labels) > limit else "")
-    return f"{len(labels)}: {shown}"

@@ -82,3 +82,10 @@ def scaling(outcome: Mapping[str, Any]) -> str | None:
     limits = outcome["target_limits"]
     kept = "" if limits is None else f", predictions stay within {limits[0]:g} to {limits[1]:g}"
     return f"{outcome['target_scale']}{kept}{offered}"
+
+
+def classes(labels: tuple[str, ...], limit: int = 10) -> str | None:
+    if not labels:
+        return None
+    shown = ", ".join(shapes.short(label) for label in labels[:limit]) + (", …" if len(labels) > limit else "")
+    return f"{len(labels)}: {shown}"

@@ -14,7 +14,7 @@ from gpubp.cli.options import BackendOptions, EngineOptions, ReportOptions
 from gpubp.cli.output import Interrupted, say
 from gpubp.cli.table_options import TableOptions, TargetOptions
 from gpubp.cli.times import seconds_of
-from gpubp.cli.train_outcome import check_output, scaling
+from gpubp.cli.train_outcome import check_output, classes, scaling
 
 if TYPE_CHECKING:
     from gpubp.fitting.recipe import Recipe
@@ -166,7 +166,7 @@ def parts(fit: TabularFit, outcome: dict[str, Any]) -> Iterable[Any]:
             ("on unseen rows", shapes.metrics(fit.report)),
             ("without inputs", f"{name} {shapes.number(sign * fit.baseline)}"),
             ("task", f"{outcome['task']} of {outcome['target']!r}"),
-            ("classes", _classes(outcome["labels"])),
+            ("classes", classes(tuple(outcome["labels"]))),
             ("target scale", scaling(outcome)),
             ("rows", f"{outcome['rows']:,}, in {shapes.counted(fit.folds, 'fold')}"),
             (
@@ -178,9 +178,3 @@ def parts(fit: TabularFit, outcome: dict[str, Any]) -> Iterable[Any]:
         ]
     )
     yield shapes.line(f"Predict with: gpubp predict {shlex.quote(outcome['ensemble'])} TABLE")
-
-
-def _classes(labels: list[str]) -> str | None:
-    from gpubp.cli.train import classes
-
-    return classes(tuple(labels))

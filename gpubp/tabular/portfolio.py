@@ -16,8 +16,9 @@ from gpubp.operations.periodic import Periodic
 from gpubp.search.space.parameters import as_value, recipe_of
 
 ROWS = 1_000
-"""Rows that networks are trained on for which the epochs of the portfolio hold: with N rows they are √(ROWS / N) of these,
-so that ten times as many rows take three times as long. Smaller tables have as many epochs."""
+"""Rows that networks are trained on for which the epochs of the portfolio hold: with N rows they are √(ROWS / N) of
+these, so that ten times as many rows take three times as long. Smaller tables have as many epochs.
+"""
 FEWEST_EPOCHS = 10
 MOST_INPUTS = 512
 """Of dense layers: where waves would make more of a table's numbers, or there are no numbers, there are no waves."""

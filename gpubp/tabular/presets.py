@@ -27,7 +27,7 @@ class Preset:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("fast", "one configuration, a network for each fold", 1, 5, 1, 60.0),
+        Preset("fast", "two configurations, a network of each for every fold", 2, 5, 10, 60.0),
         Preset("good", "a portfolio of configurations, and the best ensemble of them", None, 5, 25, 240.0),
         Preset("best", "the same, and a search from there on", None, 5, 40, 300.0, searches=True),
     )

@@ -17,7 +17,7 @@ from gpubp.search.run.trial import TrialProgress
 from gpubp.search.strategies.tpe import Sampler
 from gpubp.tabular.portfolio import fitted_to
 from gpubp.tabular.space import space_of
-from gpubp.tabular.team import usable
+from gpubp.tabular.team import OutOfFold, usable
 
 ROUND = 12
 """Configurations that begin together."""
@@ -33,7 +33,7 @@ KEPT = 60
 
 
 class Seeker:
-    """picks: of the team. fixed: see `train_tabular`. stalled: whether it ended since it found nothing better any more."""
+    """picks: of the team. fixed: see `train_tabular`. stalled: whether it ended since nothing better was found."""
 
     def __init__(self, data: TableData, n_training: int, metric: Metric, picks: int, fixed: Mapping[str, Any]) -> None:
         self.data, self.n_training, self.metric, self.picks, self.fixed = data, n_training, metric, picks, fixed
@@ -80,8 +80,7 @@ class Seeker:
         candidates = usable(experiment)
         if not candidates:
             return -math.inf
-        outputs = [experiment.out_of_fold(record.configuration.number) for record in candidates]
-        return max(greedy(outputs, self.metric, self.picks)[1])
+        return max(greedy(OutOfFold(experiment, candidates), self.metric, self.picks)[1])
 
 
 class Proposals:

@@ -61,6 +61,21 @@ def usable(experiment: Experiment) -> list[TrialProgress]:
     return sorted(done, key=lambda record: (-record.score, record.configuration.number))
 
 
+class OutOfFold(Sequence[np.ndarray]):
+    """What the networks of some trials say of rows that they had not seen, (N, C or O) each: made when it is asked for,
+    since all of them in float64 may take gigabytes.
+    """
+
+    def __init__(self, experiment: Experiment, records: Sequence[TrialProgress]) -> None:
+        self.experiment, self.numbers = experiment, [record.configuration.number for record in records]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.experiment.out_of_fold(self.numbers[place])
+
+
 def choose_team(experiment: Experiment, picks: int) -> Team | None:
     """Chosen greedily, with replacement: as many of the `picks` choices as make the score best. None where no trial was
     done.
@@ -68,12 +83,14 @@ def choose_team(experiment: Experiment, picks: int) -> Team | None:
     candidates, data, metric = usable(experiment), experiment.data, experiment.metric
     if not candidates:
         return None
-    outputs = [experiment.out_of_fold(record.configuration.number) for record in candidates]
+    outputs = OutOfFold(experiment, candidates)
     places, scores = greedy(outputs, metric, picks)
     places = places[: int(np.argmax(scores)) + 1]
     counts = Counter(places)
     shares = np.array([*counts.values()]) / len(places)
-    together: np.ndarray = np.tensordot(shares, np.stack([outputs[place] for place in counts]), axes=1)
+    together = np.zeros_like(outputs[0])
+    for place, share in zip(counts, shares.tolist(), strict=True):
+        together += share * outputs[place]
     known = np.flatnonzero(np.isfinite(together).all(axis=1))
     temperature = 1.0
     if data.index is not None:
