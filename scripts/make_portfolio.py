@@ -242,7 +242,11 @@ def costs_of(runs: Sequence[Run]) -> np.ndarray:
 def tell_of_other_tables(task: str, runs: Sequence[Run], most: int, cost: float) -> None:
     """Each table's ensembles by portfolios that the other tables have chosen."""
     found: dict[int, list[tuple[float, float]]] = {}
-    for table in sorted({run.table for run in runs}):
+    tables = sorted({run.table for run in runs})
+    if len(tables) == 1:
+        typer.echo(f"{task}: --leave-out needs a second table.")
+        return
+    for table in tables:
         chosen = portfolio_of([run for run in runs if run.table != table], most, cost)
         own = [run for run in runs if run.table == table]
         for size in sorted({1, 2, 4, 8, 12, 16, 20, most}):

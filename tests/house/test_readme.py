@@ -15,8 +15,11 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    imports, example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def test_the_python_examples_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, imports, example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    monkeypatch.chdir(ROOT)
+    exec(compile(frame, "README.md", "exec"), {})
+    assert float(capsys.readouterr().out.split()[0]) > 0.9
     exec(compile(imports, "README.md", "exec"), {})
     exec(compile(example, "README.md", "exec"), {})
     rate, accuracy = map(float, capsys.readouterr().out.split())
