@@ -191,6 +191,8 @@ def choose(
     results: Annotated[Path, typer.Argument(help="What `train` wrote.")],
     most: Annotated[int, typer.Option(help="Configurations of the portfolio, at most.")] = 24,
     cost: Annotated[float, typer.Option(help="Of a configuration of average time, in logarithms of the loss.")] = 0.01,
+    fast: Annotated[int, typer.Option(help="Configurations of the preset fast.")] = 3,
+    fast_cost: Annotated[float, typer.Option(help="As --cost, of these.")] = 0.1,
     leave_out: Annotated[bool, typer.Option(help="Estimate how good it is on other tables.")] = False,
     output: Annotated[Path, typer.Option(help="The portfolio.")] = PORTFOLIO,
 ) -> None:
@@ -203,9 +205,11 @@ def choose(
         drawn = json.loads((results / f"drawn-{task}.json").read_text())
         if leave_out:
             tell_of_other_tables(task, runs, most, cost)
-        chosen = portfolio_of(runs, most, cost)
-        typer.echo(f"{task}: {chosen}, the mean over tables of the log of the loss {value_of(runs, chosen):.4f}")
-        written[task] = [{name: _short(value) for name, value in drawn[place].items()} for place in chosen]
+        written[task] = {}
+        for name, size, weight in (("fast", fast, fast_cost), ("good", most, cost)):
+            chosen = portfolio_of(runs, size, weight)
+            typer.echo(f"{task}, {name}: {chosen}, the mean log of the loss over tables {value_of(runs, chosen):.4f}")
+            written[task][name] = [{key: _short(value) for key, value in drawn[place].items()} for place in chosen]
     text = json.dumps(written, indent=1) + "\n"
     temporary = output.with_name(f".{output.name}.{os.getpid()}")
     temporary.write_text(text)

@@ -113,6 +113,7 @@ def result(fit: TabularFit, output: Path) -> dict[str, Any]:
         "target_scale_offer": fit.offer,
         "rows": fit.data.n_rows,
         "folds": fit.folds,
+        "repeats": fit.repeats,
         "metric": fit.metric,
         "score": fit.score,
         "standard_deviation": fit.spread,
@@ -168,7 +169,7 @@ def parts(fit: TabularFit, outcome: dict[str, Any]) -> Iterable[Any]:
             ("task", f"{outcome['task']} of {outcome['target']!r}"),
             ("classes", classes(tuple(outcome["labels"]))),
             ("target scale", scaling(outcome)),
-            ("rows", f"{outcome['rows']:,}, in {shapes.counted(fit.folds, 'fold')}"),
+            ("rows", f"{outcome['rows']:,}, in {'' if fit.repeats == 1 else f'{fit.repeats} × '}{fit.folds} folds"),
             (
                 "trained",
                 f"{shapes.counted(fit.n_trials, 'configuration')}, {shapes.counted(fit.n_networks, 'network')}",

@@ -34,7 +34,7 @@ from gpubp.tabular.given import checked_limit, of_kept_rows
 from gpubp.tabular.portfolio import fitted_to, portfolio
 from gpubp.tabular.presets import USUAL, Preset, preset_of
 from gpubp.tabular.result import TabularFit
-from gpubp.tabular.rows import divided
+from gpubp.tabular.rows import divided, folds_for
 from gpubp.tabular.seeker import Seeker
 from gpubp.tabular.team import choose_team, ensemble_of, standings
 
@@ -100,17 +100,18 @@ def train_tabular(
     if data.task == "classification" and fixed.get("target_scale", "standard") != "standard":
         raise SettingsError(f"The target scale {fixed['target_scale']} is for numbers, and {data.name!r} has classes.")
     weights, groups = (of_kept_rows(each, data, what) for each, what in ((weights, "weights"), (groups, "groups")))
-    splits = divided(data, plan.folds, cv, groups, seed)
+    n_folds = folds_for(data, plan.folds, groups)
+    splits = divided(data, n_folds, plan.repeats, cv, groups, seed)
     seen = np.unique(np.concatenate([training for training, _ in splits]))
     scoring = Metric("loss" if metric is None else metric, data, weights)
-    configurations = portfolio(data.task)[: plan.configurations]
+    configurations = portfolio(data.task, plan.portfolio)[: plan.configurations]
     n_training = max(len(training) for training, _ in splits)
     drawn = [fitted_to({**each, **fixed}, data, n_training) for each in configurations]
     first = recipe_of(drawn[0])
     standard = data.task == "regression" and first.target_scale == "standard"
     offer = log_offer(data.truth, data.name) if standard else None
-    folds = len(splits) if cv is None and groups is None else None
-    notes = (*data.notes(first.inputs), *fold_notes(data, folds), *([] if offer is None else [offer]))
+    rare = fold_notes(data, n_folds) if cv is None and groups is None else ()
+    notes = (*data.notes(first.inputs), *rare, *([] if offer is None else [offer]))
     say_all(notes, note)
     run, store = None, None
     if folder is not None:
@@ -170,7 +171,8 @@ def train_tabular(
         leaderboard=standings(experiment, team),
         n_trials=sum(bool(record.seen.all()) for record in experiment.records.values()),
         n_networks=sum(int(record.seen.sum()) for record in experiment.records.values()),
-        folds=len(splits),
+        folds=len(splits) if cv is not None else n_folds,
+        repeats=1 if cv is not None else len(splits) // n_folds,
         seconds=time.perf_counter() - started,
         backend=chosen.name,
         ended_early=experiment.ended,

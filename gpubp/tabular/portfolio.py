@@ -24,10 +24,12 @@ MOST_INPUTS = 512
 """Of dense layers: where waves would make more of a table's numbers, or there are no numbers, there are no waves."""
 
 
-def portfolio(task: str) -> list[dict[str, Any]]:
-    """The configurations for "classification" or "regression", as parameters of a search space, the best first."""
+def portfolio(task: str, name: str = "good") -> list[dict[str, Any]]:
+    """The configurations for "classification" or "regression", as parameters of a search space, the best first. name:
+    "good", or "fast", whose few ones take little time.
+    """
     found = json.loads(files("gpubp.tabular").joinpath("portfolio.json").read_text(encoding="utf-8"))
-    return [{name: _value(name, each) for name, each in given.items()} for given in found[task]]
+    return [{name: _value(name, each) for name, each in given.items()} for given in found[task][name]]
 
 
 def fitted_to(parameters: Mapping[str, Any], data: TableData, n_training: int) -> dict[str, Any]:

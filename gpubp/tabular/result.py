@@ -37,6 +37,7 @@ class TabularFit:
     n_trials: int
     n_networks: int
     folds: int
+    repeats: int
     seconds: float
     backend: str
     ended_early: bool

@@ -15,21 +15,34 @@ MANY_ROWS = 20_000
 FOLDS_OF_MANY = 3
 
 
-def divided(data: TableData, folds: int, cv: Any, groups: np.ndarray | None, seed: int) -> list[Split]:
+FEW_ROWS = 750
+"""As many times as this is the rows of a table, its cross-validation is repeated: the scores of few rows are noisy, and
+their networks take little time.
+"""
+
+
+def folds_for(data: TableData, wanted: int, groups: np.ndarray | None) -> int:
+    """As many as wanted, or as many as the rows, their classes or their groups allow; fewer of many rows."""
+    most = FOLDS_OF_MANY if data.n_rows > MANY_ROWS else wanted
+    if groups is not None:
+        return min(most, len(np.unique(groups)))
+    rows = data.n_rows if data.index is None else int(np.bincount(data.index).max())
+    return max(2, min(most, rows))
+
+
+def divided(data: TableData, folds: int, repeats: int, cv: Any, groups: np.ndarray | None, seed: int) -> list[Split]:
     """(training rows, test rows) of each fold.
 
-    cv: see `splits_of`; None for `folds` folds, or as many as the rows, their classes or their groups allow. groups
-    (N,): rows of one group are never on both sides.
+    cv: see `splits_of`; None for so many folds, of few rows up to `repeats` times. groups (N,): rows of one group are
+    never on both sides.
     """
     if cv is not None:
         if groups is not None and hasattr(cv, "split"):
             return splits_of(data, list(cv.split(np.zeros((data.n_rows, 1)), data.truth, groups)), 1, seed)
         return splits_of(data, cv, 1, seed)
-    most = FOLDS_OF_MANY if data.n_rows > MANY_ROWS else folds
     if groups is not None:
-        return splits_of(data, _by_groups(data, min(most, len(np.unique(groups))), groups, seed), 1, seed)
-    rows = data.n_rows if data.index is None else int(np.bincount(data.index).max())
-    return splits_of(data, max(2, min(most, rows)), 1, seed)
+        return splits_of(data, _by_groups(data, folds, groups, seed), 1, seed)
+    return splits_of(data, folds, min(repeats, max(1, FEW_ROWS // data.n_rows)), seed)
 
 
 def _by_groups(data: TableData, folds: int, groups: np.ndarray, seed: int) -> list[Split]:

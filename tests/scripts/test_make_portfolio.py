@@ -45,13 +45,17 @@ def test_it_trains_chooses_and_writes(tables: Path) -> None:
     assert trained.exit_code == 0, trained.output
     again = runner.invoke(script.app, ["train", str(tables), str(results), "--trials", "2", "--splits", "1"])
     assert "npz" not in again.output, "what is there is not trained again"
-    chosen = runner.invoke(script.app, ["choose", str(results), "--most", "2", "--output", str(output), "--leave-out"])
+    chosen = runner.invoke(
+        script.app, ["choose", str(results), "--most", "2", "--fast", "2", "--output", str(output), "--leave-out"]
+    )
     assert chosen.exit_code == 0, chosen.output
     assert "classification: --leave-out needs a second table." in chosen.output
     written = json.loads(output.read_text())
-    assert {task: len(found) for task, found in written.items()} == {"classification": 2, "regression": 2}
+    assert {(task, name): len(each) for task, found in written.items() for name, each in found.items()} == {
+        (task, name): 2 for task in ("classification", "regression") for name in ("fast", "good")
+    }
     for found in written.values():
-        for each in found:
+        for each in (*found["fast"], *found["good"]):
             recipe_of({name: tuple(value) if isinstance(value, list) else value for name, value in each.items()})
 
 

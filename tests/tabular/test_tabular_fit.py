@@ -134,7 +134,7 @@ def test_a_time_limit_ends_it_with_what_is_done() -> None:
     """Watched instead of timed: the first part that is done is the last."""
     fit = fitted(classes(), preset="good", watch=[lambda progress: progress.trials >= 1])
     assert fit.ended_early
-    assert 1 <= fit.n_trials < len(portfolio("classification"))
+    assert 1 <= fit.n_trials < (PRESETS["good"].configurations or 0)
     assert fit.ensemble.n_members >= 3
 
 
@@ -243,11 +243,12 @@ def test_the_portfolio_is_fitted_to_the_table() -> None:
     assert fitted_to(each, fitted(texts, "y").data, 16)["front"] == ("scale",)
 
 
+@pytest.mark.parametrize("name", ["fast", "good"])
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_every_configuration_of_the_portfolio_trains(task: str) -> None:
+def test_every_configuration_of_the_portfolio_trains(task: str, name: str) -> None:
     table, target = (classes(), "kind") if task == "classification" else (numbers(), "value")
-    every = len(portfolio(task))
-    fit = fitted(table, target, Preset("all", "", None, 2, 3, 600.0), fixed={"epochs": 2})
+    every = len(portfolio(task, name))
+    fit = fitted(table, target, Preset("all", "", None, 2, 3, 600.0, portfolio=name), fixed={"epochs": 2})
     assert fit.n_trials == every
     assert fit.n_networks == 2 * every
     assert len(fit.leaderboard) == every
