@@ -196,7 +196,7 @@ def choose(
     most: Annotated[int, typer.Option(help="Configurations of the portfolio, at most.")] = 24,
     cost: Annotated[float, typer.Option(help="Of a configuration of average time, in logarithms of the loss.")] = 0.01,
     fast: Annotated[int, typer.Option(help="Configurations of the preset fast.")] = 3,
-    seconds: Annotated[float, typer.Option(help="That these may take together, the median over tables.")] = 1.45,
+    seconds: Annotated[float, typer.Option(help="That these may take together, the median over tables.")] = 1.3,
     leave_out: Annotated[bool, typer.Option(help="Estimate how good it is on other tables.")] = False,
     output: Annotated[Path, typer.Option(help="The portfolio.")] = PORTFOLIO,
 ) -> None:

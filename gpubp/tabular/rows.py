@@ -15,7 +15,7 @@ MANY_ROWS = 20_000
 FOLDS_OF_MANY = 3
 
 
-FEW_ROWS = 750
+FEW_ROWS = 600
 """As many times as this is the rows of a table, its cross-validation is repeated: the scores of few rows are noisy, and
 their networks take little time.
 """
