@@ -20,13 +20,14 @@ from gpubp.backends.placement import to_host
 from gpubp.backends.turns import in_turn
 from gpubp.errors import SettingsError
 from gpubp.estimators.inputs import receive_weights
+from gpubp.estimators.kinds import tabular_kind
 from gpubp.estimators.labels import weights_by_class
-from gpubp.preprocessing.labels import canonical
+from gpubp.estimators.spelling import spelled_classes
 from gpubp.preprocessing.missing import refuse_missing
 from gpubp.preprocessing.target import TARGET_SCALES
 from gpubp.search._sklearn import Interval, StrOptions, fit_context
 from gpubp.tables import Table
-from gpubp.tables.frames import is_frame, series_of
+from gpubp.tables.frames import is_frame
 from gpubp.tabular.fit import TabularFit, train_tabular
 from gpubp.tabular.presets import PRESETS, USUAL, Preset
 
@@ -302,6 +303,7 @@ class _Tabular(BaseEstimator):
         return tags
 
 
+@tabular_kind
 class TabularClassifier(ClassifierMixin, _Tabular):
     """The best ensemble of networks for a table with classes, without scaling, encoding or tuning.
 
@@ -429,13 +431,13 @@ class TabularClassifier(ClassifierMixin, _Tabular):
                 f"{type(self).__name__} needs samples of at least 2 classes in the data, but the data contains only "
                 f"one class: {self.classes_[0]!r}"
             )
-        texts = _texts(self.classes_)
+        texts = spelled_classes(self.classes_)
         return np.array(texts, dtype=object)[index]
 
     def _in_order(self, outputs: np.ndarray) -> np.ndarray:
         assert self.ensemble_.target is not None
         labels = {label: place for place, label in enumerate(self.ensemble_.target.labels)}
-        return outputs[:, [labels[text] for text in _texts(self.classes_)]]
+        return outputs[:, [labels[text] for text in spelled_classes(self.classes_)]]
 
     def _received(self, X: Any, y: Any) -> tuple[Table, np.ndarray]:
         features, values = super()._received(X, y)
@@ -443,6 +445,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         return features, values
 
 
+@tabular_kind
 class TabularRegressor(RegressorMixin, _Tabular):
     """The best ensemble of networks for a table with numbers to predict, without scaling, encoding or tuning.
 
@@ -548,12 +551,3 @@ def _among(cv: Any, kept: np.ndarray) -> Any:
     if cv is None or isinstance(cv, Integral) or hasattr(cv, "split"):
         return cv
     return [tuple(np.flatnonzero(np.isin(kept, part)) for part in pair) for pair in cv]
-
-
-def _texts(classes: np.ndarray) -> list[str]:
-    """Each class as a table spells it. ValueError where two of them are spelled alike."""
-    found = canonical(series_of(classes, "y", "y")).to_list()
-    texts = [str(text) for text in found]
-    if len({*texts}) < len(texts):
-        raise ValueError(f"y has classes that are spelled alike: {', '.join(map(repr, classes.tolist()[:10]))}.")
-    return texts

@@ -10,19 +10,19 @@ import numpy as np
 
 from gpubp.errors import DataError, ModelFileError
 from gpubp.estimators.described import NUMBER_TYPES, TEXT_TYPES, decoded, encoded
-from gpubp.estimators.tabular import TabularClassifier, TabularRegressor
+from gpubp.estimators.kinds import TABULAR
+from gpubp.estimators.spelling import spelled_classes
 from gpubp.models.ensemble import Ensemble
 from gpubp.storage.schema import Given
 from gpubp.tabular.presets import Preset
 
-KINDS: dict[str, Any] = {"TabularClassifier": TabularClassifier, "TabularRegressor": TabularRegressor}
 SCORES = ("oof_score_", "oof_spread_", "baseline_score_", "fit_seconds_")
 ENTRY = "estimator"  # of an ensemble's description
 
 
 def save(estimator: Any, path: str | Path) -> None:
     """ModelFileError for what a file cannot hold: a metric or a splitter of one's own, a RandomState."""
-    name = next(name for name, kind in KINDS.items() if isinstance(estimator, kind))
+    name = next(name for name, kind in TABULAR.items() if isinstance(estimator, kind))
     names = getattr(estimator, "feature_names_in_", None)
     parameters = estimator.get_params(deep=False)
     if isinstance(parameters["folder"], Path):
@@ -57,10 +57,10 @@ def load(path: str | Path, expected: type[Any]) -> Any:
     if given.is_null:
         raise ModelFileError(f"{path} holds an ensemble, but no {expected.__name__}: read it with gpubp.Ensemble.load.")
     try:
-        name = given["name"].choice((*KINDS,))
-        if not issubclass(KINDS[name], expected):
+        name = given["name"].choice((*TABULAR,))
+        if not issubclass(TABULAR[name], expected):
             raise ModelFileError(f"{path} holds a {name}, not a {expected.__name__}: load it with {name}.load.")
-        return _assembled(KINDS[name], ensemble, given)
+        return _assembled(TABULAR[name], ensemble, given)
     except (DataError, ValueError, TypeError) as error:
         if isinstance(error, ModelFileError):
             raise
@@ -85,7 +85,7 @@ def _assembled(kind: type[Any], ensemble: Ensemble, given: Given) -> Any:
         found.feature_names_in_ = np.array(names, dtype=object)
     if ensemble.task != kind._task or ensemble.target is None:
         raise DataError(f"its ensemble is not one of a {kind.__name__}.")
-    if kind is TabularClassifier:
+    if ensemble.task == "classification":
         _add_classes(found, given["classes"])
     for name in SCORES:
         value = decoded(given["scores"][name].value)
@@ -100,7 +100,7 @@ def _assembled(kind: type[Any], ensemble: Ensemble, given: Given) -> Any:
 
 
 def _labels(estimator: Any) -> dict[str, Any] | None:
-    if not isinstance(estimator, TabularClassifier):
+    if estimator._task != "classification":
         return None
     classes = estimator.classes_
     kind = "str" if classes.dtype.kind == "U" else classes.dtype.name
@@ -114,12 +114,10 @@ def _labels(estimator: Any) -> dict[str, Any] | None:
 
 
 def _add_classes(found: Any, given: Given) -> None:
-    from gpubp.estimators.tabular import _texts
-
     kind = given["dtype"].choice((*NUMBER_TYPES, *TEXT_TYPES))
     values = [each.value for each in given["values"].items(least=2)]
     if not all(isinstance(value, (bool, int, float, str)) for value in values):
         raise given["values"].wrong("a list of labels")
     found.classes_ = np.array(values, dtype=kind)
-    if {*_texts(found.classes_)} != {*found.ensemble_.target.labels}:
+    if {*spelled_classes(found.classes_)} != {*found.ensemble_.target.labels}:
         raise given["values"].wrong("the labels of its ensemble")
