@@ -49,6 +49,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "schedule_option": _settings_of("schedule"),
     "backend": ("auto", "numpy", "cupy"),
     "engine": ("auto", "lane", "block", "array"),
+    "preset": ("fast", "good", "best"),
     "strategy": ("random", "grid", "halving", "tpe"),
     "metric": (
         *("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "neg_log_loss", "roc_auc", "roc_auc_ovr"),

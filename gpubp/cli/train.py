@@ -66,8 +66,8 @@ def train(
             metavar="NAME",
             rich_help_panel=SEARCH,
             show_default=False,
-            help="How much is done for the table: fast (one configuration), good (a portfolio and its best ensemble; "
-            "if not given), best (the same, and a search until nothing better is found).",
+            help="How much is done for the table: fast (three quick configurations), good (a portfolio and its best "
+            "ensemble; if not given), best (twice as many, and a search until nothing better is found).",
         ),
     ] = None,
     budget: Annotated[

@@ -314,8 +314,8 @@ class TabularClassifier(ClassifierMixin, _Tabular):
     Parameters
     ----------
     preset : {"fast", "good", "best"}, default="good"
-        fast: one configuration. good: all of the portfolio. best: a search goes on from there, until it finds nothing
-        better or the time is over.
+        fast: three quick configurations. good: a portfolio of twelve. best: twenty-four, and a search that goes on from
+        there, until it finds nothing better or the time is over.
     time_limit : float, default=None
         Seconds after which nothing new is begun; None for 60 (fast), 240 (good) or 300 (best), which tables of some
         thousand rows do not use up. What a time limit cuts short depends on the machine.
@@ -328,7 +328,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
     ignore : str, int or sequence of these, default=()
         Columns to leave out.
     cv : int, splitter or iterable, default=None
-        Folds; None for five, or fewer for very small and for large tables.
+        Folds; None for five (fast) or eight, or fewer for very small and for large tables.
     backend : str, default="auto"
         numpy, cupy, or auto.
     engine : str, default="auto"

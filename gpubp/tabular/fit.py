@@ -151,6 +151,8 @@ def train_tabular(
             except CompilersInterrupted:
                 experiment.interrupted = experiment.ended = True
             experiment.interrupted |= interruption.requested
+        if seeker is None:
+            experiment.conclude(len(drawn))
         if store is not None and experiment.ended:
             store.flush()
     team = choose_team(experiment, plan.picks)
@@ -221,6 +223,8 @@ def _endings(experiment: Experiment, limit: float, seeker: Seeker | None) -> tup
         found.append(
             f"The time limit of {limit:g} s ended it after {done} of {len(experiment.records)} configurations."
         )
+    elif seeker is not None and seeker.stalled:
+        found.append(f"The search ended after {done} configurations: further ones made the ensemble no better.")
     if lost:
         found.append(f"{lost} of {done} configurations left the finite numbers, and do not count.")
     return tuple(found)

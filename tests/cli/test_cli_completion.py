@@ -86,6 +86,7 @@ def test_the_choices_are_those_that_there_are() -> None:
         (("train", "t.csv", "--optimizer", "ad"), ["adam", "adamw"]),
         (("train", "t.csv", "--optimizer", "=", "ad"), ["adam", "adamw"]),
         (("train", "t.csv", "--activation", "sel"), ["selu"]),
+        (("train", "t.csv", "--preset", ""), ["fast", "good", "best"]),
         (("sweep", "t.csv", "--strategy", "h"), ["halving"]),
         (("sweep", "t.csv", "--metric", "neg_r"), ["neg_root_mean_squared_error"]),
         (("doctor", "--backend", ""), list(CHOICES["backend"])),

@@ -35,6 +35,9 @@ def test_it_ends_where_nothing_better_is_found(optuna: bool, monkeypatch: pytest
     assert fit.stopped
     assert not fit.ended_early
     assert fit.n_trials > 2
+    assert (
+        f"The search ended after {fit.n_trials} configurations: further ones made the ensemble no better." in fit.notes
+    )
     again = fitted(classes(), preset=SEARCHING)
     np.testing.assert_array_equal(fit.predictions, again.predictions)
 
