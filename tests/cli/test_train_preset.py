@@ -77,7 +77,7 @@ def test_what_makes_no_sense_is_refused(options: tuple[str, ...], words: str, ta
 
 
 def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = succeeds("train", SEEDS, "-o", tmp_path / "whole", "--backend", "numpy", "--json").json
+    whole = succeeds("train", SEEDS, "-o", tmp_path / "whole", *FAST, "--json").json
     tell, sent = Experiment._tell, []
 
     def tell_and_interrupt(self: Experiment) -> None:
@@ -88,15 +88,15 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(tmp_path: Path, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(Experiment, "_tell", tell_and_interrupt)
-        cut = gpubp("train", SEEDS, "-o", tmp_path / "m", "--backend", "numpy", "--json")
+        cut = gpubp("train", SEEDS, "-o", tmp_path / "m", *FAST, "--json")
     assert cut.code == 130
     assert "the best of these were saved to" in cut.err
     assert "Go on with --resume." in cut.err
     assert cut.json["interrupted"]
     assert cut.json["configurations"] < whole["configurations"]
     assert Ensemble.load(tmp_path / "m").n_members > 0
-    refused(tmp_path, "train", SEEDS, "-o", tmp_path / "m", "--backend", "numpy", words=("was cut short", "--resume"))
-    resumed = succeeds("train", SEEDS, "-o", tmp_path / "m", "--backend", "numpy", "--resume", "--json").json
+    refused(tmp_path, "train", SEEDS, "-o", tmp_path / "m", *FAST, words=("was cut short", "--resume"))
+    resumed = succeeds("train", SEEDS, "-o", tmp_path / "m", *FAST, "--resume", "--json").json
     assert resumed["score"] == whole["score"]
     assert (tmp_path / "m").read_bytes() == (tmp_path / "whole").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"whole", "m"}

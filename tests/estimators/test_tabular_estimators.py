@@ -25,7 +25,7 @@ from gpubp.tabular.presets import Preset
 OPTIMISATION = "-O1"  # trains much
 X_IRIS, Y_IRIS = load_iris(return_X_y=True)
 X_SUGAR, Y_SUGAR = load_diabetes(return_X_y=True)
-ONE = Preset("one", "one configuration on two folds", 1, 2, 1, 60.0)
+ONE = Preset("one", "one configuration on two folds", 1, 2, 1, 60.0, portfolio="fast")
 QUICK: dict[str, Any] = {"preset": ONE, "random_state": 0, "backend": "numpy"}
 RNG = np.random.default_rng(1)
 ROWS = 40

@@ -11,6 +11,7 @@ from command_line import succeeds
 
 from gpubp.cli.commands import app
 
+OPTIMISATION = "-O1"  # its examples train much
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
