@@ -91,7 +91,8 @@ class Answer:
     """For N rows. values: (N,) classes or numbers, or (N, O) for several outputs. probabilities (N, C), or None.
 
     disagreement: the standard deviation of the members' outputs, each counting as often as it was chosen; (N,) of the
-    predicted class's probability, or of the value; (N, O) for several outputs. notes: as in Prediction.
+    predicted class's probability, before the ensemble's temperature, or of the value; (N, O) for several outputs.
+    notes: as in Prediction.
     """
 
     values: np.ndarray
@@ -370,7 +371,8 @@ def _assemble(tensors: dict[str, np.ndarray], given: Given) -> Ensemble:
     single = given["single"].flag()
     if single and task == "regression" and n_outputs != 1:
         raise given["single"].wrong(f"false for a regression with {n_outputs} outputs")
-    temperature = given.get("temperature").maybe(Given.real) or 1.0
+    told = given.get("temperature").maybe(Given.real)
+    temperature = 1.0 if told is None else told
     if not HOTTEST >= temperature >= 1.0 / HOTTEST or (task == "regression" and temperature != 1.0):
         raise given["temperature"].wrong(f"a number from {1 / HOTTEST:g} to {HOTTEST:g}, of an ensemble for classes")
     first, notes = fitted[0] if fitted else None, given["description"].notes()

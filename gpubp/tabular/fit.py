@@ -147,7 +147,7 @@ def train_tabular(
             try:
                 experiment.run([experiment.configure(number, each) for number, each in enumerate(drawn)])
                 if seeker is not None:
-                    seeker.run(experiment, len(drawn))
+                    seeker.run(experiment, configurations[: len(drawn)])
             except CompilersInterrupted:
                 experiment.interrupted = experiment.ended = True
             experiment.interrupted |= interruption.requested
@@ -176,6 +176,7 @@ def train_tabular(
         folds=len(splits) if cv is not None else n_folds,
         repeats=1 if cv is not None else len(splits) // n_folds,
         seconds=time.perf_counter() - started,
+        limit=limit,
         backend=chosen.name,
         ended_early=experiment.ended,
         interrupted=experiment.interrupted,

@@ -21,8 +21,8 @@ class TabularFit:
     (N, 1) values; NaN for rows that no fold tests. score: of these, by the metric (more is better), and report, by the
     measures of models.metrics; fold_scores (S,): of each fold; baseline: of answers that look at no input. leaderboard:
     the configurations, the best first. ended_early: by the time limit, Ctrl-C or someone who watched; stopped: the
-    search found nothing better any more. target_scale: of numbers, None for classes. offer: what speaks for the target
-    scale log.
+    search found nothing better any more. limit: seconds. target_scale: of numbers, None for classes. offer: what speaks
+    for the target scale log.
     """
 
     ensemble: Ensemble
@@ -39,6 +39,7 @@ class TabularFit:
     folds: int
     repeats: int
     seconds: float
+    limit: float
     backend: str
     ended_early: bool
     interrupted: bool

@@ -44,9 +44,12 @@ class Seeker:
         """Configurations, at the most."""
         return ROUND * ROUNDS
 
-    def run(self, experiment: Experiment, first: int) -> None:
-        """first: the number of the first trial; those before are the portfolio's, and begun."""
-        proposals, best, waited = Proposals(experiment), self._score(experiment), 0
+    def run(self, experiment: Experiment, portfolio: Sequence[Mapping[str, Any]]) -> None:
+        """portfolio: the configurations that were tried before, as they are in the space: trials 0, 1 and so on."""
+        proposals, best, waited = Proposals(experiment.data.task, experiment.seed), self._score(experiment), 0
+        before = [experiment.records[number] for number in range(len(portfolio))]
+        proposals.tell(portfolio, [value_of(record, experiment) for record in before])
+        first = len(portfolio)
         for number in range(first, first + self.most, ROUND):
             if experiment.must_end():
                 return
@@ -87,20 +90,19 @@ class Proposals:
     """Configurations to try next. Optuna's sampler (TPE) is asked for them where it is installed; without it, every
     other one is drawn at random, and the others are a good one of which some parameters are drawn anew.
 
-    A pure function of the experiment's seed and of the scores that it was told.
+    What it is told and what it gives are configurations as they are in the space, before they are fitted to a table. A
+    pure function of the seed and of the scores that it was told.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
-        self.space = space_of(experiment.data.task)
-        self.generator = np.random.RandomState(np.random.MT19937(experiment.seed))
+    def __init__(self, task: str, seed: int) -> None:
+        self.space = space_of(task)
+        self.generator = np.random.RandomState(np.random.MT19937(seed))
         self.sampler: Sampler | None = None
         try:
-            self.sampler = Sampler(self.space, int(experiment.seed))
+            self.sampler = Sampler(self.space, seed)
         except SettingsError:  # no Optuna
             self.sampler = None
         self.known: list[tuple[float, dict[str, Any]]] = []
-        done = [record for record in experiment.records.values() if record.seen.all()]
-        self.tell([record.configuration.parameters for record in done], [record.score for record in done])
 
     def ask(self, count: int) -> list[dict[str, Any]]:
         if self.sampler is not None:

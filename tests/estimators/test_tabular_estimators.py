@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import inspect
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from sklearn.utils.estimator_checks import check_estimator
 import gpubp.estimators.tabular
 from gpubp import Ensemble, MLPClassifier, TabularClassifier, TabularRegressor
 from gpubp.errors import DataError, ModelFileError, SettingsError
+from gpubp.estimators.tabular_base import HELD_OUT_NETWORKS
+from gpubp.search.run.experiment import Experiment
 from gpubp.tabular.presets import Preset
 
 OPTIMISATION = "-O1"  # trains much
@@ -194,7 +197,7 @@ def test_validation_rows_instead_of_folds() -> None:
     training, validation = FRAME[:30], FRAME[30:]
     fitted = TabularClassifier(**QUICK).fit(training, LABELS[:30], X_val=validation, y_val=LABELS[30:])
     assert fitted.oof_prediction_.shape == (10, 2)
-    assert fitted.n_networks_ == gpubp.estimators.tabular.HELD_OUT_NETWORKS
+    assert fitted.n_networks_ == HELD_OUT_NETWORKS
     with pytest.raises(SettingsError, match="go together"):
         TabularClassifier(**QUICK).fit(training, LABELS[:30], X_val=validation)
     with pytest.raises(ValueError, match=r"other columns|feature names"):
@@ -245,6 +248,16 @@ def test_it_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
     assert "'colour'" in said
     TabularClassifier(**QUICK).fit(FRAME, LABELS)
     assert capsys.readouterr().out == ""
+
+
+def test_what_the_presets_limit_leaves_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Experiment, "seconds_left", lambda self: 0.0 if self._whole_trials else 100.0)
+    with pytest.warns(UserWarning, match=r"time limit \(time_limit=60 sets another\) ended the training after \d+ conf"):
+        TabularClassifier(**QUICK | {"preset": "fast"}).fit(FRAME, LABELS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted = TabularClassifier(**QUICK | {"preset": "fast", "time_limit": 9.0}).fit(FRAME, LABELS)
+    assert fitted.ended_early_, "who set a limit knows of it"
 
 
 def test_it_stands_in_scikit_learns_tools() -> None:

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from tiny import classes, fitted
 
+import gpubp.tabular.portfolio as portfolio_module
 import gpubp.tabular.seeker as seeker_module
+from gpubp.tabular.portfolio import portfolio
 from gpubp.tabular.presets import Preset
 from gpubp.tabular.seeker import Proposals, value_of
 from gpubp.tabular.space import space_of
@@ -63,18 +65,10 @@ def test_whoever_watches_can_end_it() -> None:
     assert seen
 
 
-class Told:
-    """Of an experiment, what proposals look at."""
-
-    def __init__(self) -> None:
-        self.seed, self.records = 5, {}
-        self.data = type("Data", (), {"task": "classification"})
-
-
 def test_proposals_are_of_the_space_and_follow_what_was_told(optuna: bool) -> None:
     space = space_of("classification")
     drawn = space.sample(8, 1)
-    proposals = [Proposals(Told()) for _ in range(2)]  # type: ignore[arg-type]
+    proposals = [Proposals("classification", 5) for _ in range(2)]
     for each in proposals:
         each.tell(drawn, [0.0, -1.0, -math.inf, math.nan, *map(float, range(-5, -1))])
     asked = [each.ask(12) for each in proposals]
@@ -85,6 +79,28 @@ def test_proposals_are_of_the_space_and_follow_what_was_told(optuna: bool) -> No
             entry = space.entries[name]
             values = getattr(entry, "values", None)
             assert value in values if values is not None else entry.low <= value <= entry.high
+
+
+def test_the_search_is_told_of_the_portfolio_whatever_the_rows(optuna: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of many rows has fewer epochs than any configuration of the space: what is told is the space's."""
+    monkeypatch.setattr(portfolio_module, "ROWS", 10)
+    monkeypatch.setattr(seeker_module, "PATIENCE", 1)
+    monkeypatch.setattr(seeker_module, "BETTER", 1.0)
+    made: list[Proposals] = []
+
+    class Watched(Proposals):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            made.append(self)
+
+    monkeypatch.setattr(seeker_module, "Proposals", Watched)
+    fitted(classes(), preset=SEARCHING, fixed={"hidden": (8,)})
+    (proposals,) = made
+    told = [{**each} for each in portfolio("classification")[:2]]
+    assert [each for _, each in proposals.known[:2]] == told
+    if optuna:
+        assert proposals.sampler is not None
+        assert len(proposals.sampler.study.trials) == 2 + seeker_module.ROUND
 
 
 def test_a_trial_that_ran_on_the_first_fold_alone_is_valued_by_the_others() -> None:

@@ -137,10 +137,7 @@ class TPE:
     def _study(self, optuna: Any, experiment: Experiment, space: Space, name: str, database: Any) -> Any:
         sampler = self.sampler
         if sampler is None:
-            with without_warnings_of(optuna.exceptions.ExperimentalWarning):
-                sampler = optuna.samplers.TPESampler(
-                    seed=int(experiment.seed) % 2**32, constant_liar=True, multivariate=True, group=True
-                )
+            sampler = tpe_sampler(optuna, experiment.seed)
         study = optuna.create_study(
             storage=database,
             study_name=name,
@@ -225,11 +222,8 @@ class Sampler:
 
     def __init__(self, space: Space, seed: int) -> None:
         self.optuna, self.space = import_optuna(), space
-        with without_warnings_of(self.optuna.exceptions.ExperimentalWarning), quiet(self.optuna):
-            sampler = self.optuna.samplers.TPESampler(
-                seed=seed % 2**32, constant_liar=True, multivariate=True, group=True
-            )
-            self.study = self.optuna.create_study(direction="maximize", sampler=sampler)
+        with quiet(self.optuna):
+            self.study = self.optuna.create_study(direction="maximize", sampler=tpe_sampler(self.optuna, seed))
         self._asked: list[tuple[dict[str, Any], Any]] = []
 
     def ask(self) -> dict[str, Any]:
@@ -286,6 +280,12 @@ def _tell(optuna: Any, study: Any, number: int, record: TrialProgress) -> None:
         study.tell(number, record.score, skip_if_finished=True)
     else:
         study.tell(number, state=states.PRUNED, skip_if_finished=True)
+
+
+def tpe_sampler(optuna: Any, seed: int) -> Any:
+    """Optuna's TPE for many trials at a time (constant liar), which sees what parameters do together."""
+    with without_warnings_of(optuna.exceptions.ExperimentalWarning):
+        return optuna.samplers.TPESampler(seed=int(seed) % 2**32, constant_liar=True, multivariate=True, group=True)
 
 
 def import_optuna() -> Any:
