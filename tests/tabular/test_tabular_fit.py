@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from tiny import QUICK, TINY, classes, fitted, numbers
+from tiny import QUICK, classes, fitted, numbers
 
 import gpubp.search.run.result_store as store_module
 from gpubp import Ensemble
@@ -22,6 +22,7 @@ from gpubp.search.run.folds import splits_of
 from gpubp.tabular.fit import TabularFit
 from gpubp.tabular.portfolio import FEWEST_EPOCHS, MOST_INPUTS, fitted_to, portfolio
 from gpubp.tabular.presets import PRESETS, Preset
+from gpubp.tabular.rows import divided
 
 OPTIMISATION = "-O1"  # trains much
 
@@ -148,16 +149,20 @@ def test_the_limit_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any(note.startswith("The time limit of 7 s ended it after") for note in fit.notes)
 
 
-def test_groups_are_never_on_both_sides() -> None:
-    table = classes()
+@pytest.mark.parametrize(("table", "target"), [(classes(), "kind"), (numbers(), "value")])
+def test_groups_are_never_on_both_sides(table: pl.DataFrame, target: str) -> None:
     groups = np.arange(60) // 5
-    fit = fitted(table, groups=groups)
-    for fold in range(fit.folds):
-        own = [place for place, name in enumerate(fit.ensemble.names) if name.endswith(f"fold {fold + 1}")]
-        assert own
-    assert fit.folds == 3
+    fit = fitted(table, target, groups=groups)
+    splits = divided(fit.data, fit.folds, 1, None, groups, QUICK["seed"])
+    assert len(splits) == 3
+    for training, test in splits:
+        assert not {*groups[training]} & {*groups[test]}
+    tested = np.sort(np.concatenate([test for _, test in splits]))
+    np.testing.assert_array_equal(tested, np.arange(60))
+    ungrouped = fitted(table, target).predictions
+    assert not np.array_equal(fit.predictions, ungrouped), "it is trained on these"
     with pytest.raises(SettingsError, match="one group"):
-        fitted(table, groups=np.zeros(60))
+        fitted(table, target, groups=np.zeros(60))
 
 
 def test_weights_are_for_the_rows_that_have_a_target() -> None:
@@ -252,8 +257,3 @@ def test_every_configuration_of_the_portfolio_trains(task: str, name: str) -> No
     assert fit.n_trials == every
     assert fit.n_networks == 2 * every
     assert len(fit.leaderboard) == every
-
-
-def test_presets_are_described() -> None:
-    assert [*PRESETS] == ["fast", "good", "best"]
-    assert TINY.name == "tiny"
